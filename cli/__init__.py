@@ -1,0 +1,1 @@
+"""The command line. Parses, shows progress and errors; the work is done below."""

@@ -1,0 +1,1 @@
+"""The demo model: its scenes, recipe, weights and contact sheet."""

@@ -1,0 +1,2 @@
+"""Does the picture follow its hint: metrics as pure functions of pictures.
+Knows nothing of how a picture was made."""
