@@ -1,7 +1,9 @@
 """What a user wires: inputs, tooltips, one call each.
 No logic lives here, and nothing heavy is imported before a node runs."""
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {}
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
+from . import stack
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {**stack.NODE_CLASS_MAPPINGS}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {**stack.NODE_DISPLAY_NAME_MAPPINGS}
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]

@@ -1,0 +1,35 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-
+
+.PHONY: demo test lint format clean
+
+demo: $(READY)headless
+	$(BIN)/controlstack demo
+
+test: $(READY)dev lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(READY)dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	@mkdir -p .build && ln -sfn .. .build/controlstack
+	cd .build && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml
+
+format: $(READY)dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# One stamp for each set of extras; a changed pyproject installs again.
+$(READY)%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	@touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) .build build *.egg-info

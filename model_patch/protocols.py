@@ -1,0 +1,93 @@
+"""The host's two objects, as far as the engine speaks to them.
+
+Both are ComfyUI's own (`comfy/model_patcher.py`, `comfy/controlnet.py`); the embedded host offers
+the same methods, so the engine has no second code path. Only these names are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+ControlDict = Mapping[str, Sequence[Tensor | None]]
+"""Residuals as the host's U-Net reads them: "input", "middle", "output" lists."""
+
+
+class Sampling(Protocol):
+    """The noise schedule behind a MODEL."""
+
+    def percent_to_sigma(self, percent: float) -> float:
+        """The sigma at `percent` (0..1) of the training timesteps, counted from pure noise."""
+        ...
+
+
+class BaseModel(Protocol):
+    """The model that a MODEL wraps; `executor.class_obj` of an "apply_model" wrapper."""
+
+    @property
+    def model_sampling(self) -> Sampling:
+        """The schedule in force, patches included."""
+        ...
+
+
+class Model(Protocol):
+    """A MODEL on a wire."""
+
+    def clone(self) -> Model:
+        """A MODEL that shares the weights and may be patched without touching this one."""
+        ...
+
+    def add_wrapper_with_key(
+        self, wrapper_type: str, key: str, wrapper: Callable[..., Any]
+    ) -> None:
+        """Append `wrapper(executor, *args, **kwargs)` around a call of the host."""
+        ...
+
+    def set_additional_models(self, key: str, models: list[Any]) -> None:
+        """Replace the models that are loaded and offloaded together with this one."""
+        ...
+
+    def get_additional_models_with_key(self, key: str) -> list[Any]:
+        """What `set_additional_models` holds under `key`."""
+        ...
+
+
+class ControlNet(Protocol):
+    """A CONTROL_NET on a wire."""
+
+    strength: float
+
+    def copy(self) -> ControlNet:
+        """The same weights with run state of its own and no previous control."""
+        ...
+
+    def set_cond_hint(
+        self, cond_hint: Tensor, strength: float, timestep_percent_range: tuple[float, float]
+    ) -> ControlNet:
+        """Give the hint, (B, 3, H, W) in 0..1."""
+        ...
+
+    def pre_run(self, model: BaseModel, percent_to_timestep_function: Callable[..., float]) -> None:
+        """Called once before the first step of a sampling run."""
+        ...
+
+    def get_control(
+        self,
+        x_noisy: Tensor,
+        t: Tensor,
+        cond: Mapping[str, Any],
+        batched_number: int,
+        transformer_options: Mapping[str, Any],
+    ) -> ControlDict | None:
+        """The residuals for one step, times `strength`."""
+        ...
+
+    def get_models(self) -> list[Any]:
+        """What the host's memory manager must load for this net."""
+        ...
+
+    def cleanup(self) -> None:
+        """Drop the run state."""
+        ...

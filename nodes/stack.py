@@ -1,0 +1,175 @@
+"""Load a ControlNet, add it to a stack, apply the stack to a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import UserError
+from ..model_patch.control import MAX_STRENGTH, MODES, Control, ControlStack, Mode, Span
+from ..model_patch.patch import AnyModel, patch
+from ..model_patch.protocols import ControlNet
+from . import host
+
+CATEGORY = "ControlStack"
+STACK = "CONTROL_STACK"
+
+
+class ControlStackLoader:
+    """A ControlNet file -> CONTROL_NET, interchangeable with the core's loader."""
+
+    DESCRIPTION = "Loads a ControlNet. Its output also fits ComfyUI's own Apply ControlNet nodes."
+    CATEGORY = CATEGORY
+    FUNCTION = "load"
+    RETURN_TYPES = ("CONTROL_NET",)
+    RETURN_NAMES = ("control_net",)
+    OUTPUT_TOOLTIPS = ("The loaded ControlNet, for Add Control or the core's Apply ControlNet.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's widgets."""
+        tooltip = "A file in models/controlnet that was made for your base model's family."
+        return {"required": {"control_net_name": (host.names("controlnet"), {"tooltip": tooltip})}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, control_net_name: str) -> bool | str:
+        """Whether the file is there and can be a ControlNet; nothing is loaded."""
+        try:
+            host.current().check_control_net(control_net_name)
+        except UserError as error:
+            return str(error)
+        return True
+
+    def load(self, control_net_name: str) -> tuple[ControlNet]:
+        """Load the file through the host."""
+        net = host.current().load_control_net(control_net_name)
+        net.controlstack_name = control_net_name  # type: ignore[attr-defined]  # for error messages
+        return (net,)
+
+
+class ControlStackAdd:
+    """One more control on the stack."""
+
+    DESCRIPTION = (
+        "Adds one ControlNet with its hint, strength and range to a stack. Chain several, then "
+        "Apply Control Stack once."
+    )
+    CATEGORY = CATEGORY
+    FUNCTION = "add"
+    RETURN_TYPES = (STACK,)
+    RETURN_NAMES = ("stack",)
+    OUTPUT_TOOLTIPS = ("The stack with this control at its end.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs and widgets."""
+        percent = {"min": 0.0, "max": 1.0, "step": 0.001}
+        return {
+            "required": {
+                "control_net": ("CONTROL_NET", {"tooltip": "The ControlNet to add."}),
+                "image": (
+                    "IMAGE",
+                    {"tooltip": "The hint: edges, depth, pose ... as this ControlNet expects it."},
+                ),
+                "strength": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": MAX_STRENGTH,
+                        "step": 0.01,
+                        "tooltip": "Factor on everything this control adds. 0 switches it off.",
+                    },
+                ),
+                "start_percent": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        **percent,
+                        "tooltip": "Where in the denoising it begins: 0 is pure noise. Counted as "
+                        "ComfyUI does, in training timesteps rather than sampler steps.",
+                    },
+                ),
+                "end_percent": (
+                    "FLOAT",
+                    {"default": 1.0, **percent, "tooltip": "Where it ends: 1 is the picture."},
+                ),
+            },
+            "optional": {
+                "stack": (STACK, {"tooltip": "The controls so far. Leave open for the first."}),
+                "mask": ("MASK", {"tooltip": "Where it acts: white fully, black not at all."}),
+                "mode": (
+                    list(MODES),
+                    {
+                        "default": MODES[0],
+                        "tooltip": "balanced: as ComfyUI. cfg_rw: the paper's guidance resolution "
+                        "weighting, control on the prompt's side only, times 64/height of a block.",
+                    },
+                ),
+            },
+        }
+
+    def add(
+        self,
+        control_net: ControlNet,
+        image: Tensor,
+        strength: float,
+        start_percent: float,
+        end_percent: float,
+        stack: ControlStack = (),
+        mask: Tensor | None = None,
+        mode: Mode = "balanced",
+    ) -> tuple[ControlStack]:
+        """Chain one control; `image` is (B, H, W, 3) in 0..1."""
+        file = getattr(control_net, "controlstack_name", type(control_net).__name__)
+        control = Control(
+            net=control_net,
+            hint=image.movedim(-1, 1),
+            name=f"control {len(stack) + 1} ({file})",
+            strength=strength,
+            span=Span(start_percent, end_percent),
+            mask=mask,
+            mode=mode,
+        )
+        return ((*stack, control),)
+
+
+class ControlStackApply:
+    """The stack around a MODEL."""
+
+    DESCRIPTION = (
+        "Patches a copy of the model so that every control of the stack acts while it samples. "
+        "The model that goes in stays as it is."
+    )
+    CATEGORY = CATEGORY
+    FUNCTION = "apply"
+    RETURN_TYPES = ("MODEL",)
+    RETURN_NAMES = ("model",)
+    OUTPUT_TOOLTIPS = ("The model under control, for a KSampler.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs."""
+        return {
+            "required": {
+                "model": ("MODEL", {"tooltip": "The model to control. Its weights stay locked."}),
+                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+            }
+        }
+
+    def apply(self, model: AnyModel, stack: ControlStack) -> tuple[AnyModel]:
+        """Patch a clone."""
+        return (patch(model, stack),)
+
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {
+    "ControlStackLoader": ControlStackLoader,
+    "ControlStackAdd": ControlStackAdd,
+    "ControlStackApply": ControlStackApply,
+}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    "ControlStackLoader": "Load ControlNet (ControlStack)",
+    "ControlStackAdd": "Add Control",
+    "ControlStackApply": "Apply Control Stack",
+}
