@@ -28,7 +28,7 @@ class ResidualMismatchError(UserError):
         self.residual_shape = tuple(residual.shape)
         self.features_shape = tuple(features.shape)
         super().__init__(
-            f"the residual for {block} has shape {self.residual_shape} where the model has "
+            f"the residual for {block} has shape {self.residual_shape} and cannot be added to "
             f"{self.features_shape}; use a ControlNet made for this base model, and a latent "
             "whose sides it can divide."
         )

@@ -1,0 +1,111 @@
+"""Spans against the host's rule, and the plan that the engine obeys."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from controlstack.errors import UserError
+from controlstack.headless.sampling.model_sampling import DiscreteSampling
+from controlstack.model_patch.control import Control, Span, StepSpan
+from controlstack.model_patch.plan import Plan
+
+SAMPLING = DiscreteSampling.from_betas()
+HINT = torch.zeros(1, 3, 8, 8)
+
+
+class NoNet:
+    """Stands where a plan needs no net at all."""
+
+
+def control(span: Span | StepSpan, strength: float = 1.0, **kwargs: object) -> Control:
+    return Control(net=NoNet(), hint=HINT, strength=strength, span=span, **kwargs)  # type: ignore[arg-type]
+
+
+def sigmas_at(*percents: float) -> list[float]:
+    return [SAMPLING.percent_to_sigma(p) for p in percents]
+
+
+def active(span: Span | StepSpan, sigmas: list[float]) -> list[int]:
+    (row,) = Plan.of((control(span),), SAMPLING, sigmas).table()
+    return [step for step, strength in enumerate(row) if strength]
+
+
+def test_percent_span_is_linear_in_training_timesteps_and_inclusive() -> None:
+    sigmas = [*sigmas_at(0.1, 0.25, 0.5, 0.75, 0.9), 0.0]
+    assert active(Span(0.25, 0.75), sigmas) == [1, 2, 3]
+
+
+def test_percent_0_and_1_reach_beyond_the_schedule() -> None:
+    beyond = [SAMPLING.sigma_max * 2, SAMPLING.sigma_max, SAMPLING.sigma_min / 2, 0.0]
+    assert active(Span(0.0, 1.0), beyond) == [0, 1, 2]
+    assert active(Span(0.001, 1.0), beyond) == [2]
+
+
+def test_start_after_end_covers_nothing() -> None:
+    assert active(Span(0.8, 0.2), [*sigmas_at(0.1, 0.5, 0.9), 0.0]) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "steps"),
+    [(0, 20, range(20)), (0, 1, [0]), (3, 7, [3, 4, 5, 6]), (19, 20, [19]), (5, 5, []),
+     (20, 30, []), (18, 99, [18, 19])],
+)  # fmt: skip
+@pytest.mark.parametrize("shape", ["karras", "linear"])
+def test_step_span_counts_steps_on_every_schedule(
+    first: int, last: int, steps: range | list[int], shape: str
+) -> None:
+    ramp = torch.linspace(1, 0, 20, dtype=torch.float64)
+    curve = (0.3 + 2.1 * ramp) ** 7 if shape == "karras" else 0.03 + 14 * ramp
+    assert active(StepSpan(first, last), [*curve.tolist(), 0.0]) == list(steps)
+
+
+def test_plan_gives_each_control_its_own_strength_and_0_outside() -> None:
+    stack = (control(Span(0, 0.5), 0.7), control(StepSpan(1, 3), 1.5), control(Span(), 0.0))
+    sigmas = [*sigmas_at(0.0001, 0.4, 0.9), 0.0]
+    assert Plan.of(stack, SAMPLING, sigmas).table() == (
+        (0.7, 0.7, 0.0),
+        (0.0, 1.5, 1.5),
+        (0.0, 0.0, 0.0),
+    )
+
+
+def test_an_all_zero_mask_is_strength_0() -> None:
+    masked = control(Span(), mask=torch.zeros(1, 4, 4))
+    assert Plan.of((masked,), SAMPLING, [1.0, 0.0]).table() == ((0.0,),)
+
+
+def test_exact_steps_without_a_schedule_are_refused() -> None:
+    with pytest.raises(UserError, match="schedule"):
+        Plan.of((control(StepSpan(0, 2)),), SAMPLING, [])
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan")])
+def test_percents_outside_0_to_1_are_refused(bad: float) -> None:
+    with pytest.raises(UserError, match="between 0 and 1"):
+        Span(0.0, bad)
+    with pytest.raises(UserError, match="between 0 and 1"):
+        Span(bad, 1.0)
+
+
+@pytest.mark.parametrize(("first", "last"), [(-1, 3), (5, 4)])
+def test_backward_step_ranges_are_refused(first: int, last: int) -> None:
+    with pytest.raises(UserError, match="no range"):
+        StepSpan(first, last)
+
+
+@pytest.mark.parametrize("strength", [-0.01, 10.01, float("nan"), float("inf")])
+def test_strength_outside_0_to_10_is_refused(strength: float) -> None:
+    with pytest.raises(UserError, match="between 0 and 10"):
+        control(Span(), strength)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 4, 8, 8), (1, 3, 0, 8), (0, 3, 8, 8)])
+def test_a_hint_that_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match="three channels"):
+        Control(net=NoNet(), hint=torch.zeros(shape))  # type: ignore[arg-type]
+
+
+def test_unknown_mode_names_the_choices() -> None:
+    with pytest.raises(UserError, match="balanced or cfg_rw"):
+        control(Span(), mode="more_prompt")

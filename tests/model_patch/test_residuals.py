@@ -1,0 +1,124 @@
+"""Residual arithmetic: sums, masks, sides, weights, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from controlstack.errors import UserError
+from controlstack.model_patch.residuals import Residuals, check_fit
+from controlstack.model_patch.weighting import conditional_rows, resolution_weighted
+
+
+def residuals(*heights: int, batch: int = 2, seed: int = 0) -> Residuals:
+    generator = torch.Generator().manual_seed(seed)
+    tensors = [torch.randn(batch, 4, h, h, generator=generator) for h in heights]
+    return Residuals(middle=(tensors[-1],), output=tuple(tensors[:-1]))
+
+
+def test_the_dict_round_trip_makes_fresh_lists() -> None:
+    first = residuals(8, 4, 2)
+    popped = first.as_dict()
+    popped["output"].pop()
+    assert [len(first.as_dict()[side]) for side in ("input", "middle", "output")] == [0, 1, 2]
+
+
+def test_a_sum_writes_into_neither_side() -> None:
+    one, two = residuals(8, 4, seed=1), residuals(8, 4, seed=2)
+    before = [t.clone() for t in (*one.output, *two.output) if t is not None]
+    total = one + two
+    assert torch.equal(total.output[0], before[0] + before[1])
+    assert torch.equal(one.output[0], before[0])
+    assert torch.equal(two.output[0], before[1])
+
+
+def test_a_sum_keeps_what_only_one_side_has() -> None:
+    adapter = Residuals(input=(None, torch.ones(1, 4, 4, 4)))
+    net = residuals(8, 4, 2)
+    total = adapter + net
+    assert total.input == adapter.input
+    assert total.output == net.output
+    longer = Residuals(output=(None, None, torch.ones(1, 4, 2, 2)))
+    assert (longer + net).output == (*net.output, longer.output[2])
+    assert (net + longer).output == (*net.output, longer.output[2])
+
+
+def test_a_batch_of_one_serves_all_rows() -> None:
+    one = Residuals(output=(torch.ones(1, 4, 4, 4),))
+    four = Residuals(output=(torch.ones(4, 4, 4, 4),))
+    assert torch.equal((one + four).output[0], torch.full((4, 4, 4, 4), 2.0))
+
+
+def test_shapes_that_differ_are_named() -> None:
+    with pytest.raises(UserError, match=r"output 1.*\(2, 4, 4, 4\).*\(2, 4, 5, 5\)"):
+        residuals(8, 4, 2) + residuals(8, 5, 2)
+
+
+def test_check_fit_compares_channels_and_batch() -> None:
+    check_fit("middle 0", torch.zeros(1, 4, 2, 2), torch.zeros(6, 4, 2, 2))
+    for shape in [(2, 4, 2, 2), (6, 5, 2, 2), (6, 4, 2)]:
+        with pytest.raises(UserError, match="middle 0"):
+            check_fit("middle 0", torch.zeros(shape), torch.zeros(6, 4, 2, 2))
+
+
+def test_masks_act_where_they_are_white_at_every_resolution() -> None:
+    mask = torch.zeros(1, 32, 32)
+    mask[:, :, 16:] = 1
+    masked = residuals(8, 4).masked(mask)
+    for before, after in zip(residuals(8, 4).output, masked.output, strict=True):
+        assert before is not None
+        assert after is not None
+        half = before.shape[-1] // 2
+        assert not after[..., :half].any()
+        assert torch.equal(after[..., half:], before[..., half:])
+
+
+def test_a_batch_of_masks_goes_row_by_row_and_repeats() -> None:
+    mask = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
+    out = residuals(4, 2, batch=4).masked(mask).output[0]
+    assert out is not None
+    assert [bool(row.any()) for row in out] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_no_numbers_are_refused(value: float) -> None:
+    bad = residuals(4, 2)
+    assert bad.middle[0] is not None
+    bad.middle[0][0, 0, 0, 0] = value
+    with pytest.raises(UserError, match="NaN or infinite"):
+        bad.require_finite()
+    residuals(4, 2).require_finite()
+    Residuals(output=(None,)).require_finite()
+
+
+def test_the_papers_weights_are_1_at_64_and_8_at_8() -> None:
+    tensors = tuple(torch.ones(1, 1, h, h) for h in (64, 32, 16, 8))
+    weighted = resolution_weighted(Residuals(middle=(tensors[3],), output=tensors))
+    assert [float(t.mean()) for t in weighted.output if t is not None] == [1.0, 2.0, 4.0, 8.0]
+    assert weighted.middle[0] is not None
+    assert float(weighted.middle[0].mean()) == 8.0
+
+
+@pytest.mark.parametrize(
+    ("sides", "batch", "rows"),
+    [([0], 2, [0, 1]), ([1], 2, []), ([1, 0], 4, [2, 3]), ([0, 1], 4, [0, 1]),
+     ([1, 0, 0], 3, [1, 2]), ([], 3, [0, 1, 2])],
+)  # fmt: skip
+def test_conditional_rows(sides: list[int], batch: int, rows: list[int]) -> None:
+    assert conditional_rows(sides, batch).tolist() == rows
+
+
+def test_placed_rows_are_zero_elsewhere() -> None:
+    part = residuals(4, 2, batch=2)
+    whole = part.placed(torch.tensor([1, 3]), 5)
+    assert whole.output[0] is not None
+    assert torch.equal(whole.output[0][[1, 3]], part.output[0])
+    assert not whole.output[0][[0, 2, 4]].any()
+
+
+def test_tokens_have_no_height_to_mask_or_weigh() -> None:
+    tokens = Residuals(output=(torch.ones(1, 77, 8),))
+    with pytest.raises(UserError, match="mask"):
+        tokens.masked(torch.ones(1, 8, 8))
+    with pytest.raises(UserError, match="cfg_rw"):
+        resolution_weighted(tokens)
