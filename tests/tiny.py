@@ -6,7 +6,7 @@ the full-size U-Net has. A forward pass of one 8 x 8 latent takes milliseconds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from controlstack.headless.sampling.base_model import BaseModel
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from diffusers import ControlNetModel, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
 CONTEXT = 16  # width of the text embedding
 CHANNELS = (8, 16, 16, 16)
 SCALE = 0.18215  # latent scaling of SD 1.x
@@ -105,6 +104,5 @@ def tiny_conditioning(seed: int = 3, batch: int = 1, tokens: int = 77) -> list[l
     return [[torch.randn(batch, tokens, CONTEXT, generator=generator), {}]]
 
 
-def _frozen(module: AnyModule) -> AnyModule:
-    module.eval().requires_grad_(False)
-    return module
+def _frozen(module: Any) -> Any:
+    return module.eval().requires_grad_(False)
