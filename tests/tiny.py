@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
+
 from controlstack.headless.sampling.base_model import BaseModel
 from controlstack.headless.sampling.model import Model
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
-from torch import nn
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, UNet2DConditionModel
