@@ -1,0 +1,341 @@
+"""The engine's invariants, on the embedded host's real sampler and tiny random models."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from controlstack.errors import UserError
+from controlstack.headless.models.controlnet import ControlNet
+from controlstack.headless.sampling.model import Model
+from controlstack.headless.sampling.sample import ksample
+from controlstack.model_patch.control import Control, ControlStack, Span, StepSpan
+from controlstack.model_patch.patch import KEY, patch
+from tests.tiny import tiny_conditioning, tiny_controlnet, tiny_model, tiny_unet
+
+STEPS = 4
+UNET = tiny_unet()
+POSITIVE, NEGATIVE = tiny_conditioning(3), tiny_conditioning(4)
+
+
+def net(seed: int = 1, *, zero: bool = False) -> ControlNet:
+    return ControlNet(tiny_controlnet(UNET, zero=zero, seed=seed), f"net {seed}")
+
+
+def hint(seed: int = 0, batch: int = 1) -> Tensor:
+    return torch.rand(batch, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def control(seed: int = 1, **kwargs: Any) -> Control:
+    return Control(net=net(seed), hint=hint(seed), name=f"net {seed}", **kwargs)
+
+
+def sample(
+    model: Model,
+    *,
+    positive: list[Any] = POSITIVE,
+    negative: list[Any] = NEGATIVE,
+    cfg: float = 5.0,
+    sampler: str = "euler",
+    scheduler: str = "normal",
+    batch: int = 1,
+    size: tuple[int, int] = (8, 8),
+) -> Tensor:
+    latent = {"samples": torch.zeros(batch, 4, *size)}
+    out = ksample(model, 7, STEPS, cfg, sampler, scheduler, positive, negative, latent)
+    samples: Tensor = out["samples"]
+    return samples
+
+
+def core_chain(conditioning: list[Any], stack: ControlStack) -> list[Any]:
+    """What ComfyUI's ControlNetApplyAdvanced puts on a conditioning, once for each control."""
+    chain = None
+    for item in stack:
+        assert isinstance(item.span, Span)
+        bare = item.net.copy()
+        bare.set_cond_hint(item.hint, item.strength, (item.span.start, item.span.end))
+        assert isinstance(bare, ControlNet)
+        chain = bare.set_previous_controlnet(chain)
+    extra = {"control": chain, "control_apply_to_uncond": False}
+    return [[embedding, {**options, **extra}] for embedding, options in conditioning]
+
+
+def by_core(stack: ControlStack, **kwargs: Any) -> Tensor:
+    # One chain object on both sides, as the node does: it is what lets the host batch them.
+    positive = core_chain(POSITIVE, stack)
+    negative = [[e, {**o, **{k: positive[0][1][k] for k in ("control", "control_apply_to_uncond")}}]
+                for e, o in NEGATIVE]  # fmt: skip
+    return sample(tiny_model(UNET), positive=positive, negative=negative, **kwargs)
+
+
+def digest(model: Model) -> str:
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(model.model.diffusion_model.state_dict().items()):
+        hashed.update(name.encode() + tensor.numpy().tobytes())
+    return hashed.hexdigest()
+
+
+def test_control_changes_the_picture() -> None:
+    plain = sample(tiny_model(UNET))
+    assert (sample(patch(tiny_model(UNET), (control(),))) - plain).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        (),
+        (control(strength=0.0),),
+        (Control(net=net(zero=True), hint=hint()),),
+        (control(mask=torch.zeros(1, 64, 64)),),
+        (control(span=Span(1.0, 0.0)),),
+        (control(span=StepSpan(2, 2)), control(2, strength=0.0)),
+        (Control(net=net(zero=True), hint=hint(), mode="cfg_rw"),),
+    ],
+    ids=["empty", "strength-0", "zero-convolutions", "zero-mask", "no-span", "no-steps", "cfg_rw"],
+)
+def test_what_is_no_control_gives_the_plain_picture_bit_for_bit(stack: ControlStack) -> None:
+    model = tiny_model(UNET)
+    assert torch.equal(sample(patch(model, stack)), sample(model))
+
+
+SPANS = [(0.0, 1.0), (0.0, 0.5), (0.001, 1.0), (0.3, 0.7), (0.5, 0.5), (1.0, 1.0), (0.8, 0.2)]
+
+
+@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m"])
+def test_one_control_equals_the_core_bit_for_bit(span: tuple[float, float], sampler: str) -> None:
+    stack = (control(strength=0.7, span=Span(*span)),)
+    ours = sample(patch(tiny_model(UNET), stack), sampler=sampler)
+    assert torch.equal(ours, by_core(stack, sampler=sampler))
+
+
+@pytest.mark.parametrize("length", [2, 3])
+@pytest.mark.parametrize("scheduler", ["normal", "karras", "sgm_uniform"])
+def test_a_chain_equals_the_core_bit_for_bit(length: int, scheduler: str) -> None:
+    spans = [Span(0, 0.6), Span(0.2, 1), Span()]
+    strengths = [0.5, 1.0, 1.7]
+    stack = tuple(control(i + 1, strength=strengths[i], span=spans[i]) for i in range(length))
+    kwargs: dict[str, Any] = {"scheduler": scheduler, "batch": 2}
+    assert torch.equal(sample(patch(tiny_model(UNET), stack), **kwargs), by_core(stack, **kwargs))
+
+
+@pytest.mark.parametrize("cfg", [1.0, 7.5])
+@pytest.mark.parametrize("size", [(8, 8), (8, 16)])
+def test_core_parity_holds_for_guidance_and_size(cfg: float, size: tuple[int, int]) -> None:
+    stack = (control(strength=1.7),)
+    kwargs: dict[str, Any] = {"cfg": cfg, "size": size}
+    assert torch.equal(sample(patch(tiny_model(UNET), stack), **kwargs), by_core(stack, **kwargs))
+
+
+def test_a_hint_for_each_picture_of_the_batch() -> None:
+    stack = (Control(net=net(), hint=hint(batch=2)),)
+    both = sample(patch(tiny_model(UNET), stack), batch=2)
+    assert torch.equal(both, by_core(stack, batch=2))
+    swapped = (Control(net=net(), hint=hint(batch=2).flip(0)),)
+    assert not torch.equal(both, sample(patch(tiny_model(UNET), swapped), batch=2))
+
+
+def test_two_patches_and_the_cores_control_add_up() -> None:
+    first, second, third = (control(seed, strength=0.6) for seed in (1, 2, 3))
+    chained = sample(patch(tiny_model(UNET), (first, second)))
+    assert torch.equal(sample(patch(patch(tiny_model(UNET), (first,)), (second,))), chained)
+    mixed = patch(tiny_model(UNET), (second, third))
+    positive = core_chain(POSITIVE, (first,))
+    negative = [[NEGATIVE[0][0], dict(positive[0][1])]]
+    with_core = sample(mixed, positive=positive, negative=negative)
+    assert torch.equal(with_core, by_core((first, second, third)))
+
+
+def test_the_order_of_a_stack_changes_rounding_only() -> None:
+    stack = tuple(control(seed, strength=0.5) for seed in (1, 2, 3))
+    pictures = [sample(patch(tiny_model(UNET), order)) for order in itertools.permutations(stack)]
+    for picture in pictures[1:]:
+        torch.testing.assert_close(picture, pictures[0], rtol=1e-3, atol=1e-3)
+
+
+def test_the_model_that_went_in_stays_as_it_was() -> None:
+    model = tiny_model(UNET)
+    before, weights = sample(model), digest(model)
+    patched = patch(model, (control(),))
+    sample(patched)
+    assert model.get_additional_models_with_key(KEY) == []
+    assert torch.equal(sample(model), before)
+    assert digest(model) == weights
+
+
+def test_nets_are_registered_once_each() -> None:
+    one = control()
+    twice = patch(patch(tiny_model(UNET), (one, one)), (one, control(2)))
+    assert len(twice.get_additional_models_with_key(KEY)) == 2
+
+
+def raising_at(step: int) -> Callable[..., Any]:
+    calls = itertools.count()
+
+    def wrapper(executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if next(calls) == step:
+            raise RuntimeError("the machine caught fire")
+        return executor(*args, **kwargs)
+
+    return wrapper
+
+
+def test_an_error_half_way_leaves_nothing_behind() -> None:
+    model = tiny_model(UNET)
+    plain, weights = sample(model), digest(model)
+    stack = (control(),)
+    patched = patch(model, stack)
+    controlled = sample(patched)
+    failing = patched.clone()
+    failing.add_wrapper_with_key("apply_model", "fire", raising_at(2))
+    copies = spy_on_copies(stack[0])
+    with pytest.raises(RuntimeError, match="fire"):
+        sample(failing)
+    assert copies
+    assert all(copy._run is None for copy in copies)
+    assert torch.equal(sample(patched), controlled)
+    assert torch.equal(sample(model), plain)
+    assert digest(model) == weights
+
+
+def spy_on_copies(item: Control) -> list[ControlNet]:
+    """Collect the run copies that the engine makes of a control's net."""
+    copies: list[ControlNet] = []
+    original = item.net.copy
+
+    def copy() -> Any:
+        copies.append(original())  # type: ignore[arg-type]
+        return copies[-1]
+
+    item.net.copy = copy  # type: ignore[method-assign]
+    return copies
+
+
+def test_run_state_is_dropped_after_a_good_run_too() -> None:
+    item = control()
+    copies = spy_on_copies(item)
+    patched = patch(tiny_model(UNET), (item,))
+    sample(patched)
+    sample(patched)
+    assert len(copies) == 2  # one a run, none shared
+    assert all(copy._run is None for copy in copies)
+
+
+def test_apply_model_outside_of_a_run_works_and_cleans_up() -> None:
+    item = control()
+    copies = spy_on_copies(item)
+    patched = patch(tiny_model(UNET), (item,))
+    options = {"wrappers": patched.wrappers, "cond_or_uncond": [0]}
+    with torch.no_grad():
+        out = patched.model.apply_model(
+            torch.ones(1, 4, 8, 8), torch.ones(1), None, POSITIVE[0][0], None, options
+        )
+    assert out.isfinite().all()
+    assert [copy._run for copy in copies] == [None]
+
+
+def test_exact_steps_are_obeyed_by_the_sampler() -> None:
+    """Every single-step range alone, found by when the engine asks the net."""
+    for step in range(STEPS):
+        item = control(span=StepSpan(step, step + 1))
+        asked: list[float] = []
+        copies = spy_on_copies(item)
+        patched = patch(tiny_model(UNET), (item,))
+        seen: list[float] = []
+
+        def watch(executor: Any, x: Tensor, t: Tensor, *args: Any, _seen: Any = seen) -> Any:
+            _seen.append(float(t[0]))
+            return executor(x, t, *args)
+
+        patched.add_wrapper_with_key("apply_model", "watch", watch)
+        sample(patched)
+        asked = sorted(set(seen), reverse=True)
+        assert len(asked) == STEPS
+        (window,) = [item.span.window(patched.model.model_sampling, [*asked, 0.0])]
+        assert [sigma in window for sigma in asked] == [i == step for i in range(STEPS)]
+        assert len(copies) == 1
+
+
+def test_cfg_rw_acts_on_the_conditional_side_with_the_papers_weights() -> None:
+    given: list[tuple[list[int], dict[str, list[Tensor]] | None]] = []
+
+    def watch(
+        executor: Any, x: Any, t: Any, concat: Any, text: Any, residuals: Any, options: Any
+    ) -> Any:
+        given.append((options["cond_or_uncond"], residuals))
+        return executor(x, t, concat, text, residuals, options)
+
+    def first_step(mode: str) -> tuple[list[int], dict[str, list[Tensor]]]:
+        given.clear()
+        patched = patch(tiny_model(UNET), (control(strength=0.5, mode=mode),))
+        patched.add_wrapper_with_key("apply_model", "watch", watch)
+        sample(patched)
+        sides, residuals = given[0]
+        assert residuals is not None
+        return sides, residuals
+
+    sides, balanced = first_step("balanced")
+    same_sides, weighted = first_step("cfg_rw")
+    assert sides == same_sides
+    assert sorted(sides) == [0, 1]
+    conditional = sides.index(0)
+    for side in ("middle", "output"):
+        for plain, heavy in zip(balanced[side], weighted[side], strict=True):
+            assert not heavy[1 - conditional].any()
+            factor = 64 / plain.shape[-2]
+            torch.testing.assert_close(
+                heavy[conditional], plain[conditional] * factor, rtol=1e-3, atol=1e-5
+            )
+
+
+def test_a_mask_confines_the_residuals() -> None:
+    mask = torch.zeros(1, 64, 64)
+    mask[:, :, 32:] = 1.0
+    given: list[Tensor] = []
+
+    def watch(
+        executor: Any, x: Any, t: Any, concat: Any, text: Any, residuals: Any, options: Any
+    ) -> Any:
+        given.append(residuals["output"][0])
+        return executor(x, t, concat, text, residuals, options)
+
+    patched = patch(tiny_model(UNET), (control(mask=mask),))
+    patched.add_wrapper_with_key("apply_model", "watch", watch)
+    sample(patched)
+    assert not given[0][..., :4].any()
+    assert given[0][..., 4:].abs().max() > 0
+
+
+def test_a_net_that_gives_nan_is_named_and_the_next_run_is_right() -> None:
+    broken = tiny_controlnet(UNET)
+    broken.controlnet_mid_block.weight.data[0] = float("nan")
+    model = tiny_model(UNET)
+    plain = sample(model)
+    bad = Control(net=ControlNet(broken, "broken.safetensors"), hint=hint(), name="broken")
+    with pytest.raises(UserError, match=r"broken.*NaN"):
+        sample(patch(model, (bad,)))
+    assert torch.equal(sample(model), plain)
+
+
+def test_residuals_that_do_not_fit_name_the_control_the_block_and_both_shapes() -> None:
+    class Wider(ControlNet):
+        """A net whose residuals are one pixel too wide."""
+
+        def copy(self) -> Any:
+            return Wider(self.network, self.name)
+
+        def get_control(self, *args: Any, **kwargs: Any) -> Any:
+            good = super().get_control(*args, **kwargs)
+            assert good is not None
+            good["output"][5] = torch.nn.functional.pad(good["output"][5], (0, 1))
+            return good
+
+    item = Control(net=Wider(tiny_controlnet(UNET), "wide"), hint=hint(), name="wide.safetensors")
+    with pytest.raises(UserError, match=r"wide\.safetensors.*5.*\(2, 16, 4, 5\).*\(2, 16, 4, 4\)"):
+        sample(patch(tiny_model(UNET), (item,)))
