@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...model_patch.residuals import check_fit
 from . import wrappers
 from .model_sampling import DiscreteSampling
 
@@ -33,6 +34,12 @@ class BaseModel:
         self.model_sampling = model_sampling
         self.latent_scale = latent_scale
         self.current_patcher: Model | None = None
+
+    @property
+    def unet_config(self) -> Mapping[str, Any]:
+        """The U-Net's diffusers configuration."""
+        config: Any = self.diffusion_model.config
+        return dict(config)
 
     @property
     def device(self) -> torch.device:
@@ -109,7 +116,7 @@ class BaseModel:
                 'The control gives residuals for the U-Net\'s "input" blocks (a T2I adapter does); '
                 "the embedded host takes those of ControlNets only, for skips and the middle."
             )
-        shapes = skip_shapes(self.diffusion_model.config, x)
+        shapes = skip_shapes(self.unet_config, x)
         skips = _fitted("output", control.get("output", ()), shapes)
         middle = _fitted("middle", control.get("middle", ()), shapes[-1:])
         if all(r is None for r in (*skips, *middle)):
@@ -125,7 +132,7 @@ class BaseModel:
         }
 
 
-def skip_shapes(config: Any, x: Tensor) -> list[tuple[int, int, int, int]]:
+def skip_shapes(config: Mapping[str, Any], x: Tensor) -> list[tuple[int, int, int, int]]:
     """Return the shapes of a U-Net's skips in encoder order, for an input `x` (B, C, h, w).
 
     The input convolution, then each level's layers, then the halving (rounded up) to the next:
@@ -155,10 +162,6 @@ def _fitted(
         )
     first = len(shapes) - len(residuals)
     for index, (residual, shape) in enumerate(zip(residuals, shapes[first:], strict=True), first):
-        if residual is not None and tuple(residual.shape) != shape:
-            raise UserError(
-                f'Residual {index} of the control\'s "{place}" is {tuple(residual.shape)} where '
-                f"the U-Net has {shape}: use a ControlNet made for this base model, and a hint "
-                "that fits the latent."
-            )
+        if residual is not None:
+            check_fit(f"{place} {index}", residual, torch.empty(shape, device="meta"))
     return [None] * first + list(residuals)

@@ -1,0 +1,199 @@
+"""One sampling run: classifier-free guidance around the model, ComfyUI's wrappers around each part.
+
+The object that "outer_sample" and "predict_noise" wrappers see as `executor.class_obj`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import wrappers
+from .base_model import BaseModel
+from .batching import calc_cond_batch
+from .conditioning import Conditioning, convert, prepare
+from .model import Model
+from .samplers import Sampler
+
+Callback = Callable[[int, Tensor, Tensor, int], None]
+"""(step, denoised, latent, number of steps), once a step."""
+
+
+class Guider:
+    """Samples with one MODEL, a positive and a negative CONDITIONING, and a guidance scale."""
+
+    def __init__(
+        self, model: Model, positive: Conditioning, negative: Conditioning, cfg: float
+    ) -> None:
+        self.model_patcher = model
+        self.inner_model: BaseModel = model.model
+        self.cfg = cfg
+        self.conds = {"positive": convert(positive), "negative": convert(negative)}
+        options = wrappers.copy_options(model.model_options)
+        inner = options.setdefault("transformer_options", {})
+        inner["wrappers"] = wrappers.merged(inner.get("wrappers", {}), model.wrappers)
+        self.model_options = options
+
+    def sample(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: SamplerRun,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None,
+        callback: Callback | None,
+        seed: int,
+    ) -> Tensor:
+        """Return the LATENT's samples after the run; everything on the CPU or the model's device.
+
+        `noise` and `latent_image` are (B, 4, h, w), unscaled; `denoise_mask` (B, H, W) is 1 where
+        to sample.
+        """
+        call = self._wrapped(self.outer_sample, self, wrappers.OUTER_SAMPLE)
+        result: Tensor = call(
+            noise, latent_image, sampler, sigmas, denoise_mask, callback, True, seed
+        )
+        return result
+
+    def outer_sample(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: SamplerRun,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        callback: Callback | None = None,
+        disable_pbar: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Begin and end the run: devices, run state of the model and of every control."""
+        device = self.model_patcher.load_device
+        noise, latent_image, sigmas = (t.to(device) for t in (noise, latent_image, sigmas))
+        if denoise_mask is not None:
+            denoise_mask = _mask_like(denoise_mask.to(device), noise)
+        if torch.count_nonzero(latent_image) > 0:  # an empty latent stays empty
+            latent_image = self.inner_model.process_latent_in(latent_image)
+        with ExitStack() as cleanup:
+            cleanup.callback(self.model_patcher.cleanup)
+            self.model_patcher.pre_run()
+            self._prepare_conds(noise, latent_image, denoise_mask, cleanup)
+            options = wrappers.copy_options(self.model_options)
+            options["transformer_options"]["sample_sigmas"] = sigmas
+            extra_args = {"model_options": options, "seed": seed}
+            call = self._wrapped(sampler.sample, sampler, wrappers.SAMPLER_SAMPLE)
+            samples: Tensor = call(
+                self, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar
+            )
+        return self.inner_model.process_latent_out(samples.float())
+
+    def __call__(
+        self, x: Tensor, sigma: Tensor, model_options: dict[str, Any], seed: int | None = None
+    ) -> Tensor:
+        """Denoise `x` (B, 4, h, w) at `sigma` (B,) under guidance."""
+        call = self._wrapped(self.predict_noise, self, wrappers.PREDICT_NOISE)
+        result: Tensor = call(x, sigma, model_options, seed)
+        return result
+
+    def predict_noise(
+        self, x: Tensor, sigma: Tensor, model_options: dict[str, Any], seed: int | None = None
+    ) -> Tensor:
+        """Guidance of Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598). A scale of 1 is the
+        positive side alone, and the negative one is not evaluated.
+        """
+        alone = math.isclose(self.cfg, 1.0)
+        sides = [self.conds["positive"], None if alone else self.conds["negative"]]
+        call = self._wrapped(calc_cond_batch, None, wrappers.CALC_COND_BATCH)
+        positive, negative = call(self.inner_model, sides, x, sigma, model_options)
+        result: Tensor = positive if alone else negative + (positive - negative) * self.cfg
+        return result
+
+    def _prepare_conds(
+        self, noise: Tensor, latent: Tensor, mask: Tensor | None, cleanup: ExitStack
+    ) -> None:
+        positive, negative = prepare(
+            self.inner_model, self.conds["positive"], self.conds["negative"], noise, latent, mask
+        )
+        self.conds = {"positive": positive, "negative": negative}
+        for control in _controls([*positive, *negative]):
+            cleanup.callback(control.cleanup)
+            control.pre_run(self.inner_model, self.inner_model.model_sampling.percent_to_sigma)
+
+    def _wrapped(self, fn: Callable[..., Any], owner: object, kind: str) -> Callable[..., Any]:
+        registry = self.model_options["transformer_options"]["wrappers"]
+        return wrappers.wrapped(fn, owner, registry, kind)
+
+
+class SamplerRun:
+    """A sampler as "sampler_sample" wrappers see it."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler = sampler
+
+    def sample(
+        self,
+        guider: Guider,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Callback | None,
+        noise: Tensor,
+        latent_image: Tensor,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        """Return latents (B, 4, h, w) at sigmas[-1], begun from `latent_image` under `noise`.
+
+        Where `denoise_mask` is 0 the latent image is kept: each evaluation sees it under its own
+        noise, and its result is replaced by it.
+        """
+        sampling = guider.inner_model.model_sampling
+        seed: int = extra_args["seed"]
+        options = extra_args["model_options"]
+        total = len(sigmas) - 1
+        kept_noise = _inpaint_noise(noise, seed) if self.sampler.own_inpaint_noise else noise
+
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            sigmas = sigma.expand(x.shape[0])
+            if denoise_mask is None:
+                return guider(x, sigmas, options, seed)
+            known = sampling.noise_scaling(sigma, kept_noise, latent_image)
+            x = x * denoise_mask + known * (1.0 - denoise_mask)
+            denoised = guider(x, sigmas, options, seed)
+            return denoised * denoise_mask + latent_image * (1.0 - denoise_mask)
+
+        def on_step(step: int, denoised: Tensor, x: Tensor) -> None:
+            if callback is not None:
+                callback(step, denoised, x, total)
+
+        from_scratch = _reaches(sigmas[0], sampling.sigma_max)
+        x = sampling.noise_scaling(sigmas[0], noise, latent_image, from_scratch)
+        fresh = self.sampler.noise(x, sigmas, seed)
+        return self.sampler.sample(denoise, x, sigmas, fresh, on_step)
+
+
+def _reaches(sigma: Tensor, highest: Tensor) -> bool:
+    return float(sigma) > float(highest) or math.isclose(float(sigma), float(highest), rel_tol=1e-5)
+
+
+def _inpaint_noise(noise: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed((seed + 1) % 2**64)
+    return torch.randn(noise.shape, generator=generator).to(noise)
+
+
+def _mask_like(mask: Tensor, noise: Tensor) -> Tensor:
+    """Resize a mask (B, H, W) or (B, 1, H, W) to (B, 1, h, w) of the latent's batch and size."""
+    mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(noise.dtype)
+    mask = F.interpolate(mask, size=noise.shape[2:], mode="bilinear")
+    return mask.repeat(-(-noise.shape[0] // mask.shape[0]), 1, 1, 1)[: noise.shape[0]]
+
+
+def _controls(conds: list[dict[str, Any]]) -> list[Any]:
+    """Return every control net of the conditioning once."""
+    controls = {id(c["control"]): c["control"] for c in conds if c.get("control") is not None}
+    return list(controls.values())

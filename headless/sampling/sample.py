@@ -1,0 +1,96 @@
+"""What the KSampler nodes do: a LATENT in, a LATENT out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import UserError
+from ..progress import reporter
+from .conditioning import Conditioning
+from .guider import Guider, SamplerRun
+from .inpaint import LATENT_CHANNELS
+from .model import Model
+from .noise import starting_noise
+from .samplers import SAMPLERS
+from .schedules import schedule
+
+Latent = dict[str, Any]
+
+
+def ksample(
+    model: Model,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    positive: Conditioning,
+    negative: Conditioning,
+    latent: Latent,
+    denoise: float = 1.0,
+    disable_noise: bool = False,
+    start_step: int | None = None,
+    last_step: int | None = None,
+    force_full_denoise: bool = False,
+) -> Latent:
+    """Sample `latent` ({"samples": (B, 4, h, w)}, unscaled) and return it with new samples.
+
+    "noise_mask" keeps the picture where it is 0, "batch_index" chooses rows of the noise. `seed` is
+    0..2^64-1, `denoise` 0..1. Steps before `start_step` and from `last_step` on are left out; with
+    `force_full_denoise` the last one that is left ends without noise. Raises `UserError` for an
+    unknown sampler or scheduler, and for latents or texts that the U-Net cannot take.
+    """
+    if sampler_name not in SAMPLERS:
+        raise UserError(f"There is no sampler {sampler_name!r}; there are {', '.join(SAMPLERS)}.")
+    sampler = SAMPLERS[sampler_name]
+    samples = _checked(latent["samples"])
+    sigmas = schedule(
+        scheduler,
+        model.get_model_object("model_sampling"),
+        steps,
+        denoise,
+        drop_penultimate=sampler.drop_penultimate,
+    )
+    sigmas = _window(sigmas, start_step, last_step, force_full_denoise)
+    if len(sigmas) < 2:
+        return dict(latent)
+    if disable_noise:
+        noise = torch.zeros_like(samples, device="cpu")
+    else:
+        noise = starting_noise(samples, seed, latent.get("batch_index"))
+    guider = Guider(model, positive, negative, cfg)
+    with torch.inference_mode(), reporter().steps(len(sigmas) - 1, "sampling") as progress:
+        result = guider.sample(
+            noise,
+            samples,
+            SamplerRun(sampler),
+            sigmas,
+            latent.get("noise_mask"),
+            lambda *_: progress.advance(),
+            seed,
+        )
+    # A copy made outside of inference mode: later nodes may write into it or record gradients.
+    return {**latent, "samples": result.cpu().clone()}
+
+
+def _checked(samples: Tensor) -> Tensor:
+    if samples.ndim != 4 or samples.shape[1] != LATENT_CHANNELS:
+        raise UserError(
+            f"The latent has shape {tuple(samples.shape)} and the U-Net takes (batch, "
+            f"{LATENT_CHANNELS}, height, width): make it with the VAE of this model."
+        )
+    return samples
+
+
+def _window(
+    sigmas: Tensor, start_step: int | None, last_step: int | None, force_full_denoise: bool
+) -> Tensor:
+    """Return the sigmas of steps `start_step`..`last_step`; fewer than two where none is left."""
+    if last_step is not None and last_step < len(sigmas) - 1:
+        sigmas = sigmas[: last_step + 1].clone()
+        if force_full_denoise:
+            sigmas[-1] = 0.0
+    return sigmas if start_step is None else sigmas[start_step:]

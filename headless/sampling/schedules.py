@@ -1,0 +1,114 @@
+"""Sigma schedules by the names of ComfyUI's menu: which noise levels a number of steps visits.
+
+Each takes the model's noise schedule and a number of steps, and returns float32 sigmas on the CPU,
+descending, ending in 0: `steps` + 1 values, except where its own rule gives others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ...errors import UserError
+from .model_sampling import DiscreteSampling
+
+Schedule = Callable[[DiscreteSampling, int], Tensor]
+
+
+def simple(sampling: DiscreteSampling, steps: int) -> Tensor:
+    """Every (T / steps)-th training sigma, counted from the noisiest."""
+    stride = len(sampling.sigmas) / steps
+    picked = [-(1 + int(step * stride)) for step in range(steps)]
+    return _then_zero(sampling.sigmas[picked])
+
+
+def timestep_uniform(sampling: DiscreteSampling, steps: int, *, sgm: bool = False) -> Tensor:
+    """Evenly spaced in the training timestep ("normal").
+
+    With `sgm` ("sgm_uniform") spaced as Stability AI's generative-models do: the last stretch, from
+    the smallest training sigma on, is a step like the others.
+    """
+    start, end = len(sampling.sigmas) - 1, 0
+    count = steps + 1 if sgm else steps
+    timesteps = torch.linspace(start, end, count)
+    return _then_zero(sampling.sigma(timesteps[:-1] if sgm else timesteps))
+
+
+def ddim_uniform(sampling: DiscreteSampling, steps: int) -> Tensor:
+    """Training timesteps 1, 1 + s, 1 + 2s, ... with a whole stride s = T // steps, as in DDIM
+    (Song et al. 2021). Where `steps` does not divide T there is a step more.
+    """
+    stride = max(len(sampling.sigmas) // steps, 1)
+    return _then_zero(sampling.sigmas[1::stride].flip(0))
+
+
+def karras(sampling: DiscreteSampling, steps: int, rho: float = 7.0) -> Tensor:
+    """Evenly spaced in sigma^(1/rho): Karras et al. 2022, equation 5
+    (https://arxiv.org/abs/2206.00364).
+    """
+    high, low = float(sampling.sigma_max) ** (1 / rho), float(sampling.sigma_min) ** (1 / rho)
+    return _then_zero((high + torch.linspace(0, 1, steps) * (low - high)) ** rho)
+
+
+def exponential(sampling: DiscreteSampling, steps: int) -> Tensor:
+    """Evenly spaced in log sigma."""
+    high, low = math.log(float(sampling.sigma_max)), math.log(float(sampling.sigma_min))
+    return _then_zero(torch.linspace(high, low, steps).exp())
+
+
+def beta(sampling: DiscreteSampling, steps: int, shape: float = 0.6) -> Tensor:
+    """Timesteps at the quantiles of a Beta(0.6, 0.6) distribution, dense at both ends (Lee et al.
+    2024, https://arxiv.org/abs/2407.12173). Timesteps that repeat are visited once.
+    """
+    import numpy as np
+    from scipy.special import betaincinv
+
+    quantiles = betaincinv(shape, shape, 1 - np.linspace(0, 1, steps, endpoint=False))
+    timesteps = np.rint(quantiles * (len(sampling.sigmas) - 1)).astype(int)
+    return _then_zero(sampling.sigmas[list(dict.fromkeys(timesteps.tolist()))])
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "simple": simple,
+    "sgm_uniform": partial(timestep_uniform, sgm=True),
+    "karras": karras,
+    "exponential": exponential,
+    "ddim_uniform": ddim_uniform,
+    "beta": beta,
+    "normal": timestep_uniform,
+}
+"""In the order of ComfyUI's menu."""
+
+
+def schedule(
+    name: str,
+    sampling: DiscreteSampling,
+    steps: int,
+    denoise: float = 1.0,
+    *,
+    drop_penultimate: bool = False,
+) -> Tensor:
+    """Return the sigmas of a sampling run, empty where `denoise` leaves nothing to do.
+
+    `denoise` below 1 takes the last `steps` of a schedule of steps / denoise. `drop_penultimate`
+    leaves out the last sigma above 0 of a schedule that is one step longer.
+    """
+    if name not in SCHEDULES:
+        raise UserError(f"There is no scheduler {name!r}; there are {', '.join(SCHEDULES)}.")
+    if steps < 1:
+        raise UserError(f"Sampling needs at least 1 step; steps is {steps}.")
+    if denoise <= 0.0:
+        return torch.zeros(0)
+    full = steps if denoise > 0.9999 else int(steps / denoise)
+    sigmas = SCHEDULES[name](sampling, full + drop_penultimate)
+    if drop_penultimate:
+        sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
+    return sigmas if full == steps else sigmas[-(steps + 1) :]
+
+
+def _then_zero(sigmas: Tensor) -> Tensor:
+    return torch.cat([sigmas.cpu(), torch.zeros(1)])
