@@ -1,4 +1,4 @@
-"""CONTROL_NET on the embedded host: the core's percent rule, batches, chains, and an exact cache."""
+"""CONTROL_NET on the embedded host: percent rule, batches, chains, and a cache that is exact."""
 
 from __future__ import annotations
 

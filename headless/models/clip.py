@@ -1,0 +1,86 @@
+"""CLIP over a transformers text encoder: prompts to CONDITIONING as ComfyUI encodes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .prompt import Vocabulary, chunks, parse
+
+Conditioning = list[list[Any]]
+
+
+class Clip:
+    """A text encoder, its tokenizer, and the layer whose output is the conditioning."""
+
+    def __init__(self, text_encoder: Any, tokenizer: Any, layer: int | None = None) -> None:
+        """`text_encoder`: CLIPTextModel; `tokenizer`: CLIPTokenizer; `layer`: see `clip_layer`."""
+        self.text_encoder = text_encoder
+        self.tokenizer = tokenizer
+        self.layer = layer
+
+    def clone(self) -> Clip:
+        """A CLIP on the same weights; choosing a layer on it does not change this one."""
+        return Clip(self.text_encoder, self.tokenizer, self.layer)
+
+    def clip_layer(self, layer: int) -> None:
+        """Take the output of this layer, -1 the last, -2 the one before (ComfyUI's clip skip).
+
+        A number beyond the first layer means the last one, as in ComfyUI.
+        """
+        self.layer = layer
+
+    def tokenize(self, text: str) -> list[list[tuple[int, float]]]:
+        """The prompt as rows of 77 (token, weight); raises UserError as `prompt.parse` does."""
+        return chunks(parse(text), self._vocabulary(), self._length)
+
+    @torch.no_grad()
+    def encode(self, text: str) -> Conditioning:
+        """One conditioning: (1, 77 a chunk, C) and {"pooled_output": (1, C)}."""
+        rows = self.tokenize(text)
+        tokens = torch.tensor([[token for token, _ in row] for row in rows])
+        weights = torch.tensor([[weight for _, weight in row] for row in rows])
+        weighted = bool((weights != 1.0).any())
+        if weighted:  # the empty prompt is what weights move away from
+            empty = [token for token, _ in chunks([], self._vocabulary(), self._length)[0]]
+            tokens = torch.cat([tokens, torch.tensor([empty])])
+        hidden, pooled = self._forward(tokens)
+        if weighted:
+            hidden = _move_from(hidden[-1:], hidden[:-1], weights[..., None].to(hidden))
+        return [[hidden.flatten(0, 1)[None].cpu(), {"pooled_output": pooled[:1].cpu()}]]
+
+    @property
+    def _length(self) -> int:
+        length: int = self.text_encoder.config.max_position_embeddings
+        return length
+
+    def _vocabulary(self) -> Vocabulary:
+        def tokens_of(text: str) -> list[int]:
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+            return ids
+
+        given = self.tokenizer
+        return Vocabulary(tokens_of, given.bos_token_id, given.eos_token_id, given.pad_token_id)
+
+    def _forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(S, 77) to the hidden states (S, 77, C) of the layer and the last layer's at the end."""
+        encoder = self.text_encoder
+        output = encoder(tokens.to(encoder.device), output_hidden_states=True)
+        last: Tensor = output.last_hidden_state
+        # Padding may be the end token again: the first one ends the prompt.
+        ends = (tokens == self.tokenizer.eos_token_id).int().argmax(dim=1)
+        pooled = last[torch.arange(len(tokens)), ends.to(last.device)]
+        layers = encoder.config.num_hidden_layers
+        if self.layer is None or self.layer == -1 or not 0 < -self.layer <= layers:
+            return last, pooled
+        # transformers < 5 keeps the transformer one level down.
+        norm = getattr(encoder, "text_model", encoder).final_layer_norm
+        hidden: Tensor = norm(output.hidden_states[self.layer])
+        return hidden, pooled
+
+
+def _move_from(origin: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    """Scale the way from `origin` to `points`; a weight of 1 leaves its point exactly in place."""
+    return torch.where(weights == 1.0, points, (points - origin) * weights + origin)

@@ -1,0 +1,41 @@
+"""Which configurations the embedded host runs, and what to say of those that it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+
+RUNS = "the embedded host runs models of the SD 1.x and 2.x kind: a U-Net and one CLIP text encoder"
+
+Config = Mapping[str, Any]
+
+
+def require_class(config: Config, classes: Sequence[str], source: Path) -> None:
+    """UserError unless the configuration is of one of diffusers' `classes`."""
+    name = config.get("_class_name")
+    if name in classes:
+        return
+    if name == "ControlNetUnionModel":
+        raise UserError(f"{source} is a union ControlNet, made for SDXL; {RUNS}.")
+    raise UserError(
+        f"{source} is a {name or 'model without a _class_name'} where a {' or '.join(classes)} "
+        "belongs."
+    )
+
+
+def require_plain(config: Config, source: Path) -> None:
+    """UserError where a U-Net or ControlNet asks for more than a latent, a time and a text."""
+    for key in ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim"):
+        if config.get(key) is not None:
+            family = "the SDXL family" if config[key] == "text_time" else "another family"
+            raise UserError(f"{source} is of {family} ({key}: {config[key]}); {RUNS}.")
+
+
+def require_text_encoder(config: Config, source: Path) -> None:
+    """UserError unless the configuration is that of a CLIP text encoder."""
+    kind = config.get("model_type")
+    if kind != "clip_text_model":
+        raise UserError(f"{source} is a model of type {kind}, no CLIP text encoder; {RUNS}.")

@@ -1,0 +1,127 @@
+"""Prompt text to weighted tokens in chunks of 77, by ComfyUI's rules for CLIP."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ...errors import UserError
+
+EMPHASIS = 1.1  # what a pair of parentheses without a number multiplies by
+WORD_TOKENS = 8  # groups shorter than this are not torn apart at the end of a chunk
+MAX_NESTING = 100
+_ESCAPES = {"\\(": "\x00", "\\)": "\x01"}  # while parsing, so that they do not count
+_EMBEDDING = re.compile(r"(?:^|[ \n])embedding:(\S+)")
+
+Weighted = tuple[int, float]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer, as far as chunking needs one."""
+
+    tokens_of: Callable[[str], Sequence[int]]  # without the special tokens
+    start: int
+    end: int
+    pad: int
+
+
+def parse(text: str) -> list[tuple[str, float]]:
+    """Split a prompt into (text, weight): `(a:1.3)` weighs 1.3, `(a)` 1.1 times what is around it.
+
+    A number replaces the weight around it; parentheses after a backslash are text; those without a
+    partner are text too. Raises UserError for a weight that is no finite number, for nesting
+    deeper than `MAX_NESTING`, and for textual inversions, which this host does not have.
+    """
+    asked = _EMBEDDING.search(text)
+    if asked:
+        raise UserError(
+            f"The prompt asks for the embedding {asked[1]!r}; textual inversions run in ComfyUI "
+            "only, so remove the word."
+        )
+    for written, kept in _ESCAPES.items():
+        text = text.replace(written, kept)
+    return [(_unescaped(piece), weight) for piece, weight in _weigh(text, 1.0, 0)]
+
+
+def chunks(
+    weighted: Sequence[tuple[str, float]], vocabulary: Vocabulary, length: int
+) -> list[list[Weighted]]:
+    """Tokens with their weights in rows of `length`, each begun, ended and padded; at least one.
+
+    The tokens of a piece stay together when they are fewer than `WORD_TOKENS`: what no longer fits
+    moves to the next row whole.
+    """
+    rows: list[list[Weighted]] = [[]]
+    room = length - 2  # beside the start and the end
+    for text, weight in weighted:
+        group = [(token, weight) for token in vocabulary.tokens_of(text)]
+        tears = len(group) >= WORD_TOKENS
+        while group:
+            free = room - len(rows[-1])
+            if len(group) <= free:
+                rows[-1] += group
+                break
+            if tears:
+                rows[-1] += group[:free]
+                group = group[free:]
+            rows.append([])
+    return [_framed(row, vocabulary, length) for row in rows]
+
+
+def _framed(row: list[Weighted], vocabulary: Vocabulary, length: int) -> list[Weighted]:
+    framed = [(vocabulary.start, 1.0), *row, (vocabulary.end, 1.0)]
+    return framed + [(vocabulary.pad, 1.0)] * (length - len(framed))
+
+
+def _weigh(text: str, around: float, nesting: int) -> Iterator[tuple[str, float]]:
+    if nesting > MAX_NESTING:
+        raise UserError(
+            f"The prompt nests parentheses more than {MAX_NESTING} deep; take some of them away."
+        )
+    for piece in _pieces(text):
+        if len(piece) >= 2 and piece[0] == "(" and piece[-1] == ")":
+            inner, weight = _number(piece[1:-1], around * EMPHASIS)
+            yield from _weigh(inner, weight, nesting + 1)
+        else:
+            yield piece, around
+
+
+def _number(inner: str, otherwise: float) -> tuple[str, float]:
+    """Split `text:1.3` at its last colon; without a number there, the text stays whole."""
+    text, colon, number = inner.rpartition(":")
+    if not (colon and text):
+        return inner, otherwise
+    try:
+        weight = float(number)
+    except ValueError:
+        return inner, otherwise
+    if not math.isfinite(weight):
+        raise UserError(f"The prompt weighs {text!r} with {number}; use a finite number like 1.2.")
+    return text, weight
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut before an opening parenthesis on the outermost level and after its partner."""
+    depth = start = 0
+    for index, character in enumerate(text):
+        if character == "(":
+            if depth == 0 and index > start:
+                yield text[start:index]
+                start = index
+            depth += 1
+        elif character == ")":
+            depth -= 1
+            if depth == 0:
+                yield text[start : index + 1]
+                start = index + 1
+    if start < len(text):
+        yield text[start:]
+
+
+def _unescaped(text: str) -> str:
+    for written, kept in _ESCAPES.items():
+        text = text.replace(kept, written[1])
+    return text

@@ -1,0 +1,74 @@
+"""VAE over diffusers' AutoencoderKL and AutoencoderTiny: pictures to LATENT and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import UserError
+
+LATENT_SCALE = 0.18215
+"""What a MODEL multiplies a LATENT by: SD 1.x's (CompVis/stable-diffusion, v1-inference.yaml).
+
+Every LATENT on a wire is in this unit, as in ComfyUI, so that models and VAEs that were loaded
+separately fit; a `Vae` turns its own scaling into it.
+"""
+
+
+class Vae:
+    """A frozen autoencoder between IMAGE (B, H, W, 3) in 0..1 and LATENT (B, 4, H/8, W/8)."""
+
+    def __init__(self, autoencoder: Any) -> None:
+        """`autoencoder`: a diffusers AutoencoderKL or AutoencoderTiny."""
+        config = autoencoder.config
+        self.autoencoder = autoencoder
+        # An AutoencoderTiny is trained on scaled latents: its factor is 1 where a KL's is 0.18215.
+        self.factor: float = config.scaling_factor / LATENT_SCALE
+        channels = config.get("encoder_block_out_channels") or config.block_out_channels
+        self.downscale_ratio: int = 2 ** (len(channels) - 1)
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """(B, H, W, 3) in 0..1 to (B, 4, h, w), the mean of the posterior, on the CPU.
+
+        Sides that are no multiple of the downscale ratio lose the rest, half on each side.
+        """
+        cut = self.crop(pixels)
+        given = self._given(cut.movedim(-1, 1) * 2.0 - 1.0)
+        encoded = self.autoencoder.encode(given)
+        latents: Tensor = (
+            encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        )
+        return (latents * self.factor).float().cpu()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, 4, h, w) to (B, H, W, 3) in 0..1, on the CPU."""
+        channels = self.autoencoder.config.latent_channels
+        if latents.ndim != 4 or latents.shape[1] != channels:
+            raise UserError(
+                f"The latent is {tuple(latents.shape)} and this VAE decodes (batch, {channels}, "
+                "height, width); load the VAE that belongs to the model."
+            )
+        decoded: Tensor = self.autoencoder.decode(self._given(latents / self.factor)).sample
+        return (decoded.float() / 2.0 + 0.5).clamp(0.0, 1.0).movedim(1, -1).cpu()
+
+    def crop(self, pixels: Tensor) -> Tensor:
+        """Cut (B, H, W, ...) to multiples of the downscale ratio, from the centre."""
+        for axis, name in ((1, "high"), (2, "wide")):
+            size = pixels.shape[axis]
+            rest = size % self.downscale_ratio
+            if size < self.downscale_ratio:
+                raise UserError(
+                    f"The picture is {size} pixels {name} and this VAE needs at least "
+                    f"{self.downscale_ratio}; scale it up first."
+                )
+            pixels = pixels.narrow(axis, rest // 2, size - rest)
+        return pixels
+
+    def _given(self, tensor: Tensor) -> Tensor:
+        """On the autoencoder's device, in its type."""
+        weight = next(self.autoencoder.parameters())
+        return tensor.to(weight.device, weight.dtype)

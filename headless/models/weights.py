@@ -1,0 +1,174 @@
+"""Weights from files into modules: straight from disk, without random values made before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UserError
+from .files import is_pickle, load_pickle
+
+Weights = dict[str, Tensor]
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+# Buffers that old files carry and that modules make themselves.
+_MADE_ANEW = ("position_ids",)
+# The attention of a VAE had other names before diffusers 0.13.
+_OLD_NAMES = {
+    ".query.": ".to_q.",
+    ".key.": ".to_k.",
+    ".value.": ".to_v.",
+    ".proj_attn.": ".to_out.0.",
+}
+
+
+def device() -> torch.device:
+    """Where models are put: the first GPU, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def read_weights(path: Path, keep: Callable[[str], bool] = lambda name: True) -> Weights:
+    """The tensors of one file whose names `keep` accepts; halves become float32.
+
+    One tensor is converted at a time, so the peak is the result and one tensor. Raises UserError
+    where the file is damaged.
+    """
+    with path.open("rb") as file:
+        pickled = is_pickle(file.read(64))
+    if pickled:
+        found = load_pickle(path, map_location="cpu", mmap=_is_zip(path))
+        return {name: _converted(tensor) for name, tensor in found.items() if keep(name)}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as opened:
+            names = [name for name in opened.keys() if keep(name)]  # noqa: SIM118 - no mapping
+            return {name: _converted(opened.get_tensor(name)) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be loaded: {error}; fetch it again.") from error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; UserError where there is none."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path} holds no configuration: a JSON object is expected.")
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of a component folder: one file, or every part of one; UserError for none.
+
+    Full precision is taken before halves, safetensors before pickles.
+    """
+    for stem in ("diffusion_pytorch_model", "model", "pytorch_model"):
+        for ending in (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin"):
+            whole = folder / f"{stem}{ending}"
+            if whole.is_file():
+                return [whole]
+            index = folder / f"{stem}{ending}.index.json"
+            if index.is_file():
+                return _parts(index)
+    raise UserError(
+        f"{folder} has no weights: a diffusion_pytorch_model.safetensors or model.safetensors "
+        "belongs there."
+    )
+
+
+def read_folder(folder: Path) -> Weights:
+    """The tensors of a component folder, as `read_weights`."""
+    weights: Weights = {}
+    for path in weight_files(folder):
+        weights |= read_weights(path)
+    return weights
+
+
+def skeleton(factory: Callable[[], AnyModule], source: Path) -> AnyModule:
+    """A module without memory of its own; UserError where its configuration makes none."""
+    try:
+        with torch.device("meta"):
+            return factory()
+    except UserError:
+        raise
+    except Exception as error:  # a configuration is free text: anything may be wrong with it
+        words = " ".join(str(error).split())[:200]
+        raise UserError(f"{source}: its configuration makes no model: {words}.") from error
+
+
+def fill(module: AnyModule, weights: Mapping[str, Tensor], source: Path) -> AnyModule:
+    """Give a skeleton its weights, put it on the device, freeze it.
+
+    Raises UserError, naming `source`, where names or shapes are not those of the module.
+    """
+    given = {
+        _new_name(name): tensor for name, tensor in weights.items() if not name.endswith(_MADE_ANEW)
+    }
+    _check_fit(given, module.state_dict(), source)
+    module.load_state_dict(given, assign=True)
+    _make_buffers(module)
+    return module.to(device()).eval().requires_grad_(False)
+
+
+def _check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: Path) -> None:
+    missing = sorted(wanted.keys() - given.keys())
+    if missing:
+        raise UserError(
+            f"{source} lacks {len(missing)} of {len(wanted)} tensors that its configuration asks "
+            f"for, the first {missing[0]}: fetch it again, or another version."
+        )
+    strange = sorted(given.keys() - wanted.keys())
+    if strange:
+        raise UserError(
+            f"{source} has {len(strange)} tensors that its configuration has no place for, the "
+            f"first {strange[0]}: it is another model than it says."
+        )
+    for name, tensor in wanted.items():
+        if given[name].shape != tensor.shape:
+            raise UserError(
+                f"{source}: {name} is {tuple(given[name].shape)} and its configuration asks for "
+                f"{tuple(tensor.shape)}."
+            )
+
+
+def _make_buffers(module: nn.Module) -> None:
+    """Fill the buffers that no file has: the positions 0, 1, 2... of a text encoder."""
+    for owner in module.modules():
+        for name, buffer in list(owner.named_buffers(recurse=False)):
+            if buffer.is_meta:
+                if name not in _MADE_ANEW:
+                    raise RuntimeError(f"no rule fills the buffer {name} of {type(owner).__name__}")
+                positions = torch.arange(buffer.shape[-1]).expand(buffer.shape)
+                owner.register_buffer(name, positions, persistent=False)
+
+
+def _parts(index: Path) -> list[Path]:
+    named = read_config(index).get("weight_map")
+    names = sorted(set(named.values())) if isinstance(named, dict) else []
+    paths = [index.parent / Path(str(name)).name for name in names]
+    if not paths:
+        raise UserError(f"{index} names no files of weights.")
+    return paths
+
+
+def _converted(tensor: Tensor) -> Tensor:
+    """Floating point of any width as float32, the type a CPU computes fast and exactly in."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _new_name(name: str) -> str:
+    for old, new in _OLD_NAMES.items():
+        name = name.replace(old, new)
+    return name
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
