@@ -16,6 +16,9 @@ from .picture import checked_rgb
 LOW, HIGH = 100, 200
 """Thresholds on the L1 norm of the 3 x 3 Sobel gradient, of values 0..255."""
 
+LIMIT = 255
+"""The largest threshold that ControlNet's own demonstration offers."""
+
 
 def canny(
     image: npt.NDArray[np.uint8], low: float = LOW, high: float = HIGH
@@ -23,7 +26,7 @@ def canny(
     """The edges of `image` (uint8 RGB, H x W x 3) in a picture of the same kind, 0 or 255.
 
     An edge starts where the gradient passes `high` and goes on while it passes `low`. Raises
-    UserError for another kind of picture, and for thresholds below 0 or the wrong way round.
+    UserError for another kind of picture, and for what `check_thresholds` refuses.
     """
     picture = checked_rgb(image, "Canny")
     check_thresholds(low, high)
@@ -34,9 +37,9 @@ def canny(
 
 
 def check_thresholds(low: float, high: float) -> None:
-    """Raises UserError unless 0 <= low <= high. OpenCV would swap them without a word."""
-    if not 0 <= low <= high:
+    """Raise UserError unless 0 <= low <= high <= LIMIT. OpenCV would swap them without a word."""
+    if not 0 <= low <= high <= LIMIT:
         raise UserError(
-            f"Canny's low threshold is {low:g} and its high threshold {high:g}; "
-            "give 0 or more, the low one not above the high one."
+            f"Canny's low threshold is {low:g} and its high threshold {high:g}; give numbers "
+            f"from 0 to {LIMIT}, the low one not above the high one."
         )

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from controlstack.errors import UserError
-from controlstack.preprocessors.canny import canny
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from controlstack.errors import UserError
+from controlstack.preprocessors.canny import canny
 
 
 def _red_square_on_equal_grey() -> np.ndarray:
