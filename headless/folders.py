@@ -1,0 +1,246 @@
+"""Where models, inputs and outputs lie: the embedded host's counterpart of `folder_paths`.
+
+Every name that comes from a workflow is looked up inside a folder and never outside it: `..`,
+absolute names and links that lead elsewhere are refused, for reading and for writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from ..errors import UserError
+from .wording import listing, shown
+
+# A kind of model and the folders under the models folder that hold it, ComfyUI's layout;
+# `depth` is ours.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "checkpoints": ("checkpoints",),
+    "diffusion_models": ("diffusion_models", "unet"),
+    "text_encoders": ("text_encoders", "clip"),
+    "vae": ("vae",),
+    "loras": ("loras",),
+    "controlnet": ("controlnet", "t2i_adapter"),
+    "depth": ("depth",),
+}
+MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
+# A folder with one of these files is a model in diffusers' (or transformers') own layout.
+FOLDER_MARKS = ("model_index.json", "config.json")
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders of one run; earlier entries win.
+
+    `aliases[kind][name]` puts a file of ours in the place of a model a workflow names.
+    """
+
+    models: tuple[Path, ...]
+    input: tuple[Path, ...]
+    output: Path
+    temp: Path
+    aliases: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+
+
+def _default() -> Folders:
+    here = Path.cwd()
+    return Folders(
+        models=(here / "models",),
+        input=(here / "input",),
+        output=here / "output",
+        temp=Path(tempfile.gettempdir()) / "controlstack",
+    )
+
+
+_CURRENT: ContextVar[Folders] = ContextVar("controlstack_folders")
+
+
+def current() -> Folders:
+    """This context's folders; `models`, `input` and `output` of the working folder if unset."""
+    return _CURRENT.get(None) or _default()
+
+
+@contextmanager
+def use(folders: Folders) -> Iterator[Folders]:
+    """Work with `folders` inside the `with` block, and with the former ones after it."""
+    token = _CURRENT.set(folders)
+    try:
+        yield folders
+    finally:
+        _CURRENT.reset(token)
+
+
+def names(kind: str) -> list[str]:
+    """Every model of `kind` by the name a workflow gives it: files, diffusers folders, aliases."""
+    found = set(current().aliases.get(kind, {}))
+    for base in _bases(kind):
+        found.update(_models_in(base))
+    return sorted(found)
+
+
+def find(kind: str, name: str) -> Path:
+    """The file or diffusers folder of the model `name`.
+
+    Raises UserError for a name that leaves its folder, and for one that is not there, with what
+    there is and where it looked.
+    """
+    alias = current().aliases.get(kind, {}).get(name)
+    if alias is not None:
+        return alias
+    bases = _bases(kind)
+    for base in bases:
+        path = inside(base, name, f"the {kind} model")
+        if path.is_file() or _is_model_folder(path):
+            return path
+    raise UserError(
+        f"there is no {kind} model {shown(name)}: there is {listing(names(kind))} in "
+        f"{listing(bases)}; put the file there, or name another"
+    )
+
+
+def input_names() -> list[str]:
+    """The pictures directly inside the input folders."""
+    found = {
+        path.name
+        for base in current().input
+        if base.is_dir()
+        for path in base.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and _stays(base, path)
+    }
+    return sorted(found)
+
+
+def find_input(name: str) -> Path:
+    """The file an input names; a name may end in " [input]", " [output]" or " [temp]" as in the
+    core.
+
+    Raises UserError for a name that leaves its folder or is not there.
+    """
+    folders = current()
+    places: dict[str, tuple[Path, ...]] = {
+        "[input]": folders.input,
+        "[output]": (folders.output,),
+        "[temp]": (folders.temp,),
+    }
+    mark = next((mark for mark in places if name.endswith(mark)), "[input]")
+    bare = name.removesuffix(mark).rstrip(" ")
+    for base in places[mark]:
+        path = inside(base, bare, "the input file")
+        if path.is_file():
+            return path
+    raise UserError(
+        f"there is no input file {shown(bare)}: there is {listing(input_names())} in "
+        f"{listing(places[mark])}; put the picture there, or name another"
+    )
+
+
+def inside(base: Path, name: str, what: str) -> Path:
+    """`base / name`, refused with a UserError where it would leave `base`.
+
+    A workflow made on Windows writes `sub\\name`; it means the same as `sub/name` here.
+    """
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if not parts.parts or "\0" in name:
+        raise UserError(f"{what} {shown(name)} is no file name; give the name of a file in {base}")
+    if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
+        raise UserError(
+            f"{what} {shown(name)} leaves its folder; give a name inside {base}, without '..' and "
+            "without a leading '/'"
+        )
+    path = base.joinpath(*parts.parts)
+    try:
+        stays = _stays(base, path)
+    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a loop of links
+        raise UserError(
+            f"{what} {shown(name)} cannot be looked up in {base}: {_reason(error)}"
+        ) from error
+    if not stays:
+        raise UserError(
+            f"{what} {shown(name)} is a link that leaves {base}; copy the file there, or name the "
+            "folder it lies in as a folder of its own"
+        )
+    return path
+
+
+def output_path(prefix: str, root: Path | None = None) -> Path:
+    """The next free `<prefix>_00001_.png` under `root` (the output folder), by the core's counter.
+
+    The number is one more than the highest that files of this prefix have. `prefix` may name a
+    folder (`a/b`), which is made. Raises UserError where it would leave `root`.
+    """
+    stem = check_prefix(prefix, root)
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        taken = [_counter(entry.name, stem.name) for entry in stem.parent.iterdir()]
+    except OSError as error:
+        raise UserError(f"cannot write in {stem.parent}: {_reason(error)}") from error
+    return stem.with_name(f"{stem.name}_{max(taken, default=0) + 1:05}_.png")
+
+
+def check_prefix(prefix: str, root: Path | None = None) -> Path:
+    """Where files of `prefix` go, without making anything; raises UserError where it leaves
+    `root`.
+    """
+    base = root or current().output
+    return inside(base, prefix, "the filename_prefix")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` so that `path` holds all of it or stays as it was, also on Ctrl-C.
+
+    Raises UserError where the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {_reason(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _bases(kind: str) -> list[Path]:
+    return [root / sub for root in current().models for sub in KINDS[kind]]
+
+
+def _models_in(base: Path) -> Iterator[str]:
+    for folder, subfolders, files in os.walk(base):
+        here = Path(folder)
+        models = [sub for sub in subfolders if _is_model_folder(here / sub)]
+        models += [name for name in files if Path(name).suffix.lower() in MODEL_SUFFIXES]
+        for name in models:
+            if _stays(base, here / name):
+                yield (here / name).relative_to(base).as_posix()
+        # What lies inside a diffusers folder is part of that model, not a model of its own.
+        subfolders[:] = [sub for sub in subfolders if sub not in models and sub != ".git"]
+
+
+def _is_model_folder(path: Path) -> bool:
+    return any((path / mark).is_file() for mark in FOLDER_MARKS)
+
+
+def _stays(base: Path, path: Path) -> bool:
+    return path.resolve().is_relative_to(base.resolve())
+
+
+def _counter(name: str, stem: str) -> int:
+    """The number in `<stem>_<number>_...`; 0 for a file of another prefix, as the core counts."""
+    head, rest = name[: len(stem)], name[len(stem) :]
+    digits = rest[1:].split("_")[0]
+    same = os.path.normcase(head) == os.path.normcase(stem) and rest.startswith("_")
+    return int(digits) if same and digits.isascii() and digits.isdigit() else 0
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

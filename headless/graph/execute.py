@@ -1,0 +1,207 @@
+"""Run a graph: what its outputs need and has changed, in topological order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from ...errors import UserError
+from .. import folders
+from .call import Outcome, call_node
+from .model import Graph, Json, Link, Node
+from .registry import NodeSpec, Registry
+from .validate import needed_nodes, origins
+from .values import convert
+
+
+@dataclass(frozen=True)
+class Event:
+    """A node starts, is done, or was not run because its result of the run before still holds."""
+
+    kind: Literal["start", "done", "cached"]
+    node: Node
+    seconds: float
+    index: int
+    total: int
+
+
+OnEvent: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run made: by node id, the lists of values at each output, and what nodes show."""
+
+    outputs: Mapping[str, Sequence[list[Any]]]
+    ui: Mapping[str, Mapping[str, Any]]
+    seconds: Mapping[str, float]
+
+    def value(self, node_id: str, slot: int = 0) -> Any:
+        """The one value at an output; the first of a list."""
+        return self.outputs[node_id][slot][0]
+
+    def files(self, kind: Literal["output", "temp"] = "output") -> tuple[Path, ...]:
+        """The pictures that SaveImage ("output") or PreviewImage ("temp") wrote, in order."""
+        root = folders.current().output if kind == "output" else folders.current().temp
+        return tuple(
+            root / image["subfolder"] / image["filename"]
+            for shown in self.ui.values()
+            for image in shown.get("images", ())
+            if image["type"] == kind
+        )
+
+
+class NodeError(RuntimeError):
+    """A node raised something that is no UserError: a fault of the node, named with it."""
+
+
+class Executor:
+    """Runs graphs one after the other and keeps the results that the next one can use.
+
+    A result is kept while its node's type, values, inputs and IS_CHANGED stay the same, and
+    dropped at the first run that does not need it; changed folders drop all.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._kept: dict[str, Outcome] = {}
+        self._objects: dict[tuple[str, str], Any] = {}
+        self._folders: folders.Folders | None = None
+
+    def run(self, graph: Graph, on_event: OnEvent | None = None) -> Results:
+        """Run a graph that `validate` has accepted.
+
+        Raises UserError for what a node says its user can mend, and NodeError for anything else a
+        node raises; both name the node. KeyboardInterrupt passes through.
+        """
+        self._forget_other_folders()
+        specs = {node.type: self._registry.spec(node.type) for node in graph.nodes.values()}
+        edges = {key: origins(graph.nodes[key], specs) for key in needed_nodes(graph, specs)}
+        order = [graph.nodes[key] for key in TopologicalSorter(edges).static_order()]
+        values = {node.id: _values(node, specs[node.type]) for node in order}
+        keys = _signatures(order, values, specs)
+        self._kept = {key: self._kept[key] for key in keys.values() if key in self._kept}
+        places = {(node.id, node.type) for node in order}
+        self._objects = {key: node for key, node in self._objects.items() if key in places}
+        seconds: dict[str, float] = {}
+        tell = on_event or _ignore
+        for index, node in enumerate(order):
+            place = (index, len(order))
+            key = keys[node.id]
+            if key in self._kept:
+                tell(Event("cached", node, 0.0, *place))
+                continue
+            tell(Event("start", node, 0.0, *place))
+            began = time.perf_counter()
+            self._kept[key] = self._run_node(node, specs[node.type], graph, values[node.id], keys)
+            seconds[node.id] = time.perf_counter() - began
+            tell(Event("done", node, seconds[node.id], *place))
+        outcomes = {node.id: self._kept[keys[node.id]] for node in order}
+        return Results(
+            {node_id: outcome.outputs for node_id, outcome in outcomes.items()},
+            {node_id: outcome.ui for node_id, outcome in outcomes.items() if outcome.ui},
+            seconds,
+        )
+
+    def _forget_other_folders(self) -> None:
+        now = folders.current()
+        if now != self._folders:
+            self._kept.clear()
+            self._folders = now
+
+    def _run_node(
+        self,
+        node: Node,
+        spec: NodeSpec,
+        graph: Graph,
+        values: Mapping[str, Json | Link],
+        keys: Mapping[str, str],
+    ) -> Outcome:
+        arguments: dict[str, list[Any]] = {
+            name: self._kept[keys[value.node]].outputs[value.slot]
+            if isinstance(value, Link)
+            else [value]
+            for name, value in values.items()
+        }
+        arguments.update(_hidden(node, spec, graph))
+        place = (node.id, node.type)
+        if place not in self._objects:
+            self._objects[place] = spec.cls()
+        try:
+            with torch.no_grad():
+                return call_node(self._objects[place], spec, arguments)
+        except UserError as error:
+            raise UserError(f"{node.label}: {error}") from error
+        except Exception as error:
+            raise NodeError(f"{node.label} failed: {type(error).__name__}: {error}") from error
+
+
+def _values(node: Node, spec: NodeSpec) -> dict[str, Json | Link]:
+    """The inputs the node declares, converted; the core passes no others."""
+    found: dict[str, Json | Link] = {}
+    for name, declared in spec.inputs.items():
+        value = node.inputs.get(name)
+        if isinstance(value, Link):
+            found[name] = value
+        elif name in node.inputs and (value is not None or declared.takes_value):
+            found[name] = convert(declared, value)
+    return found
+
+
+def _hidden(node: Node, spec: NodeSpec, graph: Graph) -> dict[str, list[Any]]:
+    workflow = None if graph.workflow is None else {"workflow": graph.workflow}
+    given: dict[str, Callable[[], Any]] = {
+        "PROMPT": graph.prompt,
+        "EXTRA_PNGINFO": lambda: workflow,
+        "UNIQUE_ID": lambda: node.id,
+    }
+    return {name: [given[kind]()] for name, kind in spec.hidden.items() if kind in given}
+
+
+def _signatures(
+    order: Sequence[Node],
+    values: Mapping[str, Mapping[str, Json | Link]],
+    specs: Mapping[str, NodeSpec],
+) -> dict[str, str]:
+    """A digest for each node of all that its result depends on, its origins' digests included."""
+    keys: dict[str, str] = {}
+    for node in order:
+        spec = specs[node.type]
+        inputs: dict[str, Json] = {
+            name: {"from": keys[value.node], "slot": value.slot}
+            if isinstance(value, Link)
+            else {"value": value}
+            for name, value in values[node.id].items()
+        }
+        own_id = node.id if "UNIQUE_ID" in spec.hidden.values() else None
+        parts = [node.type, inputs, own_id, _change_mark(spec, values[node.id])]
+        text = json.dumps(parts, sort_keys=True)
+        keys[node.id] = hashlib.sha256(text.encode()).hexdigest()
+    return keys
+
+
+def _change_mark(spec: NodeSpec, values: Mapping[str, Json | Link]) -> str:
+    """What IS_CHANGED answers; like the core, a NaN or an error there means "always run"."""
+    function = getattr(spec.cls, "IS_CHANGED", None)
+    if function is None:
+        return ""
+    # As in the core, an input that a link feeds is not known yet: None.
+    known = {name: None if isinstance(value, Link) else value for name, value in values.items()}
+    try:
+        answer = function(**known)
+    except Exception:  # the node itself will say what is wrong when it runs
+        return uuid.uuid4().hex
+    return uuid.uuid4().hex if answer != answer else repr(answer)
+
+
+def _ignore(event: Event) -> None:
+    return None

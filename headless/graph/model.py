@@ -1,0 +1,72 @@
+"""A workflow as the executor sees it: nodes with named inputs, no canvas, no reroutes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, Union
+
+from ..wording import shown
+
+Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
+JsonObject: TypeAlias = dict[str, Json]
+
+
+@dataclass(frozen=True)
+class Link:
+    """An input fed by output number `slot` of another node."""
+
+    node: str
+    slot: int
+
+
+Value: TypeAlias = Json | Link
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node; nodes inside subgraphs have ids like "12:3", as ComfyUI's own prompts do."""
+
+    id: str
+    type: str
+    inputs: Mapping[str, Value]
+    title: str = ""
+
+    @property
+    def label(self) -> str:
+        """How messages name this node: `node 3 (KSampler)`, with its title where it has its own."""
+        title = f" {shown(self.title)}" if self.title and self.title != self.type else ""
+        return f"node {_plain(self.id)}{title} ({_plain(self.type)})"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes of a workflow by id.
+
+    `workflow` is the UI document that ComfyUI's canvas opens, where there was one; `notes` say
+    which nodes were left out and why.
+    """
+
+    nodes: Mapping[str, Node]
+    workflow: JsonObject | None = None
+    notes: tuple[str, ...] = ()
+
+    def prompt(self) -> JsonObject:
+        """The API form of this graph, as ComfyUI writes it into its PNGs."""
+        return {node.id: _api_node(node) for node in self.nodes.values()}
+
+
+def _plain(text: str) -> str:
+    return text if text.isprintable() and 0 < len(text) < 80 else shown(text)
+
+
+def _api_node(node: Node) -> JsonObject:
+    inputs = {name: _api_value(value) for name, value in node.inputs.items()}
+    return {"inputs": inputs, "class_type": node.type, "_meta": {"title": node.title or node.type}}
+
+
+def _api_value(value: Value) -> Json:
+    if isinstance(value, Link):
+        return [value.node, value.slot]
+    # A bare list would be read as a link.
+    return {"__value__": value} if isinstance(value, list) else value

@@ -1,0 +1,67 @@
+"""`--set NODE.INPUT=VALUE`: one value of a graph changed from outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...errors import UserError
+from ..wording import listing, shown
+from .model import Graph, Json, Node
+from .own_check import own_check
+from .registry import InputSpec, NodeSpec, Registry
+from .values import check_choice, check_range, convert
+
+
+def override(graph: Graph, registry: Registry, target: str, text: str) -> Graph:
+    """`graph` with the input `target` ("3.seed") set to what `text` means for its type.
+
+    The node is named by its id, or by a title or type that only one node has. A link into the
+    input is replaced. Raises UserError for a node or an input that is not there, an input that
+    takes a link only, and a value that does not fit.
+    """
+    name, dot, input_name = target.rpartition(".")
+    if not dot or not name or not input_name:
+        raise UserError(f"{shown(target)} names no input; write NODE.INPUT, such as 3.seed")
+    node = _find(graph, name)
+    spec = registry.get(node.type)
+    if spec is None:
+        raise UserError(f"this host does not have the node type of {node.label}")
+    if input_name not in spec.inputs:
+        raise UserError(
+            f"{node.label} has no input {shown(input_name)}; it has {listing(spec.inputs)}"
+        )
+    try:
+        value = _parse(spec, spec.inputs[input_name], text)
+    except UserError as error:
+        raise UserError(f"{node.label}: input {input_name} {error}") from error
+    changed = replace(node, inputs={**node.inputs, input_name: value})
+    return replace(graph, nodes={**graph.nodes, node.id: changed})
+
+
+def _find(graph: Graph, name: str) -> Node:
+    if name in graph.nodes:
+        return graph.nodes[name]
+    every = list(graph.nodes.values())
+    found = [node for node in every if node.title == name]
+    found = found or [node for node in every if node.type == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(
+            f"{len(found)} nodes are called {shown(name)}: {listing(node.label for node in found)}"
+            "; name one by its id"
+        )
+    raise UserError(
+        f"there is no node {shown(name)}; there is {listing(node.label for node in every)}"
+    )
+
+
+def _parse(spec: NodeSpec, declared: InputSpec, text: str) -> Json:
+    if not declared.takes_value:
+        raise UserError(f"takes a link of type {declared.type}, not a value")
+    choices = [choice for choice in declared.choices if str(choice) == text]
+    value = convert(declared, choices[0] if choices else text)
+    if not own_check(spec).exempts(declared.name):
+        check_range(declared, value)
+        check_choice(declared, value)
+    return value

@@ -1,0 +1,63 @@
+"""A node's VALIDATE_INPUTS: what it names is its own to judge, ranges and choices included."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import UserError
+from .model import Json
+from .registry import NodeSpec
+
+
+@dataclass(frozen=True)
+class OwnCheck:
+    """What a node's VALIDATE_INPUTS asks for; one without the method asks for nothing."""
+
+    function: Callable[..., Any] | None
+    named: frozenset[str]
+    required: frozenset[str]
+    takes_all: bool
+
+    def exempts(self, name: str) -> bool:
+        """Whether the host leaves the range and the choices of input `name` to the node."""
+        return self.takes_all or name in self.named
+
+    def problems(self, accepted: Mapping[str, Json], received: Mapping[str, str]) -> list[str]:
+        """What the node says against the inputs that are in order so far.
+
+        As in the core, an input that a link feeds is None, and `received` has the types of those.
+        """
+        if self.function is None:
+            return []
+        given: dict[str, object] = {"input_types": dict(received)}
+        given.update(accepted)
+        arguments = {name: value for name, value in given.items() if name in self.named}
+        if self.takes_all:
+            arguments.update(accepted)
+        if not self.required <= arguments.keys():
+            return []  # one of them is missing or wrong, and that is said already
+        try:
+            verdict = self.function(**arguments)
+        except UserError as error:
+            return [str(error)]
+        if verdict is True:
+            return []
+        return [verdict if isinstance(verdict, str) else "its inputs are refused"]
+
+
+def own_check(spec: NodeSpec) -> OwnCheck:
+    """The check that the node class of `spec` brings."""
+    function = getattr(spec.cls, "VALIDATE_INPUTS", None)
+    if function is None:
+        return OwnCheck(None, frozenset(), frozenset(), takes_all=False)
+    parameters = inspect.signature(function).parameters.values()
+    named = [item for item in parameters if item.kind is not item.VAR_KEYWORD]
+    return OwnCheck(
+        function,
+        frozenset(item.name for item in named),
+        frozenset(item.name for item in named if item.default is item.empty),
+        takes_all=len(named) < len(parameters),
+    )

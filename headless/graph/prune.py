@@ -1,0 +1,73 @@
+"""What muting a node takes with it: every node that cannot do without its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...errors import UserError
+from ..wording import listing
+from .model import Graph, Link, Node
+from .registry import NodeSpec
+
+Specs = Mapping[str, "NodeSpec | None"]
+
+
+def prune(graph: Graph, starved: Mapping[str, str], specs: Specs) -> Graph:
+    """`graph` without the `starved` nodes and those that need them; other links to them are cut.
+
+    `starved` names the muted node for each node that lost a required input. What went is told in
+    the graph's notes. Raises UserError where no output node is left.
+    """
+    reason = _with_dependents(graph, starved, specs)
+    nodes = graph.nodes.values()
+    outputs = [node for node in nodes if _is_output(node, specs)]
+    if outputs and all(node.id in reason for node in outputs):
+        raise UserError(
+            f"nothing is left to run: {listing(node.label for node in outputs)} cannot do without "
+            f"the muted node {listing(dict.fromkeys(starved.values()))}; unmute or bypass it"
+        )
+    notes = tuple(
+        f"{node.label} is left out: it needs node {reason[node.id]}, which is muted"
+        for node in nodes
+        if node.id in reason
+    )
+    kept = {node.id: _without(node, reason) for node in nodes if node.id not in reason}
+    return Graph(kept, graph.workflow, graph.notes + notes)
+
+
+def _with_dependents(graph: Graph, starved: Mapping[str, str], specs: Specs) -> dict[str, str]:
+    needed_by: dict[str, list[str]] = {}
+    for node in graph.nodes.values():
+        for origin in _required_origins(node, specs[node.type]):
+            needed_by.setdefault(origin, []).append(node.id)
+    reason = dict(starved)
+    waiting = list(starved)
+    while waiting:
+        gone = waiting.pop()
+        for user in needed_by.get(gone, []):
+            if user not in reason:
+                reason[user] = reason[gone]
+                waiting.append(user)
+    return reason
+
+
+def _required_origins(node: Node, spec: NodeSpec | None) -> set[str]:
+    return {
+        value.node
+        for name, value in node.inputs.items()
+        if isinstance(value, Link) and (spec is None or spec.requires(name))
+    }
+
+
+def _without(node: Node, gone: Mapping[str, str]) -> Node:
+    inputs = {
+        name: value
+        for name, value in node.inputs.items()
+        if not (isinstance(value, Link) and value.node in gone)
+    }
+    return Node(node.id, node.type, inputs, node.title)
+
+
+def _is_output(node: Node, specs: Specs) -> bool:
+    spec = specs[node.type]
+    return spec is not None and spec.is_output

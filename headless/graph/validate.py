@@ -1,0 +1,136 @@
+"""Everything that is wrong with a graph, said at once and before any model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from ...errors import UserError
+from ..wording import listing, shown
+from .model import Graph, Json, Link, Node
+from .own_check import own_check
+from .registry import InputSpec, NodeSpec, Registry, types_fit
+from .values import check_choice, check_range, convert
+
+
+def validate(graph: Graph, registry: Registry) -> None:
+    """Check all that the graph's outputs need, by the core's rules.
+
+    Raises one UserError with a line for each thing that is wrong: node types that are not known, no
+    output node, links to nothing or of the wrong type, circles, missing inputs, values of the wrong
+    type or out of their range, and what a node's own VALIDATE_INPUTS says.
+    """
+    unknown = [node for node in graph.nodes.values() if node.type not in registry]
+    if unknown:
+        raise UserError(
+            f"this host does not have the node types of {listing(node.label for node in unknown)}; "
+            "remove these nodes, or run the workflow in ComfyUI with the packs that bring them"
+        )
+    specs = {node_type: registry.spec(node_type) for node_type in _types(graph)}
+    if not any(specs[node.type].is_output for node in graph.nodes.values()):
+        raise UserError(
+            "the workflow has no output node, so nothing would come of it; add a SaveImage or "
+            "PreviewImage node"
+        )
+    needed = needed_nodes(graph, specs)
+    problems = [
+        line for node_id in needed for line in _node_problems(graph.nodes[node_id], graph, specs)
+    ]
+    problems += _circle(graph, needed)
+    if len(problems) == 1:
+        raise UserError(problems[0])
+    if problems:
+        lines = "".join(f"\n  - {line}" for line in problems)
+        raise UserError(f"the workflow cannot run, {len(problems)} things are wrong:{lines}")
+
+
+def needed_nodes(graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
+    """The ids of the output nodes and of all that they need, in the graph's own order."""
+    waiting = [node.id for node in graph.nodes.values() if specs[node.type].is_output]
+    found = set(waiting)
+    while waiting:
+        for origin in origins(graph.nodes[waiting.pop()], specs):
+            if origin in graph.nodes and origin not in found:
+                found.add(origin)
+                waiting.append(origin)
+    return [node_id for node_id in graph.nodes if node_id in found]
+
+
+def origins(node: Node, specs: Mapping[str, NodeSpec]) -> list[str]:
+    """The ids of the nodes that feed the inputs `node` declares."""
+    declared = specs[node.type].inputs
+    return [
+        value.node
+        for name, value in node.inputs.items()
+        if name in declared and isinstance(value, Link)
+    ]
+
+
+def _types(graph: Graph) -> set[str]:
+    return {node.type for node in graph.nodes.values()}
+
+
+def _circle(graph: Graph, needed: Iterable[str]) -> list[str]:
+    edges = {
+        node_id: {
+            value.node for value in graph.nodes[node_id].inputs.values() if isinstance(value, Link)
+        }
+        for node_id in needed
+    }
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        nodes = [graph.nodes[node_id].label for node_id in reversed(error.args[1])]
+        return [f"the links go in a circle: {' -> '.join(nodes)}; remove one of them"]
+    return []
+
+
+def _node_problems(node: Node, graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
+    spec = specs[node.type]
+    judge = own_check(spec)
+    problems: list[str] = []
+    accepted: dict[str, Json] = {}
+    received: dict[str, str] = {}
+    for name, declared in spec.inputs.items():
+        value = node.inputs.get(name)
+        try:
+            if isinstance(value, Link):
+                received[name] = _received_type(value, declared, graph, specs)
+                accepted[name] = None
+            elif name in node.inputs and not (value is None and not declared.takes_value):
+                accepted[name] = _accept(value, declared, exempt=judge.exempts(name))
+            elif declared.required:
+                raise UserError(f"({declared.type}) is missing; connect it or give it a value")
+        except UserError as error:
+            problems.append(f"{node.label}: input {name} {error}")
+    return problems + [f"{node.label}: {line}" for line in judge.problems(accepted, received)]
+
+
+def _accept(value: Json, declared: InputSpec, *, exempt: bool) -> Json:
+    if not declared.takes_value:
+        raise UserError(f"is {shown(value)}, but takes a link of type {declared.type}")
+    converted = convert(declared, value)
+    if not exempt:
+        check_range(declared, converted)
+        check_choice(declared, converted)
+    return converted
+
+
+def _received_type(
+    link: Link, declared: InputSpec, graph: Graph, specs: Mapping[str, NodeSpec]
+) -> str:
+    origin = graph.nodes.get(link.node)
+    if origin is None:
+        raise UserError(f"is linked to node {shown(link.node)}, which is not there")
+    outputs = specs[origin.type].outputs
+    if not 0 <= link.slot < len(outputs):
+        raise UserError(
+            f"is linked to output {link.slot} of {origin.label}, which has {len(outputs)} outputs, "
+            "counted from 0"
+        )
+    if not types_fit(outputs[link.slot], declared.type):
+        raise UserError(
+            f"takes {declared.type}, but {origin.label} gives {outputs[link.slot]} at its output "
+            f"{link.slot}"
+        )
+    return outputs[link.slot]

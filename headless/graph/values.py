@@ -1,0 +1,98 @@
+"""A value from a file, made into what the node's input declares, or the reason why it cannot be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ...errors import UserError
+from ..wording import listing, shown
+from .model import Json
+from .registry import InputSpec
+
+
+def convert(spec: InputSpec, value: Json) -> Json:
+    """`value` as the core converts it: "20" and 20.0 are the INT 20; other types stay as they are.
+
+    Unlike the core, which takes every text for a true BOOLEAN, "false" is false here. Raises
+    UserError with the sentence's second half (`is 'x', ...`): the caller knows the node.
+    """
+    converter = _CONVERTERS.get(spec.type)
+    if converter is None:
+        return value
+    try:
+        if isinstance(value, (dict, list)) or value is None:
+            raise ValueError
+        if spec.type == "COMBO" and not isinstance(value, str) and _all_texts(spec):
+            raise ValueError
+        return converter(value)
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"is {shown(value)}, but has to be {_WANTED[spec.type]}") from error
+
+
+def check_range(spec: InputSpec, value: Json) -> None:
+    """Raise UserError where a converted number leaves the input's `min` and `max`."""
+    if isinstance(value, str) or not isinstance(value, (int, float)):
+        return
+    low, high = spec.options.get("min"), spec.options.get("max")
+    if (low is not None and value < low) or (high is not None and value > high):
+        limits = (
+            f"from {low} to {high}"
+            if None not in (low, high)
+            else (f"at least {low}" if low is not None else f"at most {high}")
+        )
+        raise UserError(f"is {shown(value)}, but has to be {limits}")
+
+
+def check_choice(spec: InputSpec, value: Json) -> None:
+    """Raise UserError where a COMBO's value is none of its choices."""
+    if spec.type == "COMBO" and value not in spec.choices:
+        raise UserError(f"is {shown(value)}, but has to be one of: {listing(spec.choices)}")
+
+
+def _integer(value: bool | int | float | str) -> int:
+    return int(value)
+
+
+def _number(value: bool | int | float | str) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _text(value: bool | int | float | str) -> str:
+    return str(value)
+
+
+def _truth(value: bool | int | float | str) -> bool:
+    if not isinstance(value, str):
+        return bool(value)
+    if value.strip().lower() not in _TRUTHS:
+        raise ValueError
+    return _TRUTHS[value.strip().lower()]
+
+
+def _choice(value: bool | int | float | str) -> bool | int | float | str:
+    return value
+
+
+def _all_texts(spec: InputSpec) -> bool:
+    return all(isinstance(choice, str) for choice in spec.choices)
+
+
+_TRUTHS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+_CONVERTERS: dict[str, Callable[[bool | int | float | str], Json]] = {
+    "INT": _integer,
+    "FLOAT": _number,
+    "STRING": _text,
+    "BOOLEAN": _truth,
+    "COMBO": _choice,
+}
+_WANTED = {
+    "INT": "a whole number",
+    "FLOAT": "a number",
+    "STRING": "a text",
+    "BOOLEAN": "true or false",
+    "COMBO": "one of its choices",
+}
