@@ -50,13 +50,16 @@ def brownian(x: Tensor, sigmas: Tensor, seed: int) -> Noise:
     """
     import torchsde
 
-    low, high = sigmas[sigmas > 0].min().cpu(), sigmas.max().cpu()
+    # torchsde keeps times to six decimals, and warns of a query that is a rounding outside of them.
+    low, high = (round(float(end), 6) for end in (sigmas[sigmas > 0].min(), sigmas.max()))
     path = torchsde.BrownianTree(low, torch.zeros_like(x, device="cpu"), high, entropy=seed)
+
+    def inside(sigma: Tensor) -> float:
+        return min(max(float(sigma), low), high)
 
     def increment(sigma: Tensor, target: Tensor) -> Tensor:
         # Sampling walks down: the path is read from the lower sigma up, and its sign turned.
-        start, end = target.cpu().float(), sigma.cpu().float()
-        rise: Tensor = path(start, end)
-        return -rise.to(x) / (end - start).sqrt().to(x.device)
+        rise: Tensor = path(inside(target), inside(sigma))
+        return -rise.to(x) / (sigma - target).sqrt()
 
     return increment
