@@ -21,13 +21,13 @@ def resize(samples: Tensor, width: int, height: int, method: str, crop: str = "d
     `crop` "center" first cuts the middle to the new aspect ratio, "disabled" stretches.
     """
     if crop == "center":
-        samples = _middle(samples, width / height)
+        samples = middle(samples, width / height)
     if method == "lanczos":
         return _lanczos(samples, width, height)
     return F.interpolate(samples, size=(height, width), mode=method)
 
 
-def _middle(samples: Tensor, aspect: float) -> Tensor:
+def middle(samples: Tensor, aspect: float) -> Tensor:
     """The largest middle part (B, C, h, w) with w / h of about `aspect`."""
     height, width = samples.shape[-2:]
     off_x = round((width - height * aspect) / 2) if width / height > aspect else 0

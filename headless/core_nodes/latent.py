@@ -1,0 +1,81 @@
+"""The core's nodes that make and resize latents."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+
+from ..resize import CROPS, MAX_RESOLUTION
+from ..sampling.inpaint import LATENT_CHANNELS
+from ..sampling.sample import Latent
+from ..sampling.upscale import METHODS, upscale
+
+FACTOR = 8  # pixels a latent pixel, each way
+
+
+class EmptyLatentImage:
+    """Latents to begin a picture from nothing."""
+
+    RETURN_TYPES = ("LATENT",)
+    OUTPUT_TOOLTIPS: ClassVar = ("The empty latents.",)
+    FUNCTION = "generate"
+    CATEGORY = "latent"
+    DESCRIPTION = "Makes empty latents for the sampler to fill."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The core's inputs."""
+        side = {"default": 512, "min": 16, "max": MAX_RESOLUTION, "step": 8}
+        count = {"default": 1, "min": 1, "max": 4096}
+        return {
+            "required": {
+                "width": ("INT", {**side, "tooltip": "Width of the picture in pixels."}),
+                "height": ("INT", {**side, "tooltip": "Height of the picture in pixels."}),
+                "batch_size": ("INT", {**count, "tooltip": "How many pictures."}),
+            }
+        }
+
+    def generate(self, width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
+        """Return zeros (batch, 4, height / 8, width / 8), rounded down."""
+        shape = (batch_size, LATENT_CHANNELS, height // FACTOR, width // FACTOR)
+        return ({"samples": torch.zeros(shape)},)
+
+
+class LatentUpscale:
+    """Latents at another size."""
+
+    RETURN_TYPES = ("LATENT",)
+    FUNCTION = "upscale"
+    CATEGORY = "latent"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The core's inputs."""
+        side = {"default": 512, "min": 0, "max": MAX_RESOLUTION, "step": 8}
+        return {
+            "required": {
+                "samples": ("LATENT",),
+                "upscale_method": (METHODS,),
+                "width": ("INT", side),
+                "height": ("INT", side),
+                "crop": (CROPS,),
+            }
+        }
+
+    def upscale(
+        self, samples: Latent, upscale_method: str, width: int, height: int, crop: str
+    ) -> tuple[Latent]:
+        """Resize to `width` x `height` pixels; a 0 keeps the aspect, both 0 the latent."""
+        if width == 0 and height == 0:
+            return (samples,)
+        rows, columns = samples["samples"].shape[-2:]
+        least = 64  # the core's smallest side, in pixels
+        width, height = (side and max(least, side) for side in (width, height))
+        width = width or max(least, round(columns * height / rows))
+        height = height or max(least, round(rows * width / columns))
+        size = (width // FACTOR, height // FACTOR)
+        return ({**samples, "samples": upscale(samples["samples"], *size, upscale_method, crop)},)
+
+
+NODE_CLASS_MAPPINGS = {"EmptyLatentImage": EmptyLatentImage, "LatentUpscale": LatentUpscale}
