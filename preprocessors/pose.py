@@ -78,12 +78,13 @@ Person: TypeAlias = tuple[Joint | None, ...]
 class Pose:
     """The people of one frame.
 
-    `canvas` is the width and height of their coordinates: (1, 1) for fractions, None where the file
-    does not say, which then means the size that is drawn.
+    `canvas` is the width and height the file says, None where it does not: pixels are then those
+    of the picture that is drawn. `fractions`: joints are parts of the canvas instead of its pixels.
     """
 
     people: tuple[Person, ...]
-    canvas: tuple[float, float] | None
+    canvas: tuple[float, float] | None = None
+    fractions: bool = False
 
 
 def parse_poses(source: str | Mapping[str, object] | list[object]) -> tuple[Pose, ...]:
@@ -116,8 +117,9 @@ def draw_pose(pose: Pose | Mapping[str, object], width: int, height: int) -> npt
     frame = pose if isinstance(pose, Pose) else _frame(pose, "The pose")
     picture = np.zeros((height, width, 3), np.uint8)
     thickness = max(1, int(THICKNESS * min(width, height) + 0.5))
+    extent = (1.0, 1.0) if frame.fractions else frame.canvas or (width, height)
     for number, person in enumerate(frame.people, start=1):
-        points = _to_pixels(person, frame.canvas or (width, height), width, height, number)
+        points = _to_pixels(person, extent, width, height, number)
         _draw_person(picture, points, thickness)
     return picture
 
@@ -179,9 +181,8 @@ def _frame(data: object, where: str) -> Pose:
         _person(person, f"{where}, person {i},") for i, person in enumerate(data["people"], start=1)
     )
     found = [joint for person in people for joint in person if joint]
-    if found and max(max(abs(j.x), abs(j.y)) for j in found) <= FRACTION_LIMIT:
-        return Pose(people, (1.0, 1.0))
-    return Pose(people, _canvas(data, where))
+    farthest = max((max(abs(joint.x), abs(joint.y)) for joint in found), default=0.0)
+    return Pose(people, _canvas(data, where), fractions=farthest <= FRACTION_LIMIT)
 
 
 def _canvas(frame: Mapping[str, object], where: str) -> tuple[float, float] | None:

@@ -114,9 +114,18 @@ def test_pixels_and_fractions_and_another_canvas_give_the_same_picture() -> None
     pixels = draw_pose(_frame(_person(points)), 512, 512)
     assert pixels.any()
     assert (draw_pose({"people": [_person(wide)]}, 512, 512) == pixels).all()
+    assert (draw_pose(_frame(_person(wide), size=999), 512, 512) == pixels).all()
     assert (draw_pose(_frame(_person(double), size=1024), 512, 512) == pixels).all()
     # OpenPose's own files name no canvas: their pixels are those of the drawing.
     assert (draw_pose({"people": [_person(points)]}, 512, 512) == pixels).all()
+
+
+def test_the_canvas_is_kept_also_for_fractions() -> None:
+    """sd-webui's editor writes fractions and the size of the picture they belong to."""
+    (pose,) = parse_poses(_frame(_person({0: (0.5, 0.5)}), size=768))
+    assert (pose.canvas, pose.fractions) == ((768, 768), True)
+    (pose,) = parse_poses(_frame(_person({0: (50, 50)}), size=768))
+    assert (pose.canvas, pose.fractions) == ((768, 768), False)
 
 
 def test_a_canvas_of_another_shape_is_stretched() -> None:
@@ -192,7 +201,7 @@ def test_a_joint_miles_away_is_named_with_both_numbers() -> None:
 @pytest.mark.parametrize("size", [(0, 5), (5, -1), (16385, 5)])
 def test_a_size_that_cannot_be_drawn_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(UserError, match="pixels large"):
-        draw_pose(Pose((), None), *size)
+        draw_pose(Pose(()), *size)
 
 
 coordinate = st.floats(-1, 2, width=32)
