@@ -36,6 +36,9 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
 )
 
+# What Path.resolve raises for too long a name, a name of no text, and a loop of links.
+_UNRESOLVABLE = (OSError, ValueError, RuntimeError)
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -158,8 +161,9 @@ def inside(base: Path, name: str, what: str) -> Path:
         )
     path = base.joinpath(*parts.parts)
     try:
-        stays = _stays(base, path)
-    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a loop of links
+        stays = path.resolve().is_relative_to(base.resolve())
+        path.exists()  # raises for too long a name, which resolve does not
+    except _UNRESOLVABLE as error:
         raise UserError(
             f"{what} {shown(name)} cannot be looked up in {base}: {_reason(error)}"
         ) from error
@@ -231,7 +235,10 @@ def _is_model_folder(path: Path) -> bool:
 
 
 def _stays(base: Path, path: Path) -> bool:
-    return path.resolve().is_relative_to(base.resolve())
+    try:
+        return path.resolve().is_relative_to(base.resolve())
+    except _UNRESOLVABLE:
+        return False
 
 
 def _counter(name: str, stem: str) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import image
+from . import controlnet, image, loaders, vae
 
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
+    **loaders.NODE_CLASS_MAPPINGS,
+    **controlnet.NODE_CLASS_MAPPINGS,
+    **vae.NODE_CLASS_MAPPINGS,
     **image.NODE_CLASS_MAPPINGS,
 }

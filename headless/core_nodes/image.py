@@ -31,9 +31,8 @@ class LoadImage:
         return {"required": {"image": (folders.input_names(), {"image_upload": True})}}
 
     @classmethod
-    def VALIDATE_INPUTS(cls, image: str | None) -> bool:
-        if image is not None:
-            read_image(folders.find_input(image))
+    def VALIDATE_INPUTS(cls, image: str) -> bool:
+        read_image(folders.find_input(image))
         return True
 
     @classmethod
@@ -61,7 +60,7 @@ class LoadImageMask:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, image: str | None) -> bool:
+    def VALIDATE_INPUTS(cls, image: str) -> bool:
         return LoadImage.VALIDATE_INPUTS(image)
 
     @classmethod
@@ -99,9 +98,8 @@ class SaveImage:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, filename_prefix: str | None) -> bool:
-        if filename_prefix is not None:
-            folders.check_prefix(filename_prefix)
+    def VALIDATE_INPUTS(cls, filename_prefix: str) -> bool:
+        folders.check_prefix(filename_prefix)
         return True
 
     def save_images(
@@ -270,8 +268,9 @@ def _save(
     for number, image in enumerate(images):
         height, width = image.shape[:2]
         name = expand(prefix, width=width, height=height, number=number, prompt=prompt or {})
+        data = encode_png(image, texts, level)
         path = folders.output_path(name, root)
-        folders.write_atomic(path, encode_png(image, texts, level))
+        folders.write_atomic(path, data)
         subfolder = path.parent.relative_to(root).as_posix()
         written.append(
             {

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ...errors import UserError
 from ..wording import listing, shown
+from .canvas import with_value
 from .model import Graph, Json, Node
 from .own_check import own_check
 from .registry import InputSpec, NodeSpec, Registry
@@ -35,7 +36,8 @@ def override(graph: Graph, registry: Registry, target: str, text: str) -> Graph:
     except UserError as error:
         raise UserError(f"{node.label}: input {input_name} {error}") from error
     changed = replace(node, inputs={**node.inputs, input_name: value})
-    return replace(graph, nodes={**graph.nodes, node.id: changed})
+    workflow = graph.workflow and with_value(graph.workflow, node, spec, input_name, value)
+    return replace(graph, nodes={**graph.nodes, node.id: changed}, workflow=workflow)
 
 
 def _find(graph: Graph, name: str) -> Node:

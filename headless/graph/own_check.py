@@ -28,7 +28,8 @@ class OwnCheck:
     def problems(self, accepted: Mapping[str, Json], received: Mapping[str, str]) -> list[str]:
         """What the node says against the inputs that are in order so far.
 
-        As in the core, an input that a link feeds is None, and `received` has the types of those.
+        What a link feeds is not known yet, and a check that needs it waits until the node runs;
+        `received` has the types of those inputs.
         """
         if self.function is None:
             return []
@@ -38,7 +39,7 @@ class OwnCheck:
         if self.takes_all:
             arguments.update(accepted)
         if not self.required <= arguments.keys():
-            return []  # one of them is missing or wrong, and that is said already
+            return []  # one is fed by a link, or is missing or wrong, which is said already
         try:
             verdict = self.function(**arguments)
         except UserError as error:

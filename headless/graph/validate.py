@@ -96,7 +96,6 @@ def _node_problems(node: Node, graph: Graph, specs: Mapping[str, NodeSpec]) -> l
         try:
             if isinstance(value, Link):
                 received[name] = _received_type(value, declared, graph, specs)
-                accepted[name] = None
             elif name in node.inputs and not (value is None and not declared.takes_value):
                 accepted[name] = _accept(value, declared, exempt=judge.exempts(name))
             elif declared.required:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import pytest
+
 from controlstack.errors import UserError
 from controlstack.headless.graph.registry import Registry
 

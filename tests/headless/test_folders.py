@@ -1,0 +1,173 @@
+"""Names are looked up inside their folders and never outside; files are written whole or not at
+all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controlstack.errors import UserError
+from controlstack.headless import folders
+from controlstack.headless.folders import Folders
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Folders:
+    files = (
+        "models/checkpoints/a.safetensors",
+        "models/checkpoints/sd15/b.ckpt",
+        "models/checkpoints/notes.txt",
+        "models/checkpoints/pipe/model_index.json",
+        "models/checkpoints/pipe/unet/config.json",
+        "models/checkpoints/pipe/unet/model.safetensors",
+        "models/t2i_adapter/c.pth",
+        "more/controlnet/net/config.json",
+        "input/cat.png",
+        "input/sub/dog.jpg",
+        "output/made.png",
+        "secret.safetensors",
+        "secret.png",
+    )
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    aliases = {"checkpoints": {"v1-5.safetensors": tmp_path / "secret.safetensors"}}
+    return Folders(
+        (tmp_path / "models", tmp_path / "more"),
+        (tmp_path / "input",),
+        tmp_path / "output",
+        tmp_path / "temp",
+        aliases,
+    )
+
+
+def test_names(place: Folders) -> None:
+    with folders.use(place):
+        assert folders.names("checkpoints") == [
+            "a.safetensors",
+            "pipe",
+            "sd15/b.ckpt",
+            "v1-5.safetensors",
+        ]
+        assert folders.names("controlnet") == ["c.pth", "net"]
+        assert folders.names("loras") == []
+        assert folders.input_names() == ["cat.png"]
+
+
+def test_find(place: Folders, tmp_path: Path) -> None:
+    with folders.use(place):
+        base = tmp_path / "models" / "checkpoints"
+        assert folders.find("checkpoints", "a.safetensors") == base / "a.safetensors"
+        assert folders.find("checkpoints", "sd15\\b.ckpt") == base / "sd15" / "b.ckpt"
+        assert folders.find("checkpoints", "pipe") == base / "pipe"
+        assert folders.find("controlnet", "net") == tmp_path / "more" / "controlnet" / "net"
+        alias = folders.find("checkpoints", "v1-5.safetensors")
+        assert alias == tmp_path / "secret.safetensors"
+
+
+def test_a_missing_model_says_what_there_is_and_where(place: Folders, tmp_path: Path) -> None:
+    with folders.use(place), pytest.raises(UserError) as raised:
+        folders.find("checkpoints", "gone.safetensors")
+    said = str(raised.value)
+    assert "no checkpoints model 'gone.safetensors'" in said
+    assert "a.safetensors, pipe, sd15/b.ckpt, v1-5.safetensors" in said
+    assert str(tmp_path / "models" / "checkpoints") in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../secret.safetensors",
+        "sd15/../../../secret.safetensors",
+        "..\\..\\secret.safetensors",
+        "/etc/passwd",
+        "C:\\secret.safetensors",
+        "\\\\server\\share\\x",
+        "",
+        ".",
+        "a\0b",
+        "x" * 5000,
+        "out.safetensors",
+        "round.safetensors",
+        "linked/secret.safetensors",
+    ],
+)
+def test_names_that_leave_their_folder(place: Folders, tmp_path: Path, name: str) -> None:
+    base = tmp_path / "models" / "checkpoints"
+    (base / "out.safetensors").symlink_to(tmp_path / "secret.safetensors")
+    (base / "round.safetensors").symlink_to(base / "round.safetensors")
+    (base / "linked").symlink_to(tmp_path)
+    with folders.use(place):
+        with pytest.raises(UserError):
+            folders.find("checkpoints", name)
+        with pytest.raises(UserError):
+            folders.find_input(name)
+        assert "out.safetensors" not in folders.names("checkpoints")
+
+
+def test_a_folder_that_is_itself_a_link_is_fine(place: Folders, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "l.safetensors").write_bytes(b"x")
+    (tmp_path / "models" / "loras").symlink_to(tmp_path / "elsewhere")
+    with folders.use(place):
+        assert folders.names("loras") == ["l.safetensors"]
+        assert folders.find("loras", "l.safetensors").is_file()
+
+
+def test_inputs_by_place(place: Folders, tmp_path: Path) -> None:
+    with folders.use(place):
+        assert folders.find_input("cat.png") == tmp_path / "input" / "cat.png"
+        assert folders.find_input("cat.png [input]") == tmp_path / "input" / "cat.png"
+        assert folders.find_input("sub/dog.jpg") == tmp_path / "input" / "sub" / "dog.jpg"
+        assert folders.find_input("made.png [output]") == tmp_path / "output" / "made.png"
+        with pytest.raises(UserError, match=r"no input file 'gone.png': there is cat.png in "):
+            folders.find_input("gone.png")
+        with pytest.raises(UserError, match=r"no input file 'made\.png'"):
+            folders.find_input("made.png [temp]")
+
+
+def test_the_counter_follows_the_core(place: Folders) -> None:
+    with folders.use(place):
+        assert folders.output_path("pic").name == "pic_00001_.png"
+        for name in ("pic_00007_.png", "pic_00002_.png", "pic_x.png", "picture_00050_.png"):
+            (place.output / name).write_bytes(b"x")
+        assert folders.output_path("pic").name == "pic_00008_.png"
+        assert folders.output_path("sub/dir/pic") == place.output / "sub/dir/pic_00001_.png"
+        assert folders.output_path("sub\\pic") == place.output / "sub" / "pic_00001_.png"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["../x", "/tmp/x", "a/../../x", "", "out/x", "C:/x", "made.png/x"]
+)
+def test_prefixes_that_cannot_be_written(place: Folders, tmp_path: Path, prefix: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (place.output / "out").symlink_to(tmp_path / "outside")
+    with folders.use(place), pytest.raises(UserError):
+        folders.output_path(prefix)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_write_atomic_leaves_all_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    folders.write_atomic(path, b"old")
+
+    def interrupted(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        folders.write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_write_atomic_into_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot write"):
+        folders.write_atomic(tmp_path / "gone" / "a.png", b"x")
