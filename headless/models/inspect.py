@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ...errors import UserError
+from . import single_file
+from .components import CONFIG, PIPELINE
 from .families import require_class, require_plain, require_text_encoder
-from .files import read_contents
+from .files import Shape, read_contents
+from .kinds import KINDS, LOADERS, kind_of
 from .weights import read_config, weight_files
 
 _CLASSES = {
@@ -14,11 +19,17 @@ _CLASSES = {
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "controlnet": ("ControlNetModel",),
 }
-_PIPELINE = {
-    "unet": "diffusion_models",
-    "vae": "vae",
-    "text_encoder": "text_encoders",
+_COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
+_PARTS: Mapping[str, tuple[Callable[[Path, Mapping[str, Shape]], Any], ...]] = {
+    "checkpoints": (single_file.unet_part, single_file.clip_part, single_file.vae_part),
+    "diffusion_models": (single_file.unet_part,),
+    "text_encoders": (single_file.clip_part,),
+    "vae": (single_file.vae_part,),
+    "controlnet": (single_file.controlnet_part,),
+    "loras": (),
 }
+# The U-Net of a whole checkpoint can be loaded alone.
+_ALSO = {"diffusion_models": ("checkpoints",)}
 
 
 def check(path: Path, kind: str) -> None:
@@ -27,17 +38,40 @@ def check(path: Path, kind: str) -> None:
     Reads headers and configurations only: what is missing, cut off, a pickle that holds code, of
     another kind, or of a family that the embedded host does not run, is said here.
     """
-    if not path.exists():
-        raise UserError(f"{path} is not there.")
     if path.is_dir():
         _check_folder(path, kind)
+    elif path.is_file():
+        _check_file(path, kind)
+    else:
+        there = sorted(entry.name for entry in path.parent.glob("*"))
+        words = ", ".join(there) or "nothing"
+        raise UserError(f"{path} is not there; in {path.parent} there is {words}.")
+
+
+def _check_file(path: Path, kind: str) -> None:
+    shapes = read_contents(path).shapes
+    found = kind_of(shapes)
+    wanted = KINDS[kind].words
+    if found is None:
+        first = next(iter(shapes), None)
+        told = f"its first tensor is {first}" if first else "it has no tensors"
+        raise UserError(f"{path} is not {wanted}, nor any other model known here: {told}.")
+    if found.folder != kind and found.folder not in _ALSO.get(kind, ()):
+        where = (
+            f"the node {LOADERS[found.folder]} loads it, from the folder {found.folder}"
+            if found.folder
+            else "no node of the embedded host loads it"
+        )
+        raise UserError(f"{path} is {found.words}, not {wanted}: {where}.")
+    for part in _PARTS[kind]:
+        part(path, shapes)
 
 
 def _check_folder(folder: Path, kind: str) -> None:
     if kind == "checkpoints":
         _check_pipeline(folder)
         return
-    config = read_config(folder / "config.json")
+    config = read_config(folder / CONFIG)
     if kind == "text_encoders":
         require_text_encoder(config, folder)
     elif kind in _CLASSES:
@@ -48,8 +82,12 @@ def _check_folder(folder: Path, kind: str) -> None:
 
 
 def _check_pipeline(folder: Path) -> None:
-    read_config(folder / "model_index.json")
-    for part, kind in _PIPELINE.items():
+    if not (folder / PIPELINE).is_file():
+        raise UserError(f"{folder} is no diffusers pipeline: it has no {PIPELINE}.")
+    name = read_config(folder / PIPELINE).get("_class_name")
+    for part, kind in _COMPONENTS.items():
         if not (folder / part).is_dir():
-            raise UserError(f"{folder} has no {part} folder: it is no pipeline that can run here.")
+            raise UserError(
+                f"{folder} is a {name} without a {part} folder, so the embedded host cannot run it."
+            )
         _check_folder(folder / part, kind)

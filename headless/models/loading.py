@@ -1,39 +1,48 @@
-"""The loaders: one function for each kind of model, whatever it lies in, file or folder."""
+"""The loaders: one function for each kind of model, whatever it lies in, file or folder.
+
+All of them raise UserError where the file or folder is damaged, of another kind, or of a family
+that the embedded host does not run; `inspect.check` says the same before anything is loaded.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..sampling.model import Model
-from . import components
+from . import components, single_file
 from .clip import Clip
 from .controlnet import ControlNet
 from .vae import Vae
 
+_POOLS = "_shuffle"  # how the names of shuffle ControlNets end, the only sign a single file gives
+
 
 def load_checkpoint(path: Path) -> tuple[Model, Clip, Vae]:
-    """MODEL, CLIP and VAE of a diffusers pipeline folder.
-
-    Raises UserError where the folder is damaged or of another family.
-    """
-    return components.load_pipeline(path)
+    """MODEL, CLIP and VAE of a diffusers pipeline folder or a single SD 1.x checkpoint."""
+    if path.is_dir():
+        return components.load_pipeline(path)
+    return single_file.load_checkpoint(path)
 
 
 def load_unet(path: Path) -> Model:
-    """MODEL of a diffusers `unet` folder; UserError as `load_checkpoint`."""
-    return components.load_unet(path)
+    """MODEL of a diffusers `unet` folder, or of a file in CompVis' or diffusers' layout."""
+    return components.load_unet(path) if path.is_dir() else single_file.load_unet(path)
 
 
 def load_clip(path: Path) -> Clip:
-    """CLIP of a `text_encoder` folder; UserError as `load_checkpoint`."""
-    return components.load_clip(path)
+    """CLIP of a `text_encoder` folder with its tokenizer, or of a CLIP-L file."""
+    return components.load_clip(path) if path.is_dir() else single_file.load_clip(path)
 
 
 def load_vae(path: Path) -> Vae:
-    """VAE of a diffusers `vae` folder; UserError as `load_checkpoint`."""
-    return components.load_vae(path)
+    """VAE of a diffusers `vae` folder, or of a file in CompVis' or diffusers' layout."""
+    return components.load_vae(path) if path.is_dir() else single_file.load_vae(path)
 
 
 def load_control_net(path: Path) -> ControlNet:
-    """CONTROL_NET of a diffusers ControlNet folder; UserError as `load_checkpoint`."""
-    return ControlNet(components.load_control_network(path), path.name)
+    """CONTROL_NET of a diffusers folder, or of a file in CompVis' or diffusers' layout."""
+    if path.is_dir():
+        return ControlNet(components.load_control_network(path), path.name)
+    pools = path.stem.removesuffix("_fp16").endswith(_POOLS)
+    network = single_file.load_control_network(path)
+    return ControlNet(network, path.name, global_average_pooling=pools or None)

@@ -159,8 +159,12 @@ def _parts(index: Path) -> list[Path]:
 
 
 def _converted(tensor: Tensor) -> Tensor:
-    """Floating point of any width as float32, the type a CPU computes fast and exactly in."""
-    return tensor.float() if tensor.is_floating_point() else tensor
+    """Floating point of any width as float32, the type a CPU computes fast and exactly in.
+
+    Always a copy: tensors that lie in a file begin at odd addresses, where torch's kernels round
+    differently, and the same weights shall give the same picture from every file.
+    """
+    return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
 
 
 def _new_name(name: str) -> str:
