@@ -162,56 +162,6 @@ def test_a_link_that_is_not_there(registry: Registry, ui: dict[str, Any]) -> Non
         read(without_node, registry)
 
 
-def subgraph(make_node: Any) -> dict[str, Any]:
-    """Encode and Sampler inside: model and clip come in, with the fields text and seed; LATENT
-    goes out.
-    """
-    field = {"name": "text", "type": "STRING", "link": 13, "widget": {"name": "text"}}
-    seed = {"name": "seed", "type": "INT", "link": 15, "widget": {"name": "seed"}}
-    encode = make_node(2, "Encode", [("clip", "CLIP", 11)], ["CONDITIONING"], ["inner text"])
-    encode["inputs"].append(field)
-    sampler = make_node(
-        3,
-        "Sampler",
-        [("model", "MODEL", 10), ("positive", "CONDITIONING", 12)],
-        ["LATENT"],
-        [1, "fixed", 20, "euler"],
-    )
-    sampler["inputs"].append(seed)
-    keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
-    links = [
-        (10, -10, 0, 3, 0),
-        (11, -10, 1, 2, 0),
-        (12, 2, 0, 3, 1),
-        (13, -10, 2, 2, 1),
-        (14, 3, 0, -20, 0),
-        (15, -10, 3, 3, 2),
-    ]
-    inputs = [("model", "MODEL"), ("clip", "CLIP"), ("text", "STRING"), ("seed", "INT")]
-    return {
-        "id": "sub",
-        "name": "Text to latent",
-        "inputs": [{"name": name, "type": kind} for name, kind in inputs],
-        "outputs": [{"name": "LATENT", "type": "LATENT"}],
-        "nodes": [encode, sampler],
-        "links": [dict(zip(keys, link, strict=True)) for link in links],
-    }
-
-
-@pytest.fixture
-def nested(ui: dict[str, Any], make_node: Any) -> dict[str, Any]:
-    """The graph of `ui` with Encode and Sampler inside the subgraph node 12."""
-    host = make_node(
-        12, "sub", [("model", "MODEL", 1), ("clip", "CLIP", 2)], ["LATENT"], ["a cat", 7]
-    )
-    return {
-        "nodes": [ui["nodes"][0], host, ui["nodes"][3]],
-        "links": [[1, 1, 0, 12, 0, "MODEL"], [2, 1, 1, 12, 1, "CLIP"], [4, 12, 0, 4, 0, "LATENT"]],
-        "definitions": {"subgraphs": [subgraph(make_node)]},
-        "version": 0.4,
-    }
-
-
 def test_a_subgraph_is_opened(registry: Registry, nested: dict[str, Any]) -> None:
     graph = read(nested, registry)
     assert set(graph.nodes) == {"1", "4", "12:2", "12:3"}
