@@ -1,6 +1,6 @@
 """What importing the pack costs ComfyUI at its start, beyond torch. Aim: under 0.1 s.
 
-python benchmarks/import_time.py
+Run: python benchmarks/import_time.py
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Same weights, prompts, hints, steps and guidance, one thread, rounds taken in tu
 machine slows both. Each round encodes both prompts, samples and decodes. Aims: 4 s on an idle core,
 1.5 GB at the peak, and at most 1.05 times diffusers' time.
 
-    python benchmarks/two_controls.py [FOLDER of base/, controlnet-pose/ and controlnet-depth/]
+Run: python benchmarks/two_controls.py [FOLDER of base/, controlnet-pose/ and controlnet-depth/]
 """
 
 from __future__ import annotations

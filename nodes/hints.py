@@ -160,8 +160,10 @@ class ControlStackDepth:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, model: str) -> bool | str:
-        """Whether the folder is there and whole; no weights are loaded."""
+    def VALIDATE_INPUTS(cls, model: str | None = None) -> bool | str:
+        """Whether the folder is there and whole, no weights are loaded; None comes by a link."""
+        if model is None:
+            return True
         return _accepted(
             lambda: depth_folder.check_depth_model(host.current().find("depth", model))
         )

@@ -174,6 +174,7 @@ def test_depth_offers_the_host_s_models_and_checks_them_first(folder: Path) -> N
     folder.mkdir()
     assert "config.json" in str(hints.ControlStackDepth.VALIDATE_INPUTS(model="tiny"))
     assert "other" in str(hints.ControlStackDepth.VALIDATE_INPUTS(model="other"))
+    assert hints.ControlStackDepth.VALIDATE_INPUTS(model=None) is True  # a link
 
 
 def test_depth_estimates_each_picture_of_a_batch(

@@ -1,0 +1,92 @@
+"""The hint nodes in workflows: checked before anything runs, run by the embedded host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from controlstack.errors import UserError
+from controlstack.headless import folders, host
+from controlstack.headless.core_nodes import NODE_CLASS_MAPPINGS as CORE
+from controlstack.headless.graph.execute import Executor
+from controlstack.headless.graph.registry import Registry
+from controlstack.headless.graph.validate import validate
+from controlstack.headless.graph.workflow import read_workflow
+from controlstack.nodes.hints import NODE_CLASS_MAPPINGS as HINTS
+from controlstack.preprocessors.canny import canny
+from tests.tiny_depth import tiny_depth_anything
+
+REGISTRY = Registry({**CORE, **HINTS})
+PICTURE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Iterator[folders.Folders]:
+    host.install()
+    found = folders.Folders(
+        (tmp_path / "models",), (tmp_path / "input",), tmp_path / "output", tmp_path / "temp"
+    )
+    (tmp_path / "input").mkdir()
+    Image.fromarray(PICTURE).save(tmp_path / "input" / "photo.png")
+    with folders.use(found):
+        yield found
+
+
+def _run(node_type: str, **inputs: Any) -> torch.Tensor:
+    prompt = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "photo.png"}},
+        "2": {"class_type": node_type, "inputs": inputs},
+        "3": {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}},
+    }
+    graph = read_workflow(json.loads(json.dumps(prompt)), REGISTRY, "test")
+    validate(graph, REGISTRY)
+    result: torch.Tensor = Executor(REGISTRY).run(graph).value("2")
+    return result
+
+
+@pytest.mark.usefixtures("places")
+def test_a_loaded_picture_keeps_its_bytes_on_the_way_to_canny() -> None:
+    edges = _run("ControlStackCanny", image=["1", 0], low_threshold=50, high_threshold=150)
+    assert torch.equal(edges[0] * 255, torch.from_numpy(canny(PICTURE, 50, 150)).float())
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize(
+    ("node_type", "inputs", "says"),
+    [
+        ("ControlStackCanny", {"low_threshold": 200, "high_threshold": 100}, "200 .* 100"),
+        ("ControlStackCanny", {"low_threshold": 0, "high_threshold": 256}, "256.* 0 to 255"),
+        ("ControlStackDrawPose", {"pose_json": "{", "width": 64, "height": 64}, "not JSON"),
+        ("ControlStackDrawPose", {"pose_json": "[]", "width": 64, "height": 64}, "empty list"),
+        ("ControlStackDrawPose", {"pose_json": "[]", "width": 8, "height": 64}, "width"),
+        ("ControlStackDepth", {"model": "nowhere"}, "nowhere"),
+        ("ControlStackDepth", {"model": "../../etc"}, r"\.\./\.\./etc"),
+    ],
+)
+def test_bad_values_are_refused_by_node_before_anything_runs(
+    node_type: str, inputs: dict[str, Any], says: str
+) -> None:
+    picture = {} if node_type == "ControlStackDrawPose" else {"image": ["1", 0]}
+    with pytest.raises(UserError, match=says) as caught:
+        _run(node_type, **picture, **inputs)
+    assert node_type in str(caught.value)
+
+
+def test_a_depth_model_in_the_models_folder_is_offered_checked_and_run(
+    places: folders.Folders,
+) -> None:
+    folder = tiny_depth_anything(places.models[0] / "depth" / "tiny")
+    assert HINTS["ControlStackDepth"].INPUT_TYPES()["required"]["model"][0] == ["tiny"]
+    near = _run("ControlStackDepth", image=["1", 0], model="tiny")
+    assert near.shape == (1, 24, 40, 3)
+    assert (near.min(), near.max()) == (0, 1)
+    (folder / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(UserError, match="whole safetensors file"):
+        _run("ControlStackDepth", image=["1", 0], model="tiny")
