@@ -9,6 +9,7 @@ from .. import folders
 from ..models import inspect, loading
 from ..models.clip import Clip
 from ..models.controlnet import ControlNet
+from ..models.lora import apply_lora
 from ..models.vae import Vae
 from ..sampling.model import Model
 
@@ -124,6 +125,40 @@ class VAELoader:
         return (loading.load_vae(folders.find("vae", vae_name)),)
 
 
+class LoraLoader:
+    """A LoRA, added to a MODEL and a CLIP."""
+
+    RETURN_TYPES = ("MODEL", "CLIP")
+    FUNCTION = "load_lora"
+    CATEGORY = "loaders"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The core's inputs."""
+        strength = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "clip": ("CLIP",),
+                "lora_name": (folders.names("loras"),),
+                "strength_model": ("FLOAT", strength),
+                "strength_clip": ("FLOAT", strength),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, lora_name: str) -> bool | str:
+        """Whether the file can be a LoRA; reads its header only."""
+        return _checked("loras", lora_name)
+
+    def load_lora(
+        self, model: Model, clip: Clip, lora_name: str, strength_model: float, strength_clip: float
+    ) -> tuple[Model, Clip]:
+        """Add the file of this name; the MODEL and CLIP given stay as they are."""
+        path = folders.find("loras", lora_name)
+        return apply_lora(model, clip, path, strength_model, strength_clip)
+
+
 class ControlNetLoader:
     """A ControlNet."""
 
@@ -151,5 +186,6 @@ NODE_CLASS_MAPPINGS = {
     "UNETLoader": UNETLoader,
     "CLIPLoader": CLIPLoader,
     "VAELoader": VAELoader,
+    "LoraLoader": LoraLoader,
     "ControlNetLoader": ControlNetLoader,
 }

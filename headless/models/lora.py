@@ -1,0 +1,203 @@
+"""LoRA added to a MODEL and a CLIP: W + strength * alpha / rank * up @ down (arXiv 2106.09685).
+
+Every layout in use names a weight after the module it changes, so all of them are brought to one,
+kohya's: the dotted name with underscores. Modules are then looked up by it; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from ...errors import UserError
+from ..sampling.base_model import BaseModel
+from ..sampling.model import Model
+from .clip import Clip
+from .files import read_contents
+from .weights import read_weights
+
+_LOG = logging.getLogger(__name__)
+
+UNET, TEXT = "lora_unet_", "lora_te_"
+# Beginnings in kohya's files, diffusers' and PEFT's.
+_BEGINNINGS = {
+    "lora_unet_": UNET,
+    "lora_te_": TEXT,
+    "lora_te1_": TEXT,
+    "unet.": UNET,
+    "text_encoder.": TEXT,
+}
+_DOWN, _UP, _ALPHA = "down", "up", "alpha"
+_ENDINGS = {
+    ".lora_down.weight": _DOWN,
+    ".lora_up.weight": _UP,
+    ".lora_A.weight": _DOWN,
+    ".lora_B.weight": _UP,
+    ".lora.down.weight": _DOWN,
+    ".lora.up.weight": _UP,
+    ".lora_linear_layer.down.weight": _DOWN,
+    ".lora_linear_layer.up.weight": _UP,
+    "_lora.down.weight": _DOWN,
+    "_lora.up.weight": _UP,
+    ".alpha": _ALPHA,
+}
+# The attention processors of diffusers before 0.22 named the projections themselves.
+_OLD_TEXT = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
+
+# What diffusers' metadata may ask for beside one alpha.
+_UNKNOWN = ("alpha_pattern", "use_rslora", "use_dora")
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a LoRA does to one weight; `down` is (rank, in, ...), `up` (out, rank, ...)."""
+
+    down: Tensor
+    up: Tensor
+    alpha: float
+
+    def added_to(self, weight: Tensor, strength: float) -> Tensor:
+        """`weight` with the change at this strength, a new tensor."""
+        rank = self.down.shape[0]
+        product = self.up.flatten(1) @ self.down.flatten(1)
+        scaled = product.to(weight.device) * (strength * self.alpha / rank)
+        return (weight + scaled.reshape(weight.shape)).to(weight.dtype)
+
+    def fits(self, weight: Tensor) -> bool:
+        """Whether the change has the weight's size."""
+        outputs, inputs = weight.shape[0], weight[0].numel()
+        return (self.up.shape[0], self.down[0].numel()) == (outputs, inputs)
+
+
+def apply_lora(
+    model: Model, clip: Clip, path: Path, strength_model: float, strength_clip: float
+) -> tuple[Model, Clip]:
+    """MODEL and CLIP with the LoRA in `path` added; those given stay as they are.
+
+    Only changed weights take memory of their own. A strength of 0 leaves its side out. Raises
+    UserError where the file is damaged, of a variant that is not known, or fits neither.
+    """
+    changes = read_changes(path)
+    matched: set[str] = set()
+    if strength_model != 0:
+        base = model.model
+        unet = _changed(base.diffusion_model, UNET, changes, strength_model, matched, path)
+        model = model.clone()
+        model.model = BaseModel(unet, base.model_sampling, base.latent_scale)
+    if strength_clip != 0:
+        encoder = _changed(clip.text_encoder, TEXT, changes, strength_clip, matched, path)
+        clip = Clip(encoder, clip.tokenizer, clip.layer)
+    sides = tuple(
+        side for side, strength in ((UNET, strength_model), (TEXT, strength_clip)) if strength != 0
+    )
+    left = [name for name in changes if name.startswith(sides) and name not in matched]
+    if left and not matched:
+        raise UserError(
+            f"{path} fits nothing in this model: no module is called {left[0]}; "
+            "it was made for another family."
+        )
+    if left:
+        _LOG.warning("%s: %d of its weights have no place here: %s", path.name, len(left), left[0])
+    return model, clip
+
+
+def read_changes(path: Path) -> dict[str, Change]:
+    """The changes in a LoRA file by the kohya name of the module; UserError as `apply_lora`."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in read_weights(path).items():
+        module, role = _split(name, path)
+        parts.setdefault(module, {})[role] = tensor
+    alphas = _alphas(path)
+    changes = {}
+    for module, found in parts.items():
+        if not {_DOWN, _UP} <= found.keys():
+            raise UserError(f"{path} is not whole: {module} has only {', '.join(sorted(found))}.")
+        down = found[_DOWN]
+        side = UNET if module.startswith(UNET) else TEXT
+        default = alphas.get(side, float(down.shape[0]))
+        alpha = float(found[_ALPHA]) if _ALPHA in found else default
+        changes[module] = Change(down, found[_UP], alpha)
+    return changes
+
+
+def _split(name: str, path: Path) -> tuple[str, str]:
+    """A tensor's name as (kohya name of the module, role)."""
+    ending = next((e for e in _ENDINGS if name.endswith(e)), None)
+    if ending is None:
+        raise UserError(
+            f"{path} is a variant of LoRA that the embedded host does not know: it has a tensor "
+            f"{name}."
+        )
+    stem = name.removesuffix(ending).removeprefix("base_model.model.")
+    beginning = next((b for b in _BEGINNINGS if stem.startswith(b)), "")
+    side = _BEGINNINGS.get(beginning, UNET)
+    module = stem.removeprefix(beginning).replace(".processor.", ".")
+    if ending.startswith("_"):
+        parent, _, last = module.rpartition(".")
+        last = _OLD_TEXT[last] if side == TEXT else last.replace("to_out", "to_out.0")
+        module = f"{parent}.{last}"
+    return side + module.replace(".", "_"), _ENDINGS[ending]
+
+
+def _alphas(path: Path) -> dict[str, float]:
+    """The alpha that diffusers keeps beside the tensors, one for each side."""
+    text = read_contents(path).metadata.get("lora_adapter_metadata")
+    if text is None:
+        return {}
+    try:
+        said: Mapping[str, object] = json.loads(text)
+        sides = {UNET: "unet", TEXT: "text_encoder"}
+        if any(said.get(f"{name}.{key}") for name in sides.values() for key in _UNKNOWN):
+            raise UserError(f"{path} asks for {', '.join(_UNKNOWN)}, which are not known here.")
+        return {
+            side: float(str(said[f"{name}.lora_alpha"]))
+            for side, name in sides.items()
+            if f"{name}.lora_alpha" in said
+        }
+    except (ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} has damaged metadata (lora_adapter_metadata).") from error
+
+
+def _changed(
+    module: AnyModule,
+    side: str,
+    changes: Mapping[str, Change],
+    strength: float,
+    matched: set[str],
+    path: Path,
+) -> AnyModule:
+    """A copy of `module` with the changes of one side; shares every weight that stays."""
+    kept = [*module.parameters(), *module.buffers()]
+    copied = copy.deepcopy(module, {id(tensor): tensor for tensor in kept})
+    for name, part in copied.named_modules():
+        key = side + _kohya(name, side)
+        change = changes.get(key)
+        weight = getattr(part, "weight", None)
+        if change is None or not isinstance(weight, Tensor):
+            continue
+        if not change.fits(weight):
+            raise UserError(
+                f"{path} was made for another model: it changes {name} as "
+                f"({change.up.shape[0]}, {change.down[0].numel()}), which is {tuple(weight.shape)} "
+                "here."
+            )
+        part.weight = nn.Parameter(change.added_to(weight, strength), requires_grad=False)
+        matched.add(key)
+    return copied
+
+
+def _kohya(name: str, side: str) -> str:
+    # Text encoders are named from "text_model." on, a level that transformers >= 5 has no longer.
+    full = f"text_model.{name.removeprefix('text_model.')}" if side == TEXT else name
+    return full.replace(".", "_")
