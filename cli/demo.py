@@ -1,0 +1,64 @@
+"""`controlstack demo` makes the contact sheet; `controlstack demo-model train` makes its model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .outcome import DebugOption, reported
+from .progress import shown_progress
+
+if TYPE_CHECKING:
+    from ..demo.sheet import Score
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("output/demo.png"),
+    debug: DebugOption = False,
+) -> None:
+    """Make one contact sheet: a pose, a depth map, and pictures that follow both."""
+    began = time.perf_counter()
+    with reported(debug):
+        from ..demo.sheet import make_sheet
+
+        with shown_progress():
+            scores = make_sheet(out)
+        _print_scores(scores)
+        typer.echo(out)
+        memory = f", peak memory {peak} MiB" if (peak := _peak_mebibytes()) else ""
+        typer.echo(f"{time.perf_counter() - began:.1f} s{memory}", err=True)
+
+
+def _print_scores(scores: Sequence[Score]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", box=box.SIMPLE_HEAD, title="How well the pictures follow their scenes")
+    for heading in ("joints in place", "silhouette IoU", "edge F1", "seconds a picture"):
+        table.add_column(heading, justify="right")
+    for score in scores:
+        table.add_row(
+            score.label,
+            f"{score.joints:.0%}",
+            f"{score.silhouette:.2f}",
+            f"{score.edges:.2f}",
+            f"{score.seconds:.2f}",
+        )
+    Console().print(table)
+
+
+def _peak_mebibytes() -> int | None:
+    """The most memory this process held at once, where the system tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, but bytes on macOS
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)

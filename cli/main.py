@@ -1,0 +1,60 @@
+"""The `controlstack` command: its subcommands, one file each.
+
+Nothing heavier than typer is imported before a subcommand runs, so `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from .demo import demo_command
+from .hint import hint_app
+from .nodes import nodes_command
+from .run import run_command
+
+app = typer.Typer(
+    name="controlstack",
+    help="Stack ControlNets on a locked U-Net: ComfyUI workflows, run without ComfyUI.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+model_app = typer.Typer(help="The demo model.", no_args_is_help=True)
+
+app.command("run")(run_command)
+app.command("demo")(demo_command)
+app.command("nodes")(nodes_command)
+app.add_typer(hint_app, name="hint")
+app.add_typer(model_app, name="demo-model")
+# model_app.command("train")(train_command)
+
+
+@model_app.callback()
+def _model_commands() -> None:
+    """Make the demo model again."""
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"controlstack {version('controlstack')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    shown: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Stack ControlNets on a locked U-Net: ComfyUI workflows, run without ComfyUI."""
+
+
+def main() -> None:
+    """The entry point that pip installs as `controlstack`."""
+    app()

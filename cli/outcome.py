@@ -1,0 +1,45 @@
+"""How a command ends: 0; 2 with one sentence for what a user can mend; 130 when stopped."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeAlias
+
+import typer
+
+from ..errors import UserError
+
+STOPPED = 130
+"""128 + SIGINT, as a shell reports a process that Ctrl-C ended."""
+USER_ERROR = 2
+
+DebugOption: TypeAlias = Annotated[
+    bool, typer.Option("--debug", help="Show the Python trace of an error.")
+]
+
+
+@contextmanager
+def reported(debug: bool) -> Iterator[None]:
+    """Turns errors inside into a sentence on stderr and an exit code.
+
+    UserError and what the system refuses (a full disk, a folder without permission) exit with 2,
+    Ctrl-C with 130. Anything else is a bug of ours and keeps its trace.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(STOPPED) from None
+    except (UserError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"Error: {_sentence(error)}", err=True)
+        raise typer.Exit(USER_ERROR) from None
+
+
+def _sentence(error: UserError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)

@@ -1,0 +1,136 @@
+"""`controlstack run WORKFLOW`: a workflow file in, pictures out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .outcome import DebugOption, reported
+from .progress import shown_progress
+
+if TYPE_CHECKING:
+    from ..headless.graph.model import Graph
+    from ..headless.graph.registry import Registry
+
+SEED_INPUTS = ("seed", "noise_seed")
+
+
+def run_command(
+    workflow: Annotated[
+        Path,
+        typer.Argument(help="A workflow: JSON as saved or as sent (API), or a PNG that holds one."),
+    ],
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Put the small demo models in the models' place.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NODE.INPUT=VALUE",
+            help="Change an input; NODE is an id, a title or a type. Repeat for more.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Set every seed of the workflow.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("output"),
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder laid out as ComfyUI's models folder; repeat for more."),
+    ] = None,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option("--input", help="Folder with input pictures; repeat for more."),
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run a ComfyUI workflow and print the names of the pictures it made.
+
+    Models come from ./models and pictures from ./input or the workflow's own input folder, unless
+    told otherwise.
+    """
+    began = time.perf_counter()
+    with reported(debug):
+        for path in _run(workflow, demo, settings or [], seed, out, models, inputs):
+            typer.echo(path)
+        typer.echo(f"{time.perf_counter() - began:.1f} s", err=True)
+
+
+def _run(
+    workflow: Path,
+    demo: bool,
+    settings: Sequence[str],
+    seed: int | None,
+    out: Path,
+    models: Sequence[Path] | None,
+    inputs: Sequence[Path] | None,
+) -> tuple[Path, ...]:
+    from ..demo import models as models_of_demo
+    from ..headless import folders, host
+    from ..headless.graph.execute import Executor
+    from ..headless.graph.registry import default_registry
+    from ..headless.graph.validate import validate
+    from ..headless.graph.workflow import load_workflow
+
+    host.install()
+    registry = default_registry()
+    places = folders.Folders(
+        models=tuple(models or [Path("models")]),
+        input=tuple(inputs or [Path("input"), workflow.parent / "input"]),
+        output=out,
+        temp=out / "previews",
+    )
+    with folders.use(places):
+        graph = load_workflow(workflow, registry)
+        factor = models_of_demo.scale_factor(graph) if demo else 1.0
+        graph = models_of_demo.scaled(graph, registry, factor)
+        graph = _changed(graph, registry, settings, seed)
+    aliases = models_of_demo.aliases(graph) if demo else {}
+    with folders.use(replace(places, aliases=aliases)):
+        validate(graph, registry)
+        for note in [*graph.notes, *_demo_notes(aliases, factor)]:
+            typer.echo(f"Note: {note}.", err=True)
+        with shown_progress():
+            return Executor(registry).run(graph).files()
+
+
+def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> list[str]:
+    """What --demo changed, for a person."""
+    names = sorted({name for kind in aliases.values() for name in kind})
+    stand_in = f"demo models stand in for {', '.join(names)}"
+    sizes = f", and sizes are scaled by {factor:.3g} to suit them" if factor != 1.0 else ""
+    return [stand_in + sizes] if names else []
+
+
+def _changed(graph: Graph, registry: Registry, settings: Sequence[str], seed: int | None) -> Graph:
+    """`graph` with the values of --set and --seed; a --set wins over --seed."""
+    from ..headless.graph.override import override
+
+    changes = _seeds(graph, seed) + [_setting(text) for text in settings]
+    for target, value in changes:
+        graph = override(graph, registry, target, value)
+    return graph
+
+
+def _seeds(graph: Graph, seed: int | None) -> list[tuple[str, str]]:
+    if seed is None:
+        return []
+    return [
+        (f"{node.id}.{name}", str(seed))
+        for node in graph.nodes.values()
+        for name in SEED_INPUTS
+        if name in node.inputs
+    ]
+
+
+def _setting(text: str) -> tuple[str, str]:
+    from ..errors import UserError
+
+    target, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--set {text} has no value; write NODE.INPUT=VALUE, such as 3.steps=8")
+    return target, value

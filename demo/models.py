@@ -1,0 +1,121 @@
+"""Which demo model stands in for which file name, and the size a workflow takes on with it.
+
+The demo model was trained on 128 px pictures, so a workflow for 512 px runs at a quarter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import UserError
+from ..headless.graph.model import Graph, Node
+from ..headless.graph.override import override
+from ..headless.graph.registry import Registry
+from ..headless.wording import shown
+
+WEIGHTS = Path(__file__).parent / "weights"
+BASE = WEIGHTS / "base"
+NATIVE = 128
+"""Pixels of a side of the pictures that the demo model was trained on."""
+
+CONTROL_NETS: Mapping[str, Path] = {
+    "canny": WEIGHTS / "controlnet-canny",
+    "depth": WEIGHTS / "controlnet-depth",
+    "openpose": WEIGHTS / "controlnet-pose",
+    "pose": WEIGHTS / "controlnet-pose",
+}
+"""A word in a ControlNet's file name -> the demo ControlNet of that kind."""
+
+BASE_INPUTS: Mapping[tuple[str, str], str] = {
+    ("CheckpointLoaderSimple", "ckpt_name"): "checkpoints",
+    ("UNETLoader", "unet_name"): "diffusion_models",
+    ("CLIPLoader", "clip_name"): "text_encoders",
+    ("VAELoader", "vae_name"): "vae",
+}
+"""Input of a loader -> the kind of model it names: all of these become the demo base model."""
+
+CONTROL_INPUTS = (
+    ("ControlNetLoader", "control_net_name"),
+    ("ControlStackLoader", "control_net_name"),
+)
+
+MISSING: Mapping[str, str] = {
+    "LoraLoader": "the demo has no LoRA; bypass this node",
+    "ControlStackDepth": "the demo has no depth estimator; load a depth map with LoadImage",
+}
+"""Node types that the demo models cannot serve, and what to do instead."""
+
+SIZES: Mapping[str, tuple[str, ...]] = {
+    "EmptyLatentImage": ("width", "height"),
+    "ImageScale": ("width", "height"),
+    "LatentUpscale": ("width", "height"),
+    "ControlStackDrawPose": ("width", "height"),
+    "ConditioningSetArea": ("width", "height", "x", "y"),
+}
+"""Inputs counted in pixels of the picture that is made."""
+
+MULTIPLE = 8
+"""Sizes stay multiples of the VAE's factor."""
+
+
+def aliases(graph: Graph) -> dict[str, dict[str, Path]]:
+    """For `Folders.aliases`: a demo model for every model file that `graph` names.
+
+    Raises UserError for a ControlNet whose kind its name does not tell, and for a LoRA or a depth
+    estimator, which the demo has not.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for node in graph.nodes.values():
+        if node.type in MISSING:
+            raise UserError(f"{node.label}: {MISSING[node.type]}, or run without --demo")
+        for name, value in node.inputs.items():
+            if not isinstance(value, str):
+                continue
+            if kind := BASE_INPUTS.get((node.type, name)):
+                found.setdefault(kind, {})[value] = BASE
+            elif (node.type, name) in CONTROL_INPUTS:
+                found.setdefault("controlnet", {})[value] = _control_net(node, value)
+    return found
+
+
+def _control_net(node: Node, name: str) -> Path:
+    for word, path in CONTROL_NETS.items():
+        if word in name.lower():
+            return path
+    raise UserError(
+        f"{node.label}: the demo has ControlNets for canny, depth and pose, and the name "
+        f"{shown(name)} has none of these words; name another, or run without --demo"
+    )
+
+
+def scale_factor(graph: Graph) -> float:
+    """What every size must be multiplied by for the smallest picture's smaller side to be NATIVE.
+
+    1 for a graph that is no larger than that, or says no size.
+    """
+    sides = _sides(graph, "EmptyLatentImage") or _sides(graph, "ImageScale")
+    return min(1.0, NATIVE / min(sides)) if sides else 1.0
+
+
+def scaled(graph: Graph, registry: Registry, factor: float) -> Graph:
+    """`graph` with every size in SIZES multiplied by `factor`, to the nearest MULTIPLE."""
+    if factor == 1.0:
+        return graph
+    for node in graph.nodes.values():
+        for name in SIZES.get(node.type, ()):
+            value = node.inputs.get(name)
+            if isinstance(value, int) and value > 0:
+                size = max(MULTIPLE, round(value * factor / MULTIPLE) * MULTIPLE)
+                graph = override(graph, registry, f"{node.id}.{name}", str(size))
+    return graph
+
+
+def _sides(graph: Graph, node_type: str) -> list[int]:
+    return [
+        value
+        for node in graph.nodes.values()
+        if node.type == node_type
+        for name in ("width", "height")
+        if isinstance(value := node.inputs.get(name), int) and value > 0
+    ]
