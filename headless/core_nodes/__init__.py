@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import controlnet, image, loaders, vae
+from . import conditioning, controlnet, image, latent, loaders, sampling, vae
 
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     **loaders.NODE_CLASS_MAPPINGS,
+    **conditioning.NODE_CLASS_MAPPINGS,
     **controlnet.NODE_CLASS_MAPPINGS,
+    **latent.NODE_CLASS_MAPPINGS,
+    **sampling.NODE_CLASS_MAPPINGS,
     **vae.NODE_CLASS_MAPPINGS,
     **image.NODE_CLASS_MAPPINGS,
 }

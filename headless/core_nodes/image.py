@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import random
-import string
+import uuid
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -122,7 +121,7 @@ class PreviewImage:
     OUTPUT_NODE = True
 
     def __init__(self) -> None:
-        self._mark = "".join(random.choices(string.ascii_lowercase, k=5))
+        self._mark = uuid.uuid4().hex[:5]
 
     @classmethod
     def INPUT_TYPES(cls) -> InputTypes:

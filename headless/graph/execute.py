@@ -133,12 +133,11 @@ class Executor:
             for name, value in values.items()
         }
         arguments.update(_hidden(node, spec, graph))
-        place = (node.id, node.type)
-        if place not in self._objects:
-            self._objects[place] = spec.cls()
         try:
+            if (node.id, node.type) not in self._objects:
+                self._objects[node.id, node.type] = spec.cls()
             with torch.no_grad():
-                return call_node(self._objects[place], spec, arguments)
+                return call_node(self._objects[node.id, node.type], spec, arguments)
         except UserError as error:
             raise UserError(f"{node.label}: {error}") from error
         except Exception as error:

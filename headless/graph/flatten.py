@@ -17,7 +17,7 @@ from .model import Graph, Json, JsonObject, Link, Node, Value
 from .prune import prune
 from .registry import NodeSpec, Registry, types_fit
 from .ui_format import BYPASSED, INPUT_BOUNDARY, MUTED, UiGraph, UiInput, UiLink, UiNode
-from .widgets import SEED_CONTROLS, widget_values
+from .widgets import is_seed_control, widget_values
 
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
 NOTES = frozenset({"Note", "MarkdownNote"})
@@ -130,7 +130,7 @@ class _Flattener:
         stored = host.stored if isinstance(host.stored, list) else []
         fields = host.proxies or tuple(("-1", slot.name) for slot in self._promoted(inner))
         if len(stored) > len(fields):  # with the seed controls of the fields inside
-            stored = [value for value in stored if value not in SEED_CONTROLS]
+            stored = [value for value in stored if not is_seed_control(value)]
         kept = {key: value for key, value in zip(fields, stored, strict=False) if value is not None}
         by_name = host.stored if isinstance(host.stored, dict) else {}
         named = {("-1", name): value for name, value in {**by_name, **host.named}.items()}

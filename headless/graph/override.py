@@ -53,6 +53,12 @@ def _find(graph: Graph, name: str) -> Node:
             f"{len(found)} nodes are called {shown(name)}: {listing(node.label for node in found)}"
             "; name one by its id"
         )
+    inner = [node for node in every if node.id.startswith(f"{name}:")]
+    if inner:
+        raise UserError(
+            f"node {name} is a subgraph; name one of the nodes inside it: "
+            f"{listing(node.label for node in inner)}"
+        )
     raise UserError(
         f"there is no node {shown(name)}; there is {listing(node.label for node in every)}"
     )

@@ -36,7 +36,7 @@ def validate(graph: Graph, registry: Registry) -> None:
     problems = [
         line for node_id in needed for line in _node_problems(graph.nodes[node_id], graph, specs)
     ]
-    problems += _circle(graph, needed)
+    problems += _circle(graph, needed, specs)
     if len(problems) == 1:
         raise UserError(problems[0])
     if problems:
@@ -70,17 +70,12 @@ def _types(graph: Graph) -> set[str]:
     return {node.type for node in graph.nodes.values()}
 
 
-def _circle(graph: Graph, needed: Iterable[str]) -> list[str]:
-    edges = {
-        node_id: {
-            value.node for value in graph.nodes[node_id].inputs.values() if isinstance(value, Link)
-        }
-        for node_id in needed
-    }
+def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) -> list[str]:
+    edges = {node_id: origins(graph.nodes[node_id], specs) for node_id in needed}
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:
-        nodes = [graph.nodes[node_id].label for node_id in reversed(error.args[1])]
+        nodes = [graph.nodes[node_id].label for node_id in error.args[1]]
         return [f"the links go in a circle: {' -> '.join(nodes)}; remove one of them"]
     return []
 

@@ -39,7 +39,7 @@ def field_positions(fields: Sequence[InputSpec], stored: Sequence[Json]) -> dict
     for field in fields:
         positions[field.name] = index
         index += 1
-        if field.has_seed_control and index < len(stored) and _is_control(stored[index]):
+        if field.has_seed_control and index < len(stored) and is_seed_control(stored[index]):
             index += 1
     return positions
 
@@ -53,5 +53,6 @@ def _by_position(fields: Sequence[InputSpec], stored: Sequence[Json]) -> dict[st
     }
 
 
-def _is_control(value: Json) -> bool:
+def is_seed_control(value: Json) -> bool:
+    """Whether `value` is what a "control after generate" field holds."""
     return isinstance(value, str) and value in SEED_CONTROLS

@@ -18,7 +18,7 @@ from .ui_format import is_ui, read_ui
 __all__ = ["Graph", "Link", "Node", "load_workflow", "read_workflow"]
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The largest shared workflows have a few megabytes; a picture inside may add some.
+# The largest shared workflows have a few megabytes; one that holds pictures has some more.
 MAX_BYTES = 64 * 2**20
 
 
@@ -29,16 +29,17 @@ def load_workflow(path: Path, registry: Registry) -> Graph:
     for a file that is missing, is no workflow, or holds values no workflow can hold.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is no workflow: it has more than {MAX_BYTES >> 20} MiB")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(len(_PNG_SIGNATURE))
+            if data != _PNG_SIGNATURE:
+                data += file.read(MAX_BYTES)
     except (OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"cannot read the workflow {path}: {reason}") from error
-    if data.startswith(_PNG_SIGNATURE):
+    if data == _PNG_SIGNATURE:
         return _from_png(path, registry)
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{path} is no workflow: it has more than {MAX_BYTES >> 20} MiB")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

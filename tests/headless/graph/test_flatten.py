@@ -176,6 +176,7 @@ def test_a_subgraph_is_opened(registry: Registry, nested: dict[str, Any]) -> Non
     [
         (["a cat", 7], None, "a cat", 7),
         (["a cat", 7, "randomize"], None, "a cat", 7),
+        (["a cat", 7, ["x"]], None, "a cat", 7),
         ({"seed": 8}, None, "inner text", 8),
         ([], None, "inner text", 1),
         ([], [["2", "text"], ["3", "seed"]], "inner text", 1),

@@ -65,6 +65,15 @@ def test_a_name_of_two_nodes(registry: Registry, api: dict[str, Any]) -> None:
         override(read_workflow(api, registry, "x"), registry, "Encode.text", "a dog")
 
 
+def test_a_node_inside_a_subgraph(registry: Registry, nested: dict[str, Any]) -> None:
+    graph = read_workflow(nested, registry, "x")
+    changed = override(graph, registry, "12:3.seed", "5")
+    assert changed.nodes["12:3"].inputs["seed"] == 5
+    assert changed.workflow is None
+    with pytest.raises(UserError, match=r"node 12 is a subgraph; .*: node 12:2 \(Encode\), node"):
+        override(graph, registry, "12.seed", "5")
+
+
 def test_the_canvas_follows(registry: Registry, ui: dict[str, Any]) -> None:
     changed = override(read_workflow(ui, registry, "x"), registry, "3.steps", "5")
     assert changed.workflow is not None
