@@ -114,7 +114,7 @@ def _load(folder: Path, changed: int) -> DepthModel:
                 folder, use_safetensors=True, output_loading_info=True, **only_here
             )
             processor = library.AutoImageProcessor.from_pretrained(folder, **only_here)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+    except Exception as error:  # a config can make the library raise anything
         raise UserError(
             f"{folder} cannot be loaded as a depth model: {_first_line(error)}"
         ) from error

@@ -60,4 +60,23 @@ def tiny_zoe(folder: Path) -> Path:
     return _save(folder, transformers.ZoeDepthForDepthEstimation(config), processor)
 
 
-MODELS = {"dpt": tiny_dpt, "depth_anything": tiny_depth_anything, "zoe": tiny_zoe}
+def tiny_depth_pro(folder: Path) -> Path:
+    vit = {
+        "model_type": "dinov2", "num_hidden_layers": 4, "hidden_size": 16,
+        "num_attention_heads": 2, "patch_size": 8, "image_size": 32,
+    }  # fmt: skip
+    config = transformers.DepthProConfig(
+        patch_size=32, fusion_hidden_size=16, intermediate_hook_ids=[3, 1],
+        intermediate_feature_dims=[16, 16], scaled_images_feature_dims=[16, 16, 16],
+        image_model_config=vit, patch_model_config=vit, fov_model_config=vit, use_fov_model=False,
+    )  # fmt: skip
+    processor = transformers.DepthProImageProcessor(size={"height": 128, "width": 128})
+    return _save(folder, transformers.DepthProForDepthEstimation(config), processor)
+
+
+MODELS = {
+    "dpt": tiny_dpt,
+    "depth_anything": tiny_depth_anything,
+    "zoe": tiny_zoe,
+    "depth_pro": tiny_depth_pro,
+}

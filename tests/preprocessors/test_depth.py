@@ -214,6 +214,24 @@ def test_a_config_that_is_no_object(text: str, dpt: Path) -> None:
         check_depth_model(dpt)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_size": "wide"},
+        {"hidden_size": 15},
+        {"num_hidden_layers": -1},
+        {"backbone_out_indices": [90]},
+        {"readout_type": "guess"},
+        {"backbone_config": {"model_type": "none of these"}, "is_hybrid": True},
+    ],
+)
+def test_a_config_of_nonsense_is_one_sentence(changes: dict[str, Any], dpt: Path) -> None:
+    _edit(dpt / "config.json", **changes)
+    with pytest.raises(UserError) as caught:
+        estimate_depth(_noise(32, 32), load_depth_model(dpt))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_config_that_does_not_fit_the_weights_is_one_sentence_and_nothing_else(
     dpt: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,7 +246,7 @@ def test_a_config_that_does_not_fit_the_weights_is_one_sentence_and_nothing_else
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_size_is_estimated_or_refused_in_one_sentence(
     name: str, height: int, width: int, models: dict[str, Path]
