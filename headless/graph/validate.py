@@ -22,10 +22,7 @@ def validate(graph: Graph, registry: Registry) -> None:
     """
     unknown = [node for node in graph.nodes.values() if node.type not in registry]
     if unknown:
-        raise UserError(
-            f"this host does not have the node types of {listing(node.label for node in unknown)}; "
-            "remove these nodes, or run the workflow in ComfyUI with the packs that bring them"
-        )
+        raise UserError(_unknown(unknown))
     specs = {node_type: registry.spec(node_type) for node_type in _types(graph)}
     if not any(specs[node.type].is_output for node in graph.nodes.values()):
         raise UserError(
@@ -64,6 +61,17 @@ def origins(node: Node, specs: Mapping[str, NodeSpec]) -> list[str]:
         for name, value in node.inputs.items()
         if name in declared and isinstance(value, Link)
     ]
+
+
+def _unknown(nodes: Iterable[Node]) -> str:
+    labels = listing(node.label for node in nodes)
+    said = (
+        f"this host does not have the node types of {labels}; remove these nodes, or run the "
+        "workflow in ComfyUI with the packs that bring them"
+    )
+    grouped = any(node.type.startswith(("workflow>", "workflow/")) for node in nodes)
+    hint = "; group nodes (workflow>...) run once ComfyUI has converted them to subgraphs"
+    return said + hint if grouped else said
 
 
 def _types(graph: Graph) -> set[str]:

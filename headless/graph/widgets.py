@@ -7,6 +7,7 @@ A seed is followed by the field "control after generate", which is the canvas's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from .model import Json
 from .registry import InputSpec
@@ -36,11 +37,13 @@ def field_positions(fields: Sequence[InputSpec], stored: Sequence[Json]) -> dict
     """Where in `stored` the value of each field stands."""
     positions: dict[str, int] = {}
     index = 0
-    for field in fields:
+    for field, following in zip_longest(fields, fields[1:]):
         positions[field.name] = index
         index += 1
-        if field.has_seed_control and index < len(stored) and is_seed_control(stored[index]):
-            index += 1
+        if field.has_seed_control and index < len(stored):
+            # The oldest files have a tick there: "random seed after every generation".
+            tick = isinstance(stored[index], bool) and following and following.type != "BOOLEAN"
+            index += bool(tick) or is_seed_control(stored[index])
     return positions
 
 

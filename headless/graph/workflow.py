@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -84,13 +85,30 @@ def _from_png(path: Path, registry: Registry) -> Graph:
     workflow, prompt = documents.get("workflow"), documents.get("prompt")
     if isinstance(prompt, dict) and is_api(prompt):
         canvas = workflow if isinstance(workflow, dict) else None
-        return read_api(prompt, f"{path} (prompt)", canvas)
+        return _with_new_fields(read_api(prompt, f"{path} (prompt)", canvas), registry)
     if "workflow" in documents:
         return read_workflow(workflow, registry, f"{path} (workflow)")
     raise UserError(
         f"the picture {path} holds no workflow; pictures lose it when a site or an editor saves "
         "them again"
     )
+
+
+def _with_new_fields(graph: Graph, registry: Registry) -> Graph:
+    """Defaults for fields that nodes have got since an older ComfyUI wrote the prompt."""
+    return replace(graph, nodes={key: _filled(node, registry) for key, node in graph.nodes.items()})
+
+
+def _filled(node: Node, registry: Registry) -> Node:
+    spec = registry.get(node.type)
+    if spec is None:
+        return node
+    missing = {
+        field.name: field.default
+        for field in spec.widgets
+        if field.required and field.name not in node.inputs and "default" in field.options
+    }
+    return replace(node, inputs={**node.inputs, **missing})
 
 
 def _document(path: Path, key: str, text: str) -> Json:

@@ -129,6 +129,7 @@ def test_notes_and_unlinked_decoration_vanish(
     ("values", "seed", "steps", "sampler"),
     [
         ([7, "randomize", 20, "heun"], 7, 20, "heun"),
+        ([7, True, 20, "heun"], 7, 20, "heun"),  # the oldest files
         ([7, 20, "heun"], 7, 20, "heun"),  # no control field behind the seed
         ([7, "fixed"], 7, 20, "euler"),  # fields that came later: their defaults
         ([7, None, "heun"], 7, 20, "heun"),

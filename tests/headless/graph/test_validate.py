@@ -33,6 +33,11 @@ def test_every_unknown_type_is_listed(registry: Registry, api: dict[str, Any]) -
     assert "node 8 (FaceDetailer), node 9 'Big' (Upscaler)" in said
 
 
+def test_a_group_node_is_told_apart(registry: Registry, api: dict[str, Any]) -> None:
+    api["8"] = {"class_type": "workflow>My group", "inputs": {}}
+    assert "converted them to subgraphs" in complaint(api, registry)
+
+
 def test_no_output_node(registry: Registry, api: dict[str, Any]) -> None:
     del api["4"]
     assert "no output node" in complaint(api, registry)

@@ -78,6 +78,16 @@ def test_png_of_an_older_comfyui_holds_nan_marks(
     assert graph.nodes["1"].inputs == {"name": "a.safetensors"}
 
 
+def test_a_png_older_than_a_field_gets_its_default(
+    tmp_path: Path, registry: Registry, api: dict[str, Any]
+) -> None:
+    del api["3"]["inputs"]["steps"], api["3"]["inputs"]["sampler"]
+    graph = load_workflow(picture(tmp_path, prompt=api), registry)
+    assert graph.nodes["3"].inputs["steps"] == 20
+    assert "sampler" not in graph.nodes["3"].inputs
+    assert "steps" not in read_workflow(api, registry, "x").nodes["3"].inputs
+
+
 def test_a_list_value_survives_the_api_form(registry: Registry) -> None:
     document = {"1": {"class_type": "Sum", "inputs": {"numbers": {"__value__": ["3", 0]}}}}
     graph = read_workflow(document, registry, "x")
