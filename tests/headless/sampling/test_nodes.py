@@ -1,0 +1,185 @@
+"""The core nodes over sampling: inputs in ComfyUI's order, and what each does to its input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from controlstack.headless.core_nodes import conditioning, latent, sampling
+from controlstack.headless.core_nodes.conditioning import (
+    CLIPSetLastLayer,
+    CLIPTextEncode,
+    ConditioningAverage,
+    ConditioningCombine,
+    ConditioningConcat,
+    ConditioningZeroOut,
+)
+from controlstack.headless.core_nodes.latent import EmptyLatentImage, LatentUpscale
+from controlstack.headless.core_nodes.regions import (
+    ConditioningSetArea,
+    ConditioningSetMask,
+    ConditioningSetTimestepRange,
+)
+from controlstack.headless.core_nodes.sampling import KSampler, KSamplerAdvanced
+from tests.tiny import tiny_conditioning, tiny_model
+
+NODES: dict[str, type[Any]] = {
+    **conditioning.NODE_CLASS_MAPPINGS,
+    **latent.NODE_CLASS_MAPPINGS,
+    **sampling.NODE_CLASS_MAPPINGS,
+}
+
+# ComfyUI 0.3.64's: the order is that of the widget values in a saved workflow.
+INPUTS = {
+    "KSampler": "model seed steps cfg sampler_name scheduler positive negative latent_image denoise",
+    "KSamplerAdvanced": (
+        "model add_noise noise_seed steps cfg sampler_name scheduler positive negative "
+        "latent_image start_at_step end_at_step return_with_leftover_noise"
+    ),
+    "CLIPTextEncode": "text clip",
+    "CLIPSetLastLayer": "clip stop_at_clip_layer",
+    "ConditioningCombine": "conditioning_1 conditioning_2",
+    "ConditioningAverage": "conditioning_to conditioning_from conditioning_to_strength",
+    "ConditioningConcat": "conditioning_to conditioning_from",
+    "ConditioningZeroOut": "conditioning",
+    "ConditioningSetArea": "conditioning width height x y strength",
+    "ConditioningSetAreaPercentage": "conditioning width height x y strength",
+    "ConditioningSetAreaStrength": "conditioning strength",
+    "ConditioningSetMask": "conditioning mask strength set_cond_area",
+    "ConditioningSetTimestepRange": "conditioning start end",
+    "EmptyLatentImage": "width height batch_size",
+    "LatentUpscale": "samples upscale_method width height crop",
+}
+DEFAULTS = {
+    ("KSampler", "steps"): 20,
+    ("KSampler", "cfg"): 8.0,
+    ("KSampler", "denoise"): 1.0,
+    ("KSamplerAdvanced", "end_at_step"): 10000,
+    ("CLIPSetLastLayer", "stop_at_clip_layer"): -1,
+    ("EmptyLatentImage", "width"): 512,
+    ("ConditioningSetArea", "width"): 64,
+    ("ConditioningSetTimestepRange", "end"): 1.0,
+}
+
+
+def test_ids_and_inputs_are_the_cores() -> None:
+    found = {name: " ".join(node.INPUT_TYPES()["required"]) for name, node in NODES.items()}
+    assert found == INPUTS
+
+
+def test_defaults_are_the_cores() -> None:
+    for (name, key), value in DEFAULTS.items():
+        assert NODES[name].INPUT_TYPES()["required"][key][1]["default"] == value
+    menus = KSampler.INPUT_TYPES()["required"]
+    assert menus["sampler_name"][0][0] == "euler"
+    assert menus["scheduler"][0][0] == "simple"
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_every_node_has_its_function(name: str) -> None:
+    node = NODES[name]
+    assert callable(getattr(node(), node.FUNCTION))
+    assert len(node.RETURN_TYPES) == 1
+
+
+def test_advanced_is_the_plain_one_over_all_steps() -> None:
+    model, (positive, negative) = tiny_model(), (tiny_conditioning(1), tiny_conditioning(2))
+    start = {"samples": torch.zeros(1, 4, 8, 8)}
+    shared = (3, 2, 4.0, "euler", "karras", positive, negative, start)
+    (plain,) = KSampler().sample(model, *shared)
+    (advanced,) = KSamplerAdvanced().sample(model, "enable", *shared, 0, 10000, "disable")
+    assert torch.equal(plain["samples"], advanced["samples"])
+    (begun,) = KSamplerAdvanced().sample(model, "enable", *shared, 0, 1, "enable")
+    (ended,) = KSamplerAdvanced().sample(model, "disable", *shared[:-1], begun, 1, 10000, "disable")
+    torch.testing.assert_close(plain["samples"], ended["samples"], atol=1e-3, rtol=1e-4)
+
+
+def test_text_goes_through_clip() -> None:
+    class Clip:
+        layer = -1
+
+        def clone(self) -> Clip:
+            return Clip()
+
+        def clip_layer(self, layer: int) -> None:
+            self.layer = layer
+
+        def encode(self, text: str) -> Any:
+            return [[text, {"layer": self.layer}]]
+
+    clip: Any = Clip()
+    (skipped,) = CLIPSetLastLayer().set_last_layer(clip, -2)
+    assert clip.layer == -1
+    assert CLIPTextEncode().encode(skipped, "a dog") == ([["a dog", {"layer": -2}]],)
+
+
+def cond(value: float, tokens: int = 77, **settings: Any) -> list[list[Any]]:
+    return [[torch.full((1, tokens, 4), value), settings]]
+
+
+def test_combine_keeps_both() -> None:
+    one, two = cond(1.0), cond(2.0)
+    assert ConditioningCombine().combine(one, two) == (one + two,)
+
+
+def test_concat_appends_the_first() -> None:
+    (result,) = ConditioningConcat().concat(cond(1.0, kept=3), cond(2.0) + cond(9.0))
+    assert result[0][0].shape == (1, 154, 4)
+    assert result[0][0][0, ::77, 0].tolist() == [1.0, 2.0]
+    assert result[0][1] == {"kept": 3}
+
+
+def test_average_mixes_text_and_pooled_output() -> None:
+    to = cond(1.0, 154, pooled_output=torch.tensor([0.0]), kept=3)
+    source = cond(5.0, 77, pooled_output=torch.tensor([4.0]))
+    (result,) = ConditioningAverage().addWeighted(to, source, 0.75)
+    text, settings = result[0]
+    assert text[0, [0, 77], 0].tolist() == [2.0, 0.75]  # a shorter text is filled with zeros
+    assert settings["pooled_output"].tolist() == [1.0]
+    assert settings["kept"] == 3
+    assert to[0][1]["pooled_output"].tolist() == [0.0]
+
+
+def test_zero_out() -> None:
+    (result,) = ConditioningZeroOut().zero_out(cond(1.0, pooled_output=torch.ones(1, 4)))
+    assert not result[0][0].any()
+    assert not result[0][1]["pooled_output"].any()
+
+
+def test_settings_are_added_to_a_copy() -> None:
+    original = cond(1.0, strength=0.5)
+    (area,) = ConditioningSetArea().append(original, 64, 128, 16, 24, 2.0)
+    assert area[0][1] == {"area": (16, 8, 3, 2), "strength": 2.0, "set_area_to_bounds": False}
+    (span,) = ConditioningSetTimestepRange().set_range(original, 0.2, 0.6)
+    assert span[0][1] == {"strength": 0.5, "start_percent": 0.2, "end_percent": 0.6}
+    (mask,) = ConditioningSetMask().append(original, torch.ones(8, 8), "mask bounds", 0.7)
+    assert mask[0][1]["mask"].shape == (1, 8, 8)
+    assert mask[0][1]["set_area_to_bounds"] is True
+    assert mask[0][1]["mask_strength"] == 0.7
+    assert original[0][1] == {"strength": 0.5}
+
+
+def test_empty_latents() -> None:
+    (made,) = EmptyLatentImage().generate(520, 256, 3)
+    assert made["samples"].shape == (3, 4, 32, 65)
+    assert not made["samples"].any()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((96, 128), (16, 12)),
+        ((8, 128), (16, 8)),
+        # A side of 0 keeps the aspect, counted as the core does: latent pixels times pixels.
+        ((0, 128), (16, 12)),
+        ((128, 0), (21, 16)),
+        ((0, 0), (8, 6)),
+    ],
+)
+def test_latent_upscale_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    samples = {"samples": torch.zeros(1, 4, 8, 6), "kept": 1}
+    (result,) = LatentUpscale().upscale(samples, "bilinear", *size, "disabled")
+    assert tuple(result["samples"].shape[2:]) == expected
+    assert result["kept"] == 1
