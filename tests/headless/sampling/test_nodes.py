@@ -33,7 +33,9 @@ NODES: dict[str, type[Any]] = {
 
 # ComfyUI 0.3.64's: the order is that of the widget values in a saved workflow.
 INPUTS = {
-    "KSampler": "model seed steps cfg sampler_name scheduler positive negative latent_image denoise",
+    "KSampler": (
+        "model seed steps cfg sampler_name scheduler positive negative latent_image denoise"
+    ),
     "KSamplerAdvanced": (
         "model add_noise noise_seed steps cfg sampler_name scheduler positive negative "
         "latent_image start_at_step end_at_step return_with_leftover_noise"
