@@ -1,0 +1,48 @@
+"""An exponential moving average of parameters, the weights that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """Averages `module`'s parameters in place of a copy of the module.
+
+    The decay warms up as (1 + n) / (10 + n), so that the random start is forgotten early.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self._live = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.average: dict[str, Tensor] = {n: p.detach().clone() for n, p in self._live.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the present parameters by one step."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(list(self.average.values()), list(self._live.values()), 1 - decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The module holds the average inside the block and its own parameters after it."""
+        kept = {name: p.detach().clone() for name, p in self._live.items()}
+        self._load(self.average)
+        try:
+            yield
+        finally:
+            self._load(kept)
+
+    def settle(self) -> None:
+        """Give the module the average for good."""
+        self._load(self.average)
+
+    @torch.no_grad()
+    def _load(self, values: dict[str, Tensor]) -> None:
+        for name, parameter in self._live.items():
+            parameter.copy_(values[name])
