@@ -29,6 +29,15 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "controlnet": ("controlnet", "t2i_adapter"),
     "depth": ("depth",),
 }
+_NOUNS: Mapping[str, str] = {
+    "checkpoints": "checkpoint",
+    "diffusion_models": "diffusion model",
+    "text_encoders": "text encoder",
+    "vae": "VAE",
+    "loras": "LoRA",
+    "controlnet": "ControlNet",
+    "depth": "depth model",
+}
 MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
 # A folder with one of these files is a model in diffusers' (or transformers') own layout.
 FOLDER_MARKS = ("model_index.json", "config.json")
@@ -101,11 +110,11 @@ def find(kind: str, name: str) -> Path:
         return alias
     bases = _bases(kind)
     for base in bases:
-        path = inside(base, name, f"the {kind} model")
+        path = inside(base, name, f"the {_NOUNS[kind]}")
         if path.is_file() or _is_model_folder(path):
             return path
     raise UserError(
-        f"there is no {kind} model {shown(name)}: there is {listing(names(kind))} in "
+        f"there is no {_NOUNS[kind]} {shown(name)}: there is {listing(names(kind))} in "
         f"{listing(bases)}; put the file there, or name another"
     )
 

@@ -40,16 +40,17 @@ def read_image(path: Path) -> tuple[Tensor, Tensor]:
 
 
 def read_channel(path: Path, channel: str) -> Tensor:
-    """One channel of the first frame as MASK (1, H, W) in 0..1: "alpha" (inverted), "red",
-    "green", "blue".
+    """One channel of the first frame as MASK (1, H, W) in 0..1: "red", "green", "blue", or "alpha".
 
-    A picture without transparency has no alpha: 64 x 64 zeros, as in the core. Raises UserError as
-    `read_image` does.
+    "alpha" is 1 where the picture is transparent, and 0 throughout one without transparency.
+    Raises UserError as `read_image` does.
     """
     frame = _frames(path, only_first=True)[0]
     if channel == "alpha":
-        mask = _transparency(frame)
-        return torch.from_numpy(_stack_masks([mask]))
+        # Pillow has no way from 16-bit grey to RGBA, and such a picture is opaque.
+        deep = frame.mode.startswith("I")
+        size = (frame.height, frame.width)
+        return torch.from_numpy(np.zeros(size, np.float32) if deep else _transparent(frame))[None]
     index = ["red", "green", "blue"].index(channel)
     return torch.from_numpy(_colours(frame)[..., index].copy())[None]
 
@@ -107,9 +108,15 @@ def _colours(frame: Image.Image) -> NDArray[np.float32]:
 
 
 def _transparency(frame: Image.Image) -> NDArray[np.float32] | None:
-    """1 where transparent, (H, W); None for a picture that has no transparency."""
-    if not frame.has_transparency_data:
-        return None
+    """1 where transparent, (H, W); None for a picture that has no transparency.
+
+    As in the core, that is an alpha channel, or a palette with transparent colours.
+    """
+    palette = frame.mode == "P" and "transparency" in frame.info
+    return _transparent(frame) if palette or "A" in frame.getbands() else None
+
+
+def _transparent(frame: Image.Image) -> NDArray[np.float32]:
     alpha = frame.convert("RGBA").getchannel("A")
     return np.float32(1.0) - np.asarray(alpha, dtype=np.float32) / np.float32(255.0)
 

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from ...errors import UserError
 from ..wording import listing, shown
+from .downloads import downloads
 from .model import Graph, Json, Link, Node
 from .own_check import own_check
 from .registry import InputSpec, NodeSpec, Registry, types_fit
@@ -30,8 +31,11 @@ def validate(graph: Graph, registry: Registry) -> None:
             "PreviewImage node"
         )
     needed = needed_nodes(graph, specs)
+    sources = downloads(graph.workflow)
     problems = [
-        line for node_id in needed for line in _node_problems(graph.nodes[node_id], graph, specs)
+        line
+        for node_id in needed
+        for line in _node_problems(graph.nodes[node_id], graph, specs, sources)
     ]
     problems += _circle(graph, needed, specs)
     if len(problems) == 1:
@@ -88,7 +92,9 @@ def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) 
     return []
 
 
-def _node_problems(node: Node, graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
+def _node_problems(
+    node: Node, graph: Graph, specs: Mapping[str, NodeSpec], sources: Mapping[str, str]
+) -> list[str]:
     spec = specs[node.type]
     judge = own_check(spec)
     problems: list[str] = []
@@ -105,7 +111,12 @@ def _node_problems(node: Node, graph: Graph, specs: Mapping[str, NodeSpec]) -> l
                 raise UserError(f"({declared.type}) is missing; connect it or give it a value")
         except UserError as error:
             problems.append(f"{node.label}: input {name} {error}")
-    return problems + [f"{node.label}: {line}" for line in judge.problems(accepted, received)]
+    urls = [
+        sources[value] for value in accepted.values() if isinstance(value, str) and value in sources
+    ]
+    hint = f"; the workflow's author got it from {listing(urls)}" if urls else ""
+    said = judge.problems(accepted, received)
+    return problems + [f"{node.label}: {line}{hint}" for line in said]
 
 
 def _accept(value: Json, declared: InputSpec, *, exempt: bool) -> Json:

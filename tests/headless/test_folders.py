@@ -72,7 +72,7 @@ def test_a_missing_model_says_what_there_is_and_where(place: Folders, tmp_path: 
     with folders.use(place), pytest.raises(UserError) as raised:
         folders.find("checkpoints", "gone.safetensors")
     said = str(raised.value)
-    assert "no checkpoints model 'gone.safetensors'" in said
+    assert "no checkpoint 'gone.safetensors'" in said
     assert "a.safetensors, pipe, sd15/b.ckpt, v1-5.safetensors" in said
     assert str(tmp_path / "models" / "checkpoints") in said
 

@@ -70,6 +70,14 @@ def test_alpha_becomes_an_inverted_mask(place: folders.Folders) -> None:
     assert torch.equal(channel(name, "green")[0][0], green)
 
 
+def test_a_picture_without_transparency(place: folders.Folders) -> None:
+    name = put(place, "a.png", Image.fromarray(pixels(3, 5, 3)))
+    deep = put(place, "deep.png", Image.fromarray(np.zeros((3, 5), dtype=np.uint16)))
+    for file in (name, deep):
+        (mask,) = nodes.LoadImageMask().load_image(file, "alpha")
+        assert torch.equal(mask, torch.zeros(1, 3, 5))
+
+
 def test_palette_with_transparency(place: folders.Folders) -> None:
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 200, 100, 50])

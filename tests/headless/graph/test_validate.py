@@ -147,6 +147,17 @@ def test_a_nodes_own_check_stands_for_the_choices(
         assert complaint(document, registry) == said
 
 
+def test_where_the_author_got_the_file(registry: Registry, make_node: Any) -> None:
+    node = make_node(1, "Picky", [], ["MODEL"], ["raises"])
+    node["properties"] = {
+        "models": [{"name": "raises", "url": "https://host/raises"}, {"name": 3}, 4]
+    }
+    said = complaint({"nodes": [node], "links": []}, registry)
+    assert said.endswith("is truncated; the workflow's author got it from https://host/raises")
+    node["properties"]["models"][0]["url"] = "https://host/\x1b[31m"
+    assert complaint({"nodes": [node], "links": []}, registry).endswith("is truncated")
+
+
 @pytest.mark.parametrize(
     ("given", "wanted", "fits"),
     [
