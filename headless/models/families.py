@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ..wording import shown
 
 RUNS = "the embedded host runs models of the SD 1.x and 2.x kind: a U-Net and one CLIP text encoder"
 
@@ -20,10 +21,7 @@ def require_class(config: Config, classes: Sequence[str], source: Path) -> None:
         return
     if name == "ControlNetUnionModel":
         raise UserError(f"{source} is a union ControlNet, made for SDXL; {RUNS}.")
-    raise UserError(
-        f"{source} is a {name or 'model without a _class_name'} where a {' or '.join(classes)} "
-        "belongs."
-    )
+    raise UserError(f"{source} is a {_named(name)} where a {' or '.join(classes)} belongs.")
 
 
 def require_plain(config: Config, source: Path) -> None:
@@ -31,11 +29,15 @@ def require_plain(config: Config, source: Path) -> None:
     for key in ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim"):
         if config.get(key) is not None:
             family = "the SDXL family" if config[key] == "text_time" else "another family"
-            raise UserError(f"{source} is of {family} ({key}: {config[key]}); {RUNS}.")
+            raise UserError(f"{source} is of {family} ({key}: {shown(config[key])}); {RUNS}.")
 
 
 def require_text_encoder(config: Config, source: Path) -> None:
     """UserError unless the configuration is that of a CLIP text encoder."""
     kind = config.get("model_type")
     if kind != "clip_text_model":
-        raise UserError(f"{source} is a model of type {kind}, no CLIP text encoder; {RUNS}.")
+        raise UserError(f"{source} is a model of type {shown(kind)}, no CLIP text encoder; {RUNS}.")
+
+
+def _named(name: object) -> str:
+    return name if isinstance(name, str) and name.isidentifier() else "model of unknown class"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ..wording import shown
 from . import single_file
 from .components import CONFIG, PIPELINE
 from .families import require_class, require_plain, require_text_encoder
@@ -54,7 +55,7 @@ def _check_file(path: Path, kind: str) -> None:
     wanted = KINDS[kind].words
     if found is None:
         first = next(iter(shapes), None)
-        told = f"its first tensor is {first}" if first else "it has no tensors"
+        told = f"its first tensor is {shown(first)}" if first else "it has no tensors"
         raise UserError(f"{path} is not {wanted}, nor any other model known here: {told}.")
     if found.folder != kind and found.folder not in _ALSO.get(kind, ()):
         where = (
@@ -88,6 +89,7 @@ def _check_pipeline(folder: Path) -> None:
     for part, kind in _COMPONENTS.items():
         if not (folder / part).is_dir():
             raise UserError(
-                f"{folder} is a {name} without a {part} folder, so the embedded host cannot run it."
+                f"{folder} is a {shown(name)} without a {part} folder: the embedded host cannot "
+                "run it."
             )
         _check_folder(folder / part, kind)

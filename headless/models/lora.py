@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
+from ..wording import shown
 from .clip import Clip
 from .files import read_contents
 from .weights import read_weights
@@ -102,7 +103,7 @@ def apply_lora(
     left = [name for name in changes if name.startswith(sides) and name not in matched]
     if left and not matched:
         raise UserError(
-            f"{path} fits nothing in this model: no module is called {left[0]}; "
+            f"{path} fits nothing in this model: no module is called {shown(left[0])}; "
             "it was made for another family."
         )
     if left:
@@ -120,7 +121,9 @@ def read_changes(path: Path) -> dict[str, Change]:
     changes = {}
     for module, found in parts.items():
         if not {_DOWN, _UP} <= found.keys():
-            raise UserError(f"{path} is not whole: {module} has only {', '.join(sorted(found))}.")
+            raise UserError(
+                f"{path} is not whole: {shown(module)} has only {', '.join(sorted(found))}."
+            )
         down = found[_DOWN]
         side = UNET if module.startswith(UNET) else TEXT
         default = alphas.get(side, float(down.shape[0]))
@@ -135,7 +138,7 @@ def _split(name: str, path: Path) -> tuple[str, str]:
     if ending is None:
         raise UserError(
             f"{path} is a variant of LoRA that the embedded host does not know: it has a tensor "
-            f"{name}."
+            f"{shown(name)}."
         )
     stem = name.removesuffix(ending).removeprefix("base_model.model.")
     beginning = next((b for b in _BEGINNINGS if stem.startswith(b)), "")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ..wording import shown
 from .files import is_pickle, load_pickle
 
 Weights = dict[str, Tensor]
@@ -128,7 +129,7 @@ def _check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source
     if strange:
         raise UserError(
             f"{source} has {len(strange)} tensors that its configuration has no place for, the "
-            f"first {strange[0]}: it is another model than it says."
+            f"first {shown(strange[0])}: it is another model than it says."
         )
     for name, tensor in wanted.items():
         if given[name].shape != tensor.shape:
@@ -151,8 +152,8 @@ def _make_buffers(module: nn.Module) -> None:
 
 def _parts(index: Path) -> list[Path]:
     named = read_config(index).get("weight_map")
-    names = sorted(set(named.values())) if isinstance(named, dict) else []
-    paths = [index.parent / Path(str(name)).name for name in names]
+    names = {str(name) for name in named.values()} if isinstance(named, dict) else set()
+    paths = [index.parent / Path(name).name for name in sorted(names)]
     if not paths:
         raise UserError(f"{index} names no files of weights.")
     return paths

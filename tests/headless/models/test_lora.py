@@ -153,7 +153,7 @@ def test_a_convolution_is_changed_as_a_whole(tmp_path: Path, given: tuple[Model,
     [
         ({"lora_unet_nowhere.lora_down.weight": TO_K[0],
           "lora_unet_nowhere.lora_up.weight": TO_K[1]}, "fits nothing in this model"),
-        ({"lora_unet_mid.lora_down.weight": TO_K[0]}, "not whole: lora_unet_mid has only down"),
+        ({"lora_unet_mid.lora_down.weight": TO_K[0]}, "not whole: .lora_unet_mid. has only down"),
         ({"lora_unet_mid.dora_scale": TO_K[0]}, "variant of LoRA"),
         ({f"unet.{UNET}.to_k.lora_A.weight": torch.zeros(2, 24),
           f"unet.{UNET}.to_k.lora_B.weight": TO_K[1]}, r"as \(8, 24\), which is \(8, 16\) here"),
