@@ -15,6 +15,7 @@ import time
 import torch
 start = time.perf_counter()
 import controlstack
+controlstack.NODE_CLASS_MAPPINGS
 print(time.perf_counter() - start)
 """
 
