@@ -13,7 +13,7 @@ from .outcome import DebugOption, reported
 from .progress import shown_progress
 
 if TYPE_CHECKING:
-    from ..demo.sheet import Score
+    from ..demo.sheet import Result
 
 
 def demo_command(
@@ -26,28 +26,30 @@ def demo_command(
         from ..demo.sheet import make_sheet
 
         with shown_progress():
-            scores = make_sheet(out)
-        _print_scores(scores)
+            results = make_sheet(out)
+        _print_results(results)
         typer.echo(out)
         memory = f", peak memory {peak} MiB" if (peak := _peak_mebibytes()) else ""
         typer.echo(f"{time.perf_counter() - began:.1f} s{memory}", err=True)
 
 
-def _print_scores(scores: Sequence[Score]) -> None:
+def _print_results(results: Sequence[Result]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table("", box=box.SIMPLE_HEAD, title="How well the pictures follow their scenes")
-    for heading in ("joints in place", "silhouette IoU", "edge F1", "seconds a picture"):
+    for heading in ("joints", "silhouette IoU", "edge F1", "colours", "seconds"):
         table.add_column(heading, justify="right")
-    for score in scores:
+    for result in results:
+        score = result.score
         table.add_row(
-            score.label,
+            result.label,
             f"{score.joints:.0%}",
-            f"{score.silhouette:.2f}",
-            f"{score.edges:.2f}",
-            f"{score.seconds:.2f}",
+            f"{score.silhouette_iou:.2f}",
+            f"{score.edge_f1:.2f}",
+            f"{score.colours:.0%}",
+            f"{result.seconds:.2f}",
         )
     Console().print(table)
 

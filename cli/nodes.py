@@ -41,7 +41,8 @@ def _describe(entry: InputSpec) -> str:
     facts = []
     low, high = entry.options.get("min"), entry.options.get("max")
     if entry.type == "COMBO":
-        facts.append("one of " + ", ".join(str(choice) for choice in entry.choices))
+        choices = ", ".join(str(choice) for choice in entry.choices)
+        facts.append(f"one of {choices}" if choices else "a file (there is none here)")
     elif low is not None and high is not None:
         facts.append(f"{low} to {high}")
     if entry.options.get("default") not in (None, ""):

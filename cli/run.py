@@ -23,7 +23,9 @@ SEED_INPUTS = ("seed", "noise_seed")
 def run_command(
     workflow: Annotated[
         Path,
-        typer.Argument(help="A workflow: JSON as saved or as sent (API), or a PNG that holds one."),
+        typer.Argument(
+            metavar="WORKFLOW", help="JSON as saved or as sent (API), or a PNG that holds one."
+        ),
     ],
     demo: Annotated[
         bool, typer.Option("--demo", help="Put the small demo models in the models' place.")
@@ -36,22 +38,23 @@ def run_command(
             help="Change an input; NODE is an id, a title or a type. Repeat for more.",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Set every seed of the workflow.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("output"),
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Set every seed.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path(
+        "output"
+    ),
     models: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder laid out as ComfyUI's models folder; repeat for more."),
+        typer.Option(metavar="DIR", help="Folder laid out as ComfyUI's; repeat for more."),
     ] = None,
     inputs: Annotated[
         list[Path] | None,
-        typer.Option("--input", help="Folder with input pictures; repeat for more."),
+        typer.Option("--input", metavar="DIR", help="Folder with input pictures; repeat for more."),
     ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Run a ComfyUI workflow and print the names of the pictures it made.
 
-    Models come from ./models and pictures from ./input or the workflow's own input folder, unless
-    told otherwise.
+    Models come from ./models; input pictures from ./input or from "input" beside the workflow.
     """
     began = time.perf_counter()
     with reported(debug):

@@ -1,0 +1,299 @@
+"""What a user can get wrong: one sentence, exit code 2, nothing written, nothing loaded."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from controlstack.headless.graph.execute import Executor
+from tests.cli.prompts import WORKFLOWS, Prompt, Run, node_of
+
+CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
+POSE_NET = "control_v11p_sd15_openpose_fp16.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("the graph ran although it is wrong")
+
+    monkeypatch.setattr(Executor, "run", refuse)
+
+
+@pytest.fixture
+def refused(run: Run, folder: Path) -> Callable[..., str]:
+    """Run with bad input; check how it ends and give the sentence back."""
+
+    def check(workflow: object, *arguments: object) -> str:
+        if not isinstance(workflow, Path):
+            path = folder / "workflow.json"
+            path.write_text(workflow if isinstance(workflow, str) else json.dumps(workflow))
+            workflow = path
+        before = set(folder.rglob("*"))
+        result = run("run", workflow, *arguments)
+        assert result.exit_code == 2, result.output
+        assert set(folder.rglob("*")) == before
+        assert result.stdout == ""
+        assert result.stderr.startswith("Error: ")
+        assert "Traceback" not in result.stderr
+        return result.stderr
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ('{"a": NaN}', "not finite"),
+        ("[1, 2]", "no workflow"),
+        ('{"hello": "world"}', "no workflow"),
+        ("{" + '"a": {' * 300 + "}" * 301, "deep"),
+    ],
+)
+def test_no_workflow(refused: Callable[..., str], text: str, said: str) -> None:
+    assert said in refused(text)
+
+
+def test_no_such_file(refused: Callable[..., str], folder: Path) -> None:
+    assert "missing.json" in refused(folder / "missing.json")
+
+
+def test_every_unknown_node_type_is_listed(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt]
+) -> None:
+    prompt = api_form("pose")
+    prompt["90"] = {"class_type": "FancyNode", "inputs": {}}
+    prompt["91"] = {"class_type": "OtherNode", "inputs": {}}
+    sentence = refused(prompt, "--demo")
+    assert "FancyNode" in sentence
+    assert "OtherNode" in sentence
+
+
+def _without_steps(prompt: Prompt) -> None:
+    del node_of(prompt, "KSampler")["inputs"]["steps"]
+
+
+def _steps(value: Any) -> Callable[[Prompt], None]:
+    def change(prompt: Prompt) -> None:
+        node_of(prompt, "KSampler")["inputs"]["steps"] = value
+
+    return change
+
+
+def _model_from(origin: list[Any]) -> Callable[[Prompt], None]:
+    def change(prompt: Prompt) -> None:
+        node_of(prompt, "KSampler")["inputs"]["model"] = origin
+
+    return change
+
+
+def _circle(prompt: Prompt) -> None:
+    key = next(key for key, node in prompt.items() if node["class_type"] == "ControlStackAdd")
+    prompt[key]["inputs"]["stack"] = [key, 0]
+
+
+def _no_output(prompt: Prompt) -> None:
+    for key in [k for k, n in prompt.items() if n["class_type"] in ("SaveImage", "PreviewImage")]:
+        del prompt[key]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_without_steps, ["KSampler", "steps", "missing"]),
+        (_steps("many"), ["KSampler", "steps", "'many'"]),
+        (_steps(0), ["KSampler", "steps", "0", "1", "10000"]),
+        (_steps(10**30), ["KSampler", "steps"]),
+        (_model_from(["77", 0]), ["KSampler", "model", "'77'", "not there"]),
+        (_model_from(["1", 9]), ["KSampler", "model", "output 9", "3 outputs"]),
+        (_model_from(["1", 1]), ["KSampler", "model", "MODEL", "CLIP"]),
+        (_circle, ["circle", "ControlStackAdd"]),
+        (_no_output, ["no output node"]),
+    ],
+)
+def test_a_graph_that_cannot_run(
+    refused: Callable[..., str],
+    api_form: Callable[[str], Prompt],
+    change: Callable[[Prompt], None],
+    said: list[str],
+) -> None:
+    prompt = api_form("pose")
+    change(prompt)
+    sentence = refused(prompt, "--demo")
+    assert all(part in sentence for part in said), sentence
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("KSampler.steps", "no value"),
+        ("steps=4", "NODE.INPUT"),
+        ("KSampler.stepps=4", "steps"),
+        ("Sampler.steps=4", "no node"),
+        ("KSampler.steps=four", "four"),
+        ("KSampler.denoise=1.5", "1.5"),
+        ("KSampler.sampler_name=magic", "magic"),
+        ("KSampler.model=4", "link"),
+    ],
+)
+def test_a_setting_that_does_not_fit(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], setting: str, said: str
+) -> None:
+    assert said in refused(api_form("pose"), "--demo", "--set", setting)
+
+
+def test_a_seed_out_of_range(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt]
+) -> None:
+    assert "seed" in refused(api_form("pose"), "--demo", "--seed", "-1")
+
+
+def test_missing_models_say_what_there_is_and_where(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path
+) -> None:
+    save_file({"a": torch.zeros(1)}, _place(folder, "checkpoints", "another.safetensors"))
+    sentence = refused(api_form("pose"))
+    assert CHECKPOINT in sentence
+    assert POSE_NET in sentence
+    assert "another.safetensors" in sentence
+    assert str(Path("models") / "checkpoints") in sentence
+
+
+def _place(folder: Path, kind: str, name: str) -> Path:
+    path = folder / "models" / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _truncated(path: Path) -> None:
+    save_file({"a": torch.zeros(64)}, path)
+    path.write_bytes(path.read_bytes()[:-16])
+
+
+def _pickled(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"state_dict": Path("a")}))
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"\xff" * 100)
+
+
+def _lora(path: Path) -> None:
+    names = ("lora_unet_mid_block.lora_down.weight", "lora_unet_mid_block.lora_up.weight")
+    save_file({name: torch.zeros(4, 4) for name in names}, path)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (_truncated, "bytes"),
+        (_pickled, "pickle"),
+        (_garbage, ""),
+        (_lora, "LoRA"),
+        (lambda path: path.write_bytes(b""), "empty"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["checkpoints", "controlnet"])
+def test_a_model_file_that_is_none(
+    refused: Callable[..., str],
+    api_form: Callable[[str], Prompt],
+    folder: Path,
+    kind: str,
+    write: Callable[[Path], None],
+    said: str,
+) -> None:
+    name = CHECKPOINT if kind == "checkpoints" else POSE_NET
+    write(_place(folder, kind, name))
+    sentence = refused(api_form("pose"))
+    problem = next(line for line in sentence.splitlines() if name in line)
+    assert said in problem, sentence
+    assert "there is no" not in problem, sentence
+
+
+@pytest.mark.parametrize("bad", ["text", "cut"])
+def test_a_picture_that_is_none(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path, bad: str
+) -> None:
+    picture = folder / "input" / "scene.png"
+    picture.parent.mkdir()
+    whole = WORKFLOWS / "input" / "controlstack_scene.png"
+    picture.write_bytes(b"no picture" if bad == "text" else whole.read_bytes()[:5000])
+    assert "scene.png" in refused(api_form("canny"), "--demo", "--set", "LoadImage.image=scene.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "/etc/passwd", "..\\secret.png", "link.png", "C:\\secret.png"]
+)
+def test_a_picture_outside_its_folder(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path, name: str
+) -> None:
+    (folder / "secret.png").write_bytes(b"secret")
+    (folder / "input").mkdir()
+    (folder / "input" / "link.png").symlink_to(folder / "secret.png")
+    prompt = api_form("canny")
+    node_of(prompt, "LoadImage")["inputs"]["image"] = name
+    assert re.search("leaves", refused(prompt, "--demo"))
+
+
+@pytest.mark.parametrize("prefix", ["../outside", "/tmp/outside", "a/../../outside"])
+def test_an_output_outside_its_folder(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], prefix: str
+) -> None:
+    sentence = refused(api_form("pose"), "--demo", "--set", f"SaveImage.filename_prefix={prefix}")
+    assert "leaves" in sentence
+
+
+def test_an_output_through_a_link(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path
+) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "output").mkdir()
+    (folder / "output" / "link").symlink_to(folder / "elsewhere")
+    sentence = refused(api_form("pose"), "--demo", "--set", "SaveImage.filename_prefix=link/x")
+    assert "leaves" in sentence
+
+
+def test_a_control_net_that_the_demo_cannot_place(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt]
+) -> None:
+    prompt = api_form("pose")
+    node_of(prompt, "ControlStackLoader")["inputs"]["control_net_name"] = "tile.safetensors"
+    sentence = refused(prompt, "--demo")
+    assert "tile.safetensors" in sentence
+    assert "canny, depth and pose" in sentence
+
+
+def test_debug_adds_the_trace(run: Run, folder: Path) -> None:
+    result = run("run", folder / "missing.json", "--debug")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert "Error: " in result.stderr
+
+
+def test_bad_json_fails_before_torch_is_imported(folder: Path) -> None:
+    bad = folder / "bad.json"
+    bad.write_text("{")
+    script = (
+        "import sys\n"
+        "from controlstack.cli.main import main\n"
+        f"sys.argv = ['controlstack', 'run', {str(bad)!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 2, ended.code\n"
+        "heavy = {'torch', 'diffusers', 'transformers'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
