@@ -100,7 +100,11 @@ def _check_size(path: Path, image: Image.Image, count: int) -> None:
 
 
 def _colours(frame: Image.Image) -> NDArray[np.float32]:
-    """(H, W, 3) in 0..1; a 16-bit grey picture keeps its steps."""
+    """(H, W, 3) in 0..1.
+
+    A 16-bit grey picture, such as a depth map, keeps its steps; the core cuts it to 8 bits, or
+    with newer Pillows to white.
+    """
     if frame.mode.startswith("I"):
         grey = np.asarray(frame, dtype=np.float32) / 65535.0
         return np.repeat(grey.clip(0.0, 1.0)[..., None], 3, axis=-1)
