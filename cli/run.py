@@ -72,12 +72,16 @@ def _run(
     models: Sequence[Path] | None,
     inputs: Sequence[Path] | None,
 ) -> tuple[Path, ...]:
+    from ..headless.graph.registry import Registry, default_registry
+    from ..headless.graph.workflow import load_workflow
+
+    # What is no workflow fails here, before the nodes, and torch with them, are imported.
+    load_workflow(workflow, Registry({}))
+
     from ..demo import models as models_of_demo
     from ..headless import folders, host
     from ..headless.graph.execute import Executor
-    from ..headless.graph.registry import default_registry
     from ..headless.graph.validate import validate
-    from ..headless.graph.workflow import load_workflow
 
     host.install()
     registry = default_registry()

@@ -1,0 +1,148 @@
+"""Every shipped workflow, end to end on the demo model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from controlstack.cli.main import app
+from controlstack.headless import host
+from controlstack.headless.graph.registry import default_registry
+from controlstack.headless.graph.workflow import load_workflow
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+FEW_STEPS = ("--demo", "--set", "KSampler.steps=4")
+
+Draw = Callable[..., Sequence[Path]]
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Draw:
+    """`controlstack run ...` that must succeed; the pictures it says it made."""
+
+    def run(workflow: Path, *arguments: str) -> list[Path]:
+        result = CliRunner().invoke(
+            app, ["run", str(workflow), "--out", str(tmp_path), *arguments], catch_exceptions=False
+        )
+        assert result.exit_code == 0, result.stderr
+        return [Path(line) for line in result.stdout.splitlines()]
+
+    return run
+
+
+def _shipped(name: str) -> Path:
+    return WORKFLOWS / f"{name}.json"
+
+
+def _steps(name: str) -> tuple[str, ...]:
+    if name != "step_ranges":
+        return FEW_STEPS
+    samplers = ("With ranges", "The same seed, all steps")
+    return ("--demo", *(part for s in samplers for part in ("--set", f"{s}.steps=4")))
+
+
+def _pixels(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_the_five_are_there() -> None:
+    assert NAMES == ["canny", "depth", "pose", "stack_pose_depth", "step_ranges"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_and_its_picture_runs_again(draw: Draw, name: str) -> None:
+    pictures = draw(_shipped(name), *_steps(name))
+    assert len(pictures) == (2 if name == "step_ranges" else 1)
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.size == (128, 128)
+            assert {"prompt", "workflow"} <= set(image.text)  # type: ignore[attr-defined]
+        assert _pixels(picture).std() > 5  # no blank
+    again = draw(pictures[0], "--demo", "--input", str(WORKFLOWS / "input"))
+    for first, second in zip(pictures, again, strict=True):
+        assert np.array_equal(_pixels(first), _pixels(second))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_where_each_model_is_to_be_had(name: str) -> None:
+    nodes = json.loads(_shipped(name).read_text())["nodes"]
+    folders = {"CheckpointLoaderSimple": "checkpoints", "ControlStackLoader": "controlnet"}
+    loaders = [node for node in nodes if node["type"] in folders]
+    assert len(loaders) >= 2
+    for node in loaders:
+        (model,) = node["properties"]["models"]
+        assert [model["name"]] == node["widgets_values"]
+        assert model["directory"] == folders[node["type"]]
+        assert model["url"].startswith("https://huggingface.co/")
+        assert model["url"].endswith(f"/resolve/main/{model['name']}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_ends_of_a_link_agree(name: str) -> None:
+    document = json.loads(_shipped(name).read_text())
+    nodes = {node["id"]: node for node in document["nodes"]}
+    for link, origin, slot, target, target_slot, kind in document["links"]:
+        assert link in nodes[origin]["outputs"][slot]["links"]
+        assert nodes[target]["inputs"][target_slot]["link"] == link
+        assert nodes[origin]["outputs"][slot]["type"] == kind
+        assert nodes[target]["inputs"][target_slot]["type"] == kind
+    stored = sum(len(o["links"]) for node in nodes.values() for o in node["outputs"])
+    assert stored == len(document["links"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
+    host.install()
+    registry = default_registry()
+    for node in json.loads(_shipped(name).read_text())["nodes"]:
+        if node["type"] == "Note":
+            continue
+        spec = registry.spec(node["type"])
+        sockets = [
+            (entry.name, entry.type) for entry in spec.inputs.values() if not entry.is_widget
+        ]
+        assert [(entry["name"], entry["type"]) for entry in node["inputs"]] == sockets
+        assert tuple(entry["type"] for entry in node["outputs"]) == spec.outputs
+        seeds = sum(field.has_seed_control for field in spec.widgets)
+        uploads = node["type"] == "LoadImage"
+        assert len(node["widgets_values"]) == len(spec.widgets) + seeds + uploads
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_picture_lies_beside_it(name: str) -> None:
+    with Image.open(WORKFLOWS / f"{name}.jpg") as image:
+        assert image.format == "JPEG"
+        assert min(image.size) >= 256
+
+
+def test_the_api_form_gives_the_same_picture(draw: Draw, tmp_path: Path) -> None:
+    host.install()
+    graph = load_workflow(_shipped("pose"), default_registry())
+    api = tmp_path / "api.json"
+    api.write_text(json.dumps(graph.prompt()))
+    (from_canvas,) = draw(_shipped("pose"), *FEW_STEPS)
+    (from_api,) = draw(api, *FEW_STEPS)
+    assert np.array_equal(_pixels(from_canvas), _pixels(from_api))
+
+
+def test_a_seed_means_a_picture(draw: Draw) -> None:
+    first, again, other = (
+        _pixels(draw(_shipped("pose"), *FEW_STEPS, "--seed", seed)[0]) for seed in ("5", "5", "6")
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_control_makes_a_difference(draw: Draw) -> None:
+    (with_control,) = draw(_shipped("pose"), *FEW_STEPS)
+    (without,) = draw(_shipped("pose"), *FEW_STEPS, "--set", "ControlStackAdd.strength=0")
+    assert not np.array_equal(_pixels(with_control), _pixels(without))
