@@ -3,10 +3,7 @@ No logic lives here, and nothing heavy is imported before a node runs."""
 
 from . import hints, stack
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {
-    **stack.NODE_CLASS_MAPPINGS,
-    **hints.NODE_CLASS_MAPPINGS,
-}
+NODE_CLASS_MAPPINGS: dict[str, type] = {**stack.NODE_CLASS_MAPPINGS, **hints.NODE_CLASS_MAPPINGS}
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **stack.NODE_DISPLAY_NAME_MAPPINGS,
     **hints.NODE_DISPLAY_NAME_MAPPINGS,

@@ -38,19 +38,23 @@ class ComfyHost:
     """ComfyUI's own folders and loader."""
 
     def names(self, kind: str) -> list[str]:
-        """See `Host.names`; a kind that this ComfyUI has no folder for has no files."""
+        """See `Host.names`. Learned annotators ("depth") are folders, so they are listed here."""
         import folder_paths
 
-        if kind not in folder_paths.folder_names_and_paths:
-            return []
+        if kind == "depth":
+            return sorted(f.name for base in _bases(kind) for f in base.glob("*/") if f.is_dir())
         return list(folder_paths.get_filename_list(kind))
 
     def find(self, kind: str, name: str) -> Path:
         """See `Host.find`."""
         import folder_paths
 
-        found = folder_paths.get_full_path(kind, name)
-        if found is None:
+        if kind == "depth":
+            found = next((base / name for base in _bases(kind) if (base / name).is_dir()), None)
+        else:
+            found = folder_paths.get_full_path(kind, name)
+        # A name comes from a workflow, which may be a stranger's: it must not leave its folder.
+        if found is None or ".." in Path(name).parts or Path(name).is_absolute():
             raise UserError(f"{name} is not in ComfyUI's {kind} folders; put it there, or refresh.")
         return Path(found)
 
@@ -69,6 +73,14 @@ class ComfyHost:
                 f"{name} is no ControlNet that ComfyUI knows: pick a file from models/controlnet."
             )
         return net
+
+
+def _bases(kind: str) -> list[Path]:
+    """ComfyUI's folders for a kind that it may not know: its extra paths, or models/`kind`."""
+    import folder_paths
+
+    known = folder_paths.folder_names_and_paths.get(kind)
+    return [Path(p) for p in known[0]] if known else [Path(folder_paths.models_dir, kind)]
 
 
 _installed: list[Host] = []
