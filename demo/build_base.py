@@ -86,6 +86,15 @@ def tokens_of(tokenizer: Any, captions: list[str]) -> Tensor:
     return torch.tensor(padded["input_ids"])
 
 
+def prompt_length(tokens: Tensor, short: float, steps: int) -> Callable[[int], int]:
+    """How many tokens of a prompt a step looks at: enough for the longest caption and two of
+    padding for the first `short` of the steps, then all 77.
+    """
+    end = int(tokens[0, -1])
+    longest = int((tokens != end).sum(1).max()) + 2
+    return lambda step: longest if step < short * steps else MAX_TOKENS
+
+
 def plain_attention(unet: Any) -> None:
     """Attention as two matrix products: on a CPU its backward pass takes a fifth of the fused
     kernel's time in bfloat16.
@@ -113,17 +122,18 @@ def train_base(
     both = nn.ModuleList([text, unet])
     alphas = scaled_linear_alphas()
     tokens, empty = tokens_of(tokenizer, captions), tokens_of(tokenizer, [""])
-    longest = int((tokens != len(tokenizer) - 1).sum(1).max()) + 2
+    length = prompt_length(tokens, recipe.short, recipe.steps)
 
     def loss_of(step: int) -> Tensor:
-        length = longest if step < recipe.short * recipe.steps else MAX_TOKENS
         picked = torch.randint(len(latents), (recipe.batch,), generator=generator)
         dropped = torch.rand(recipe.batch, 1, generator=generator) < recipe.prompt_dropout
         clean, timesteps = latents[picked], stratified_timesteps(recipe.batch, 1000, generator)
         noise = offset_noise(clean, recipe.offset, generator)
         noisy = add_noise(clean, noise, alphas, timesteps)
         with torch.autocast("cpu", torch.bfloat16):
-            words = text(torch.where(dropped, empty, tokens[picked])[:, :length]).last_hidden_state
+            words = text(
+                torch.where(dropped, empty, tokens[picked])[:, : length(step)]
+            ).last_hidden_state
             predicted = unet(noisy, timesteps, words, return_dict=False)[0]
         return min_snr_loss(predicted.float(), noise, alphas, timesteps, recipe.gamma)
 

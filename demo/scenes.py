@@ -24,7 +24,9 @@ HELD_OUT_SEEDS = tuple(range(1_000_000, 1_000_064))
 """The 64 scenes on which every figure in `docs/demo-model.md` is measured."""
 
 SHEET_SEEDS = (2_000_001, 2_000_005, 2_000_006, 2_000_007, 2_000_008)
-"""Scenes of the contact sheet: the first five from 2,000,000 on that, asked for a person, have one beside one solid."""
+"""Scenes of the contact sheet: the first five from 2,000,000 on that, asked for a person, have one
+beside one solid.
+"""
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (226, 42, 42),
