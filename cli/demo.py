@@ -1,4 +1,4 @@
-"""`controlstack demo` makes the contact sheet; `controlstack demo-model train` makes its model."""
+"""`controlstack demo`: the contact sheet, and how well its pictures follow their hints."""
 
 from __future__ import annotations
 

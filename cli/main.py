@@ -14,6 +14,7 @@ from .demo import demo_command
 from .hint import hint_app
 from .nodes import nodes_command
 from .run import run_command
+from .train import train_command
 
 app = typer.Typer(
     name="controlstack",
@@ -29,7 +30,7 @@ app.command("demo")(demo_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")
 app.add_typer(model_app, name="demo-model")
-# model_app.command("train")(train_command)
+model_app.command("train")(train_command)
 
 
 @model_app.callback()

@@ -102,20 +102,22 @@ def test_an_unknown_option_is_an_error_of_usage(run: Run) -> None:
 
 
 def test_ctrl_c_while_sampling(folder: Path) -> None:
-    out = folder / "output"
     process = subprocess.Popen(
         [*COMMAND, "run", WORKFLOWS / "pose.json", "--demo", "--set", "KSampler.steps=10000"],
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background job, as a test run may be, has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert process.stderr is not None
-    assert "demo models stand in" in process.stderr.readline()
-    time.sleep(4)  # models are loaded and sampling has begun; earlier must end the same way
-    process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    _, said = process.communicate(timeout=60)
+    try:
+        assert process.stderr is not None
+        assert "demo models stand in" in process.stderr.readline()
+        time.sleep(4)  # time to load and to begin; while it loads, it must end the same way
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, said
     assert said == "Stopped.\n"
-    assert time.monotonic() - began < 30
-    assert list(out.glob("*.png")) == []
-    assert list(out.rglob("*.part")) == []
+    assert list((folder / "output").glob("*.png")) == []
+    assert list(folder.rglob("*.part")) == []

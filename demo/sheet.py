@@ -1,0 +1,157 @@
+"""The contact sheet: the shipped stack workflow, run once a cell on the embedded host, and scored.
+
+Fixed scenes and seeds, every picture shown: nothing is chosen after the fact.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from statistics import fmean
+
+from PIL import Image
+from torch import Tensor
+
+from ..evaluation.joint_reader import JointReader, load_reader
+from ..headless import folders, host
+from ..headless.graph.execute import Executor, Results
+from ..headless.graph.override import override
+from ..headless.graph.registry import default_registry
+from ..headless.graph.validate import validate
+from ..headless.graph.workflow import load_workflow
+from .contact_sheet import Cell, Row, draw_sheet
+from .models import aliases, scale_factor, scaled
+from .scenes import SHEET_SEEDS, pose_json
+from .score import READER, Picture, Score, Task, score, tasks
+
+TITLE = "ControlStack"
+SUBTITLE = "One locked U-Net, steered by nothing, by a pose, by a depth map, and by both, stacked."
+
+WORKFLOW = Path(__file__).parent.parent / "workflows" / "stack_pose_depth.json"
+POSE, DEPTH, PROMPT = "Pose from OpenPose JSON", "A depth map, near is white", "Prompt"
+ADD_POSE, ADD_DEPTH = "Add pose", "Add depth"
+SAMPLER, DECODER = "KSampler", "VAEDecode"
+"""Titles of WORKFLOW's nodes."""
+
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "No control": (),
+    "Pose alone": ("pose",),
+    "Depth alone": ("depth",),
+    "Pose + depth": ("pose", "depth"),
+}
+"""Label -> the hints to stack; the others' strength is 0."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A column: the means over its pictures, and the seconds that sampling one took."""
+
+    label: str
+    score: Score
+    seconds: float
+
+
+def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
+    """Write a sheet with a row for each scene of `seeds` to `out` (PNG); a result for each column.
+
+    A scene's seed is also its pictures'.
+    """
+    reader = load_reader(READER)
+    of = tasks(person=True, seeds=seeds)
+    with tempfile.TemporaryDirectory(prefix="controlstack-") as scratch:
+        workflow = _StackWorkflow(Path(scratch))
+        rows = [[workflow.run(task, stack) for stack in COLUMNS.values()] for task in of]
+    labels = ["Pose", "Depth", *COLUMNS]
+    page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]
+    png = BytesIO()
+    draw_sheet(TITLE, SUBTITLE, labels, page).save(png, "PNG", optimize=True)
+    folders.write_atomic(out, png.getvalue())
+    columns = zip(COLUMNS, zip(*rows, strict=True), strict=True)
+    return [_result(label, of, runs, reader) for label, runs in columns]
+
+
+def _result(label: str, of: Sequence[Task], runs: Sequence[_Run], reader: JointReader) -> Result:
+    return Result(label, _score(of, runs, reader), fmean(run.seconds for run in runs))
+
+
+def _score(of: Sequence[Task], runs: Sequence[_Run], reader: JointReader) -> Score:
+    """The means over pictures that are there already."""
+    return score(lambda *_: [run.picture for run in runs], (), of, reader)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The two hints and the picture (uint8 RGB, 128 x 128 x 3), and how long sampling took."""
+
+    pose: Picture
+    depth: Picture
+    picture: Picture
+    seconds: float
+
+
+class _StackWorkflow:
+    """WORKFLOW at the demo model's size; models stay loaded from run to run."""
+
+    def __init__(self, scratch: Path) -> None:
+        host.install()
+        self._registry = default_registry()
+        graph = load_workflow(WORKFLOW, self._registry)
+        self._graph = scaled(graph, self._registry, scale_factor(graph))
+        self._ids = {node.title: node.id for node in graph.nodes.values()}
+        self._executor = Executor(self._registry)
+        self._scratch = scratch
+        self._folders = folders.Folders(
+            models=(), input=(scratch,), output=scratch, temp=scratch, aliases=aliases(graph)
+        )
+
+    def run(self, task: Task, stack: tuple[str, ...]) -> _Run:
+        """The task's picture, with the controls that `stack` names."""
+        depth_file = f"depth_{task.seed}.png"
+        Image.fromarray(task.hints["depth"]).save(self._scratch / depth_file)
+        results = self._run(
+            {
+                f"{PROMPT}.text": task.prompt,
+                f"{POSE}.pose_json": json.dumps(_pose(task)),
+                f"{DEPTH}.image": depth_file,
+                f"{ADD_POSE}.strength": str(int("pose" in stack)),
+                f"{ADD_DEPTH}.strength": str(int("depth" in stack)),
+                f"{SAMPLER}.seed": str(task.seed),
+            }
+        )
+        pose, depth, picture = (self._pixels(results, title) for title in (POSE, DEPTH, DECODER))
+        return _Run(pose, depth, picture, results.seconds[self._ids[SAMPLER]])
+
+    def _run(self, values: Mapping[str, str]) -> Results:
+        with folders.use(self._folders):
+            graph = self._graph
+            for target, value in values.items():
+                graph = override(graph, self._registry, target, value)
+            validate(graph, self._registry)
+            return self._executor.run(graph)
+
+    def _pixels(self, results: Results, title: str) -> Picture:
+        image: Tensor = results.value(self._ids[title])  # (1, H, W, 3) in 0..1
+        pixels: Picture = (image[0] * 255).round().byte().numpy()
+        return pixels
+
+
+def _pose(task: Task) -> dict[str, object]:
+    person = task.scene.person
+    return pose_json(person) if person is not None else {"people": []}
+
+
+def _row(task: Task, runs: Sequence[_Run], reader: JointReader) -> Row:
+    hints = (Cell(Image.fromarray(runs[0].pose)), Cell(Image.fromarray(runs[0].depth)))
+    pictures = (
+        Cell(Image.fromarray(run.picture), _note(_score([task], [run], reader))) for run in runs
+    )
+    return Row((*hints, *pictures), f"{task.prompt}  ·  seed {task.seed}")
+
+
+def _note(found: Score) -> str:
+    return f"joints {found.joints:.0%}  ·  silhouette {found.silhouette_iou:.2f}"
