@@ -90,7 +90,8 @@ def build(out: Path, work: Path, report: Report, recipe: Recipe = RECIPE, cores:
         _keep(encode_all(new_vae(), scenes), work / "latents.pt")
     if not (work / "base.pt").exists():
         run_parallel(_base, (work, recipe, report), cores)
-    stages = [(_decoder, ()), (_reader, ()), *((_control, (kind,)) for kind in KINDS)]
+    stages: list[tuple[Callable[..., None], tuple[str, ...]]] = [(_decoder, ()), (_reader, ())]
+    stages += [(_control, (kind,)) for kind in KINDS]
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(cores, fresh, _one_thread) as pool:
         for job in [pool.submit(stage, work, recipe, report, *more) for stage, more in stages]:

@@ -75,17 +75,19 @@ def train_control_net(
     before = weights_hash(unet)
     copy = trainable_copy(unet, recipe.hint_channels)
     copy.set_attn_processor(next(iter(unet.attn_processors.values())))
-    alphas = scaled_linear_alphas()
+    device = next(unet.parameters()).device
+    alphas = scaled_linear_alphas().to(device)
 
     def loss_of(step: int) -> Tensor:
         batch = batch_of(step, generator)
-        timesteps = stratified_timesteps(len(batch.latents), len(alphas), generator)
-        noise = offset_noise(batch.latents, recipe.offset, generator)
-        noisy = add_noise(batch.latents, noise, alphas, timesteps)
-        tokens = drop_prompts(batch.tokens, empty, recipe.prompt_dropout, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        latents, hints = batch.latents.to(device), batch.hints.to(device)
+        timesteps = stratified_timesteps(len(latents), len(alphas), generator).to(device)
+        noise = offset_noise(batch.latents, recipe.offset, generator).to(device)
+        noisy = add_noise(latents, noise, alphas, timesteps)
+        tokens = drop_prompts(batch.tokens, empty, recipe.prompt_dropout, generator).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
             words = text(tokens).last_hidden_state
-            predicted = controlled(unet, copy, noisy, timesteps, words, batch.hints)
+            predicted = controlled(unet, copy, noisy, timesteps, words, hints)
         return min_snr_loss(predicted.float(), noise, alphas, timesteps, recipe.gamma)
 
     groups = [
