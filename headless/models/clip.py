@@ -71,7 +71,7 @@ class Clip:
         last: Tensor = output.last_hidden_state
         # Padding may be the end token again: the first one ends the prompt.
         ends = (tokens == self.tokenizer.eos_token_id).int().argmax(dim=1)
-        pooled = last[torch.arange(len(tokens)), ends.to(last.device)]
+        pooled = last[torch.arange(len(tokens)), ends]
         layers = encoder.config.num_hidden_layers
         if self.layer is None or self.layer == -1 or not 0 < -self.layer <= layers:
             return last, pooled

@@ -72,7 +72,7 @@ def as_model(unet: nn.Module, sampling: DiscreteSampling) -> Model:
 
 def make_unet(config: Config, weights: Weights, source: Path) -> nn.Module:
     """Diffusers' UNet2DConditionModel of this configuration; UserError for another family."""
-    require_class(config, ("UNet2DConditionModel",), source)
+    require_class(config, "diffusion_models", source)
     require_plain(config, source)
     from diffusers import UNet2DConditionModel
 
@@ -81,7 +81,7 @@ def make_unet(config: Config, weights: Weights, source: Path) -> nn.Module:
 
 def make_control_network(config: Config, weights: Weights, source: Path) -> nn.Module:
     """Diffusers' ControlNetModel of this configuration; UserError for another family."""
-    require_class(config, ("ControlNetModel",), source)
+    require_class(config, "controlnet", source)
     require_plain(config, source)
     from diffusers import ControlNetModel
 
@@ -90,7 +90,7 @@ def make_control_network(config: Config, weights: Weights, source: Path) -> nn.M
 
 def make_vae(config: Config, weights: Weights, source: Path) -> Vae:
     """VAE of this configuration, AutoencoderKL or AutoencoderTiny."""
-    require_class(config, ("AutoencoderKL", "AutoencoderTiny"), source)
+    require_class(config, "vae", source)
     import diffusers
 
     return Vae(_of_diffusers(getattr(diffusers, config["_class_name"]), config, weights, source))

@@ -215,7 +215,11 @@ class ControlNet:
         timestep = run.model_sampling.timestep(t)
         scaled = run.model_sampling.calculate_input(t, x)
         down, middle = self.network(
-            scaled.to(dtype), timestep.to(dtype), context.to(dtype), embedding, self.strength
+            scaled.to(dtype),
+            timestep.to(dtype),
+            context.to(x.device, dtype),
+            embedding,
+            self.strength,
         )
         return down, middle
 
@@ -226,11 +230,20 @@ class ControlNet:
         if key not in run.embeddings:
             if self.hint is None:
                 raise UserError(f"{self.name} was given no hint image; wire one to its apply node.")
+            self._check_channels(self.hint)
             hint = resize_cropped(self.hint, width * LATENT_PIXELS, height * LATENT_PIXELS)
             hint = hint.to(device=x.device, dtype=self.network.dtype)
             hint = broadcast_batch(hint, batch, batched_number)
             run.embeddings[key] = self.network.encode_hint(hint)
         return run.embeddings[key]
+
+    def _check_channels(self, hint: Tensor) -> None:
+        config: Any = self.network.rest.config
+        if hint.shape[1] != config.conditioning_channels:
+            raise UserError(
+                f"{self.name} was given a hint of {hint.shape[1]} channels and takes "
+                f"{config.conditioning_channels}; give it a colour picture."
+            )
 
     def _merge(self, previous: Residuals, own: Residuals) -> Residuals:
         """previous + own, place by place; nets of different depth do not fit one U-Net."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,19 @@ from ..wording import shown
 
 RUNS = "the embedded host runs models of the SD 1.x and 2.x kind: a U-Net and one CLIP text encoder"
 
+CLASSES: Mapping[str, tuple[str, ...]] = {
+    "diffusion_models": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "controlnet": ("ControlNetModel",),
+}
+"""Diffusers' classes that run here, by the folder their files lie in."""
+
 Config = Mapping[str, Any]
 
 
-def require_class(config: Config, classes: Sequence[str], source: Path) -> None:
-    """UserError unless the configuration is of one of diffusers' `classes`."""
+def require_class(config: Config, kind: str, source: Path) -> None:
+    """UserError unless the configuration is of one of the `CLASSES` of its kind."""
+    classes = CLASSES[kind]
     name = config.get("_class_name")
     if name in classes:
         return

@@ -10,16 +10,11 @@ from ...errors import UserError
 from ..wording import shown
 from . import single_file
 from .components import CONFIG, PIPELINE
-from .families import require_class, require_plain, require_text_encoder
+from .families import CLASSES, require_class, require_plain, require_text_encoder
 from .files import Shape, read_contents
 from .kinds import KINDS, LOADERS, kind_of
 from .weights import read_config, weight_files
 
-_CLASSES = {
-    "diffusion_models": ("UNet2DConditionModel",),
-    "vae": ("AutoencoderKL", "AutoencoderTiny"),
-    "controlnet": ("ControlNetModel",),
-}
 _COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
 _PARTS: Mapping[str, tuple[Callable[[Path, Mapping[str, Shape]], Any], ...]] = {
     "checkpoints": (single_file.unet_part, single_file.clip_part, single_file.vae_part),
@@ -34,7 +29,7 @@ _ALSO = {"diffusion_models": ("checkpoints",)}
 
 
 def check(path: Path, kind: str) -> None:
-    """Raise UserError unless `path` can be a model of `kind`, a folder name of `folders.KINDS`.
+    """Raise UserError unless `path` can be a model of `kind`, a key of `kinds.KINDS`.
 
     Reads headers and configurations only: what is missing, cut off, a pickle that holds code, of
     another kind, or of a family that the embedded host does not run, is said here.
@@ -75,8 +70,8 @@ def _check_folder(folder: Path, kind: str) -> None:
     config = read_config(folder / CONFIG)
     if kind == "text_encoders":
         require_text_encoder(config, folder)
-    elif kind in _CLASSES:
-        require_class(config, _CLASSES[kind], folder)
+    elif kind in CLASSES:
+        require_class(config, kind, folder)
         require_plain(config, folder)
     for file in weight_files(folder):
         read_contents(file)

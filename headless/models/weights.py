@@ -28,11 +28,6 @@ _OLD_NAMES = {
 }
 
 
-def device() -> torch.device:
-    """Where models are put: the first GPU, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def read_weights(path: Path, keep: Callable[[str], bool] = lambda name: True) -> Weights:
     """The tensors of one file whose names `keep` accepts; halves become float32.
 
@@ -105,7 +100,7 @@ def skeleton(factory: Callable[[], AnyModule], source: Path) -> AnyModule:
 
 
 def fill(module: AnyModule, weights: Mapping[str, Tensor], source: Path) -> AnyModule:
-    """Give a skeleton its weights, put it on the device, freeze it.
+    """Give a skeleton its weights, on the CPU, and freeze it.
 
     Raises UserError, naming `source`, where names or shapes are not those of the module.
     """
@@ -115,7 +110,7 @@ def fill(module: AnyModule, weights: Mapping[str, Tensor], source: Path) -> AnyM
     _check_fit(given, module.state_dict(), source)
     module.load_state_dict(given, assign=True)
     _make_buffers(module)
-    return module.to(device()).eval().requires_grad_(False)
+    return module.eval().requires_grad_(False)
 
 
 def _check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: Path) -> None:

@@ -215,3 +215,9 @@ def test_resize_cropped_picks_pixels_from_the_centre() -> None:
     image = torch.arange(10.0).view(1, 1, 1, 10).expand(1, 1, 4, 10)
     assert resize_cropped(image, 4, 4)[0, 0, 0].tolist() == [3, 4, 5, 6]
     assert resize_cropped(image[..., :4], 2, 2)[0, 0, 0].tolist() == [1, 3]
+
+
+def test_a_hint_with_other_channels_says_both_numbers(base: BaseModel) -> None:
+    net = ControlNet(NETWORK, "depth").set_cond_hint(torch.rand(1, 1, 64, 64))
+    with pytest.raises(UserError, match="depth was given a hint of 1 channels and takes 3"):
+        control(net, base)
