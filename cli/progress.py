@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from ..headless.graph.execute import Event
+
 
 class _Bar:
     def __init__(self, progress: Progress, task: TaskID) -> None:
@@ -48,17 +50,25 @@ class TerminalReporter:
             self._stage = None
 
 
+def report_node(event: Event) -> None:
+    """For `Executor.run`: a stage for each node that starts."""
+    from ..headless.progress import reporter
+
+    if event.kind == "start":
+        reporter().stage(f"{event.node.title or event.node.type} ({event.index + 1}/{event.total})")
+
+
 @contextmanager
 def shown_progress() -> Iterator[None]:
     """Report the embedded host's work inside the block on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         SpinnerColumn,
+        TaskProgressColumn,
         TextColumn,
-        TimeRemainingColumn,
+        TimeElapsedColumn,
     )
 
     from ..headless.progress import report_to
@@ -68,8 +78,8 @@ def shown_progress() -> Iterator[None]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
     )
     hidden = not console.is_terminal
     with (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .outcome import DebugOption, reported
-from .progress import shown_progress
+from .progress import report_node, shown_progress
 
 if TYPE_CHECKING:
     from ..headless.graph.model import Graph
@@ -102,7 +102,7 @@ def _run(
         for note in [*graph.notes, *_demo_notes(aliases, factor)]:
             typer.echo(f"Note: {note}.", err=True)
         with shown_progress():
-            return Executor(registry).run(graph).files()
+            return Executor(registry).run(graph, report_node).files()
 
 
 def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> list[str]:

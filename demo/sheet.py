@@ -23,6 +23,7 @@ from ..headless.graph.override import override
 from ..headless.graph.registry import default_registry
 from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
+from ..headless.progress import Steps, reporter
 from .contact_sheet import Cell, Row, draw_sheet
 from .models import aliases, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
@@ -65,7 +66,8 @@ def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
     of = tasks(person=True, seeds=seeds)
     with tempfile.TemporaryDirectory(prefix="controlstack-") as scratch:
         workflow = _StackWorkflow(Path(scratch))
-        rows = [[workflow.run(task, stack) for stack in COLUMNS.values()] for task in of]
+        with reporter().steps(len(of) * len(COLUMNS), "pictures") as progress:
+            rows = [_pictures(workflow, task, progress) for task in of]
     labels = ["Pose", "Depth", *COLUMNS]
     page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]
     png = BytesIO()
@@ -73,6 +75,14 @@ def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
     folders.write_atomic(out, png.getvalue())
     columns = zip(COLUMNS, zip(*rows, strict=True), strict=True)
     return [_result(label, of, runs, reader) for label, runs in columns]
+
+
+def _pictures(workflow: _StackWorkflow, task: Task, progress: Steps) -> list[_Run]:
+    runs = []
+    for stack in COLUMNS.values():
+        runs.append(workflow.run(task, stack))
+        progress.advance()
+    return runs
 
 
 def _result(label: str, of: Sequence[Task], runs: Sequence[_Run], reader: JointReader) -> Result:
