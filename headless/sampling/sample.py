@@ -41,7 +41,8 @@ def ksample(
     "noise_mask" keeps the picture where it is 0, "batch_index" chooses rows of the noise. `seed` is
     0..2^64-1, `denoise` 0..1. Steps before `start_step` and from `last_step` on are left out; with
     `force_full_denoise` the last one that is left ends without noise. Raises `UserError` for an
-    unknown sampler or scheduler, and for latents or texts that the U-Net cannot take.
+    unknown sampler or scheduler, for latents or texts that the U-Net cannot take, and for a result
+    that is not finite.
     """
     if sampler_name not in SAMPLERS:
         raise UserError(f"There is no sampler {sampler_name!r}; there are {', '.join(SAMPLERS)}.")
@@ -71,6 +72,11 @@ def ksample(
             latent.get("noise_mask"),
             lambda *_: progress.advance(),
             seed,
+        )
+    if not bool(result.isfinite().all()):
+        raise UserError(
+            f"Sampling with {sampler_name}, {scheduler} and cfg {cfg:g} gave values that are no "
+            "numbers: use a lower cfg, or get the model's file again, it may be damaged."
         )
     # A copy made outside of inference mode: later nodes may write into it or record gradients.
     return {**latent, "samples": result.cpu().clone()}

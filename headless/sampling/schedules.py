@@ -16,6 +16,9 @@ from torch import Tensor
 from ...errors import UserError
 from .model_sampling import DiscreteSampling
 
+LONGEST = 1_000_000
+"""Steps of a whole schedule: ComfyUI's most steps, 10000, at its smallest denoise, 0.01."""
+
 Schedule = Callable[[DiscreteSampling, int], Tensor]
 
 
@@ -104,6 +107,11 @@ def schedule(
     if denoise <= 0.0:
         return torch.zeros(0)
     full = steps if denoise > 0.9999 else int(steps / denoise)
+    if full > LONGEST:
+        raise UserError(
+            f"{steps} steps at denoise {denoise:g} are the end of a schedule of {full} steps, and "
+            f"the most is {LONGEST}: use a larger denoise, or 0 to leave the latent as it is."
+        )
     sigmas = SCHEDULES[name](sampling, full + drop_penultimate)
     if drop_penultimate:
         sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])

@@ -264,6 +264,13 @@ def test_weights_are_never_written_to(model: Model) -> None:
     assert all(torch.equal(value, before[name]) for name, value in unet.state_dict().items())
 
 
+def test_a_picture_of_no_numbers_is_an_error(model: Model) -> None:
+    patched = model.clone()
+    patched.add_wrapper_with_key("apply_model", "nan", lambda _, x, *args: x * float("nan"))
+    with pytest.raises(UserError, match="cfg 4 gave values that are no numbers"):
+        run(patched)
+
+
 def test_errors_say_what_there_is(model: Model) -> None:
     with pytest.raises(UserError, match=r"'dpm_fast'.*euler_ancestral"):
         run(model, sampler="dpm_fast")
