@@ -1,0 +1,91 @@
+"""Which demo model stands in for which file, and at which size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controlstack.demo.models import BASE, WEIGHTS, aliases, scale_factor, scaled
+from controlstack.errors import UserError
+from controlstack.headless.graph.model import Graph, Json, Link, Node
+from controlstack.headless.graph.registry import default_registry
+
+
+def _graph(*nodes: tuple[str, dict[str, Json | Link]]) -> Graph:
+    return Graph({str(i): Node(str(i), kind, inputs) for i, (kind, inputs) in enumerate(nodes)})
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("control_v11p_sd15_canny_fp16.safetensors", "canny"),
+        ("control_v11f1p_sd15_depth_fp16.safetensors", "depth"),
+        ("control_v11p_sd15_openpose_fp16.safetensors", "pose"),
+        ("My-Pose.safetensors", "pose"),
+    ],
+)
+@pytest.mark.parametrize("loader", ["ControlNetLoader", "ControlStackLoader"])
+def test_a_control_net_is_known_by_its_name(loader: str, name: str, kind: str) -> None:
+    found = aliases(_graph((loader, {"control_net_name": name})))
+    assert found == {"controlnet": {name: WEIGHTS / f"controlnet-{kind}"}}
+
+
+def test_every_part_of_a_base_model_is_the_demo_base() -> None:
+    graph = _graph(
+        ("CheckpointLoaderSimple", {"ckpt_name": "a"}),
+        ("UNETLoader", {"unet_name": "b"}),
+        ("CLIPLoader", {"clip_name": "c"}),
+        ("VAELoader", {"vae_name": "d"}),
+    )
+    assert aliases(graph) == {
+        "checkpoints": {"a": BASE},
+        "diffusion_models": {"b": BASE},
+        "text_encoders": {"c": BASE},
+        "vae": {"d": BASE},
+    }
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (("ControlNetLoader", {"control_net_name": "tile.safetensors"}), "tile.safetensors"),
+        (("LoraLoader", {"lora_name": "a.safetensors"}), "LoRA"),
+        (("ControlStackDepth", {"model": "dpt"}), "depth estimator"),
+    ],
+)
+def test_what_the_demo_lacks(node: tuple[str, dict[str, Json | Link]], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        aliases(_graph(node))
+
+
+def test_sizes_shrink_together_and_to_whole_latents() -> None:
+    graph = _graph(
+        ("EmptyLatentImage", {"width": 768, "height": 512, "batch_size": 2}),
+        ("ImageScale", {"width": 700, "height": 512, "image": Link("3", 0)}),
+        ("LatentUpscale", {"width": 1536, "height": 0, "samples": Link("0", 0)}),
+        ("ControlStackDrawPose", {"width": 768, "height": 512}),
+    )
+    assert scale_factor(graph) == 0.25
+    small = scaled(graph, default_registry(), 0.25).nodes
+    assert small["0"].inputs == {"width": 192, "height": 128, "batch_size": 2}
+    assert small["1"].inputs == {"width": 176, "height": 128, "image": Link("3", 0)}
+    assert small["2"].inputs["width"] == 384
+    assert small["2"].inputs["height"] == 0  # the core's word for "keep the proportions"
+    assert small["3"].inputs == {"width": 192, "height": 128}
+
+
+def test_small_workflows_and_those_without_a_size_stay() -> None:
+    small = _graph(("EmptyLatentImage", {"width": 96, "height": 96, "batch_size": 1}))
+    assert scale_factor(small) == 1.0
+    assert scale_factor(_graph(("LoadImage", {"image": "a.png"}))) == 1.0
+    assert scale_factor(_graph(("ImageScale", {"width": 256, "height": 512}))) == 0.5
+
+
+def test_the_canvas_follows_the_sizes() -> None:
+    graph = _graph(("EmptyLatentImage", {"width": 512, "height": 512, "batch_size": 1}))
+    node: dict[str, Json] = {"id": 0, "type": "EmptyLatentImage", "widgets_values": [512, 512, 1]}
+    drawn = replace(graph, workflow={"nodes": [node], "links": [], "version": 0.4})
+    workflow = scaled(drawn, default_registry(), 0.25).workflow
+    assert workflow is not None
+    assert workflow["nodes"] == [{**node, "widgets_values": [128, 128, 1]}]
