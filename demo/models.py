@@ -27,13 +27,13 @@ CONTROL_NETS: Mapping[str, Path] = {
 }
 """A word in a ControlNet's file name -> the demo ControlNet of that kind."""
 
-BASE_INPUTS: Mapping[tuple[str, str], str] = {
-    ("CheckpointLoaderSimple", "ckpt_name"): "checkpoints",
-    ("UNETLoader", "unet_name"): "diffusion_models",
-    ("CLIPLoader", "clip_name"): "text_encoders",
-    ("VAELoader", "vae_name"): "vae",
+BASE_INPUTS: Mapping[tuple[str, str], tuple[str, Path]] = {
+    ("CheckpointLoaderSimple", "ckpt_name"): ("checkpoints", BASE),
+    ("UNETLoader", "unet_name"): ("diffusion_models", BASE / "unet"),
+    ("CLIPLoader", "clip_name"): ("text_encoders", BASE / "text_encoder"),
+    ("VAELoader", "vae_name"): ("vae", BASE / "vae"),
 }
-"""Input of a loader -> the kind of model it names: all of these become the demo base model."""
+"""Input of a loader -> the kind of model it names, and the part of the demo base model for it."""
 
 CONTROL_INPUTS = (
     ("ControlNetLoader", "control_net_name"),
@@ -72,8 +72,9 @@ def aliases(graph: Graph) -> dict[str, dict[str, Path]]:
         for name, value in node.inputs.items():
             if not isinstance(value, str):
                 continue
-            if kind := BASE_INPUTS.get((node.type, name)):
-                found.setdefault(kind, {})[value] = BASE
+            if part := BASE_INPUTS.get((node.type, name)):
+                kind, path = part
+                found.setdefault(kind, {})[value] = path
             elif (node.type, name) in CONTROL_INPUTS:
                 found.setdefault("controlnet", {})[value] = _control_net(node, value)
     return found

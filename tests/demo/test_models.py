@@ -31,7 +31,7 @@ def test_a_control_net_is_known_by_its_name(loader: str, name: str, kind: str) -
     assert found == {"controlnet": {name: WEIGHTS / f"controlnet-{kind}"}}
 
 
-def test_every_part_of_a_base_model_is_the_demo_base() -> None:
+def test_every_part_of_a_base_model_is_that_of_the_demo_base() -> None:
     graph = _graph(
         ("CheckpointLoaderSimple", {"ckpt_name": "a"}),
         ("UNETLoader", {"unet_name": "b"}),
@@ -40,9 +40,9 @@ def test_every_part_of_a_base_model_is_the_demo_base() -> None:
     )
     assert aliases(graph) == {
         "checkpoints": {"a": BASE},
-        "diffusion_models": {"b": BASE},
-        "text_encoders": {"c": BASE},
-        "vae": {"d": BASE},
+        "diffusion_models": {"b": BASE / "unet"},
+        "text_encoders": {"c": BASE / "text_encoder"},
+        "vae": {"d": BASE / "vae"},
     }
 
 

@@ -1,0 +1,86 @@
+"""A shipped workflow rewired with the core's own nodes gives the same picture to the last bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from controlstack.cli.main import app
+from controlstack.headless import host
+from controlstack.headless.graph.registry import default_registry
+from controlstack.headless.graph.workflow import load_workflow
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+
+Prompt = dict[str, dict[str, Any]]
+
+
+def _ids(prompt: Prompt, class_type: str) -> list[str]:
+    return [key for key, node in prompt.items() if node["class_type"] == class_type]
+
+
+def _split_loaders(prompt: Prompt) -> None:
+    """UNETLoader, CLIPLoader and VAELoader in the place of the checkpoint's."""
+    (whole,) = _ids(prompt, "CheckpointLoaderSimple")
+    del prompt[whole]
+    parts: list[tuple[str, dict[str, str]]] = [
+        ("UNETLoader", {"unet_name": "unet.safetensors", "weight_dtype": "default"}),
+        ("CLIPLoader", {"clip_name": "clip.safetensors", "type": "stable_diffusion"}),
+        ("VAELoader", {"vae_name": "vae.safetensors"}),
+    ]
+    for node in prompt.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] == whole:
+                node["inputs"][name] = [parts[value[1]][0], 0]
+    for class_type, inputs in parts:
+        prompt[class_type] = {"class_type": class_type, "inputs": inputs}
+
+
+def _core_apply_nodes(prompt: Prompt) -> None:
+    """ControlNetApplyAdvanced, chained, in the place of the stack; the core's ControlNetLoader."""
+    (sampler,), (apply,) = _ids(prompt, "KSampler"), _ids(prompt, "ControlStackApply")
+    inputs = prompt[sampler]["inputs"]
+    inputs["model"] = prompt.pop(apply)["inputs"]["model"]
+    for key in _ids(prompt, "ControlStackAdd"):
+        add = prompt.pop(key)["inputs"]
+        taken = ("control_net", "image", "strength", "start_percent", "end_percent")
+        prompt[f"core {key}"] = {
+            "class_type": "ControlNetApplyAdvanced",
+            "inputs": {
+                "positive": inputs["positive"],
+                "negative": inputs["negative"],
+                **{name: add[name] for name in taken},
+            },
+        }
+        inputs["positive"], inputs["negative"] = [f"core {key}", 0], [f"core {key}", 1]
+    for key in _ids(prompt, "ControlStackLoader"):
+        prompt[key]["class_type"] = "ControlNetLoader"
+
+
+def _picture(workflow: Path, out: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    arguments = ["run", str(workflow), "--demo", "--out", str(out)]
+    arguments += ["--input", str(WORKFLOWS / "input"), "--set", "KSampler.steps=4"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    with Image.open(result.stdout.strip()) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize("rewire", [_split_loaders, _core_apply_nodes])
+def test_the_cores_nodes_give_the_same_picture(
+    rewire: Callable[[Prompt], None], tmp_path: Path
+) -> None:
+    host.install()
+    shipped = WORKFLOWS / "stack_pose_depth.json"
+    prompt: Prompt = json.loads(json.dumps(load_workflow(shipped, default_registry()).prompt()))
+    rewire(prompt)
+    rewired = tmp_path / "rewired.json"
+    rewired.write_text(json.dumps(prompt))
+    assert np.array_equal(_picture(rewired, tmp_path), _picture(shipped, tmp_path))
