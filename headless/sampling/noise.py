@@ -34,7 +34,7 @@ def starting_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None 
 def gaussian(x: Tensor, sigmas: Tensor, seed: int) -> Noise:
     """Return independent noise for each step, drawn where the latent lies.
 
-    On a CPU the seed is moved by one, as in ComfyUI since 0.3.65: otherwise the first step would
+    On a CPU the seed is moved by one, as ComfyUI does after 0.3.64: otherwise the first step would
     add the starting noise once more.
     """
     offset = 1 if x.device.type == "cpu" else 0
