@@ -118,18 +118,27 @@ def read_changes(path: Path) -> dict[str, Change]:
         module, role = _split(name, path)
         parts.setdefault(module, {})[role] = tensor
     alphas = _alphas(path)
-    changes = {}
-    for module, found in parts.items():
-        if not {_DOWN, _UP} <= found.keys():
-            raise UserError(
-                f"{path} is not whole: {shown(module)} has only {', '.join(sorted(found))}."
-            )
-        down = found[_DOWN]
-        side = UNET if module.startswith(UNET) else TEXT
-        default = alphas.get(side, float(down.shape[0]))
-        alpha = float(found[_ALPHA]) if _ALPHA in found else default
-        changes[module] = Change(down, found[_UP], alpha)
-    return changes
+    return {module: _change(module, found, alphas, path) for module, found in parts.items()}
+
+
+def _change(
+    module: str, found: Mapping[str, Tensor], alphas: Mapping[str, float], path: Path
+) -> Change:
+    if not {_DOWN, _UP} <= found.keys():
+        raise UserError(
+            f"{path} is not whole: {shown(module)} has only {', '.join(sorted(found))}."
+        )
+    down, up, alpha = found[_DOWN], found[_UP], found.get(_ALPHA)
+    matched = min(down.ndim, up.ndim) >= 2 and 0 < len(down) == up[:1].numel()
+    if not matched or (alpha is not None and alpha.numel() != 1):
+        raise UserError(
+            f"{path} is damaged: the tensors of {shown(module)} are {tuple(down.shape)} and "
+            f"{tuple(up.shape)}, which is no change of one rank."
+        )
+    if alpha is not None:
+        return Change(down, up, float(alpha))
+    side = UNET if module.startswith(UNET) else TEXT
+    return Change(down, up, alphas.get(side, float(len(down))))
 
 
 def _split(name: str, path: Path) -> tuple[str, str]:

@@ -127,6 +127,11 @@ def _check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source
             f"first {shown(strange[0])}: it is another model than it says."
         )
     for name, tensor in wanted.items():
+        if given[name].is_floating_point() != tensor.is_floating_point():
+            raise UserError(
+                f"{source}: {name} is stored as {given[name].dtype}: a quantised model, which the "
+                "embedded host does not run; get it as fp16 or fp32."
+            )
         if given[name].shape != tensor.shape:
             raise UserError(
                 f"{source}: {name} is {tuple(given[name].shape)} and its configuration asks for "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from controlstack.errors import UserError
 from controlstack.headless import folders
@@ -95,6 +96,14 @@ def test_a_configuration_that_does_not_fit_its_weights(models: Path, tmp_path: P
         config.write_text(json.dumps({**values, **change}))
         with pytest.raises(UserError, match=words):
             loading.load_control_net(net)
+
+
+def test_a_quantised_model_is_named(models: Path, tmp_path: Path) -> None:
+    unet = Path(shutil.copytree(models / "diffusion_models" / "one", tmp_path / "unet"))
+    state = {k: v.to(torch.int8) for k, v in tiny_unet().state_dict().items()}
+    save_file(state, unet / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(UserError, match=r"stored as torch\.int8: a quantised model"):
+        loading.load_unet(unet)
 
 
 def test_a_text_encoder_without_its_tokenizer(models: Path, tmp_path: Path) -> None:
