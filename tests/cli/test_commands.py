@@ -97,6 +97,22 @@ def test_hint_errors(run: Run, folder: Path, arguments: tuple[str, ...], said: s
     assert set(folder.rglob("*")) == before
 
 
+def test_a_bug_of_ours_is_said_without_a_trace(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("controlstack.preprocessors.pose.parse_poses", fail)
+    (folder / "pose.json").write_text("{}")
+    result = run("hint", "pose", "pose.json", "out.png")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: ZeroDivisionError: by zero. This is a bug; --debug shows where.\n"
+    )
+    assert "Traceback" in run("hint", "pose", "pose.json", "out.png", "--debug").stderr
+
+
 def test_an_unknown_option_is_an_error_of_usage(run: Run) -> None:
     assert run("run", "a.json", "--nonsense").exit_code == 2
 
