@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
-from .resize import broadcast_batch, resize_cropped
+from ..resize import resize
+from .broadcast import broadcast_batch
 
 Residuals = dict[str, list[Tensor]]
 LATENT_PIXELS = 8  # picture pixels a latent pixel covers, in every SD family
@@ -231,7 +232,8 @@ class ControlNet:
             if self.hint is None:
                 raise UserError(f"{self.name} was given no hint image; wire one to its apply node.")
             self._check_channels(self.hint)
-            hint = resize_cropped(self.hint, width * LATENT_PIXELS, height * LATENT_PIXELS)
+            size = width * LATENT_PIXELS, height * LATENT_PIXELS
+            hint = resize(self.hint, *size, method="nearest-exact", crop="center")
             hint = hint.to(device=x.device, dtype=self.network.dtype)
             hint = broadcast_batch(hint, batch, batched_number)
             run.embeddings[key] = self.network.encode_hint(hint)

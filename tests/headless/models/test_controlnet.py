@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from controlstack.errors import UserError
+from controlstack.headless.models.broadcast import broadcast_batch
 from controlstack.headless.models.controlnet import ControlNet
-from controlstack.headless.models.resize import broadcast_batch, resize_cropped
+from controlstack.headless.resize import resize
 from controlstack.headless.sampling.base_model import BaseModel
 from tests.tiny import tiny_controlnet, tiny_model, tiny_unet
 
@@ -211,10 +212,10 @@ def test_broadcast_batch(hints: int, batch: int, blocks: int, rows: list[int]) -
     assert broadcast_batch(images, batch, blocks).flatten().tolist() == rows
 
 
-def test_resize_cropped_picks_pixels_from_the_centre() -> None:
+def test_hints_are_cut_and_picked_from_the_centre() -> None:
     image = torch.arange(10.0).view(1, 1, 1, 10).expand(1, 1, 4, 10)
-    assert resize_cropped(image, 4, 4)[0, 0, 0].tolist() == [3, 4, 5, 6]
-    assert resize_cropped(image[..., :4], 2, 2)[0, 0, 0].tolist() == [1, 3]
+    assert resize(image, 4, 4, "nearest-exact", "center")[0, 0, 0].tolist() == [3, 4, 5, 6]
+    assert resize(image[..., :4], 2, 2, "nearest-exact", "center")[0, 0, 0].tolist() == [1, 3]
 
 
 def test_a_hint_with_other_channels_says_both_numbers(base: BaseModel) -> None:
