@@ -74,6 +74,19 @@ def test_hint_pose_takes_its_canvas_or_the_size_it_is_given(run: Run, folder: Pa
         assert big.size == (128, 48)
 
 
+def test_hint_depth(run: Run, folder: Path) -> None:
+    from tests.tiny_depth import tiny_dpt
+
+    model = tiny_dpt(folder / "model")
+    source = WORKFLOWS / "input" / "controlstack_scene.png"
+    result = run("hint", "depth", source, "near.png", "--model", model)
+    assert result.exit_code == 0, result.stderr
+    with Image.open("near.png") as near:
+        pixels = np.asarray(near)
+    assert pixels.shape == (512, 512, 3)
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
