@@ -171,6 +171,13 @@ def test_missing_models_say_what_there_is_and_where(
     assert str(Path("models") / "checkpoints") in sentence
 
 
+def test_missing_models_come_with_the_workflows_own_addresses(refused: Callable[..., str]) -> None:
+    for name in (CHECKPOINT, POSE_NET):
+        lines = refused(WORKFLOWS / "pose.json").splitlines()
+        (line,) = [line for line in lines if f"/resolve/main/{name}" in line]
+        assert f"no {'checkpoint' if name == CHECKPOINT else 'ControlNet'} '{name}'" in line
+
+
 def _place(folder: Path, kind: str, name: str) -> Path:
     path = folder / "models" / kind / name
     path.parent.mkdir(parents=True, exist_ok=True)
