@@ -102,7 +102,8 @@ def _run(
         for note in [*graph.notes, *_demo_notes(aliases, factor)]:
             typer.echo(f"Note: {note}.", err=True)
         with shown_progress():
-            return Executor(registry).run(graph, report_node).files()
+            results = Executor(registry).run(graph, report_node)
+        return results.files() or results.files("temp")
 
 
 def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> list[str]:

@@ -16,6 +16,7 @@ from statistics import fmean
 from PIL import Image
 from torch import Tensor
 
+from ..errors import UserError
 from ..evaluation.joint_reader import JointReader, load_reader
 from ..headless import folders, host
 from ..headless.graph.execute import Executor, Results
@@ -60,8 +61,11 @@ class Result:
 def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
     """Write a sheet with a row for each scene of `seeds` to `out` (PNG); a result for each column.
 
-    A scene's seed is also its pictures'.
+    A scene's seed is also its pictures'. Raises UserError for an `out` that is a folder.
     """
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; name the PNG to write")
+    out.parent.mkdir(parents=True, exist_ok=True)
     reader = load_reader(READER)
     of = tasks(person=True, seeds=seeds)
     with tempfile.TemporaryDirectory(prefix="controlstack-") as scratch:
@@ -123,7 +127,7 @@ class _StackWorkflow:
         """The task's picture, with the controls that `stack` names."""
         depth_file = f"depth_{task.seed}.png"
         Image.fromarray(task.hints["depth"]).save(self._scratch / depth_file)
-        results = self._run(
+        results = self._execute(
             {
                 f"{PROMPT}.text": task.prompt,
                 f"{POSE}.pose_json": json.dumps(_pose(task)),
@@ -136,7 +140,7 @@ class _StackWorkflow:
         pose, depth, picture = (self._pixels(results, title) for title in (POSE, DEPTH, DECODER))
         return _Run(pose, depth, picture, results.seconds[self._ids[SAMPLER]])
 
-    def _run(self, values: Mapping[str, str]) -> Results:
+    def _execute(self, values: Mapping[str, str]) -> Results:
         with folders.use(self._folders):
             graph = self._graph
             for target, value in values.items():

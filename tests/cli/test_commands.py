@@ -126,6 +126,19 @@ def test_a_bug_of_ours_is_said_without_a_trace(
     assert "Traceback" in run("hint", "pose", "pose.json", "out.png", "--debug").stderr
 
 
+def test_previews_are_named_where_nothing_else_is_saved(run: Run, folder: Path) -> None:
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "controlstack_scene.png"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+    (folder / "look.json").write_text(json.dumps(graph))
+    result = run("run", "look.json", "--input", WORKFLOWS / "input", "--out", "pictures")
+    assert result.exit_code == 0, result.stderr
+    picture = Path(result.stdout.strip())
+    assert picture.parent == Path("pictures") / "previews"
+    assert picture.is_file()
+
+
 def test_an_unknown_option_is_an_error_of_usage(run: Run) -> None:
     assert run("run", "a.json", "--nonsense").exit_code == 2
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from controlstack.demo import contact_sheet
 from controlstack.demo.contact_sheet import CELL, Cell, Row, draw_sheet
 from controlstack.demo.scenes import SHEET_SEEDS, sample_scene
 from controlstack.demo.sheet import COLUMNS, make_sheet
+from controlstack.errors import UserError
 
 
 def test_every_picture_stands_whole_in_its_place() -> None:
@@ -40,7 +42,7 @@ def test_the_sheets_scenes_have_a_person_beside_a_solid() -> None:
 
 
 def test_one_row_of_the_sheet(tmp_path: Path) -> None:
-    out = tmp_path / "sheet.png"
+    out = tmp_path / "new" / "sheet.png"
     results = make_sheet(out, SHEET_SEEDS[:1])
     assert [result.label for result in results] == list(COLUMNS)
     assert all(result.seconds > 0 for result in results)
@@ -50,7 +52,12 @@ def test_one_row_of_the_sheet(tmp_path: Path) -> None:
     assert both.joints >= none.joints
     assert depth.silhouette_iou > none.silhouette_iou
     assert pose.joints >= none.joints
-    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+    assert [path.name for path in out.parent.iterdir()] == ["sheet.png"]
     with Image.open(out) as page:
         assert page.format == "PNG"
         assert page.width > 6 * CELL
+
+
+def test_a_folder_is_no_sheet(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder"):
+        make_sheet(tmp_path)
