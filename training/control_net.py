@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .copy import controlled, copied_weights, trainable_copy, weights_hash, zero_convolutions
+from .copy import (
+    amplify_hints,
+    controlled,
+    copied_weights,
+    trainable_copy,
+    weights_hash,
+    zero_convolutions,
+)
 from .loop import LoopSettings, Progress, train
 from .noise import add_noise, min_snr_loss, offset_noise, scaled_linear_alphas, stratified_timesteps
 from .parallel import rank
@@ -30,7 +37,8 @@ class ControlRecipe:
     prompt_dropout: float = 0.5
     offset: float = 0.3
     gamma: float = 5.0
-    hint_channels: tuple[int, ...] = (8, 16, 32, 64)
+    hint_channels: tuple[int, ...] = (16, 32, 96, 256)
+    hint_gain: float = 1.0
     seed: int = 21
     seconds: float = float("inf")
 
@@ -74,6 +82,7 @@ def train_control_net(
     text.requires_grad_(False)
     before = weights_hash(unet)
     copy = trainable_copy(unet, recipe.hint_channels)
+    amplify_hints(copy, recipe.hint_gain)
     copy.set_attn_processor(next(iter(unet.attn_processors.values())))
     device = next(unet.parameters()).device
     alphas = scaled_linear_alphas().to(device)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from controlstack.training.control_net import Batch, ControlRecipe, drop_prompts, train_control_net
 from controlstack.training.copy import (
+    amplify_hints,
     controlled,
     copied_weights,
     trainable_copy,
@@ -80,6 +81,16 @@ def test_about_half_of_the_prompts_are_dropped_anew() -> None:
     second = drop_prompts(tokens, empty, 0.5, generator)
     assert 430 < int((first[:, 0] == 0).sum()) < 570
     assert not torch.equal(first, second)
+
+
+def test_amplified_hints_reach_further_and_still_add_nothing(unet: Any) -> None:
+    torch.manual_seed(1)
+    plain, loud = trainable_copy(unet, (4, 8)), trainable_copy(unet, (4, 8))
+    loud.load_state_dict(plain.state_dict())
+    amplify_hints(loud, 2.5)
+    inner = [copy.controlnet_cond_embedding.conv_in.weight for copy in (plain, loud)]
+    assert torch.equal(inner[1], inner[0] * 2.5)
+    assert not loud.controlnet_cond_embedding(torch.rand(1, 3, 16, 16)).any()
 
 
 def test_training_teaches_the_copy_and_not_the_unet(unet: Any) -> None:
