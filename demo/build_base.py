@@ -18,7 +18,7 @@ from ..training.noise import (
     scaled_linear_alphas,
     stratified_timesteps,
 )
-from ..training.parallel import rank
+from ..training.parallel import processes, rank
 from .build_text import HIDDEN, MAX_TOKENS, text_encoder
 
 CHANNELS = (32, 64, 96, 96)
@@ -27,14 +27,14 @@ SEED = 11
 
 @dataclass(frozen=True)
 class BaseRecipe:
-    """What made the base: `batch` of each process, AdamW's rate, the share of dropped prompts (for
-    guidance), offset noise, min-SNR's gamma. For the first `short` of the run prompts are padded to
-    the longest caption's length only, which is a quarter faster; the rest teaches the usual 77
-    tokens.
+    """What made the base: `batch` of all processes together, AdamW's rate, the share of dropped
+    prompts (for guidance), offset noise, min-SNR's gamma. For the first `short` of the run prompts
+    are padded to the longest caption's length only, which is a quarter faster; the rest teaches the
+    usual 77 tokens.
     """
 
     steps: int
-    batch: int = 24
+    batch: int = 48
     rate: float = 1.2e-3
     prompt_dropout: float = 0.1
     offset: float = 0.3
@@ -123,11 +123,12 @@ def train_base(
     alphas = scaled_linear_alphas()
     tokens, empty = tokens_of(tokenizer, captions), tokens_of(tokenizer, [""])
     length = prompt_length(tokens, recipe.short, recipe.steps)
+    batch = max(1, recipe.batch // processes())
 
     def loss_of(step: int) -> Tensor:
-        picked = torch.randint(len(latents), (recipe.batch,), generator=generator)
-        dropped = torch.rand(recipe.batch, 1, generator=generator) < recipe.prompt_dropout
-        clean, timesteps = latents[picked], stratified_timesteps(recipe.batch, 1000, generator)
+        picked = torch.randint(len(latents), (batch,), generator=generator)
+        dropped = torch.rand(batch, 1, generator=generator) < recipe.prompt_dropout
+        clean, timesteps = latents[picked], stratified_timesteps(batch, 1000, generator)
         noise = offset_noise(clean, recipe.offset, generator)
         noisy = add_noise(clean, noise, alphas, timesteps)
         with torch.autocast("cpu", torch.bfloat16):
@@ -137,7 +138,7 @@ def train_base(
             predicted = unet(noisy, timesteps, words, return_dict=False)[0]
         return min_snr_loss(predicted.float(), noise, alphas, timesteps, recipe.gamma)
 
-    settings = LoopSettings(recipe.steps, recipe.batch, seconds=recipe.seconds)
+    settings = LoopSettings(recipe.steps, batch, seconds=recipe.seconds)
     groups = [{"params": list(both.parameters()), "lr": recipe.rate}]
     train(both, groups, loss_of, settings, report, lambda step: save(text, unet, step))
     return text, unet
@@ -164,3 +165,5 @@ def save_base(folder: Path, vae: Any, text: Any, tokenizer_folder: Path, unet: A
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder)
+    for name in ("vocab.json", "merges.txt"):  # hosts that read CLIP's own files want them too
+        (folder / "tokenizer" / name).write_bytes((tokenizer_folder / name).read_bytes())
