@@ -14,6 +14,7 @@ from .outcome import DebugOption, reported
 from .progress import report_node, shown_progress
 
 if TYPE_CHECKING:
+    from ..headless.folders import Folders
     from ..headless.graph.model import Graph
     from ..headless.graph.registry import Registry
 
@@ -58,39 +59,41 @@ def run_command(
     """
     began = time.perf_counter()
     with reported(debug):
-        for path in _run(workflow, demo, settings or [], seed, out, models, inputs):
+        from ..headless.folders import Folders
+
+        _check_format(workflow)
+        places = Folders(
+            models=tuple(models or [Path("models")]),
+            input=tuple(inputs or [Path("input"), workflow.parent / "input"]),
+            output=out,
+            temp=out / "previews",
+        )
+        for path in _run(workflow, places, demo, settings or [], seed):
             typer.echo(path)
         typer.echo(f"{time.perf_counter() - began:.1f} s", err=True)
 
 
-def _run(
-    workflow: Path,
-    demo: bool,
-    settings: Sequence[str],
-    seed: int | None,
-    out: Path,
-    models: Sequence[Path] | None,
-    inputs: Sequence[Path] | None,
-) -> tuple[Path, ...]:
-    from ..headless.graph.registry import Registry, default_registry
+def _check_format(workflow: Path) -> None:
+    """Refuse what is no workflow before the nodes, and torch with them, are imported."""
+    from ..headless.graph.registry import Registry
     from ..headless.graph.workflow import load_workflow
 
-    # What is no workflow fails here, before the nodes, and torch with them, are imported.
     load_workflow(workflow, Registry({}))
 
+
+def _run(
+    workflow: Path, places: Folders, demo: bool, settings: Sequence[str], seed: int | None
+) -> tuple[Path, ...]:
+    """The pictures that the workflow saved, or else those that it only showed."""
     from ..demo import models as models_of_demo
     from ..headless import folders, host
     from ..headless.graph.execute import Executor
+    from ..headless.graph.registry import default_registry
     from ..headless.graph.validate import validate
+    from ..headless.graph.workflow import load_workflow
 
     host.install()
     registry = default_registry()
-    places = folders.Folders(
-        models=tuple(models or [Path("models")]),
-        input=tuple(inputs or [Path("input"), workflow.parent / "input"]),
-        output=out,
-        temp=out / "previews",
-    )
     with folders.use(places):
         graph = load_workflow(workflow, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0

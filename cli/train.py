@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def train_command(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the weights.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the weights.")] = Path(
+        "demo-model"
+    ),
     work: Annotated[
         Path | None,
         typer.Option(
