@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def train_command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the weights.")] = Path(
-        "demo-model"
+        "output/demo-model"
     ),
     work: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Folder for scenes (4 GB) and unfinished weights; what it holds is not made "
-            "again.  [default: OUT/work]",
+            "again; OUT/work without it.",
         ),
     ] = None,
     share: Annotated[
@@ -33,7 +33,7 @@ def train_command(
         ),
     ] = 1.0,
     cores: Annotated[
-        int | None, typer.Option(min=1, help="Processes.  [default: all cores]")
+        int | None, typer.Option(min=1, help="Processes; all cores without it.")
     ] = None,
     debug: DebugOption = False,
 ) -> None:
