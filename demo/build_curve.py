@@ -23,7 +23,7 @@ def write_curves(curves: dict[str, list[Point]], folder: Path) -> None:
     """Write `training-curve.json` and `training-curve.png` to `folder`: loss over minutes."""
     from matplotlib.figure import Figure
 
-    (folder / "training-curve.json").write_text(json.dumps(_compact(curves), indent=1) + "\n")
+    (folder / "training-curve.json").write_text(json.dumps(_compact(curves)) + "\n")
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     noise, others = figure.subplots(1, 2)
     for stage, points in curves.items():

@@ -24,10 +24,12 @@ from .scenes_draw import Drawing, draw_scene
 Picture = NDArray[np.uint8]
 
 READER = Path(__file__).parent / "weights" / "joint-reader.safetensors"
-MODES: tuple[tuple[str, ...], ...] = (
-    (), ("canny",), ("depth",), ("canny", "depth"), ("pose",), ("pose", "depth"),
-)  # fmt: skip
-"""The stacks that are scored: nothing, each control alone, and two pairs."""
+PLAIN, CANNY, DEPTH, POSE = (), ("canny",), ("depth",), ("pose",)
+TABLE: Mapping[str, tuple[bool | None, tuple[tuple[str, ...], ...]]] = {
+    "all": (None, (PLAIN, CANNY, DEPTH, CANNY + DEPTH)),
+    "people": (True, (PLAIN, POSE, DEPTH, POSE + DEPTH)),
+}
+"""What is scored: the scenes as they come, and each with a person; with which stacks."""
 MIN_PART = 30
 """Pixels of a part that must be visible for its colour to count."""
 
@@ -142,15 +144,12 @@ def named_colours(scene: Scene) -> dict[str, str]:
 def table(
     generate: Generate, seeds: Sequence[int] = HELD_OUT_SEEDS
 ) -> Iterator[tuple[str, str, Score]]:
-    """(scenes, stack, score) of every mode: on the scenes as they come without poses, on people
-    with every stack.
-    """
+    """(scenes, stack, score) of every line of TABLE."""
     reader = load_reader(READER)
-    for name, person in (("all", None), ("people", True)):
+    for name, (person, stacks) in TABLE.items():
         these = tasks(person, seeds)
-        for stack in MODES:
-            if person or "pose" not in stack:
-                yield name, " + ".join(stack) or "none", score(generate, stack, these, reader)
+        for stack in stacks:
+            yield name, " + ".join(stack) or "none", score(generate, stack, these, reader)
 
 
 def as_markdown(rows: Iterable[tuple[str, str, Score]]) -> str:
