@@ -96,8 +96,8 @@ def prompt_length(tokens: Tensor, short: float, steps: int) -> Callable[[int], i
 
 
 def plain_attention(unet: Any) -> None:
-    """Attention as two matrix products: on a CPU its backward pass takes a fifth of the fused
-    kernel's time in bfloat16.
+    """Attention as two matrix products: the fused kernel's backward pass is slow in bfloat16 on a
+    CPU, half of a training step.
     """
     from diffusers.models.attention_processor import AttnProcessor
 
