@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -104,7 +105,7 @@ def _run(
         validate(graph, registry)
         for note in [*graph.notes, *_demo_notes(aliases, factor)]:
             typer.echo(f"Note: {note}.", err=True)
-        with shown_progress():
+        with shown_progress(), models_of_demo.one_thread() if demo else nullcontext():
             results = Executor(registry).run(graph, report_node)
         return results.files() or results.files("temp")
 

@@ -5,7 +5,8 @@ The demo model was trained on 128 px pictures, so a workflow for 512 px runs at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
@@ -57,6 +58,23 @@ SIZES: Mapping[str, tuple[str, ...]] = {
 
 MULTIPLE = 8
 """Sizes stay multiples of the VAE's factor."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one core inside the block, which is for the demo models.
+
+    Their tensors are too small to share out: two idle cores made a picture no faster than one, and
+    two busy ones took many times as long. Nor do the last bits then depend on how many there are.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def aliases(graph: Graph) -> dict[str, dict[str, Path]]:

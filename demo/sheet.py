@@ -26,7 +26,7 @@ from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
 from ..headless.progress import Steps, reporter
 from .contact_sheet import Cell, Row, draw_sheet
-from .models import aliases, scale_factor, scaled
+from .models import aliases, one_thread, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks
 
@@ -70,7 +70,7 @@ def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
     of = tasks(person=True, seeds=seeds)
     with tempfile.TemporaryDirectory(prefix="controlstack-") as scratch:
         workflow = _StackWorkflow(Path(scratch))
-        with reporter().steps(len(of) * len(COLUMNS), "pictures") as progress:
+        with one_thread(), reporter().steps(len(of) * len(COLUMNS), "pictures") as progress:
             rows = [_pictures(workflow, task, progress) for task in of]
     labels = ["Pose", "Depth", *COLUMNS]
     page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]

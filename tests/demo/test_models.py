@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
-from controlstack.demo.models import BASE, WEIGHTS, aliases, scale_factor, scaled
+from controlstack.demo.models import (
+    BASE,
+    WEIGHTS,
+    aliases,
+    one_thread,
+    scale_factor,
+    scaled,
+)
 from controlstack.errors import UserError
 from controlstack.headless.graph.model import Graph, Json, Link, Node
 from controlstack.headless.graph.registry import default_registry
@@ -89,3 +97,19 @@ def test_the_canvas_follows_the_sizes() -> None:
     workflow = scaled(drawn, default_registry(), 0.25).workflow
     assert workflow is not None
     assert workflow["nodes"] == [{**node, "widgets_values": [128, 128, 1]}]
+
+
+def test_one_thread_gives_the_cores_back_also_on_an_error() -> None:
+    def stop() -> None:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            raise KeyboardInterrupt
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stop()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
