@@ -5,6 +5,7 @@ never waits for data.
 from __future__ import annotations
 
 import json
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,9 @@ def render_scenes(folder: Path, count: int, workers: int) -> SceneSet:
         folder.mkdir(parents=True, exist_ok=True)
         _create(folder, count)
         starts = range(0, count, _CHUNK)
-        with ProcessPoolExecutor(workers) as pool:
+        # Forked children inherit the locks of OpenCV's threads and may wait for ever.
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, fresh) as pool:
             jobs = [pool.submit(_render_chunk, folder, s, min(s + _CHUNK, count)) for s in starts]
             captions = [line for job in jobs for line in job.result()]
         done.write_text(json.dumps(captions))
