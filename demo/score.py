@@ -16,6 +16,7 @@ from ..evaluation.edges import edge_f1
 from ..evaluation.joint_reader import JointReader, load_reader, read_joints
 from ..evaluation.joints import body_size, pck
 from ..evaluation.silhouette import saturated, silhouette_iou
+from ..preprocessors.canny import canny
 from ..preprocessors.pose import draw_pose
 from .captions import caption
 from .scenes import COLOURS, HELD_OUT_SEEDS, SIZE, Scene, pose_json, sample_scene
@@ -81,17 +82,10 @@ def _task(seed: int, person: bool | None) -> Task:
 
 def hints(scene: Scene, drawing: Drawing) -> dict[str, Picture]:
     """The scene's own hints, uint8 RGB: `canny`, `depth`, and `pose` where there is a person."""
-    found = {"canny": _grey(canny(drawing.rgb)), "depth": _grey(np.rint(drawing.depth * 255))}
+    found = {"canny": canny(drawing.rgb), "depth": _grey(np.rint(drawing.depth * 255))}
     if scene.person is not None:
         found["pose"] = draw_pose(pose_json(scene.person), SIZE, SIZE)
     return found
-
-
-def canny(rgb: Picture) -> Picture:
-    """OpenCV's Canny of an RGB picture at 100/200, uint8 (h, w), 0 or 255."""
-    import cv2
-
-    return np.asarray(cv2.Canny(rgb, 100, 200), np.uint8)
 
 
 def score(
@@ -126,7 +120,7 @@ def _row(task: Task, picture: Picture, reader: JointReader) -> tuple[float, floa
         joints = pck(read_joints(reader, picture), wanted, 0.1 * body_size(wanted))
     parts = {name: mask for name, mask in truth.parts.items() if mask.sum() >= MIN_PART}
     return (
-        edge_f1(canny(picture) > 0, canny(truth.rgb) > 0),
+        edge_f1(_edges(picture), _edges(truth.rgb)),
         silhouette_iou(saturated(picture), saturated(truth.rgb)),
         joints,
         *colour_accuracy(picture, parts, named_colours(task.scene), COLOURS),
@@ -163,6 +157,10 @@ def as_markdown(rows: Iterable[tuple[str, str, Score]]) -> str:
         cells = " | ".join("" if np.isnan(value) else f"{value:.2f}" for value in values)
         lines.append(f"| {name} | {stack} | {cells} |")
     return "\n".join(lines)
+
+
+def _edges(rgb: Picture) -> NDArray[np.bool_]:
+    return np.asarray(canny(rgb)[..., 0] > 0)
 
 
 def _grey(values: NDArray[np.generic]) -> Picture:

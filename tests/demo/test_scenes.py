@@ -16,10 +16,11 @@ from controlstack.demo.scenes import (
     sample_scene,
 )
 from controlstack.demo.scenes_draw import draw_scene
-from controlstack.demo.score import canny, named_colours
+from controlstack.demo.score import named_colours
 from controlstack.evaluation.colour import colour_accuracy
 from controlstack.evaluation.edges import widened
 from controlstack.evaluation.silhouette import saturated, saturation
+from controlstack.preprocessors.canny import canny
 
 SEEDS = HELD_OUT_SEEDS[:12]
 
@@ -54,7 +55,7 @@ def test_foreground_is_vivid_and_background_pale(seed: int) -> None:
 def test_canny_sees_no_edge_in_the_background(seed: int) -> None:
     drawing = draw_scene(sample_scene(seed))
     drawn = np.any(list(drawing.parts.values()), axis=0)
-    assert not (canny(drawing.rgb) > 0)[~widened(drawn, 2)].any()
+    assert not (canny(drawing.rgb)[..., 0] > 0)[~widened(drawn, 2)].any()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
