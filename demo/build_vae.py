@@ -54,6 +54,7 @@ def _write_encoder(encoder: torch.nn.Module) -> None:
     for parameter in encoder.parameters():
         parameter.zero_()
         parameter.requires_grad_(False)
+    # diffusers leaves the type of `layers` open; it is a Sequential.
     layers = list(encoder.layers)  # type: ignore[arg-type]
     copy, half, quarter, quadrants, mix = (m for m in layers if isinstance(m, torch.nn.Conv2d))
     for channel in range(3):

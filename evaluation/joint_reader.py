@@ -99,6 +99,7 @@ def load_reader(path: Path) -> JointReader:
     try:
         with safe_open(path, "pt") as file:
             shape = json.loads(file.metadata()["joint_reader"])
+            # An open safetensors file has keys() and is no mapping.
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError) as error:
         raise UserError(

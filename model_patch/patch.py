@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -35,16 +35,16 @@ def patch(model: AnyModel, stack: ControlStack) -> AnyModel:
     Raises:
         UserError: while sampling, when residuals do not fit or are not finite; names the control.
     """
-    patched = model.clone()
+    patched = cast(AnyModel, model.clone())  # a clone is of its model's own class
     if not stack:
-        return patched  # type: ignore[return-value]  # a clone is of its model's own class
+        return patched
     nets = [net for control in stack for net in control.net.get_models()]
     known = patched.get_additional_models_with_key(KEY)
     patched.set_additional_models(KEY, [*known, *_new_only(nets, known)])
     outer_sample, apply_model = _wrappers(stack)
     patched.add_wrapper_with_key("outer_sample", KEY, outer_sample)
     patched.add_wrapper_with_key("apply_model", KEY, apply_model)
-    return patched  # type: ignore[return-value]
+    return patched
 
 
 def _new_only(nets: list[Any], known: list[Any]) -> list[Any]:

@@ -28,6 +28,7 @@ class HintedNetwork(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         config: Any = network.config
+        # torch types a submodule as Tensor or Module; this one is a Module.
         self.hint_encoder: nn.Module = network.controlnet_cond_embedding  # type: ignore[assignment]
         self.flips_channels: bool = config.controlnet_conditioning_channel_order == "bgr"
         self.pools: bool = config.global_pool_conditions
