@@ -87,19 +87,17 @@ _installed: list[Host] = []
 
 
 def install(host: Host) -> None:
-    """Make `host` the answer of `current` where ComfyUI is not running."""
+    """Make `host` the answer of `current`. ComfyUI's process has no need to."""
     _installed[:] = [host]
 
 
 def current() -> Host:
     """The host this process runs in."""
+    if _installed:
+        return _installed[0]
     if "folder_paths" in sys.modules:
         return ComfyHost()
-    if not _installed:
-        raise UserError(
-            "no host is running: use this node in ComfyUI, or through `controlstack run`."
-        )
-    return _installed[0]
+    raise UserError("no host is running: use this node in ComfyUI, or through `controlstack run`.")
 
 
 def names(kind: str) -> list[str]:
