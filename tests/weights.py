@@ -1,4 +1,4 @@
-"""Random weights that any machine can make again: drawn by numpy, from a seed and a tensor's name."""
+"""Random weights any machine can make again: drawn by numpy, from a seed and a tensor's name."""
 
 from __future__ import annotations
 
