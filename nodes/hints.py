@@ -38,8 +38,12 @@ class ControlStackCanny:
     """Pictures -> their edges."""
 
     DESCRIPTION = (
-        "White edges on black, by OpenCV on the colour picture: what the Canny ControlNets were "
-        "trained on. ComfyUI's own Canny node finds other edges."
+        "Finds edges, white on black, with OpenCV on the colour picture: what the Canny "
+        "ControlNets were trained on. ComfyUI's own Canny node finds other edges."
+    )
+    SEARCH_ALIASES = (
+        *("canny", "edges", "edge detection", "outline", "preprocessor", "annotator"),
+        *("边缘检测", "预处理器"),
     )
     CATEGORY = CATEGORY
     FUNCTION = "find_edges"
@@ -59,7 +63,7 @@ class ControlStackCanny:
                     {
                         "default": canny.LOW,
                         **threshold,
-                        "tooltip": "How weak an edge may be where it continues a strong one.",
+                        "tooltip": "How strong an edge must be to go on. Lower gives longer lines.",
                     },
                 ),
                 "high_threshold": (
@@ -93,7 +97,11 @@ class ControlStackDrawPose:
 
     DESCRIPTION = (
         "Draws the people of an OpenPose JSON as the coloured skeletons that the OpenPose "
-        "ControlNets were trained on. A list of frames becomes a batch."
+        "ControlNets were trained on. It finds no people in a picture. A list of frames becomes a "
+        "batch."
+    )
+    SEARCH_ALIASES = (
+        *("openpose", "pose", "skeleton", "keypoints", "stick figure", "姿势", "姿态", "骨骼图"),
     )
     CATEGORY = CATEGORY
     FUNCTION = "draw"
@@ -112,12 +120,13 @@ class ControlStackDrawPose:
                     {
                         "default": json.dumps(STANDING),
                         "multiline": True,
-                        "tooltip": "What pose editors export: people with pose_keypoints_2d (x, y, "
-                        "confidence for 18 joints, or BODY_25's 25), canvas_width, canvas_height.",
+                        "tooltip": "OpenPose JSON, as pose editors export it: people with "
+                        "pose_keypoints_2d (x, y, confidence for each of 18 or 25 joints), "
+                        "canvas_width, canvas_height.",
                     },
                 ),
-                "width": ("INT", {**side, "tooltip": "Pixels; the picture's own width is best."}),
-                "height": ("INT", {**side, "tooltip": "Pixels; the picture's own height is best."}),
+                "width": ("INT", {**side, "tooltip": "In pixels: best that of your picture."}),
+                "height": ("INT", {**side, "tooltip": "In pixels: best that of your picture."}),
             }
         }
 
@@ -136,8 +145,12 @@ class ControlStackDepth:
     """Pictures -> how near their points are."""
 
     DESCRIPTION = (
-        "Estimates depth, near is white, with a transformers depth model (DPT, Depth Anything, "
-        "ZoeDepth, Depth Pro) from a folder of yours. Nothing is downloaded."
+        "Estimates depth, near is white, with a depth model from a folder of yours: DPT, Depth "
+        "Anything, ZoeDepth or Depth Pro. Nothing is downloaded."
+    )
+    SEARCH_ALIASES = (
+        *("depth map", "depth estimation", "depth anything", "midas", "dpt", "zoedepth"),
+        *("preprocessor", "annotator", "深度图", "深度估计", "预处理器"),
     )
     CATEGORY = CATEGORY
     FUNCTION = "estimate"
@@ -150,7 +163,7 @@ class ControlStackDepth:
         """The node's input and widget."""
         tooltip = (
             "A folder in models/depth with config.json, preprocessor_config.json and "
-            "model.safetensors, as transformers saves one. It stays loaded between runs."
+            "model.safetensors, as Hugging Face's model pages offer them. It stays loaded."
         )
         return {
             "required": {

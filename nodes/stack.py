@@ -19,17 +19,26 @@ STACK = "CONTROL_STACK"
 class ControlStackLoader:
     """A ControlNet file -> CONTROL_NET, interchangeable with the core's loader."""
 
-    DESCRIPTION = "Loads a ControlNet. Its output also fits ComfyUI's own Apply ControlNet nodes."
+    DESCRIPTION = (
+        "Loads a ControlNet file, for Add Control. It also fits ComfyUI's own Apply ControlNet."
+    )
+    SEARCH_ALIASES = (
+        *("controlnet", "control net", "cn", "load controlnet", "controlnet loader"),
+        "控制网络",
+    )
     CATEGORY = CATEGORY
     FUNCTION = "load"
     RETURN_TYPES = ("CONTROL_NET",)
     RETURN_NAMES = ("control_net",)
-    OUTPUT_TOOLTIPS = ("The loaded ControlNet, for Add Control or the core's Apply ControlNet.",)
+    OUTPUT_TOOLTIPS = ("The ControlNet, for Add Control or ComfyUI's own Apply ControlNet.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's widgets."""
-        tooltip = "A file in models/controlnet that was made for your base model's family."
+        tooltip = (
+            "A file in models/controlnet. It must be made for your model's family: SD 1.5, SDXL, "
+            "SD 3, Flux ..."
+        )
         return {"required": {"control_net_name": (host.names("controlnet"), {"tooltip": tooltip})}}
 
     @classmethod
@@ -52,8 +61,12 @@ class ControlStackAdd:
     """One more control on the stack."""
 
     DESCRIPTION = (
-        "Adds one ControlNet with its hint, strength and range to a stack. Chain several, then "
-        "Apply Control Stack once."
+        "Adds one control to a stack: a ControlNet with its hint, strength, range and mask. Chain "
+        "several of these, then use Apply Control Stack once."
+    )
+    SEARCH_ALIASES = (
+        *("controlnet", "control net", "cn", "apply controlnet", "use controlnet"),
+        *("controlnet stack", "stack controlnets", "multi controlnet", "控制网络", "多重控制"),
     )
     CATEGORY = CATEGORY
     FUNCTION = "add"
@@ -67,10 +80,13 @@ class ControlStackAdd:
         percent = {"min": 0.0, "max": 1.0, "step": 0.001}
         return {
             "required": {
-                "control_net": ("CONTROL_NET", {"tooltip": "The ControlNet to add."}),
+                "control_net": ("CONTROL_NET", {"tooltip": "The ControlNet, from a loader."}),
                 "image": (
                     "IMAGE",
-                    {"tooltip": "The hint: edges, depth, pose ... as this ControlNet expects it."},
+                    {
+                        "tooltip": "The hint: the picture to follow, drawn as this ControlNet "
+                        "expects it (edges, depth, a skeleton ...)."
+                    },
                 ),
                 "strength": (
                     "FLOAT",
@@ -79,7 +95,7 @@ class ControlStackAdd:
                         "min": 0.0,
                         "max": MAX_STRENGTH,
                         "step": 0.01,
-                        "tooltip": "Factor on everything this control adds. 0 switches it off.",
+                        "tooltip": "How strongly it acts: a factor on all it adds. 0 is off.",
                     },
                 ),
                 "start_percent": (
@@ -87,24 +103,35 @@ class ControlStackAdd:
                     {
                         "default": 0.0,
                         **percent,
-                        "tooltip": "Where in the denoising it begins: 0 is pure noise. Counted as "
-                        "ComfyUI does, in training timesteps rather than sampler steps.",
+                        "tooltip": "Where in the denoising it begins: 0 is the first noise. As in "
+                        "ComfyUI, a share of the noise levels, not of the sampler's steps.",
                     },
                 ),
                 "end_percent": (
                     "FLOAT",
-                    {"default": 1.0, **percent, "tooltip": "Where it ends: 1 is the picture."},
+                    {
+                        "default": 1.0,
+                        **percent,
+                        "tooltip": "Where in the denoising it ends: 1 is the finished picture.",
+                    },
                 ),
             },
             "optional": {
-                "stack": (STACK, {"tooltip": "The controls so far. Leave open for the first."}),
-                "mask": ("MASK", {"tooltip": "Where it acts: white fully, black not at all."}),
+                "stack": (STACK, {"tooltip": "The controls so far. Leave it open for the first."}),
+                "mask": (
+                    "MASK",
+                    {
+                        "tooltip": "Where in the picture it acts: white fully, black not at all. "
+                        "Without a mask, everywhere."
+                    },
+                ),
                 "mode": (
                     list(MODES),
                     {
                         "default": MODES[0],
-                        "tooltip": "balanced: as ComfyUI. cfg_rw: the paper's guidance resolution "
-                        "weighting, control on the prompt's side only, times 64/height of a block.",
+                        "tooltip": "balanced: for prompt and negative prompt alike, as in ComfyUI. "
+                        "cfg_rw: for the prompt only, and its layout more than its details (the "
+                        "ControlNet paper's CFG resolution weighting).",
                     },
                 ),
             },
@@ -139,21 +166,25 @@ class ControlStackApply:
     """The stack around a MODEL."""
 
     DESCRIPTION = (
-        "Patches a copy of the model so that every control of the stack acts while it samples. "
-        "The model that goes in stays as it is."
+        "Puts a stack of controls on a model: all of them act whenever it samples. The model that "
+        "goes in stays as it is."
+    )
+    SEARCH_ALIASES = (
+        *("controlnet", "control net", "cn", "apply controlnet", "use controlnet"),
+        *("controlnet stack", "multi controlnet", "控制网络", "多重控制"),
     )
     CATEGORY = CATEGORY
     FUNCTION = "apply"
     RETURN_TYPES = ("MODEL",)
     RETURN_NAMES = ("model",)
-    OUTPUT_TOOLTIPS = ("The model under control, for a KSampler.",)
+    OUTPUT_TOOLTIPS = ("The model with its controls, for a KSampler.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's inputs."""
         return {
             "required": {
-                "model": ("MODEL", {"tooltip": "The model to control. Its weights stay locked."}),
+                "model": ("MODEL", {"tooltip": "The model to control. It is not changed."}),
                 "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
             }
         }
