@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...model_files.files import Shape, read_contents
+from ...model_files.kinds import (
+    CHECKPOINT,
+    CONTROLNET,
+    DIFFUSION_MODEL,
+    KINDS,
+    LORA,
+    TEXT_ENCODER,
+    VAE,
+    kind_of,
+)
 from ..wording import shown
 from . import single_file
 from .components import CONFIG, PIPELINE
 from .families import CLASSES, require_class, require_plain, require_text_encoder
-from .files import Shape, read_contents
-from .kinds import KINDS, LOADERS, kind_of
 from .weights import read_config, weight_files
 
 _COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
@@ -24,12 +33,15 @@ _PARTS: Mapping[str, tuple[Callable[[Path, Mapping[str, Shape]], Any], ...]] = {
     "controlnet": (single_file.controlnet_part,),
     "loras": (),
 }
+RUNS = frozenset({CHECKPOINT, DIFFUSION_MODEL, TEXT_ENCODER, VAE, LORA, CONTROLNET})
+"""The kinds of files that the embedded host can load."""
+
 # The U-Net of a whole checkpoint can be loaded alone.
 _ALSO = {"diffusion_models": ("checkpoints",)}
 
 
 def check(path: Path, kind: str) -> None:
-    """Raise UserError unless `path` can be a model of `kind`, a key of `kinds.KINDS`.
+    """Raise UserError unless `path` can be a model of `kind`, a key of `KINDS`.
 
     Reads headers and configurations only: what is missing, cut off, a pickle that holds code, of
     another kind, or of a family that the embedded host does not run, is said here.
@@ -52,12 +64,9 @@ def _check_file(path: Path, kind: str) -> None:
         first = next(iter(shapes), None)
         told = f"its first tensor is {shown(first)}" if first else "it has no tensors"
         raise UserError(f"{path} is not {wanted}, nor any other model known here: {told}.")
-    if found.folder != kind and found.folder not in _ALSO.get(kind, ()):
-        where = (
-            f"the node {LOADERS[found.folder]} loads it, from the folder {found.folder}"
-            if found.folder
-            else "no node of the embedded host loads it"
-        )
+    fits = found.folder == kind or found.folder in _ALSO.get(kind, ())
+    if not fits or found not in RUNS:
+        where = found.place if found in RUNS else "no node of the embedded host loads it"
         raise UserError(f"{path} is {found.words}, not {wanted}: {where}.")
     for part in _PARTS[kind]:
         part(path, shapes)

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from ...errors import UserError
-from .files import Shape
+from ...model_files.files import Shape
 from .vae import LATENT_SCALE
 
 Shapes = Mapping[str, Shape]

@@ -17,11 +17,11 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...model_files.files import read_contents
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
 from ..wording import shown
 from .clip import Clip
-from .files import read_contents
 from .weights import read_weights
 
 _LOG = logging.getLogger(__name__)

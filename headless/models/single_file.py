@@ -14,13 +14,13 @@ from typing import Any
 from torch import nn
 
 from ...errors import UserError
+from ...model_files.files import Shape, read_contents
+from ...model_files.kinds import UNET_PREFIX
 from ..sampling.model import Model
 from ..sampling.model_sampling import DiscreteSampling
 from . import components, layouts, tokenizers
 from .clip import Clip
 from .families import RUNS
-from .files import Shape, read_contents
-from .kinds import UNET_PREFIX
 from .vae import Vae
 from .weights import Weights, read_config, read_weights
 

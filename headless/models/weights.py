@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...model_files.files import is_pickle, load_pickle
 from ..wording import shown
-from .files import is_pickle, load_pickle
 
 Weights = dict[str, Tensor]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -37,7 +37,7 @@ def read_weights(path: Path, keep: Callable[[str], bool] = lambda name: True) ->
     with path.open("rb") as file:
         pickled = is_pickle(file.read(64))
     if pickled:
-        found = load_pickle(path, map_location="cpu", mmap=_is_zip(path))
+        found = load_pickle(path, map_location="cpu")
         return {name: _converted(tensor) for name, tensor in found.items() if keep(name)}
     from safetensors import SafetensorError, safe_open
 
@@ -172,8 +172,3 @@ def _new_name(name: str) -> str:
     for old, new in _OLD_NAMES.items():
         name = name.replace(old, new)
     return name
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"

@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from controlstack.errors import UserError
 from controlstack.headless.models.inspect import check
-from controlstack.headless.models.kinds import KINDS
+from controlstack.model_files.kinds import KINDS
 from controlstack.headless.models.lora import read_changes
 
 SPEED = settings(max_examples=60, deadline=None, derandomize=True)

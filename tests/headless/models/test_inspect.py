@@ -221,7 +221,7 @@ def test_a_damaged_configuration(whole: Path, tmp_path: Path, text: str) -> None
 
 
 def test_shapes_are_read_without_the_weights(tmp_path: Path) -> None:
-    from controlstack.headless.models.files import read_contents
+    from controlstack.model_files.files import read_contents
 
     tensors: dict[str, Tensor] = {"a": torch.zeros(2, 3), "b": torch.zeros(4, dtype=torch.float16)}
     save_file(tensors, tmp_path / "m.safetensors", {"made": "here"})

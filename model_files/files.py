@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...errors import UserError
+from ..errors import UserError
 
 MAX_HEADER = 100_000_000  # the limit of the safetensors library itself, in bytes
 _BYTES = {
@@ -23,7 +24,7 @@ _STRANGERS = {
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself: run `git lfs pull`",
     b"<": "is a web page, not a model: the download failed, so fetch it again",
     b"{": "is JSON, not a model: name the .safetensors file beside it",
-    b"GGUF": "is a GGUF file, which the embedded host does not read: use a .safetensors file",
+    b"GGUF": "is a GGUF file, which ControlStack does not read: use a .safetensors file",
     b"\x89PNG": "is a picture, not a model",
 }
 
@@ -68,20 +69,33 @@ def is_pickle(start: bytes) -> bool:
     ) and (start[8:9] != b"{")
 
 
-def load_pickle(path: Path, **options: Any) -> dict[str, torch.Tensor]:
-    """The tensors of a pickle that torch loads with `weights_only`; UserError for any other."""
+def load_pickle(path: Path, map_location: str) -> dict[str, torch.Tensor]:
+    """The tensors of a pickle that torch loads with `weights_only`; UserError for any other.
+
+    Dictionaries inside it (IP-Adapters, textual inversions) give dotted names: `ip_adapter.x`.
+    """
     try:
-        loaded = torch.load(path, weights_only=True, **options)
+        loaded = torch.load(
+            path, weights_only=True, map_location=map_location, mmap=zipfile.is_zipfile(path)
+        )
     except Exception as error:  # torch and pickle raise nearly every class there is
         raise UserError(
             f"{path} is a pickle that does not load as plain weights, so it could run code and is "
             "refused: open it where you trust it and save it again as .safetensors."
         ) from error
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
     if not isinstance(loaded, dict):
         raise UserError(f"{path} holds a {type(loaded).__name__}, not weights by name.")
-    return {str(key): value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
+    inner = loaded.get("state_dict", next(iter(loaded.values())) if len(loaded) == 1 else None)
+    named = dict(_named(inner if isinstance(inner, dict) else loaded))
+    return {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+
+
+def _named(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        # One level: a pickle may hold itself.
+        inside = value.items() if isinstance(value, dict) else ()
+        yield from ((f"{key}.{name}", part) for name, part in inside)
+        yield str(key), value
 
 
 def _pickle_shapes(path: Path) -> dict[str, Shape]:

@@ -1,0 +1,131 @@
+"""What a file of weights is, told from the names of its tensors, and what loads it in ComfyUI."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file: its name, and the folder below ComfyUI's `models` where it belongs."""
+
+    words: str
+    folder: str
+    loads: str
+    """What loads it in ComfyUI: "the node LoraLoader", or what a person does instead."""
+
+    @property
+    def place(self) -> str:
+        """`the node LoraLoader loads it, from the folder loras`."""
+        return f"{self.loads} loads it, from the folder {self.folder}"
+
+
+def _kind(words: str, folder: str, node: str) -> Kind:
+    return Kind(words, folder, f"the node {node}")
+
+
+CHECKPOINT = _kind("a whole checkpoint", "checkpoints", "CheckpointLoaderSimple")
+DIFFUSION_MODEL = _kind("a diffusion model", "diffusion_models", "UNETLoader")
+TEXT_ENCODER = _kind("a CLIP text encoder", "text_encoders", "CLIPLoader")
+VAE = _kind("a VAE", "vae", "VAELoader")
+LORA = _kind("a LoRA", "loras", "LoraLoader")
+CONTROLNET = _kind("a ControlNet", "controlnet", "ControlNetLoader")
+T2I_ADAPTER = replace(CONTROLNET, words="a T2I adapter")
+DIFFERENCE = replace(
+    CONTROLNET,
+    words="only a ControlNet's difference to its base model",
+    loads="the node DiffControlNetLoader",
+)
+"""Told apart because any other loader gives a net that does nothing of use."""
+
+KINDS = {
+    kind.folder: kind for kind in (CHECKPOINT, DIFFUSION_MODEL, TEXT_ENCODER, VAE, LORA, CONTROLNET)
+}
+"""The kinds that have a folder to themselves in any Stable Diffusion workflow."""
+
+UNET_PREFIX = "model.diffusion_model."
+"""What the U-Net's tensors are called in a whole checkpoint (CompVis/stable-diffusion)."""
+
+_LYCORIS = replace(LORA, words="a LyCORIS file")
+_TEXTUAL_INVERSION = Kind(
+    "a textual inversion", "embeddings", "a prompt with embedding:NAME in its text"
+)
+_STYLE_MODEL = _kind("a style model", "style_models", "StyleModelLoader")
+_MODEL_PATCH = _kind("a model patch", "model_patches", "ModelPatchLoader")
+_UPSCALER = _kind("an upscaler", "upscale_models", "UpscaleModelLoader")
+_LANGUAGE_MODEL = replace(TEXT_ENCODER, words="a language model that encodes texts")
+
+# A part of a name that only one kind has; the first line that fits decides. What the core's
+# ControlNet loader takes comes first: it shares many names with the models it controls.
+_MARKS: tuple[tuple[str, Kind], ...] = (
+    ("lora_controlnet", replace(CONTROLNET, words="a Control-LoRA")),
+    ("hada_w1_a", replace(_LYCORIS, words="a LyCORIS file (LoHa)")),
+    ("lokr_w1", replace(_LYCORIS, words="a LyCORIS file (LoKr)")),
+    (".lora_up.", LORA),
+    (".lora_A.", LORA),
+    (".lora.up.", LORA),
+    (".lora_linear_layer.up.", LORA),
+    ("_lora.up.", LORA),
+    ("control_add_embedding.", replace(CONTROLNET, words="a union ControlNet (made for SDXL)")),
+    ("controlnet_cond_embedding.", CONTROLNET),
+    ("input_hint_block.", CONTROLNET),
+    ("lllite_", Kind("a ControlNet-LLLite", "controlnet", "the node pack ControlNet-LLLite")),
+    ("controlnet_blocks.0.y_rms.", _MODEL_PATCH),
+    ("control_all_x_embedder.", _MODEL_PATCH),
+    ("controlnet_patch_embedding.", _MODEL_PATCH),
+    ("controlnet_blocks.", replace(CONTROLNET, words="a ControlNet for transformers")),
+    ("control_img_in.", replace(CONTROLNET, words="a ControlNet for Qwen-Image")),
+    ("after_proj_list.", replace(CONTROLNET, words="a ControlNet for HunyuanDiT")),
+    ("backbone.0.0.weight", replace(CONTROLNET, words="a ControlNet for Stable Cascade")),
+    ("backbone.10.blocks.0.", replace(CONTROLNET, words="a ControlNet for Stable Cascade")),
+    ("ip_adapter.", Kind("an IP-Adapter", "ipadapter", "the node pack ComfyUI_IPAdapter_plus")),
+    ("body.0.in_conv.", T2I_ADAPTER),
+    ("body.0.resnets.", T2I_ADAPTER),
+    ("body.0.block2.", T2I_ADAPTER),
+    (
+        "motion_modules.0.",
+        Kind(
+            "an AnimateDiff motion module",
+            "animatediff_models",
+            "the node pack ComfyUI-AnimateDiff-Evolved",
+        ),
+    ),
+    ("double_blocks.0.", replace(DIFFUSION_MODEL, words="a Flux model")),
+    ("joint_blocks.0.", replace(DIFFUSION_MODEL, words="an SD 3 model")),
+    ("SelfAttention.q.", replace(TEXT_ENCODER, words="a T5 text encoder")),
+    ("vision_model.", _kind("a CLIP with its vision part", "clip_vision", "CLIPVisionLoader")),
+    ("emb_params", _TEXTUAL_INVERSION),
+    ("string_to_param", _TEXTUAL_INVERSION),
+    ("style_embedding", _STYLE_MODEL),
+    ("redux_down.", _STYLE_MODEL),
+    ("position_net.", _kind("a GLIGEN model", "gligen", "GLIGENLoader")),
+    ("conv_first.", _UPSCALER),
+    (".RDB1.", _UPSCALER),
+)
+
+
+def kind_of(names: Collection[str]) -> Kind | None:
+    """The kind of a file with tensors of these names; None where no kind is known by them."""
+    if "difference" in names and any(name.startswith("control_model.") for name in names):
+        return DIFFERENCE
+    for mark, kind in _MARKS:
+        if any(mark in name for name in names):
+            whole = kind.folder == DIFFUSION_MODEL.folder and _has_more_than_a_unet(names)
+            return replace(CHECKPOINT, words=f"{kind.words}'s whole checkpoint") if whole else kind
+    if any(name.startswith(UNET_PREFIX) for name in names):
+        return CHECKPOINT if _has_more_than_a_unet(names) else DIFFUSION_MODEL
+    if "input_blocks.0.0.weight" in names or "time_embedding.linear_1.weight" in names:
+        return DIFFUSION_MODEL
+    if any(name.endswith("token_embedding.weight") for name in names):
+        return TEXT_ENCODER
+    if any(name.startswith("model.layers.0.self_attn.") for name in names):
+        return _LANGUAGE_MODEL
+    if any(name.endswith(("decoder.conv_in.weight", "decoder.layers.0.weight")) for name in names):
+        return VAE
+    return None
+
+
+def _has_more_than_a_unet(names: Collection[str]) -> bool:
+    others = ("first_stage_model.", "cond_stage_model.", "conditioner.", "text_encoders.", "vae.")
+    return any(name.startswith(others) for name in names)
