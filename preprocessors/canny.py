@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from .opencv import opencv
 from .picture import checked_rgb
 
 LOW, HIGH = 100, 200
@@ -30,9 +31,7 @@ def canny(
     """
     picture = checked_rgb(image, "Canny")
     check_thresholds(low, high)
-    import cv2
-
-    edges = cv2.Canny(picture, low, high)  # (H, W)
+    edges = opencv().Canny(picture, low, high)  # (H, W)
     return np.repeat(np.asarray(edges, np.uint8)[:, :, None], 3, axis=2)
 
 

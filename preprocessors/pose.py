@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from .opencv import opencv
 
 JOINTS = (
     "nose", "neck",
@@ -127,7 +128,7 @@ def draw_pose(pose: Pose | Mapping[str, object], width: int, height: int) -> npt
 def _draw_person(
     picture: npt.NDArray[np.uint8], points: list[tuple[float, float] | None], thickness: int
 ) -> None:
-    import cv2
+    cv2 = opencv()
 
     # Whole pixels and degrees are cut off, not rounded, as where the ControlNets' hints were drawn.
     for (start, end), colour in zip(LIMBS, COLOURS, strict=False):
