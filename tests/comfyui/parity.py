@@ -1,0 +1,177 @@
+"""The same control twice: ComfyUI's own chain on the conditioning, and our stack on the MODEL.
+
+Everything goes through the real nodes of both. A `Case` is what both sides are given; `check`
+samples plain, through the core, through us and plain once more, and asks for the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from controlstack.nodes.stack import ControlStackAdd, ControlStackApply
+from tests.comfyui.models import Shelf
+
+CONTEXT = {"sd15": 768, "sdxl": 2048, "sd3": 4096}
+POOLED = {"sdxl": 1280, "sd3": 2048}
+Conditioning = list[list[Any]]
+
+
+def call(module: str, name: str, **inputs: Any) -> Any:
+    """What a node of ComfyUI gives as its first output, whichever of its two node APIs it is of."""
+    node = getattr(import_module(module), name)
+    if hasattr(node, "define_schema"):
+        return node.execute(**inputs).result[0]
+    return getattr(node(), node.FUNCTION)(**inputs)[0]
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def picture(seed: int, batch: int = 1, height: int = 100, width: int = 130) -> Tensor:
+    """An IMAGE, (batch, height, width, 3) in 0..1; of no size that a net would like."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((batch, height, width, 3), generator=generator)
+
+
+def prompt(family: str, seed: int, tokens: int = 77, **extra: Any) -> Conditioning:
+    """A CONDITIONING such as a text encoder gives; `extra` are its further entries."""
+    kind = family.split("_")[0]
+    entries: dict[str, Any] = dict(extra)
+    if kind in POOLED:
+        entries["pooled_output"] = noise(seed + 1, 1, POOLED[kind])
+    return [[noise(seed, 1, tokens, CONTEXT[kind]), entries]]
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One control, as both sides' nodes take it."""
+
+    net: Any
+    image: Tensor
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    vae: Any = None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The inputs that ControlNetApplyAdvanced and Add Control share, by the same names."""
+        given = {
+            "control_net": self.net,
+            "image": self.image,
+            "strength": self.strength,
+            "start_percent": self.start,
+            "end_percent": self.end,
+        }
+        return given if self.vae is None else {**given, "vae": self.vae}
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model, its prompts and how it is sampled."""
+
+    family: str
+    model: Any
+    positive: Conditioning
+    negative: Conditioning
+    latent: dict[str, Any]
+    sampler: str = "euler"
+    scheduler: str = "normal"
+    steps: int = 3
+    cfg: float = 7.5
+    denoise: float = 1.0
+    seed: int = 7
+    sample: Callable[[Case], Tensor] = field(default=lambda case: ksampler(case))
+
+    @property
+    def result(self) -> Tensor:
+        return self.sample(self)
+
+
+def case_of(shelf: Shelf, family: str, **changes: Any) -> Case:
+    """A plain case: one latent of 8 x 8, two prompts of 77 tokens."""
+    channels = 16 if family == "sd3" else 4
+    case = Case(
+        family=family,
+        model=shelf.model(family),
+        positive=prompt(family, 1),
+        negative=prompt(family, 11),
+        latent={"samples": torch.zeros(1, channels, 8, 8)},
+    )
+    return replace(case, **changes)
+
+
+def ksampler(case: Case) -> Tensor:
+    """Through the core's KSampler node."""
+    latent = call(
+        "nodes",
+        "KSampler",
+        model=case.model,
+        seed=case.seed,
+        steps=case.steps,
+        cfg=case.cfg,
+        sampler_name=case.sampler,
+        scheduler=case.scheduler,
+        positive=case.positive,
+        negative=case.negative,
+        latent_image=case.latent,
+        denoise=case.denoise,
+    )
+    samples: Tensor = latent["samples"]
+    return samples
+
+
+def core(case: Case, lines: Sequence[Line]) -> Case:
+    """The case under the core's chain: ControlNetApplyAdvanced, once a line."""
+    positive, negative = case.positive, case.negative
+    node = import_module("nodes").ControlNetApplyAdvanced()
+    for line in lines:
+        positive, negative = node.apply_controlnet(positive, negative, **line.inputs)
+    return replace(case, positive=positive, negative=negative)
+
+
+def stack(lines: Sequence[Line]) -> Any:
+    """The lines as our CONTROL_STACK."""
+    controls: Any = ()
+    for line in lines:
+        (controls,) = ControlStackAdd().add(stack=controls, **line.inputs)
+    return controls
+
+
+def ours(case: Case, lines: Sequence[Line]) -> Case:
+    """The case under our stack."""
+    (model,) = ControlStackApply().apply(case.model, stack(lines))
+    return replace(case, model=model)
+
+
+class Parity:
+    """Compares, and writes down for the run's summary what was the same in every bit."""
+
+    def __init__(self, properties: list[tuple[str, object]]) -> None:
+        self._properties = properties
+
+    def check(self, case: Case, lines: Sequence[Line], effect: bool = True) -> Tensor:
+        """The core's chain and our stack of the same lines give the same; see `same`."""
+        return self.same(case, core(case, lines), ours(case, lines), effect)
+
+    def same(self, plain: Case, theirs: Case, mine: Case, effect: bool = True) -> Tensor:
+        """Both sides give the same bits, not those of no control (or, without `effect`, exactly
+        those), and the model samples plain as before. The common result is returned."""
+        before = plain.result
+        expected, result = theirs.result, mine.result
+        assert expected.isfinite().all(), "the core's result is not finite: a bad test model"
+        assert torch.equal(result, expected), (
+            f"differs from the core by {(result - expected).abs().max():.3g} "
+            f"of {expected.abs().max():.3g}"
+        )
+        assert torch.equal(expected, before) is not effect, "control had (no) effect"
+        assert torch.equal(plain.result, before), "the model samples differently afterwards"
+        self._properties.append(("bit-equal", plain.family))
+        return result
