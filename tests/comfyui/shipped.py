@@ -1,0 +1,71 @@
+"""The workflows of this repository made small, and files of random weights under their names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from controlstack.headless.graph.model import Graph
+from controlstack.headless.graph.override import override
+from controlstack.headless.graph.registry import Registry, default_registry
+from controlstack.headless.graph.workflow import load_workflow
+from tests.sd15_files import write_checkpoint, write_control_net
+
+WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+STEPS = 3
+SIDE = 64
+
+_SMALL: dict[str, dict[str, object]] = {
+    "KSampler": {"steps": STEPS},
+    "EmptyLatentImage": {"width": SIDE, "height": SIDE},
+    "ImageScale": {"width": SIDE, "height": SIDE},
+    "ControlStackDrawPose": {"width": SIDE, "height": SIDE},
+}
+
+
+def small(name: str) -> Graph:
+    """The shipped workflow `name` with few steps and small pictures, its canvas changed too."""
+    registry = default_registry()
+    graph = load_workflow(WORKFLOWS / f"{name}.json", registry)
+    for node_type, values in _SMALL.items():
+        for field, value in values.items():
+            graph = with_values(graph, node_type, field, value, registry)
+    return graph
+
+
+def with_values(
+    graph: Graph, node_type: str, field: str, value: object, registry: Registry | None = None
+) -> Graph:
+    """`graph` with `field` of every node of `node_type` set, on its canvas too."""
+    registry = registry or default_registry()
+    for node in graph.nodes.values():
+        if node.type == node_type:
+            graph = override(graph, registry, f"{node.id}.{field}", str(value))
+    return graph
+
+
+def only(graph: Graph, node_type: str) -> str:
+    """The id of the one node of `node_type`."""
+    (found,) = (node.id for node in graph.nodes.values() if node.type == node_type)
+    return found
+
+
+def control_net_names() -> list[str]:
+    """Every ControlNet file that a shipped workflow names."""
+    return sorted(_named("ControlStackLoader", "control_net_name"))
+
+
+def write_files(base: Path) -> None:
+    """All models and pictures that the shipped workflows name, into ComfyUI's folders in `base`."""
+    (checkpoint,) = _named("CheckpointLoaderSimple", "ckpt_name")
+    write_checkpoint(base / "models" / "checkpoints" / checkpoint)
+    for seed, name in enumerate(control_net_names(), start=1):
+        write_control_net(base / "models" / "controlnet" / name, seed)
+    shutil.copytree(WORKFLOWS / "input", base / "input")
+
+
+def _named(node_type: str, field: str) -> set[str]:
+    graphs = [load_workflow(WORKFLOWS / f"{name}.json", default_registry()) for name in NAMES]
+    nodes = [node for graph in graphs for node in graph.nodes.values() if node.type == node_type]
+    return {str(node.inputs[field]) for node in nodes}
