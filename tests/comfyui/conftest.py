@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from controlstack.nodes import host
+from tests.comfyui import shipped
+from tests.comfyui.models import Shelf
+from tests.comfyui.parity import Parity
+from tests.comfyui.server import Server, serving
 
 HERE = Path(__file__).parent
 
@@ -59,7 +65,53 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     return comfy
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server in a process of its own, with the files that the shipped workflows name."""
+    path = comfyui_path()
+    assert path is not None, "a test asked for ComfyUI and was not skipped"
+    base = tmp_path_factory.mktemp("server")
+    shipped.write_files(base)
+    with serving(path, base) as running:
+        yield running
+
+
 @pytest.fixture(autouse=True)
 def inside_comfyui(monkeypatch: pytest.MonkeyPatch) -> None:
     """No embedded host is installed, as in ComfyUI's own process."""
     monkeypatch.setattr(host, "_installed", [])
+
+
+@pytest.fixture(scope="session")
+def shelf(comfy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    """Random-weight models of every family, loaded by ComfyUI's own loaders when asked for."""
+    shelf = Shelf(tmp_path_factory.mktemp("models"))
+    yield shelf
+    shelf.close()  # pytest would keep them for the next three runs
+
+
+@pytest.fixture
+def parity(request: pytest.FixtureRequest, comfy: ModuleType) -> Parity:
+    """Compares with the core, and counts for the summary."""
+    return Parity(request.node.user_properties)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many comparisons with the core were equal in every bit, family by family."""
+    reports = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call"
+    ]
+    equal = Counter(
+        str(family)
+        for report in reports
+        for name, family in report.user_properties
+        if name == "bit-equal"
+    )
+    if equal:
+        terminalreporter.section("parity with ComfyUI's own nodes")
+        for family, count in sorted(equal.items()):
+            terminalreporter.line(f"{family:12} {count:4} bit-equal")
+        terminalreporter.line(f"{'all':12} {equal.total():4} bit-equal")
