@@ -1,2 +1,2 @@
-"""What a model file is, told from its header: names, shapes and kind. Knows torch's and safetensors'
-formats; knows nothing of hosts, nodes, folders on this machine, or how a model is loaded."""
+"""What a model file is, told from its header: its tensors and its kind. Knows the formats of torch
+and safetensors; knows nothing of hosts, nodes, folders, or how a model is loaded."""

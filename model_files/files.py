@@ -15,6 +15,7 @@ import torch
 
 from ..errors import UserError
 
+SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
 MAX_HEADER = 100_000_000  # the limit of the safetensors library itself, in bytes
 _BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1, "I16": 2, "U16": 2,
@@ -45,15 +46,10 @@ def read_contents(path: Path) -> Contents:
     Raises UserError where the file is missing, empty, cut off, something else, or a pickle that
     holds code; nothing in the file is run and no weight is loaded.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(64)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    start, size = _beginning(path)
     if size == 0:
         raise UserError(f"{path} is empty (0 bytes): fetch it again.")
-    if is_pickle(start):
+    if _begins_pickle(start):
         return Contents(_pickle_shapes(path), {})
     # A safetensors header begins after eight bytes of length, so a known beginning is another file.
     for beginning, words in _STRANGERS.items():
@@ -62,8 +58,21 @@ def read_contents(path: Path) -> Contents:
     return _safetensors(path, size)
 
 
-def is_pickle(start: bytes) -> bool:
-    """Whether a file that begins so is torch's zip of a pickle, or a bare pickle."""
+def is_pickle(path: Path) -> bool:
+    """Whether the file is torch's zip of a pickle, or a bare pickle; UserError if unreadable."""
+    return _begins_pickle(_beginning(path)[0])
+
+
+def _beginning(path: Path) -> tuple[bytes, int]:
+    """The first bytes of a file and its size."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64), path.stat().st_size
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _begins_pickle(start: bytes) -> bool:
     return start.startswith(
         (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
     ) and (start[8:9] != b"{")
@@ -75,9 +84,7 @@ def load_pickle(path: Path, map_location: str) -> dict[str, torch.Tensor]:
     Dictionaries inside it (IP-Adapters, textual inversions) give dotted names: `ip_adapter.x`.
     """
     try:
-        loaded = torch.load(
-            path, weights_only=True, map_location=map_location, mmap=zipfile.is_zipfile(path)
-        )
+        loaded = _load(path, map_location)
     except Exception as error:  # torch and pickle raise nearly every class there is
         raise UserError(
             f"{path} is a pickle that does not load as plain weights, so it could run code and is "
@@ -88,6 +95,14 @@ def load_pickle(path: Path, map_location: str) -> dict[str, torch.Tensor]:
     inner = loaded.get("state_dict", next(iter(loaded.values())) if len(loaded) == 1 else None)
     named = dict(_named(inner if isinstance(inner, dict) else loaded))
     return {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+
+
+def _load(path: Path, map_location: str) -> Any:
+    if path.suffix.lower() in SAFETENSORS_SUFFIXES:
+        with path.open("rb") as file:  # given the path, torch would go by this name
+            return torch.load(file, weights_only=True, map_location=map_location)
+    mapped = zipfile.is_zipfile(path)
+    return torch.load(path, weights_only=True, map_location=map_location, mmap=mapped)
 
 
 def _named(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:

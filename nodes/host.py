@@ -10,7 +10,11 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from ..errors import UserError
+from ..model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
+from ..model_files.kinds import CONTROLNET, kind_of
 from ..model_patch.protocols import ControlNet
 
 
@@ -59,20 +63,50 @@ class ComfyHost:
         return Path(found)
 
     def check_control_net(self, name: str) -> None:
-        """See `Host.check_control_net`."""
-        self.find("controlnet", name)
+        """See `Host.check_control_net`. A kind of file that is not known here passes: ComfyUI's
+        loader is to judge it, and newer ones take more.
+        """
+        path = self.find("controlnet", name)
+        contents = read_contents(path)
+        _check_ending(path)
+        kind = kind_of(contents.shapes)
+        if kind is not None and kind.loads != CONTROLNET.loads:
+            raise UserError(f"{path} is {kind.words}, not {CONTROLNET.words}: {kind.place}.")
 
     def load_control_net(self, name: str) -> ControlNet:
         """See `Host.load_control_net`."""
         import comfy.controlnet
 
+        self.check_control_net(name)  # validated already, unless the name came through a link
         path = self.find("controlnet", name)
-        net: ControlNet | None = comfy.controlnet.load_controlnet(str(path))
+        try:
+            net: ControlNet | None = comfy.controlnet.load_controlnet(str(path))
+        except torch.OutOfMemoryError:
+            raise  # ComfyUI frees memory and says so itself
+        except _NOT_LOADABLE as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise UserError(
+                f"{path} cannot be loaded as a ControlNet, ComfyUI's loader says {reason!r}: fetch "
+                "the file again, or update ComfyUI if the ControlNet is newer."
+            ) from error
         if net is None:
             raise UserError(
-                f"{name} is no ControlNet that ComfyUI knows: pick a file from models/controlnet."
+                f"{path} is no ControlNet that this ComfyUI knows: pick another file from "
+                "models/controlnet, or update ComfyUI if the ControlNet is newer."
             )
         return net
+
+
+# What ComfyUI's loader, and torch in it, raise over a file that is not what it seems.
+_NOT_LOADABLE = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+
+
+def _check_ending(path: Path) -> None:
+    """ComfyUI goes by a file's name, where the contents may be of the other format."""
+    named = path.suffix.lower() in SAFETENSORS_SUFFIXES
+    if named == is_pickle(path):
+        told, right = ("a pickle", ".pth") if named else ("a safetensors file", ".safetensors")
+        raise UserError(f"{path} is {told} by its contents: rename it so that it ends {right}.")
 
 
 def _bases(kind: str) -> list[Path]:

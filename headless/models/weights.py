@@ -34,9 +34,7 @@ def read_weights(path: Path, keep: Callable[[str], bool] = lambda name: True) ->
     One tensor is converted at a time, so the peak is the result and one tensor. Raises UserError
     where the file is damaged.
     """
-    with path.open("rb") as file:
-        pickled = is_pickle(file.read(64))
-    if pickled:
+    if is_pickle(path):
         found = load_pickle(path, map_location="cpu")
         return {name: _converted(tensor) for name, tensor in found.items() if keep(name)}
     from safetensors import SafetensorError, safe_open

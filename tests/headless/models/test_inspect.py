@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from controlstack.errors import UserError
 from controlstack.headless.models.inspect import check
@@ -128,6 +127,12 @@ LORA = "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"
         ),
         (["model.diffusion_model.x"], "checkpoints", "is a diffusion model, not a whole checkp"),
         (["body.0.in_conv.weight"], "controlnet", "T2I adapter, not a ControlNet: no node of the"),
+        (["conv_first.weight"], "controlnet", "is an upscaler, not a ControlNet: no node of the"),
+        (
+            ["model.diffusion_model.double_blocks.0.x", "vae.x"],
+            "checkpoints",
+            "is a Flux model's whole checkpoint, not a whole checkpoint: no node of the embedded",
+        ),
         (["lora_controlnet"], "controlnet", "is a Control-LoRA"),
         (["double_blocks.0.x"], "diffusion_models", "is a Flux model"),
         (["encoder.block.0.layer.0.SelfAttention.q.weight"], "text_encoders", "is a T5"),
@@ -218,15 +223,3 @@ def test_a_damaged_configuration(whole: Path, tmp_path: Path, text: str) -> None
     (base / "model_index.json").write_text(text)
     with pytest.raises(UserError, match="JSON"):
         check(base, "checkpoints")
-
-
-def test_shapes_are_read_without_the_weights(tmp_path: Path) -> None:
-    from controlstack.model_files.files import read_contents
-
-    tensors: dict[str, Tensor] = {"a": torch.zeros(2, 3), "b": torch.zeros(4, dtype=torch.float16)}
-    save_file(tensors, tmp_path / "m.safetensors", {"made": "here"})
-    torch.save(tensors, tmp_path / "m.pt")
-    contents = read_contents(tmp_path / "m.safetensors")
-    assert contents.shapes == {"a": (2, 3), "b": (4,)}
-    assert contents.metadata == {"made": "here"}
-    assert read_contents(tmp_path / "m.pt").shapes == contents.shapes
