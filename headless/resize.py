@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..model_patch.area import middle
+
 IMAGE_METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 CROPS = ["disabled", "center"]
 # The core's limit on the sides of pictures, in pixels.
@@ -25,14 +27,6 @@ def resize(samples: Tensor, width: int, height: int, method: str, crop: str = "d
     if method == "lanczos":
         return _lanczos(samples, width, height)
     return F.interpolate(samples, size=(height, width), mode=method)
-
-
-def middle(samples: Tensor, aspect: float) -> Tensor:
-    """The largest middle part (B, C, h, w) with w / h of about `aspect`."""
-    height, width = samples.shape[-2:]
-    off_x = round((width - height * aspect) / 2) if width / height > aspect else 0
-    off_y = round((height - width / aspect) / 2) if width / height < aspect else 0
-    return samples[..., off_y : height - off_y, off_x : width - off_x]
 
 
 def _lanczos(samples: Tensor, width: int, height: int) -> Tensor:

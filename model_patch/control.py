@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from torch import Tensor
 
@@ -17,6 +17,9 @@ MAX_STRENGTH = 10.0
 
 Mode = Literal["balanced", "cfg_rw"]
 MODES: tuple[str, ...] = get_args(Mode)
+
+AreaHint = Literal["whole", "crop"]
+AREA_HINTS: tuple[str, ...] = get_args(AreaHint)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ class Control:
         span: when it is active.
         mask: (B, H, W), 0..1, where it acts; resized to each residual. None: everywhere.
         mode: "balanced", or "cfg_rw": the paper's guidance resolution weighting (`weighting.py`).
+        vae: the host's VAE, for nets that take latents (SD 3, Flux, Qwen-Image); others ignore it.
+        area_hint: what a conditioning with an area sees of the hint. "whole": all of it, squeezed
+            into the area, as in ComfyUI; "crop": the part of it that lies in the area.
 
     Raises:
         UserError: a value out of range, or a hint or mask of the wrong shape.
@@ -113,6 +119,8 @@ class Control:
     span: Span | StepSpan = field(default_factory=Span)
     mask: Tensor | None = None
     mode: Mode = "balanced"
+    vae: Any = None
+    area_hint: AreaHint = "whole"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= MAX_STRENGTH:
@@ -122,6 +130,10 @@ class Control:
             )
         if self.mode not in MODES:
             raise UserError(f"{self.name}: mode is {self.mode!r}; choose {' or '.join(MODES)}.")
+        if self.area_hint not in AREA_HINTS:
+            raise UserError(
+                f"{self.name}: area_hint is {self.area_hint!r}; choose {' or '.join(AREA_HINTS)}."
+            )
         if self.hint.ndim != 4 or self.hint.shape[1] != 3 or 0 in self.hint.shape:
             raise UserError(
                 f"{self.name}: the hint has shape {tuple(self.hint.shape)}; it must be a picture "

@@ -1,7 +1,9 @@
 """`patch(model, stack)`: the stack around the host's locked model.
 
-Two wrappers on a clone of the MODEL: "apply_model" adds the residuals at every step, "outer_sample"
-bounds a sampling run, so that run state is dropped at its end, also when it ends with an error.
+Wrappers on a clone of the MODEL: "apply_model" adds the residuals at every step, "outer_sample"
+bounds a sampling run, so that run state is dropped at its end, also when it ends with an error;
+"prepare_sampling" tells the host's memory manager what the nets need, "calc_cond_batch" sees where
+the conditioning's areas lie.
 """
 
 from __future__ import annotations
@@ -10,15 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-import torch
 from torch import Tensor
 
 from ..errors import UserError
 from .control import Control, ControlStack
-from .plan import Plan
-from .protocols import BaseModel, ControlDict, ControlNet, Model
-from .residuals import ResidualMismatchError, Residuals
-from .weighting import conditional_rows, resolution_weighted
+from .family import require_same_family
+from .protocols import ControlDict, ControlNet, Model
+from .residuals import Residuals
+from .run import Session
 
 KEY = "controlstack"
 """Under this key our wrappers and nets are registered with the host."""
@@ -26,25 +27,39 @@ KEY = "controlstack"
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
-def patch(model: AnyModel, stack: ControlStack) -> AnyModel:
+def patch(model: AnyModel, stack: ControlStack, model_file: str = "") -> AnyModel:
     """A clone of `model` that samples under `stack`; `model` itself stays as it is.
 
     Strength, span, mask and mode of each control hold as `Control` says; residuals of several
-    controls, and of control that is already on the conditioning, add up.
+    controls, and of control that is already on the conditioning, add up. `model_file` is what
+    errors call the model.
 
     Raises:
-        UserError: while sampling, when residuals do not fit or are not finite; names the control.
+        UserError: at once, for a net of another family than the model's or one without the VAE
+            that it needs; while sampling, when residuals do not fit or are not finite. Names the
+            control.
     """
     patched = cast(AnyModel, model.clone())  # a clone is of its model's own class
-    if not stack:
+    audible = [control for control in stack if not control.silent]
+    for control in audible:
+        _require_fitting(control, patched, model_file)
+    if not audible:
         return patched
-    nets = [net for control in stack for net in control.net.get_models()]
+    nets = [net for control in audible for net in control.net.get_models()]
     known = patched.get_additional_models_with_key(KEY)
     patched.set_additional_models(KEY, [*known, *_new_only(nets, known)])
-    outer_sample, apply_model = _wrappers(stack)
-    patched.add_wrapper_with_key("outer_sample", KEY, outer_sample)
-    patched.add_wrapper_with_key("apply_model", KEY, apply_model)
+    for kind, wrapper in _wrappers(stack).items():
+        patched.add_wrapper_with_key(kind, KEY, wrapper)
     return patched
+
+
+def _require_fitting(control: Control, model: Model, model_file: str) -> None:
+    require_same_family(control.name, control.net, model.model, model_file)
+    if control.vae is None and getattr(control.net, "latent_format", None) is not None:
+        raise UserError(
+            f"{control.name} works on latents and needs a VAE to encode its hint: connect one to "
+            "the vae input of Add Control."
+        )
 
 
 def _new_only(nets: list[Any], known: list[Any]) -> list[Any]:
@@ -56,116 +71,56 @@ def _new_only(nets: list[Any], known: list[Any]) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class _Step:
-    """What the host gives an "apply_model" wrapper, apart from the control it has already."""
+class _Needs:
+    """The nets' memory, in the form in which the host asks a conditioning's control for it. Their
+    weights are not listed: the host has them as additional models."""
 
-    x: Tensor  # (B, C, h, w): raw latents
-    t: Tensor  # (B,): sigmas
-    cond: Mapping[str, Any]
-    options: Mapping[str, Any]
+    nets: tuple[ControlNet, ...]
 
-    @property
-    def sides(self) -> list[int]:
-        return list(self.options.get("cond_or_uncond", ()))
+    def get_models(self) -> list[Any]:
+        return []
 
-    def only(self, rows: Tensor) -> _Step:
-        """The same step for a part of the batch."""
-        batch = self.x.shape[0]
-
-        def part(value: Any) -> Any:
-            batched = isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == batch
-            return value[rows.to(value.device)] if batched else value
-
-        cond = {name: part(value) for name, value in self.cond.items()}
-        sides = [side for side in self.sides if side == 0]
-        return _Step(part(self.x), part(self.t), cond, {**self.options, "cond_or_uncond": sides})
+    def inference_memory_requirements(self, dtype: Any) -> int:
+        return sum(net.inference_memory_requirements(dtype) for net in self.nets)
 
 
-class _Run:
-    """The state of one sampling run on one device: the nets' copies and the plan."""
-
-    def __init__(self, stack: ControlStack, base: BaseModel, options: Mapping[str, Any]) -> None:
-        sigmas = options.get("sample_sigmas")
-        schedule = [] if sigmas is None else [float(sigma) for sigma in sigmas]
-        self.stack = stack
-        self.plan = Plan.of(stack, base.model_sampling, schedule)
-        self.base = base
-        self.nets: dict[int, ControlNet] = {}
-
-    def residuals(self, existing: Residuals, step: _Step) -> Residuals:
-        """`existing` plus the residuals of every control that is active at this step."""
-        total = existing
-        for index, strength in enumerate(self.plan.at(float(step.t[0]))):
-            if strength == 0.0:
-                continue
-            control = self.stack[index]
-            try:
-                total = total + self._of_control(index, control, strength, step)
-            except UserError as error:
-                raise UserError(f"{control.name}: {error}") from error
-        return total
-
-    def _of_control(self, index: int, control: Control, strength: float, step: _Step) -> Residuals:
-        if control.mode == "balanced":
-            residuals = self._raw(index, control, strength, step)
-        else:
-            batch = step.x.shape[0]
-            rows = conditional_rows(step.sides, batch)
-            if not len(rows):
-                return Residuals()
-            # The net sees the conditional rows only: half the work, and zeros on the other side.
-            residuals = self._raw(index, control, strength, step.only(rows))
-            residuals = resolution_weighted(residuals).placed(rows, batch)
-        return residuals if control.mask is None else residuals.masked(control.mask)
-
-    def _raw(self, index: int, control: Control, strength: float, step: _Step) -> Residuals:
-        net = self._net(index, control)
-        net.strength = strength
-        chunks = max(len(step.sides), 1)
-        residuals = Residuals.of(net.get_control(step.x, step.t, step.cond, chunks, step.options))
-        residuals.require_finite()
-        return residuals
-
-    def _net(self, index: int, control: Control) -> ControlNet:
-        if index not in self.nets:
-            net = control.net.copy()
-            net.set_cond_hint(control.hint, control.strength, (0.0, 1.0))
-            self.nets[index] = net  # before pre_run: cleaned up also if that raises
-            net.pre_run(self.base, self.base.model_sampling.percent_to_sigma)
-        return self.nets[index]
-
-    def name_culprit(self, error: ResidualMismatchError) -> UserError:
-        """The same error, with the name of the active controls it can only come from."""
-        names = " + ".join(self.stack[index].name for index in sorted(self.nets))
-        return UserError(f"{names}: {error}")
-
-    def close(self) -> None:
-        """Drop the run state of every net, even if one of them fails to."""
-        failures = []
-        for net in self.nets.values():
-            try:
-                net.cleanup()
-            except Exception as failure:
-                failures.append(failure)
-        self.nets.clear()
-        if failures:
-            raise failures[0]
-
-
-def _wrappers(stack: ControlStack) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
     # Plain closures: hosts copy the containers of wrappers, deeply in some versions, and a function
-    # is never copied. Run state sits in a list, one entry a run in progress, each keyed by device.
-    active: list[dict[torch.device, _Run]] = []
+    # is never copied. Run state sits in a list, one entry a run in progress.
+    active: list[Session] = []
 
     def outer_sample(executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        runs: dict[torch.device, _Run] = {}
-        active.append(runs)
+        session = Session(stack)
+        active.append(session)
         try:
-            return executor(*args, **kwargs)
+            result = executor(*args, **kwargs)
+        except BaseException:
+            session.abandon()
+            raise
         finally:
             active.pop()
-            for run in runs.values():
-                run.close()
+        session.close()
+        return result
+
+    def prepare_sampling(
+        executor: Callable[..., Any],
+        model: Any,
+        noise_shape: Any,
+        conds: Mapping[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        needs = _Needs(tuple(control.net for control in stack if not control.silent))
+        declared = {**conds, KEY: [*conds.get(KEY, ()), {"control": needs}]}
+        real_model, _, *rest = executor(model, noise_shape, declared, *args, **kwargs)
+        return (real_model, conds, *rest)
+
+    def calc_cond_batch(
+        executor: Callable[..., Any], model: Any, conds: Any, x: Tensor, *args: Any, **kwargs: Any
+    ) -> Any:
+        if active:
+            active[-1].note_areas(conds, x)
+        return executor(model, conds, x, *args, **kwargs)
 
     def apply_model(
         executor: Any,
@@ -180,20 +135,24 @@ def _wrappers(stack: ControlStack) -> tuple[Callable[..., Any], Callable[..., An
         options = transformer_options or {}
         given = {"c_concat": c_concat, "c_crossattn": c_crossattn, "transformer_options": options}
         cond = {**{k: v for k, v in given.items() if v is not None}, **kwargs}
-        runs = active[-1] if active else {}
-        run = runs.get(x.device)
-        if run is None:
-            run = runs[x.device] = _Run(stack, executor.class_obj, options)
+
+        def model(merged: ControlDict | None, options: Mapping[str, Any]) -> Any:
+            return executor(x, t, c_concat, c_crossattn, merged, options, **kwargs)
+
+        session = active[-1] if active else Session(stack)
+        run = session.on(x.device, executor.class_obj, options)
         try:
-            existing = Residuals.of(control)
-            total = run.residuals(existing, _Step(x, t, cond, options))
-            merged = control if total is existing else total.as_dict()
-            try:
-                return executor(x, t, c_concat, c_crossattn, merged, options, **kwargs)
-            except ResidualMismatchError as error:
-                raise run.name_culprit(error) from error
+            applied, result = run.apply(
+                Residuals.of(control), session.step(x, t, cond, options), model
+            )
+            return result if applied else model(control, options)
         finally:
             if not active:  # called outside of any sampling run: nobody else will clean up
-                run.close()
+                session.abandon()
 
-    return outer_sample, apply_model
+    return {
+        "outer_sample": outer_sample,
+        "prepare_sampling": prepare_sampling,
+        "calc_cond_batch": calc_cond_batch,
+        "apply_model": apply_model,
+    }

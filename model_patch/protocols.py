@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 ControlDict = Mapping[str, Sequence[Tensor | None]]
 """Residuals as the host's U-Net reads them: "input", "middle", "output" lists."""
@@ -31,9 +31,19 @@ class BaseModel(Protocol):
         """The schedule in force, patches included."""
         ...
 
+    @property
+    def diffusion_model(self) -> nn.Module:
+        """The locked network."""
+        ...
+
 
 class Model(Protocol):
     """A MODEL on a wire."""
+
+    @property
+    def model(self) -> BaseModel:
+        """What it wraps, shared with its clones."""
+        ...
 
     def clone(self) -> Model:
         """A MODEL that shares the weights and may be patched without touching this one."""
@@ -64,9 +74,13 @@ class ControlNet(Protocol):
         ...
 
     def set_cond_hint(
-        self, cond_hint: Tensor, strength: float, timestep_percent_range: tuple[float, float]
+        self,
+        cond_hint: Tensor,
+        strength: float,
+        timestep_percent_range: tuple[float, float],
+        vae: Any = None,
     ) -> ControlNet:
-        """Give the hint, (B, 3, H, W) in 0..1."""
+        """Give the hint, (B, 3, H, W) in 0..1, and the VAE of nets that take latents."""
         ...
 
     def pre_run(self, model: BaseModel, percent_to_timestep_function: Callable[..., float]) -> None:
@@ -86,6 +100,10 @@ class ControlNet(Protocol):
 
     def get_models(self) -> list[Any]:
         """What the host's memory manager must load for this net."""
+        ...
+
+    def inference_memory_requirements(self, dtype: Any) -> int:
+        """Bytes that the net needs while sampling, beside what `get_models` loads."""
         ...
 
     def cleanup(self) -> None:

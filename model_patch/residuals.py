@@ -20,7 +20,11 @@ SIDES = ("input", "middle", "output")
 Tensors = tuple[Tensor | None, ...]
 
 
-class ResidualMismatchError(UserError):
+class NotAppliedError(UserError):
+    """Residuals that the model did not take."""
+
+
+class ResidualMismatchError(NotAppliedError):
     """A residual that does not fit the feature map it should be added to."""
 
     def __init__(self, block: str, residual: Tensor, features: Tensor) -> None:
@@ -64,6 +68,12 @@ class Residuals:
     def as_dict(self) -> dict[str, list[Tensor | None]]:
         """Fresh lists, as the host's U-Net consumes them."""
         return {side: list(self._side(side)) for side in SIDES}
+
+    def shapes(self) -> tuple[tuple[torch.Size | None, ...], ...]:
+        """The shape of every tensor, side by side."""
+        return tuple(
+            tuple(None if r is None else r.shape for r in self._side(side)) for side in SIDES
+        )
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Residuals:
         """Apply `change` to every tensor."""

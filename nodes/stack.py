@@ -7,10 +7,19 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import UserError
-from ..model_patch.control import MAX_STRENGTH, MODES, Control, ControlStack, Mode, Span
+from ..model_patch.control import (
+    MAX_STRENGTH,
+    MODES,
+    AreaHint,
+    Control,
+    ControlStack,
+    Mode,
+    Span,
+)
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.protocols import ControlNet
 from . import host
+from .upstream import HIDDEN, Prompt, file_behind
 
 CATEGORY = "ControlStack"
 STACK = "CONTROL_STACK"
@@ -52,9 +61,7 @@ class ControlStackLoader:
 
     def load(self, control_net_name: str) -> tuple[ControlNet]:
         """Load the file through the host."""
-        net = host.current().load_control_net(control_net_name)
-        net.controlstack_name = control_net_name  # type: ignore[attr-defined]  # for error messages
-        return (net,)
+        return (host.current().load_control_net(control_net_name),)
 
 
 class ControlStackAdd:
@@ -135,6 +142,7 @@ class ControlStackAdd:
                     },
                 ),
             },
+            "hidden": HIDDEN,
         }
 
     def add(
@@ -147,9 +155,13 @@ class ControlStackAdd:
         stack: ControlStack = (),
         mask: Tensor | None = None,
         mode: Mode = "balanced",
+        vae: Any = None,
+        area_hint: AreaHint = "whole",
+        prompt: Prompt | None = None,
+        unique_id: str | None = None,
     ) -> tuple[ControlStack]:
         """Chain one control; `image` is (B, H, W, 3) in 0..1."""
-        file = getattr(control_net, "controlstack_name", type(control_net).__name__)
+        file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
         control = Control(
             net=control_net,
             hint=image.movedim(-1, 1),
@@ -158,6 +170,8 @@ class ControlStackAdd:
             span=Span(start_percent, end_percent),
             mask=mask,
             mode=mode,
+            vae=vae,
+            area_hint=area_hint,
         )
         return ((*stack, control),)
 
@@ -186,12 +200,19 @@ class ControlStackApply:
             "required": {
                 "model": ("MODEL", {"tooltip": "The model to control. It is not changed."}),
                 "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
-            }
+            },
+            "hidden": HIDDEN,
         }
 
-    def apply(self, model: AnyModel, stack: ControlStack) -> tuple[AnyModel]:
+    def apply(
+        self,
+        model: AnyModel,
+        stack: ControlStack,
+        prompt: Prompt | None = None,
+        unique_id: str | None = None,
+    ) -> tuple[AnyModel]:
         """Patch a clone."""
-        return (patch(model, stack),)
+        return (patch(model, stack, model_file=file_behind(prompt, unique_id, "model")),)
 
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...model_patch.family import require_same_family
 from ..resize import resize
 from .broadcast import broadcast_batch
 
@@ -103,6 +104,11 @@ class ControlNet:
         self.extra_args: dict[str, Any] = {}
         self._run: _Run | None = None
 
+    @property
+    def control_model(self) -> nn.Module:
+        """The network without its hint encoder."""
+        return self.network.rest
+
     def copy(self) -> ControlNet:
         """A net with the same settings and weights, without the chain and the run of this one."""
         other = ControlNet(
@@ -152,7 +158,7 @@ class ControlNet:
 
     def pre_run(self, model: Any, percent_to_timestep_function: Callable[[float], float]) -> None:
         """Begin a run on `model` (a BaseModel); the function turns a percentage into a sigma."""
-        self._check_family(model)
+        require_same_family(self.name, self, model)
         start, end = self.timestep_percent_range
         self._run = _Run(
             float(percent_to_timestep_function(start)),
@@ -259,22 +265,6 @@ class ControlNet:
                 )
             merged[key] = [a + b for a, b in zip(previous[key], rows, strict=True)]
         return merged
-
-    def _check_family(self, model: Any) -> None:
-        """Compare the net's configuration with the U-Net's before either computes anything."""
-        net: Any = self.network.rest.config
-        unet: Any = model.diffusion_model.config
-        pairs = (
-            ("a text width", net.cross_attention_dim, unet.cross_attention_dim),
-            ("block channels", tuple(net.block_out_channels), tuple(unet.block_out_channels)),
-            ("a block depth", net.layers_per_block, unet.layers_per_block),
-        )
-        for what, mine, theirs in pairs:
-            if mine != theirs:
-                raise UserError(
-                    f"{self.name} was made for another model family: it has {what} of {mine}, "
-                    f"the model has {theirs}; load a ControlNet that fits the checkpoint."
-                )
 
 
 def _mean_over_picture(residual: Tensor) -> Tensor:

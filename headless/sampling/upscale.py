@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..resize import middle, resize
+from ...model_patch.area import middle
+from ..resize import resize
 
 METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
 NEARLY_PARALLEL = 1e-5  # 1 - |cosine| below which the angle says nothing

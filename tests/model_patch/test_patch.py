@@ -339,3 +339,119 @@ def test_residuals_that_do_not_fit_name_the_control_the_block_and_both_shapes() 
     item = Control(net=Wider(tiny_controlnet(UNET), "wide"), hint=hint(), name="wide.safetensors")
     with pytest.raises(UserError, match=r"wide\.safetensors.*5.*\(2, 16, 4, 5\).*\(2, 16, 4, 4\)"):
         sample(patch(tiny_model(UNET), (item,)))
+
+
+# Height, width, top and left in latent pixels of a latent of 8 x 16.
+LEFT, RIGHT, WIDE = (8, 8, 0, 0), (8, 8, 0, 8), (4, 16, 2, 0)
+
+
+def in_area(conditioning: list[Any], area: tuple[int, ...] | None, **options: Any) -> list[Any]:
+    return [
+        [text, {**d, **options, **({"area": area} if area else {})}] for text, d in conditioning
+    ]
+
+
+def piece(area: tuple[int, int, int, int]) -> Tensor:
+    height, width, top, left = (8 * side for side in area)
+    return hint_of_picture()[..., top : top + height, left : left + width]
+
+
+def hint_of_picture() -> Tensor:
+    return torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize(
+    "areas", [(LEFT,), (WIDE,), (LEFT, RIGHT)], ids=["left", "wide", "left-and-right"]
+)
+def test_a_cropped_hint_is_what_the_core_gives_for_each_piece(areas: Any) -> None:
+    """The core's way to the same: its own control on each area, with the hint's piece."""
+    kwargs: dict[str, Any] = {"size": (8, 16)}
+    piecewise = []
+    for area in areas:
+        one = (Control(net=net(), hint=piece(area), strength=0.8),)
+        piecewise += in_area(core_chain(POSITIVE, one), area)
+    by_pieces = sample(tiny_model(UNET), positive=piecewise, cfg=1.0, **kwargs)
+    item = Control(net=net(), hint=hint_of_picture(), strength=0.8, area_hint="crop")
+    texts = [entry for area in areas for entry in in_area(POSITIVE, area)]
+    ours = sample(patch(tiny_model(UNET), (item,)), positive=texts, cfg=1.0, **kwargs)
+    # Ours samples both areas in one batch, the core's unlike controls in two: rounding differs.
+    torch.testing.assert_close(ours, by_pieces, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["balanced", "cfg_rw"])
+def test_the_whole_hint_in_every_area_is_the_default(mode: Any) -> None:
+    texts = [*in_area(POSITIVE, LEFT), *in_area(POSITIVE, RIGHT)]
+
+    def picture(area_hint: Any = "whole") -> Tensor:
+        item = Control(net=net(), hint=hint_of_picture(), mode=mode, area_hint=area_hint)
+        return sample(patch(tiny_model(UNET), (item,)), positive=texts, size=(8, 16))
+
+    item = Control(net=net(), hint=hint_of_picture(), mode=mode)
+    default = sample(patch(tiny_model(UNET), (item,)), positive=texts, size=(8, 16))
+    assert torch.equal(picture(), default)
+    assert not torch.equal(picture("crop"), default)
+
+
+def test_cropping_changes_nothing_where_there_is_no_area() -> None:
+    stack = (control(),)
+    cropping = (Control(net=net(), hint=hint(1), area_hint="crop"),)
+    ours = sample(patch(tiny_model(UNET), cropping))
+    assert torch.equal(ours, by_core(stack))
+
+
+def test_a_net_that_needs_a_vae_is_refused_at_once_without_one() -> None:
+    needy: Any = net()
+    needy.latent_format = object()
+    with pytest.raises(UserError, match="pose works on latents and needs a VAE"):
+        patch(tiny_model(UNET), (Control(net=needy, hint=hint(), name="pose"),))
+
+
+def test_the_vae_reaches_the_net() -> None:
+    given: list[Any] = []
+    item = control(vae="the vae")
+    original = item.net.copy
+
+    def copy() -> Any:
+        made: Any = original()
+        set_hint = made.set_cond_hint
+        made.set_cond_hint = lambda *args, vae=None: (given.append(vae), set_hint(*args))[1]
+        return made
+
+    item.net.copy = copy  # type: ignore[method-assign]
+    sample(patch(tiny_model(UNET), (item,)))
+    assert given == ["the vae"]
+
+
+class Failing(ControlNet):
+    """A net that fails in its own way."""
+
+    error: Exception = RuntimeError("mat1 and mat2 shapes cannot be multiplied\nat line 3")
+
+    def copy(self) -> Any:
+        return Failing(self.network, self.name)
+
+    def get_control(self, *args: Any, **kwargs: Any) -> Any:
+        raise self.error
+
+    def cleanup(self) -> None:
+        raise OSError("and it cannot even clean up")
+
+
+def failing() -> Control:
+    return Control(net=Failing(tiny_controlnet(UNET), "x"), hint=hint(), name="pose")
+
+
+def test_torchs_own_error_becomes_a_sentence_with_the_shapes() -> None:
+    with pytest.raises(UserError) as caught:
+        sample(patch(tiny_model(UNET), (failing(),)))
+    message = str(caught.value)
+    assert message.startswith("pose: the net failed on a latent of shape (2, 4, 8, 8)")
+    assert "(1, 3, 64, 64)" in message
+    assert "mat1 and mat2 shapes cannot be multiplied)" in message
+    assert "\n" not in message
+
+
+def test_running_out_of_memory_is_the_hosts_to_handle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Failing, "error", torch.OutOfMemoryError("no memory"))
+    with pytest.raises(torch.OutOfMemoryError):
+        sample(patch(tiny_model(UNET), (failing(),)))

@@ -175,7 +175,7 @@ def test_a_net_of_another_family_says_both_numbers(base: BaseModel) -> None:
 
     other = ControlNetModel.from_config(dict(NETWORK.config), cross_attention_dim=24)
     net = ControlNet(other, "sdxl_canny").set_cond_hint(hint())
-    with pytest.raises(UserError, match=r"sdxl_canny .* text width of 24, the model has 16"):
+    with pytest.raises(UserError, match=r"sdxl_canny .*the text is 24 in the net and 16 in the"):
         net.pre_run(base, base.model_sampling.percent_to_sigma)
 
 

@@ -1,0 +1,137 @@
+"""Is a control net made for this kind of model? Told from layer widths, before anything computes.
+
+A ControlNet is a copy of its base model's encoder (arXiv 2302.05543, 3.1), so layers of one name
+have one width in both. Where widths differ, the two belong to different families.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .protocols import BaseModel, ControlNet
+
+Widths: TypeAlias = Mapping[str, tuple[int, int]]
+"""Layer name -> (input, output) features or channels."""
+
+# Where ComfyUI's control nets, and the embedded host's, keep their weights; a Control-LoRA keeps
+# a dict of tensors.
+_NETWORKS = ("control_model", "t2i_model", "control_weights")
+
+# The layers that take the text in: U-Nets; SD 3 and Qwen-Image; Flux.
+_TEXT_LAYERS = ("attn2.to_k", "context_embedder", "txt_in")
+
+# The layers that take the latent in. Inpainting and editing models give them further channels,
+# and ControlNets of the plain model work with those, so their inputs are not compared.
+_LATENT_LAYERS = ("input_blocks.0.0", "conv_in", "img_in", "x_embedder.proj", "x_embedder")
+
+# Width of the text that a U-Net's cross-attention reads (the text encoders' own widths).
+_UNETS = {
+    768: "Stable Diffusion 1.x",
+    1024: "Stable Diffusion 2.x",
+    1280: "the SDXL refiner",
+    2048: "SDXL",
+}
+
+# A part of a layer's name that only one family of diffusion transformers has.
+_TRANSFORMERS = {
+    "double_blocks.": "Flux",
+    "joint_blocks.": "Stable Diffusion 3",
+    ".img_mlp.": "Qwen-Image",
+}
+
+
+def require_same_family(name: str, net: ControlNet, base: BaseModel, model_file: str = "") -> None:
+    """Raise UserError where `net` was made for a model of another family than `base`.
+
+    `name` is what errors call the net; `model_file` the model's, where it is known. A net whose
+    layers tell nothing (a T2I adapter's have names of their own) passes.
+    """
+    network = next((getattr(net, a) for a in _NETWORKS if getattr(net, a, None) is not None), None)
+    if network is None:
+        return
+    ours, theirs = _widths(network), _widths(base.diffusion_model)
+    difference = _difference(ours, theirs)
+    if difference is None:
+        return
+    what, mine, wanted = difference
+    here = _family(theirs) or type(base).__name__
+    there = _family(ours) or "another family"
+    if here == there:
+        here = there = f"{here}, but of another size"
+    model = f"the model ({model_file})" if model_file else "the model"
+    raise UserError(
+        f"{name} was made for {there} and {model} is {here}: {what} is {mine} in the net and "
+        f"{wanted} in the model. Use a ControlNet made for this model, or the model it was made "
+        "for."
+    )
+
+
+def _difference(net: Widths, model: Widths) -> tuple[str, int, int] | None:
+    """What differs first, in words, and both numbers; the text's width says most."""
+    pair = _text_width(net), _text_width(model)
+    if None not in pair and pair[0] != pair[1]:
+        return ("the width of the text", *pair)  # type: ignore[return-value]  # checked above
+    for layer, (net_in, net_out) in net.items():
+        if layer in model:
+            model_in, model_out = model[layer]
+            if net_out != model_out:
+                return (f"the output width of layer {layer}", net_out, model_out)
+            if net_in != model_in and layer not in _LATENT_LAYERS:
+                return (f"the input width of layer {layer}", net_in, model_in)
+    if net.keys().isdisjoint(model) and _family(net) and _family(net) != _family(model):
+        widest = max(o for _, o in net.values()), max(o for _, o in model.values())
+        return ("the widest layer", *widest)
+    return None
+
+
+def _family(widths: Widths) -> str:
+    """The family's name, or "" where none is known by these layers."""
+    for mark, family in _TRANSFORMERS.items():
+        if any(mark in layer for layer in widths):
+            return family
+    text = _text_width(widths)
+    if text is None or not _has(widths, ("input_blocks.0.0", "conv_in")):
+        return ""
+    return _UNETS.get(text, f"a U-Net for texts {text} wide")
+
+
+def _text_width(widths: Widths) -> int | None:
+    for layer, (inputs, _) in widths.items():
+        if layer.endswith(_TEXT_LAYERS):
+            return inputs
+    return None
+
+
+def _has(widths: Widths, layers: Iterable[str]) -> bool:
+    return any(layer in widths for layer in layers)
+
+
+def _widths(network: Any) -> Widths:
+    if isinstance(network, nn.Module):
+        return dict(_module_widths(network))
+    return _lora_widths(network)
+
+
+def _module_widths(network: nn.Module) -> Iterable[tuple[str, tuple[int, int]]]:
+    # What layers declare, not their tensors' shapes: quantised weights are packed.
+    for name, module in network.named_modules():
+        if any(True for _ in module.children()):
+            continue
+        for kind in ("features", "channels"):
+            width = getattr(module, f"in_{kind}", None), getattr(module, f"out_{kind}", None)
+            if isinstance(width[0], int) and isinstance(width[1], int):
+                yield name, (width[0], width[1])
+
+
+def _lora_widths(tensors: Mapping[str, Tensor]) -> Widths:
+    """A Control-LoRA's layers: `up` is (out, rank, ...), `down` (rank, in, ...)."""
+    layers = [name.removesuffix(".up") for name in tensors if name.endswith(".up")]
+    return {
+        layer: (tensors[f"{layer}.down"].shape[1], tensors[f"{layer}.up"].shape[0])
+        for layer in layers
+        if f"{layer}.down" in tensors
+    }

@@ -1,0 +1,210 @@
+"""One sampling run under a stack: the nets' copies, the plan, and what they add at each step.
+
+Nothing here outlives the run; everything is kept by device, since a host may sample on several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from .applied import Delivery
+from .area import Area, cut_hint
+from .control import Control, ControlStack
+from .plan import Plan
+from .protocols import BaseModel, ControlNet
+from .residuals import NotAppliedError, Residuals
+from .weighting import CONDITIONAL, conditional_rows, resolution_weighted
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the host gives an "apply_model" wrapper, apart from the control it has already."""
+
+    x: Tensor  # (B, C, h, w): raw latents
+    t: Tensor  # (B,): sigmas
+    cond: Mapping[str, Any]
+    options: Mapping[str, Any]
+    areas: tuple[Area | None, ...] = ()  # one a chunk of the batch
+
+    @property
+    def sides(self) -> list[int]:
+        """Conditional (0) or not (1), one a chunk of the batch; empty where nothing is known."""
+        return list(self.options.get("cond_or_uncond", ()))
+
+    @property
+    def chunks(self) -> int:
+        """How many conditionings the batch holds, one after another."""
+        return max(len(self.sides), 1)
+
+    def conditional(self) -> tuple[Tensor, Step]:
+        """The conditional rows' indices (int64), and the same step for those rows alone."""
+        batch = self.x.shape[0]
+        rows = conditional_rows(self.sides, batch)
+
+        def part(value: Any) -> Any:
+            batched = isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == batch
+            return value[rows.to(value.device)] if batched else value
+
+        kept = [chunk for chunk, side in enumerate(self.sides) if side == CONDITIONAL]
+        options = {**self.options, "cond_or_uncond": [CONDITIONAL] * len(kept)}
+        cond = {name: part(value) for name, value in self.cond.items()}
+        areas = tuple(self.areas[chunk] for chunk in kept) if self.areas else ()
+        return rows, Step(part(self.x), part(self.t), cond, options, areas)
+
+
+class Session:
+    """A sampling run on whatever devices it uses, and where its conditionings lie."""
+
+    def __init__(self, stack: ControlStack) -> None:
+        self._stack = stack
+        self._runs: dict[torch.device, DeviceRun] = {}
+        self._areas: dict[object, Area] = {}
+        self._latent = (0, 0)
+
+    def note_areas(self, conds: Sequence[Any], x: Tensor) -> None:
+        """Remember the areas of the host's conditioning entries, by the host's own ids; `x` is
+        the whole latent (B, C, h, w)."""
+        self._latent = (x.shape[-2], x.shape[-1])
+        for entry in (entry for side in conds for entry in side or ()):
+            area = entry.get("area")
+            if area is not None and len(area) == 4:  # longer ones belong to films
+                height, width, top, left = area
+                self._areas[entry.get("uuid")] = (height, width, top, left)
+
+    def step(
+        self, x: Tensor, t: Tensor, cond: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Step:
+        """A step of this run."""
+        areas = tuple(self._areas.get(uuid) for uuid in options.get("uuids", ()))
+        return Step(x, t, cond, options, areas if any(areas) else ())
+
+    def on(self, device: torch.device, base: BaseModel, options: Mapping[str, Any]) -> DeviceRun:
+        """The part of this run on one device."""
+        if device not in self._runs:
+            self._runs[device] = DeviceRun(self._stack, base, options)
+        run = self._runs[device]
+        run.latent = self._latent
+        return run
+
+    def close(self) -> None:
+        """Drop all run state, even if a net fails to; then raise what it failed with."""
+        failures = [failure for run in self._runs.values() for failure in run.close()]
+        self._runs.clear()
+        if failures:
+            raise failures[0]
+
+    def abandon(self) -> None:
+        """Drop all run state after an error, which is what the user must see."""
+        with suppress(Exception):
+            self.close()
+
+
+class DeviceRun:
+    """The nets' copies and the plan of one run on one device."""
+
+    def __init__(self, stack: ControlStack, base: BaseModel, options: Mapping[str, Any]) -> None:
+        sigmas = options.get("sample_sigmas")
+        schedule = [] if sigmas is None else [float(sigma) for sigma in sigmas]
+        self.stack = stack
+        self.plan = Plan.of(stack, base.model_sampling, schedule)
+        self.base = base
+        self.latent = (0, 0)
+        self._delivery = Delivery(base)
+        self._nets: dict[tuple[Any, ...], ControlNet] = {}
+
+    def apply(
+        self, control: Residuals, step: Step, model: Callable[[Any, Any], Any]
+    ) -> tuple[bool, Any]:
+        """Call `model(control, options)` with `control` and every control active at this step.
+
+        Returns whether any was, and the result; where none was, `model` was not called.
+        """
+        active = [(i, s) for i, s in enumerate(self.plan.at(float(step.t[0]))) if s != 0.0]
+        total = control
+        for index, strength in active:
+            with _named(self.stack[index].name):
+                total = total + self._of_control(index, self.stack[index], strength, step)
+        if total is control:
+            return False, None
+        with _named(" + ".join(self.stack[index].name for index, _ in active), NotAppliedError):
+            return True, self._delivery(total, step, model)
+
+    def close(self) -> list[Exception]:
+        """Drop the run state of every net; returns what they failed with."""
+        failures: list[Exception] = []
+        for net in self._nets.values():
+            try:
+                net.cleanup()
+            except Exception as failure:
+                failures.append(failure)
+        self._nets.clear()
+        return failures
+
+    def _of_control(self, index: int, control: Control, strength: float, step: Step) -> Residuals:
+        if control.mode == "balanced":
+            residuals = self._raw(index, control, strength, step)
+        else:
+            # The net sees the conditional rows only: half the work, and zeros on the other side.
+            rows, conditional = step.conditional()
+            if not len(rows):
+                return Residuals()
+            residuals = self._raw(index, control, strength, conditional)
+            residuals = resolution_weighted(residuals).placed(rows, step.x.shape[0])
+        return residuals if control.mask is None else residuals.masked(control.mask)
+
+    def _raw(self, index: int, control: Control, strength: float, step: Step) -> Residuals:
+        areas = step.areas if control.area_hint == "crop" else ()
+        # Hints of unlike areas are one a row, and no longer the same for every chunk.
+        chunks = 1 if len(set(areas)) > 1 else step.chunks
+        with _explained(control, step):
+            net = self._net(index, control, areas, step.x.shape[0] // step.chunks)
+            net.strength = strength
+            given = net.get_control(step.x, step.t, step.cond, chunks, step.options)
+        residuals = Residuals.of(given)
+        residuals.require_finite()
+        return residuals
+
+    def _net(
+        self, index: int, control: Control, areas: tuple[Area | None, ...], rows: int
+    ) -> ControlNet:
+        key = (index, areas, rows if areas else 0)
+        if key not in self._nets:
+            net = control.net.copy()
+            hint = cut_hint(control.hint, areas, self.latent, rows) if areas else control.hint
+            needs = {} if control.vae is None else {"vae": control.vae}
+            net.set_cond_hint(hint, control.strength, (0.0, 1.0), **needs)
+            self._nets[key] = net  # before pre_run: cleaned up also if that raises
+            net.pre_run(self.base, self.base.model_sampling.percent_to_sigma)
+        return self._nets[key]
+
+
+@contextmanager
+def _named(names: str, kind: type[UserError] = UserError) -> Iterator[None]:
+    """Put the controls' names before an error's sentence."""
+    try:
+        yield
+    except kind as error:
+        raise UserError(f"{names}: {error}") from error
+
+
+@contextmanager
+def _explained(control: Control, step: Step) -> Iterator[None]:
+    """Torch's own errors become a sentence; out of memory, interrupted and others pass through."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if type(error) not in (RuntimeError, ValueError):
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"the net failed on a latent of shape {tuple(step.x.shape)} with a hint of shape "
+            f"{tuple(control.hint.shape)} ({reason}); use a ControlNet made for this base model, "
+            "and a latent whose sides it can divide."
+        ) from error

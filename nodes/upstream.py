@@ -1,0 +1,37 @@
+"""Which file a wire comes from: the names that errors call a net and a model by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Prompt = Mapping[str, Mapping[str, Any]]
+"""The graph in its API form: node id -> {"class_type", "inputs"}; a link is [node id, slot]."""
+
+HIDDEN = {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"}
+"""What a node declares to be told the graph and its own id by the host."""
+
+# The widgets of loaders, ComfyUI's and common packs', that name what comes out of them.
+_FILES = {
+    "control_net": ("control_net_name",),
+    "model": ("ckpt_name", "unet_name", "model_name", "model_path"),
+}
+
+
+def file_behind(prompt: Prompt | None, node_id: str | None, wire: str) -> str:
+    """The file that the input `wire` ("model" or "control_net") of a node comes from, or "".
+
+    Walks up to the loader through nodes that have an input of the same name: LoRAs, patches.
+    """
+    seen: set[str] = set()
+    node = (prompt or {}).get(str(node_id), {})
+    while True:
+        link = node.get("inputs", {}).get(wire)
+        if not isinstance(link, list) or not link or str(link[0]) in seen:
+            return ""
+        seen.add(str(link[0]))
+        node = (prompt or {}).get(str(link[0]), {})
+        for widget in _FILES[wire]:
+            name = node.get("inputs", {}).get(widget)
+            if isinstance(name, str):
+                return name
