@@ -129,8 +129,8 @@ def control_lora(seed: int, rank: int = 4) -> Any:
             shapes[name] = tuple(value.shape)
         elif name.endswith(".weight") and value.ndim > 1:
             layer = name.removesuffix(".weight")
-            shapes[f"{layer}.up"] = (value.shape[0], rank)
-            shapes[f"{layer}.down"] = (rank, value[0].numel())
+            shapes[f"{layer}.up"] = (value.shape[0], rank, *[1] * (value.ndim - 2))
+            shapes[f"{layer}.down"] = (rank, *value.shape[1:])
     return comfy.controlnet.ControlLora(drawn(shapes, seed, GAIN))
 
 
