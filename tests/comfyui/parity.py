@@ -6,7 +6,7 @@ samples plain, through the core, through us and plain once more, and asks for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -160,6 +160,19 @@ class Parity:
     def check(self, case: Case, lines: Sequence[Line], effect: bool = True) -> Tensor:
         """The core's chain and our stack of the same lines give the same; see `same`."""
         return self.same(case, core(case, lines), ours(case, lines), effect)
+
+    def check_all(self, plain: Case, cases: Mapping[str, Case], lines: Sequence[Line]) -> None:
+        """As `check`, for many cases of one model; names all that differ."""
+        before = plain.result
+        expected = {name: core(case, lines).result for name, case in cases.items()}
+        results = {name: ours(case, lines).result for name, case in cases.items()}
+        without = {name: case.result for name, case in cases.items()}
+        equal = [name for name in cases if torch.equal(results[name], expected[name])]
+        self._properties += [("bit-equal", plain.family)] * len(equal)
+        assert [name for name in cases if name not in equal] == []
+        assert [name for name in cases if not expected[name].isfinite().all()] == []
+        assert [name for name in cases if torch.equal(expected[name], without[name])] == []
+        assert torch.equal(plain.result, before), "the model samples differently afterwards"
 
     def same(self, plain: Case, theirs: Case, mine: Case, effect: bool = True) -> Tensor:
         """Both sides give the same bits, not those of no control (or, without `effect`, exactly

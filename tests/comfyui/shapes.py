@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-
 Shapes = dict[str, tuple[int, ...]]
 Config = dict[str, Any]
 
@@ -35,16 +34,18 @@ SDXL: Config = {
     "num_classes": "sequential",
     "adm_in_channels": 2816,
 }
+TWO_LEVELS: Config = {
+    **SD15,
+    "num_res_blocks": [1, 1],
+    "channel_mult": [1, 1],
+    "transformer_depth": [1, 0],
+    "transformer_depth_output": [0, 0, 0, 1],
+    "transformer_depth_middle": -1,
+}
 UNETS: dict[str, Config] = {
     # Two levels of one width. Nearly every parity case runs on this one.
-    "sd15": {
-        **SD15,
-        "num_res_blocks": [1, 1],
-        "channel_mult": [1, 1],
-        "transformer_depth": [1, 0],
-        "transformer_depth_output": [0, 0, 0, 1],
-        "transformer_depth_middle": -1,
-    },
+    "sd15": TWO_LEVELS,
+    "sd15_inpaint": {**TWO_LEVELS, "in_channels": 9},
     # Two layers a level and growing widths: where the features of a T2I adapter fit.
     "sd15_levels": {
         **SD15,
