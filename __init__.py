@@ -1,11 +1,11 @@
-"""ControlStack: stack ControlNets on a locked U-Net. ComfyUI reads the two mappings below."""
+"""ControlStack: stack ControlNets on a locked U-Net. ComfyUI reads the three names below."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+    from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, WEB_DIRECTORY
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,10 @@
 """What a user wires: inputs, tooltips, one call each.
 No logic lives here, and nothing heavy is imported before a node runs."""
 
+from pathlib import Path
+
 from . import hints, stack
+from .help_pages import WEB_DIRECTORY, serve_as_asked
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {**stack.NODE_CLASS_MAPPINGS, **hints.NODE_CLASS_MAPPINGS}
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -9,4 +12,6 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **hints.NODE_DISPLAY_NAME_MAPPINGS,
 }
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+serve_as_asked(Path(__file__).parents[1])
+
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model_patch.control import (
+    AREA_HINTS,
     MAX_STRENGTH,
     MODES,
     AreaHint,
@@ -132,6 +133,13 @@ class ControlStackAdd:
                         "Without a mask, everywhere."
                     },
                 ),
+                "vae": (
+                    "VAE",
+                    {
+                        "tooltip": "Only for ControlNets that read their hint as a latent: those "
+                        "of SD 3, Flux and Qwen-Image. Take the VAE of the model."
+                    },
+                ),
                 "mode": (
                     list(MODES),
                     {
@@ -139,6 +147,15 @@ class ControlStackAdd:
                         "tooltip": "balanced: for prompt and negative prompt alike, as in ComfyUI. "
                         "cfg_rw: for the prompt only, and its layout more than its details (the "
                         "ControlNet paper's CFG resolution weighting).",
+                    },
+                ),
+                "area_hint": (
+                    list(AREA_HINTS),
+                    {
+                        "default": AREA_HINTS[0],
+                        "tooltip": "For prompts with an area of their own. whole: the hint is "
+                        "squeezed into the area, as in ComfyUI. crop: the area takes the part of "
+                        "the hint that lies in it.",
                     },
                 ),
             },

@@ -27,8 +27,9 @@ def node_texts() -> dict[str, Texts]:
 
 
 def inputs(node: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Input name -> its type and options, required ones first."""
-    return {name: spec for group in node.INPUT_TYPES().values() for name, spec in group.items()}
+    """Input name -> its type and options: the required ones, then the optional ones."""
+    groups = node.INPUT_TYPES()
+    return {**groups.get("required", {}), **groups.get("optional", {})}
 
 
 def _texts(node: Any) -> Texts:
