@@ -1,0 +1,109 @@
+"""What ComfyUI's registry and installers are given: the facts, the files, and nothing spare."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import controlstack
+from tests.checkout import ROOT, comfy_cli, comfy_node
+
+tomllib = pytest.importorskip("tomllib")
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+COMFY: dict[str, str] = PYPROJECT["tool"]["comfy"]
+NEEDED = ("__init__.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md")
+FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/docs/", "locales/")
+SPARE = ("tests/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
+LARGEST_ARCHIVE = 2_000_000
+
+IMPORT_AS_COMFYUI_DOES = """
+import importlib.util, json, sys
+name = sys.argv[1].replace(".", "_x_")
+spec = importlib.util.spec_from_file_location(name, sys.argv[1] + "/__init__.py")
+pack = importlib.util.module_from_spec(spec)
+sys.modules[name] = pack
+spec.loader.exec_module(pack)
+print(json.dumps([sorted(pack.NODE_CLASS_MAPPINGS), pack.WEB_DIRECTORY]))
+"""
+
+needs_comfy_cli = pytest.mark.skipif(comfy_cli() is None, reason="comfy-cli is not installed")
+
+
+def _picture(url: str) -> tuple[int, int]:
+    """The size of the picture at a raw address of this repository's main branch."""
+    repository = PYPROJECT["project"]["urls"]["Repository"]
+    raw = repository.replace("https://github.com/", "https://raw.githubusercontent.com/")
+    assert url.startswith(f"{raw}/main/")
+    with Image.open(ROOT / url.removeprefix(f"{raw}/main/")) as picture:
+        return picture.size
+
+
+def test_the_registry_s_rules_are_kept() -> None:
+    # https://docs.comfy.org/registry/specifications
+    assert "comfyui" not in PYPROJECT["project"]["name"]
+    assert len(PYPROJECT["project"]["name"]) < 100
+    assert COMFY["PublisherId"]
+    assert "ComfyUI" not in COMFY["DisplayName"]
+    assert COMFY["requires-comfyui"].startswith(">=")
+    assert "Operating System :: OS Independent" in PYPROJECT["project"]["classifiers"]
+    width, height = _picture(COMFY["Icon"])
+    assert width == height <= 400
+    width, height = _picture(COMFY["Banner"])
+    assert width * 9 == height * 21
+
+
+def test_every_package_is_listed() -> None:
+    folders = {
+        path.parent.relative_to(ROOT)
+        for path in ROOT.glob("*/**/__init__.py")
+        if not path.relative_to(ROOT).parts[0].startswith((".", "tests", "build"))
+    }
+    listed = {".".join(("controlstack", *folder.parts)) for folder in folders} | {"controlstack"}
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == listed
+
+
+def test_comfyui_s_installers_are_given_a_part_of_the_dependencies() -> None:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    asked = [line for line in lines if line and not line.startswith("#")]
+    assert asked
+    assert set(asked) <= set(PYPROJECT["project"]["dependencies"])
+
+
+@needs_comfy_cli
+def test_comfy_node_validate_has_nothing_to_say(tmp_path: Path) -> None:
+    said = comfy_node("validate", tmp_path / "controlstack")
+    assert "All validation checks passed" in said
+    assert "warning" not in said.lower()
+
+
+@needs_comfy_cli
+def test_comfy_node_pack_makes_an_archive_that_loads(tmp_path: Path) -> None:
+    said = comfy_node("pack", tmp_path / "controlstack")
+    assert "warning" not in said.lower()
+    archive = tmp_path / "controlstack" / "node.zip"
+    print(f"\nnode.zip: {archive.stat().st_size / 1e6:.2f} MB")
+    assert archive.stat().st_size < LARGEST_ARCHIVE
+    unpacked = tmp_path / "control stack.1-0"
+    with zipfile.ZipFile(archive) as packed:
+        names = packed.namelist()
+        packed.extractall(unpacked)
+    assert set(NEEDED) <= set(names)
+    assert all(any(name.startswith(folder) for name in names) for folder in FOLDERS)
+    assert not [name for name in names if name.startswith(SPARE)]
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORT_AS_COMFYUI_DOES, str(unpacked)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    nodes, web = json.loads(run.stdout)
+    assert nodes == sorted(controlstack.NODE_CLASS_MAPPINGS)
+    assert (unpacked / web / "docs").is_dir()
