@@ -83,10 +83,11 @@ def fit_check(residuals: Residuals, blocks: int) -> Callable[[Tensor, Mapping[st
         NotAppliedError: at once, when there are more residuals than places.
     """
     for side, places in zip(SIDES, (blocks, 1, blocks), strict=True):
-        given = len(getattr(residuals, side))
-        if given > places:
+        given = getattr(residuals, side)
+        left_over = given[: max(len(given) - places, 0)]  # lists are taken from their end
+        if any(residual is not None for residual in left_over):
             raise NotAppliedError(
-                f"{given} {side} residuals for a U-Net with {places} places for them; use a "
+                f"{len(given)} {side} residuals for a U-Net with {places} places for them; use a "
                 "ControlNet made for this base model."
             )
 

@@ -55,6 +55,12 @@ def patch(model: AnyModel, stack: ControlStack, model_file: str = "") -> AnyMode
 
 def _require_fitting(control: Control, model: Model, model_file: str) -> None:
     require_same_family(control.name, control.net, model.model, model_file)
+    hooks = getattr(control.net, "get_extra_hooks", None)
+    if hooks is not None and hooks():
+        raise UserError(
+            f"{control.name} acts through hooks on the conditioning, which a stack does not have: "
+            "use it with ComfyUI's Apply ControlNet."
+        )
     if control.vae is None and getattr(control.net, "latent_format", None) is not None:
         raise UserError(
             f"{control.name} works on latents and needs a VAE to encode its hint: connect one to "
@@ -110,6 +116,12 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
+        if model.get_additional_models_with_key("multigpu"):
+            names = " + ".join(control.name for control in stack)
+            raise UserError(
+                f"{names}: a control stack samples on one GPU; take the MultiGPU node away, or use "
+                "ComfyUI's Apply ControlNet."
+            )
         needs = _Needs(tuple(control.net for control in stack if not control.silent))
         declared = {**conds, KEY: [*conds.get(KEY, ()), {"control": needs}]}
         real_model, _, *rest = executor(model, noise_shape, declared, *args, **kwargs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -404,6 +405,42 @@ def test_a_net_that_needs_a_vae_is_refused_at_once_without_one() -> None:
     needy.latent_format = object()
     with pytest.raises(UserError, match="pose works on latents and needs a VAE"):
         patch(tiny_model(UNET), (Control(net=needy, hint=hint(), name="pose"),))
+
+
+def test_a_net_that_acts_through_hooks_is_refused_at_once() -> None:
+    hooked: Any = net()
+    hooked.get_extra_hooks = lambda: ["a hook"]
+    with pytest.raises(UserError, match=r"reference acts through hooks.*Apply ControlNet"):
+        patch(tiny_model(UNET), (Control(net=hooked, hint=hint(), name="reference"),))
+
+
+def test_the_hosts_memory_manager_is_told_what_the_nets_need() -> None:
+    """The embedded host does not ask, so the wrapper is called as ComfyUI calls it."""
+    item, silent = control(), control(2, strength=0.0)
+    item.net.inference_memory_requirements = lambda dtype: 1000  # type: ignore[method-assign]
+    patched = patch(patch(tiny_model(UNET), (item, silent)), (item, item))
+    asked: list[Any] = []
+
+    def prepare(model: Any, shape: Any, conds: Any, model_options: Any = None) -> Any:
+        asked.extend(entry["control"] for entry in conds.pop(KEY))
+        assert conds == {"positive": []}
+        return "real model", "conds of the host", "models"
+
+    inner: Any = prepare
+    for wrapper in reversed(patched.wrappers["prepare_sampling"][KEY]):
+        inner = partial(wrapper, inner)
+    given: dict[str, Any] = {"positive": []}
+    assert inner(patched, (1, 4, 8, 8), given, model_options={}) == ("real model", given, "models")
+    assert sum(needs.inference_memory_requirements(torch.float32) for needs in asked) == 3000
+    assert [needs.get_models() for needs in asked] == [[], []]
+
+
+def test_several_gpus_are_refused() -> None:
+    patched = patch(tiny_model(UNET), (control(),))
+    patched.set_additional_models("multigpu", ["a second GPU"])
+    (wrapper,) = patched.wrappers["prepare_sampling"][KEY]
+    with pytest.raises(UserError, match=r"net 1: .* one GPU"):
+        wrapper(None, patched, (1, 4, 8, 8), {})
 
 
 def test_the_vae_reaches_the_net() -> None:
