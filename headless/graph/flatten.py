@@ -161,7 +161,11 @@ class _Flattener:
     ) -> tuple[dict[str, Value], str | None]:
         """The node's inputs, and the muted node that a required one would have come from."""
         fields = spec.widgets if spec is not None else []
-        inputs: dict[str, Value] = dict(widget_values(fields, node.stored, node.named))
+        values = widget_values(fields, node.stored, node.named)
+        # By name the canvas also keeps what is its own: an upload button, what a seed does next.
+        inputs: dict[str, Value] = {
+            name: value for name, value in values.items() if spec is None or name in spec.inputs
+        }
         for (inner, name), value in scope.shown_values.items():
             if inner == node.id:
                 inputs[name] = value

@@ -152,6 +152,11 @@ def test_fields_by_name_win(registry: Registry, ui: dict[str, Any]) -> None:
     assert (inputs["seed"], inputs["steps"]) == (7, 9)
 
 
+def test_the_canvas_keeps_fields_of_its_own_by_name(registry: Registry, ui: dict[str, Any]) -> None:
+    ui["nodes"][2]["widgets_values_named"] = {"steps": 9, "control_after_generate": "fixed"}
+    assert "control_after_generate" not in read(ui, registry).nodes["3"].inputs
+
+
 def test_a_link_that_is_not_there(registry: Registry, ui: dict[str, Any]) -> None:
     without_link, without_node = copy.deepcopy(ui), copy.deepcopy(ui)
     del without_link["links"][1]
