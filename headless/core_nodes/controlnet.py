@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..models.controlnet import ControlNet
+from ..models.control_base import ControlBase
 
 Conditioning = list[list[Any]]
 
@@ -46,7 +46,7 @@ class ControlNetApply:
         }
 
     def apply_controlnet(
-        self, conditioning: Conditioning, control_net: ControlNet, image: Tensor, strength: float
+        self, conditioning: Conditioning, control_net: ControlBase, image: Tensor, strength: float
     ) -> tuple[Conditioning]:
         """Chain the net, with hint `image` (B, H, W, 3), after the control that is there."""
         if strength == 0:
@@ -89,7 +89,7 @@ class ControlNetApplyAdvanced:
         self,
         positive: Conditioning,
         negative: Conditioning,
-        control_net: ControlNet,
+        control_net: ControlBase,
         image: Tensor,
         strength: float,
         start_percent: float,
@@ -104,9 +104,9 @@ class ControlNetApplyAdvanced:
         if strength == 0:
             return (positive, negative)
         span = (start_percent, end_percent)
-        nets: dict[ControlNet | None, ControlNet] = {}
+        nets: dict[ControlBase | None, ControlBase] = {}
 
-        def after(previous: ControlNet | None) -> ControlNet:
+        def after(previous: ControlBase | None) -> ControlBase:
             if previous not in nets:
                 net = control_net.copy()
                 net.set_cond_hint(image.movedim(-1, 1), strength, span, vae=vae)
@@ -141,7 +141,7 @@ class SetUnionControlNetType:
         """The core's inputs."""
         return {"required": {"control_net": ("CONTROL_NET",), "type": (["auto", *UNION_TYPES],)}}
 
-    def set_controlnet_type(self, control_net: ControlNet, type: str) -> tuple[ControlNet]:
+    def set_controlnet_type(self, control_net: ControlBase, type: str) -> tuple[ControlBase]:
         """A copy of the net with the type set; UserError where the net is no union net."""
         net = control_net.copy()
         net.set_extra_arg("control_type", [] if type == "auto" else [UNION_TYPES.index(type)])

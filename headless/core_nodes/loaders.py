@@ -8,7 +8,7 @@ from ...errors import UserError
 from .. import folders
 from ..models import inspect, loading
 from ..models.clip import Clip
-from ..models.controlnet import ControlNet
+from ..models.control_base import ControlBase
 from ..models.lora import apply_lora
 from ..models.vae import Vae
 from ..sampling.model import Model
@@ -160,7 +160,7 @@ class LoraLoader:
 
 
 class ControlNetLoader:
-    """A ControlNet."""
+    """A ControlNet or a T2I adapter."""
 
     RETURN_TYPES = ("CONTROL_NET",)
     FUNCTION = "load_controlnet"
@@ -176,7 +176,7 @@ class ControlNetLoader:
         """Whether the file can be a ControlNet; reads its header only."""
         return _checked("controlnet", control_net_name)
 
-    def load_controlnet(self, control_net_name: str) -> tuple[ControlNet]:
+    def load_controlnet(self, control_net_name: str) -> tuple[ControlBase]:
         """Load the file of this name."""
         return (loading.load_control_net(folders.find("controlnet", control_net_name)),)
 

@@ -11,10 +11,11 @@ from ..wording import shown
 
 RUNS = "the embedded host runs models of the SD 1.x and 2.x kind: a U-Net and one CLIP text encoder"
 
+ADAPTER_CLASS = "T2IAdapter"
 CLASSES: Mapping[str, tuple[str, ...]] = {
     "diffusion_models": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
-    "controlnet": ("ControlNetModel",),
+    "controlnet": ("ControlNetModel", ADAPTER_CLASS),
 }
 """Diffusers' classes that run here, by the folder their files lie in."""
 

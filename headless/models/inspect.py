@@ -14,6 +14,7 @@ from ...model_files.kinds import (
     DIFFUSION_MODEL,
     KINDS,
     LORA,
+    T2I_ADAPTER,
     TEXT_ENCODER,
     VAE,
     kind_of,
@@ -21,7 +22,7 @@ from ...model_files.kinds import (
 from ..wording import shown
 from . import single_file
 from .components import CONFIG, PIPELINE
-from .families import CLASSES, require_class, require_plain, require_text_encoder
+from .families import ADAPTER_CLASS, CLASSES, require_class, require_plain, require_text_encoder
 from .weights import read_config, weight_files
 
 _COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
@@ -33,7 +34,7 @@ _PARTS: Mapping[str, tuple[Callable[[Path, Mapping[str, Shape]], Any], ...]] = {
     "controlnet": (single_file.controlnet_part,),
     "loras": (),
 }
-RUNS = frozenset({CHECKPOINT, DIFFUSION_MODEL, TEXT_ENCODER, VAE, LORA, CONTROLNET})
+RUNS = frozenset({CHECKPOINT, DIFFUSION_MODEL, TEXT_ENCODER, VAE, LORA, CONTROLNET, T2I_ADAPTER})
 """The kinds of files that the embedded host can load."""
 
 # The U-Net of a whole checkpoint can be loaded alone.
@@ -56,6 +57,13 @@ def check(path: Path, kind: str) -> None:
         raise UserError(f"{path} is not there; in {path.parent} there is {words}.")
 
 
+def is_adapter(path: Path) -> bool:
+    """Whether the file or folder holds a T2I adapter; UserError where it cannot be read."""
+    if path.is_dir():
+        return read_config(path / CONFIG).get("_class_name") == ADAPTER_CLASS
+    return kind_of(read_contents(path).shapes) == T2I_ADAPTER
+
+
 def _check_file(path: Path, kind: str) -> None:
     shapes = read_contents(path).shapes
     found = kind_of(shapes)
@@ -68,7 +76,7 @@ def _check_file(path: Path, kind: str) -> None:
     if not fits or found not in RUNS:
         where = found.place if found in RUNS else "no node of the embedded host loads it"
         raise UserError(f"{path} is {found.words}, not {wanted}: {where}.")
-    for part in _PARTS[kind]:
+    for part in (single_file.adapter_part,) if found == T2I_ADAPTER else _PARTS[kind]:
         part(path, shapes)
 
 
@@ -83,7 +91,9 @@ def _check_folder(folder: Path, kind: str) -> None:
         require_class(config, kind, folder)
         require_plain(config, folder)
     for file in weight_files(folder):
-        read_contents(file)
+        shapes = read_contents(file).shapes
+        if config.get("_class_name") == ADAPTER_CLASS:
+            single_file.adapter_part(file, shapes)
 
 
 def _check_pipeline(folder: Path) -> None:

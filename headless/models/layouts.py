@@ -15,6 +15,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...model_files.files import Shape
+from .t2i_network import FULL, LIGHT, PIXELS
 from .vae import LATENT_SCALE
 
 Shapes = Mapping[str, Shape]
@@ -70,6 +71,12 @@ def vae_config(shapes: Shapes) -> Config:
 def clip_config(shapes: Shapes) -> Config:
     """CLIPTextConfig's values; names begin at `embeddings.`; raises as `unet_config`."""
     return _told(_clip_config, shapes, "CLIP text encoder")
+
+
+def adapter_config(shapes: Shapes) -> Config:
+    """A T2I adapter's configuration; names are those of `t2i_network.plain_names`; raises as
+    `unet_config`."""
+    return _told(_adapter_config, shapes, "T2I adapter")
 
 
 def _told(tell: Callable[[Shapes], Config], shapes: Shapes, what: str) -> Config:
@@ -221,4 +228,39 @@ def _clip_config(shapes: Shapes) -> Config:
         "bos_token_id": tokens - 2,
         "eos_token_id": tokens - 1,
         "pad_token_id": tokens - 1,
+    }
+
+
+def _adapter_config(shapes: Shapes) -> Config:
+    light = "body.0.out_conv.weight" in shapes
+    folded = shapes["body.0.in_conv.weight" if light else "conv_in.weight"][1]
+    if folded in (256, 768):  # 1 or 3 channels of 16 x 16 pixels
+        raise UserError("it is of the SDXL family, and the embedded host runs SD 1.x")
+    if folded % PIXELS**2:
+        raise UserError(f"it takes {folded} channels, no multiple of {PIXELS} x {PIXELS} pixels")
+    return {
+        "_class_name": "T2IAdapter",
+        "in_channels": folded // PIXELS**2,
+        **(_light_config(shapes) if light else _full_config(shapes)),
+    }
+
+
+def _full_config(shapes: Shapes) -> Config:
+    blocks = _run(shapes, lambda block: f"body.{block}.block1.weight")
+    return {
+        "adapter_type": FULL,
+        "channels": [shapes[f"body.{block}.block1.weight"][0] for block in range(0, blocks, 2)],
+        "num_res_blocks": 2,
+        "kernel": shapes["body.0.block2.weight"][2],
+        "learned_halving": any(name.endswith("down_opt.op.weight") for name in shapes),
+    }
+
+
+def _light_config(shapes: Shapes) -> Config:
+    levels = range(_run(shapes, lambda level: f"body.{level}.out_conv.weight"))
+    return {
+        "adapter_type": LIGHT,
+        "channels": [shapes[f"body.{level}.out_conv.weight"][0] for level in levels],
+        "inner_channels": [shapes[f"body.{level}.in_conv.weight"][0] for level in levels],
+        "num_res_blocks": _run(shapes, lambda block: f"body.0.body.{block}.block1.weight"),
     }

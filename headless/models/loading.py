@@ -9,10 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..sampling.model import Model
-from . import components, single_file
+from . import components, inspect, single_file
 from .clip import Clip
+from .control_base import ControlBase
 from .controlnet import ControlNet
+from .t2i_adapter import T2IAdapter
 from .vae import Vae
+from .weights import weight_files
 
 _POOLS = "_shuffle"  # how the names of shuffle ControlNets end, the only sign a single file gives
 
@@ -39,8 +42,11 @@ def load_vae(path: Path) -> Vae:
     return components.load_vae(path) if path.is_dir() else single_file.load_vae(path)
 
 
-def load_control_net(path: Path) -> ControlNet:
-    """CONTROL_NET of a diffusers folder, or of a file in CompVis' or diffusers' layout."""
+def load_control_net(path: Path) -> ControlBase:
+    """CONTROL_NET of a ControlNet or T2I adapter: a diffusers folder, or a file in any layout."""
+    if inspect.is_adapter(path):
+        (file,) = weight_files(path) if path.is_dir() else (path,)
+        return T2IAdapter(single_file.load_adapter_network(file), path.name)
     if path.is_dir():
         return ControlNet(components.load_control_network(path), path.name)
     pools = path.stem.removesuffix("_fp16").endswith(_POOLS)

@@ -21,8 +21,9 @@ from ..sampling.model_sampling import DiscreteSampling
 from . import components, layouts, tokenizers
 from .clip import Clip
 from .families import RUNS
+from .t2i_network import T2INetwork, plain_names
 from .vae import Vae
-from .weights import Weights, read_config, read_weights
+from .weights import Weights, fill, read_config, read_weights, skeleton
 
 Shapes = Mapping[str, Shape]
 
@@ -50,6 +51,13 @@ def unet_part(path: Path, shapes: Shapes) -> Part:
 def controlnet_part(path: Path, shapes: Shapes) -> Part:
     """The ControlNet in a file; UserError where there is none that runs here."""
     return _part(path, shapes, ("control_model.", ""), layouts.controlnet_config)
+
+
+def adapter_part(path: Path, shapes: Shapes) -> Part:
+    """The T2I adapter in a file, under TencentARC's names; UserError for one of another family."""
+    names = plain_names(shapes)
+    inside = {names[name]: shape for name, shape in shapes.items()}
+    return Part(path, "", inside, _told(path, inside, layouts.adapter_config))
 
 
 def vae_part(path: Path, shapes: Shapes) -> Part:
@@ -117,17 +125,30 @@ def load_control_network(path: Path) -> nn.Module:
     return components.make_control_network(part.config, weights, path)
 
 
+def load_adapter_network(path: Path) -> T2INetwork:
+    """The network of a T2I adapter's file in either layout."""
+    part = adapter_part(path, read_contents(path).shapes)
+    weights = part.read()
+    names = plain_names(weights)
+    network = skeleton(lambda: T2INetwork(part.config), path)
+    return fill(network, {names[name]: value for name, value in weights.items()}, path)
+
+
 def _part(
     path: Path, shapes: Shapes, prefixes: tuple[str, ...], tell: Callable[[Shapes], dict[str, Any]]
 ) -> Part:
     """The part below the first prefix that the file has; `tell` makes its configuration."""
     prefix = next(p for p in prefixes if any(name.startswith(p) for name in shapes) or not p)
     inside = layouts.under(shapes, prefix)
+    told = _told(path, inside, tell)
+    return Part(path, prefix, inside, _config_beside(path, told, layouts.is_ldm(inside)))
+
+
+def _told(path: Path, shapes: Shapes, tell: Callable[[Shapes], dict[str, Any]]) -> dict[str, Any]:
     try:
-        told = tell(inside)
+        return tell(shapes)
     except UserError as error:
         raise UserError(f"{path}: {error}.") from error
-    return Part(path, prefix, inside, _config_beside(path, told, layouts.is_ldm(inside)))
 
 
 def _config_beside(path: Path, told: dict[str, Any], ldm: bool) -> dict[str, Any]:

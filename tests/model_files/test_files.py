@@ -1,4 +1,4 @@
-"""What is in a file, read without its weights. Damaged files: tests/headless/models/test_inspect."""
+"""What is in a file, read without its weights; test_inspect.py has the damaged files."""
 
 from __future__ import annotations
 

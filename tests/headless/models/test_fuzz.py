@@ -16,8 +16,8 @@ from safetensors.torch import save
 
 from controlstack.errors import UserError
 from controlstack.headless.models.inspect import check
-from controlstack.model_files.kinds import KINDS
 from controlstack.headless.models.lora import read_changes
+from controlstack.model_files.kinds import KINDS
 
 SPEED = settings(max_examples=60, deadline=None, derandomize=True)
 ANY_KIND = st.sampled_from(sorted(KINDS))

@@ -126,7 +126,12 @@ LORA = "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"
             "is a whole checkpoint, not a V",
         ),
         (["model.diffusion_model.x"], "checkpoints", "is a diffusion model, not a whole checkp"),
-        (["body.0.in_conv.weight"], "controlnet", "T2I adapter, not a ControlNet: no node of the"),
+        (["body.0.in_conv.weight"], "controlnet", "it is no whole T2I adapter of the SD 1.x kind"),
+        (
+            ["body.0.in_conv.weight"],
+            "vae",
+            "is a T2I adapter, not a VAE: the node ControlNetLoader l",
+        ),
         (["conv_first.weight"], "controlnet", "is an upscaler, not a ControlNet: no node of the"),
         (
             ["model.diffusion_model.double_blocks.0.x", "vae.x"],
@@ -172,7 +177,7 @@ def test_whole_ones_pass(whole: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_class(whole: Path) -> None:
-    words = "is a UNet2DConditionModel where a ControlNetModel belongs"
+    words = "is a UNet2DConditionModel where a ControlNetModel or T2IAdapter belongs"
     assert words in said(whole / "unet", "controlnet")
 
 

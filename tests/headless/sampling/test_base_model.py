@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from controlstack.errors import UserError
-from controlstack.headless.sampling.base_model import BaseModel, skip_shapes
+from controlstack.headless.sampling.base_model import BaseModel
+from controlstack.headless.sampling.unet_control import _encoder_blocks, skip_shapes
 from tests.tiny import tiny_conditioning, tiny_controlnet, tiny_model, tiny_unet
 
 UNET = tiny_unet()
@@ -96,9 +97,68 @@ def test_too_many_residuals_are_an_error() -> None:
         denoised(control={"output": [*skips, skips[-1]]})
 
 
-def test_input_residuals_are_an_error() -> None:
-    with pytest.raises(UserError, match="T2I adapter"):
-        denoised(control={"input": [residuals()[0][0]]})
+def encoder_residuals(blocks: tuple[int, ...], size: int = 8) -> list[Tensor | None]:
+    """For these blocks of the encoder, the first block last, as ComfyUI's U-Net reads them."""
+    rows = [r if i in blocks else None for i, r in enumerate(residuals(size)[0])]
+    return rows[::-1]
+
+
+def test_input_residuals_at_the_ends_of_levels_are_diffusers_own() -> None:
+    ends = (2, 5, 8, 11)
+    features = [residuals()[0][i] for i in ends]
+    with torch.no_grad():
+        theirs = UNET(
+            MODEL.model_sampling.calculate_input(SIGMA, X),
+            MODEL.model_sampling.timestep(SIGMA).float(),
+            encoder_hidden_states=TEXT,
+            down_intrablock_additional_residuals=[f.clone() for f in features],
+            return_dict=False,
+        )[0]
+    wanted = MODEL.model_sampling.calculate_denoised(SIGMA, theirs, X)
+    control = {"input": encoder_residuals(ends)}
+    assert torch.equal(denoised(control=control), wanted)
+    assert len(control["input"]) == 12  # not emptied
+    assert not torch.equal(wanted, denoised())
+
+
+@pytest.mark.parametrize("block", range(12))
+def test_every_block_of_the_encoder_takes_one(block: int) -> None:
+    seen: list[Tensor] = []
+    module = _encoder_blocks(UNET)[block]
+    hook = module.register_forward_hook(
+        lambda module, args, output: seen.append(output[0] if isinstance(output, tuple) else output)
+    )
+    plain, other = denoised(), denoised(control={"input": encoder_residuals((block,))})
+    hook.remove()
+    assert not torch.equal(plain, other)
+    assert torch.equal(seen[1], seen[0])  # our hook comes after this one, and nothing before moved
+    assert torch.equal(denoised(), plain)  # and it is gone
+
+
+def test_input_residuals_join_those_of_a_controlnet() -> None:
+    skips, middle = residuals()
+    both = denoised(control={"input": encoder_residuals((2,)), "output": skips, "middle": [middle]})
+    assert not torch.equal(both, denoised(control={"output": skips, "middle": [middle]}))
+    assert not torch.equal(both, denoised(control={"input": encoder_residuals((2,))}))
+
+
+def test_an_input_residual_of_a_wrong_shape_or_too_many() -> None:
+    with pytest.raises(UserError, match=r"input 9.*\(2, 8, 16, 16\).*\(2, 8, 8, 8\)"):
+        denoised(control={"input": encoder_residuals((2,), size=16)})
+    with pytest.raises(UserError, match=r"13 residuals.*12 places"):
+        denoised(control={"input": [None, *encoder_residuals((2,))]})
+
+
+def test_the_unet_is_left_clean_by_an_error() -> None:
+    def fail(module: Any, args: Any) -> None:
+        raise RuntimeError("half-way")
+
+    plain = denoised()
+    hook = UNET.mid_block.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="half-way"):
+        denoised(control={"input": encoder_residuals((2,))})
+    hook.remove()
+    assert torch.equal(denoised(), plain)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (16, 10)])

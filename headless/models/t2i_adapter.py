@@ -1,0 +1,79 @@
+"""CONTROL_NET of a T2I adapter: features of the hint, added inside the U-Net's encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ...errors import UserError
+from .broadcast import broadcast_batch
+from .control_base import ControlBase, Residuals, Run
+from .t2i_network import T2INetwork
+
+LAYERS = 2  # residual blocks a level, in the U-Nets that adapters were made for
+
+
+class T2IAdapter(ControlBase):
+    """Sees the hint alone, neither the latent nor the step: computed once a run.
+
+    Its residuals are for the "input" blocks: the last layer of each level, before it is halved.
+    """
+
+    def __init__(self, network: T2INetwork, name: str = "T2I adapter") -> None:
+        """`name` is what errors call it."""
+        super().__init__(network, name)
+        self.t2i_model = network
+
+    def pre_run(self, model: Any, percent_to_timestep_function: Callable[[float], float]) -> None:
+        """Begin a run; UserError where the model's levels are not those of the adapter."""
+        config = model.unet_config
+        levels = tuple(config["block_out_channels"])
+        if self.t2i_model.channels != levels:
+            raise UserError(
+                f"{self.name} was made for another model family: its features have "
+                f"{self.t2i_model.channels} channels and the model's levels {levels}; load a T2I "
+                "adapter that fits the checkpoint."
+            )
+        if config["layers_per_block"] != LAYERS:
+            raise UserError(
+                f"{self.name} was made for another model family: its levels have {LAYERS} layers "
+                f"and the model's {config['layers_per_block']}; load a T2I adapter that fits the "
+                "checkpoint."
+            )
+        super().pre_run(model, percent_to_timestep_function)
+
+    def _bare_copy(self) -> T2IAdapter:
+        return T2IAdapter(self.t2i_model, self.name)
+
+    def _own(
+        self, x: Tensor, t: Tensor, cond: Mapping[str, Any], batched_number: int, run: Run
+    ) -> Residuals:
+        rows: list[Tensor | None] = []
+        # The U-Net takes "input" from the end of the list: the deepest level comes first.
+        for features in reversed(self._features(x, run)):
+            scaled = broadcast_batch(features * self.strength, x.shape[0], batched_number)
+            rows += [scaled.expand(x.shape[0], -1, -1, -1), *[None] * LAYERS]
+        return {"input": rows, "middle": [], "output": []}
+
+    def _features(self, x: Tensor, run: Run) -> list[Tensor]:
+        """One feature map a level for each hint, for latents of this size."""
+        key = (*x.shape[-2:], x.device)
+        if key not in run.kept:
+            hint = self._resized_hint(x).to(next(self.t2i_model.parameters()).dtype)
+            run.kept[key] = self.t2i_model(self._with_channels(hint))
+        features: list[Tensor] = run.kept[key]
+        return features
+
+    def _with_channels(self, hint: Tensor) -> Tensor:
+        """A colour picture as the adapter's grey one; other differences are refused."""
+        wanted = self.t2i_model.hint_channels
+        if wanted == 1:
+            return hint.mean(dim=1, keepdim=True)
+        if hint.shape[1] != wanted:
+            raise UserError(
+                f"{self.name} was given a hint of {hint.shape[1]} channels and takes {wanted}; "
+                "give it a colour picture."
+            )
+        return hint
