@@ -138,14 +138,14 @@ class Server:
 
 
 @contextmanager
-def serving(comfyui: Path, base: Path) -> Iterator[Server]:
+def serving(comfyui: Path, base: Path, folder: str = PACK) -> Iterator[Server]:
     """Start the ComfyUI at `comfyui` with this checkout as its only pack, and end it again.
 
-    `base` holds `models`, `input` and so on; `custom_nodes` is made here.
+    `base` holds `models`, `input` and so on; `custom_nodes/<folder>` is made here.
     """
     packs = base / "custom_nodes"
     packs.mkdir(parents=True)
-    (packs / PACK).symlink_to(ROOT, target_is_directory=True)
+    (packs / folder).symlink_to(ROOT, target_is_directory=True)
     server = Server(base, _free_port(), base / "server.log")
     with server.log.open("w") as log:
         process = subprocess.Popen(
