@@ -71,7 +71,7 @@ def test_its_inputs_are_the_node_s(node_id: str, language: str) -> None:
     specs = inputs(controlstack.NODE_CLASS_MAPPINGS[node_id])
     assert list(rows) == list(specs)
     for name, (kind, options) in specs.items():
-        shown, of_kind, default, span, what = rows[name]
+        shown, what, of_kind, default, span = rows[name]
         if language != "en":
             assert shown == f"{_texts(node_id, language)['inputs'][name]['name']} `{name}`"
         assert of_kind == ("COMBO" if isinstance(kind, list) else kind)
@@ -88,7 +88,7 @@ def test_its_outputs_are_the_node_s(node_id: str, language: str) -> None:
     rows = _rows(_sections(node_id, language)[HEADINGS[language][1]])
     node: Any = controlstack.NODE_CLASS_MAPPINGS[node_id]
     assert list(rows) == list(node.RETURN_NAMES)
-    assert [row[1] for row in rows.values()] == list(node.RETURN_TYPES)
+    assert [row[2] for row in rows.values()] == list(node.RETURN_TYPES)
     if language != "en":
         names = [text["name"] for text in _texts(node_id, language)["outputs"].values()]
         assert [row[0].partition(" `")[0] for row in rows.values()] == names
