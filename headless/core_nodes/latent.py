@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
+from ...errors import UserError
 from ..resize import CROPS, MAX_RESOLUTION
 from ..sampling.inpaint import LATENT_CHANNELS
 from ..sampling.sample import Latent
@@ -78,4 +80,57 @@ class LatentUpscale:
         return ({**samples, "samples": upscale(samples["samples"], *size, upscale_method, crop)},)
 
 
-NODE_CLASS_MAPPINGS = {"EmptyLatentImage": EmptyLatentImage, "LatentUpscale": LatentUpscale}
+class LatentUpscaleBy:
+    """Latents larger or smaller by a factor."""
+
+    RETURN_TYPES = ("LATENT",)
+    FUNCTION = "upscale"
+    CATEGORY = "latent"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The core's inputs."""
+        factor = {"default": 1.5, "min": 0.01, "max": 8.0, "step": 0.01}
+        return {
+            "required": {
+                "samples": ("LATENT",),
+                "upscale_method": (METHODS,),
+                "scale_by": ("FLOAT", factor),
+            }
+        }
+
+    def upscale(self, samples: Latent, upscale_method: str, scale_by: float) -> tuple[Latent]:
+        """Multiply both sides, each rounded to whole latent pixels; raises where none is left."""
+        rows, columns = samples["samples"].shape[-2:]
+        width, height = round(columns * scale_by), round(rows * scale_by)
+        if not width or not height:
+            raise UserError(
+                f"scale_by {scale_by:g} leaves nothing of a latent of {columns} x {rows}; give "
+                f"more than {0.5 / min(rows, columns):.3f}"
+            )
+        return ({**samples, "samples": upscale(samples["samples"], width, height, upscale_method)},)
+
+
+class SetLatentNoiseMask:
+    """Latents of which only a part is sampled again."""
+
+    RETURN_TYPES = ("LATENT",)
+    FUNCTION = "set_mask"
+    CATEGORY = "latent/inpaint"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The core's inputs."""
+        return {"required": {"samples": ("LATENT",), "mask": ("MASK",)}}
+
+    def set_mask(self, samples: Latent, mask: Tensor) -> tuple[Latent]:
+        """Sample where `mask` (B, H, W), of any size, is 1, and keep the latent where it is 0."""
+        return ({**samples, "noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])},)
+
+
+NODE_CLASS_MAPPINGS = {
+    "EmptyLatentImage": EmptyLatentImage,
+    "LatentUpscale": LatentUpscale,
+    "LatentUpscaleBy": LatentUpscaleBy,
+    "SetLatentNoiseMask": SetLatentNoiseMask,
+}

@@ -11,7 +11,8 @@ from controlstack.headless.graph.values import check_range, convert
 CORE = """CheckpointLoaderSimple UNETLoader CLIPLoader VAELoader LoraLoader CLIPSetLastLayer
 CLIPTextEncode ConditioningCombine ConditioningConcat ConditioningAverage
 ConditioningSetTimestepRange ConditioningSetArea ConditioningSetMask ConditioningZeroOut
-EmptyLatentImage LatentUpscale VAEEncode VAEEncodeForInpaint VAEDecode KSampler KSamplerAdvanced
+EmptyLatentImage LatentUpscale LatentUpscaleBy SetLatentNoiseMask VAEEncode VAEEncodeForInpaint
+VAEDecode KSampler KSamplerAdvanced
 LoadImage LoadImageMask ImageScale ImageScaleBy ImageInvert Canny PreviewImage SaveImage
 ControlNetLoader ControlNetApply ControlNetApplyAdvanced SetUnionControlNetType"""
 

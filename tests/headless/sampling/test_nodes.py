@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from controlstack.errors import UserError
 from controlstack.headless.core_nodes import conditioning, latent, sampling
 from controlstack.headless.core_nodes.conditioning import (
     CLIPSetLastLayer,
@@ -16,7 +17,12 @@ from controlstack.headless.core_nodes.conditioning import (
     ConditioningConcat,
     ConditioningZeroOut,
 )
-from controlstack.headless.core_nodes.latent import EmptyLatentImage, LatentUpscale
+from controlstack.headless.core_nodes.latent import (
+    EmptyLatentImage,
+    LatentUpscale,
+    LatentUpscaleBy,
+    SetLatentNoiseMask,
+)
 from controlstack.headless.core_nodes.regions import (
     ConditioningSetArea,
     ConditioningSetMask,
@@ -53,6 +59,8 @@ INPUTS = {
     "ConditioningSetTimestepRange": "conditioning start end",
     "EmptyLatentImage": "width height batch_size",
     "LatentUpscale": "samples upscale_method width height crop",
+    "LatentUpscaleBy": "samples upscale_method scale_by",
+    "SetLatentNoiseMask": "samples mask",
 }
 DEFAULTS = {
     ("KSampler", "steps"): 20,
@@ -185,3 +193,19 @@ def test_latent_upscale_sizes(size: tuple[int, int], expected: tuple[int, int]) 
     (result,) = LatentUpscale().upscale(samples, "bilinear", *size, "disabled")
     assert tuple(result["samples"].shape[2:]) == expected
     assert result["kept"] == 1
+
+
+def test_latent_upscale_by_rounds_each_side() -> None:
+    samples = {"samples": torch.zeros(1, 4, 9, 6), "kept": 1}
+    (result,) = LatentUpscaleBy().upscale(samples, "bilinear", 1.5)
+    assert tuple(result["samples"].shape[2:]) == (14, 9)
+    assert result["kept"] == 1
+    with pytest.raises(UserError, match=r"0\.05 leaves nothing of a latent of 6 x 9.*0\.083"):
+        LatentUpscaleBy().upscale(samples, "bilinear", 0.05)
+
+
+def test_a_noise_mask_goes_with_the_latent() -> None:
+    samples = {"samples": torch.zeros(1, 4, 8, 6)}
+    (result,) = SetLatentNoiseMask().set_mask(samples, torch.ones(2, 32, 24))
+    assert result["noise_mask"].shape == (2, 1, 32, 24)
+    assert "noise_mask" not in samples
