@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from controlstack.headless.models.loading import load_control_net
 from controlstack.headless.models.t2i_adapter import T2IAdapter
 from controlstack.headless.models.t2i_network import FULL, LIGHT
 from controlstack.headless.sampling.base_model import BaseModel
+from controlstack.headless.sampling.sample import ksample
+from controlstack.model_patch.control import Control, Span
+from controlstack.model_patch.patch import patch
 from tests.headless.models.t2i_files import adapter, save_adapter, tencent_names
 from tests.headless.models.tiny_files import save_control_net
-from tests.tiny import CHANNELS, tiny_model, tiny_unet
+from tests.tiny import CHANNELS, tiny_conditioning, tiny_model, tiny_unet
 
 TYPES = (FULL, LIGHT)
+POSITIVE, NEGATIVE = tiny_conditioning(3), tiny_conditioning(4)
 ENDS = (2, 5, 8, 11)  # of an SD 1.x encoder's levels, the input convolution being block 0
 
 
@@ -148,6 +153,44 @@ def test_two_adapters_add_up(tmp_path: Path, base: BaseModel) -> None:
     both = control(last.set_previous_controlnet(first), base)["input"]
     assert torch.equal(both[0], alone[0][0] + alone[1][0])
     assert both[1] is None
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("span", [Span(), Span(0.0, 0.5)])
+def test_our_stack_gives_what_the_cores_nodes_give(tmp_path: Path, batch: int, span: Span) -> None:
+    t2i = load_control_net(save_adapter(tmp_path / "t2i", adapter(FULL), "tencent"))
+    net = load_control_net(save_control_net(tmp_path / "net"))
+    limits = (span.start, span.end)
+    first = t2i.copy().set_cond_hint(hint(), 0.8, limits)
+    chain = net.copy().set_cond_hint(hint(), 0.5).set_previous_controlnet(first)
+    chained = [_with(chain, side) for side in (POSITIVE, NEGATIVE)]
+    stack = (Control(t2i, hint(), "t2i", 0.8, span), Control(net, hint(), "net", 0.5))
+
+    def sampled(model: Any, sides: Sequence[Any]) -> Tensor:
+        latent = {"samples": torch.zeros(batch, 4, 8, 8)}
+        out: Tensor = ksample(model, 7, 3, 5.0, "euler", "normal", *sides, latent)["samples"]
+        return out
+
+    plain = (POSITIVE, NEGATIVE)
+    wanted = sampled(tiny_model(), chained)
+    assert torch.equal(sampled(patch(tiny_model(), stack), plain), wanted)
+    assert not torch.allclose(wanted, sampled(patch(tiny_model(), stack[1:]), plain), atol=1e-2)
+
+
+@pytest.mark.parametrize("change", [{"mode": "cfg_rw"}, {"mask": torch.ones(2, 64, 64)}])
+def test_masks_and_modes_reach_every_row(tmp_path: Path, change: dict[str, Any]) -> None:
+    t2i = load_control_net(save_adapter(tmp_path / "t2i", adapter(FULL), "tencent"))
+    patched = patch(tiny_model(), (Control(t2i, hint(), "t2i", **change),))
+    latent = {"samples": torch.zeros(2, 4, 8, 8)}
+    out = ksample(patched, 7, 2, 5.0, "euler", "normal", POSITIVE, NEGATIVE, latent)["samples"]
+    plain = ksample(tiny_model(), 7, 2, 5.0, "euler", "normal", POSITIVE, NEGATIVE, latent)
+    for row, bare in zip(out, plain["samples"], strict=True):
+        assert (row - bare).abs().max() > 0.1
+
+
+def _with(net: Any, conditioning: list[Any]) -> list[Any]:
+    extra = {"control": net, "control_apply_to_uncond": False}
+    return [[text, {**options, **extra}] for text, options in conditioning]
 
 
 def test_an_adapter_of_another_width_is_refused(tmp_path: Path, base: BaseModel) -> None:
