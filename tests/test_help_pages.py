@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 import controlstack
 from tests.node_texts import LOCALES, inputs
@@ -92,6 +93,15 @@ def test_its_outputs_are_the_node_s(node_id: str, language: str) -> None:
     if language != "en":
         names = [text["name"] for text in _texts(node_id, language)["outputs"].values()]
         assert [row[0].partition(" `")[0] for row in rows.values()] == names
+
+
+@pages
+def test_its_markdown_is_understood(node_id: str, language: str) -> None:
+    # A bold word that ends in a bracket and goes on without a space is none (CommonMark 6.2).
+    page = _path(node_id, language).read_text(encoding="utf-8")
+    shown = MarkdownIt("commonmark").enable("table").render(page)
+    assert "**" not in shown
+    assert shown.count("<table>") >= 2
 
 
 @pages
