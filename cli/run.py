@@ -37,7 +37,8 @@ def run_command(
         typer.Option(
             "--set",
             metavar="NODE.INPUT=VALUE",
-            help="Change an input; NODE is an id, a title or a type. Repeat for more.",
+            help="Change an input; NODE is an id, or a type or title (of one node or several). "
+            "Repeat for more.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Set every seed.")] = None,
@@ -90,13 +91,14 @@ def _run(
     from ..headless import folders, host
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
-    from ..headless.graph.validate import validate
+    from ..headless.graph.validate import require_known, validate
     from ..headless.graph.workflow import load_workflow
 
     host.install()
     registry = default_registry()
     with folders.use(places):
         graph = load_workflow(workflow, registry)
+        require_known(graph, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
         graph = _changed(graph, registry, settings, seed)

@@ -36,7 +36,7 @@ class Node:
     def label(self) -> str:
         """How messages name this node: `node 3 (KSampler)`, with its title where it has its own."""
         title = f" {shown(self.title)}" if self.title and self.title != self.type else ""
-        return f"node {_plain(self.id)}{title} ({_plain(self.type)})"
+        return f"node {plain(self.id)}{title} ({plain(self.type)})"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Graph:
         return {node.id: _api_node(node) for node in self.nodes.values()}
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """`text` as it is where it is short and printable, else quoted and cut."""
     return text if text.isprintable() and 0 < len(text) < 80 else shown(text)
 
 

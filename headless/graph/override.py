@@ -16,14 +16,23 @@ from .values import check_choice, check_range, convert
 def override(graph: Graph, registry: Registry, target: str, text: str) -> Graph:
     """`graph` with the input `target` ("3.seed") set to what `text` means for its type.
 
-    The node is named by its id, or by a title or type that only one node has. A link into the
-    input is replaced. Raises UserError for a node or an input that is not there, an input that
-    takes a link only, and a value that does not fit.
+    The node is named by its id, or by a type or title; several of one type or title are all set,
+    and the graph's notes say so. A link into the input is replaced. Raises UserError for a node or
+    an input that is not there, an input that takes a link only, and a value that does not fit.
     """
     name, dot, input_name = target.rpartition(".")
     if not dot or not name or not input_name:
         raise UserError(f"{shown(target)} names no input; write NODE.INPUT, such as 3.seed")
-    node = _find(graph, name)
+    found = _find(graph, name)
+    for node in found:
+        graph = _set(graph, registry, node, input_name, text)
+    if len(found) == 1:
+        return graph
+    note = f"{target} is set at {len(found)} nodes: {listing(node.id for node in found)}"
+    return replace(graph, notes=(*graph.notes, note))
+
+
+def _set(graph: Graph, registry: Registry, node: Node, input_name: str, text: str) -> Graph:
     spec = registry.get(node.type)
     if spec is None:
         raise UserError(f"this host does not have the node type of {node.label}")
@@ -40,19 +49,14 @@ def override(graph: Graph, registry: Registry, target: str, text: str) -> Graph:
     return replace(graph, nodes={**graph.nodes, node.id: changed}, workflow=workflow)
 
 
-def _find(graph: Graph, name: str) -> Node:
+def _find(graph: Graph, name: str) -> list[Node]:
     if name in graph.nodes:
-        return graph.nodes[name]
+        return [graph.nodes[name]]
     every = list(graph.nodes.values())
-    found = [node for node in every if node.title == name]
-    found = found or [node for node in every if node.type == name]
-    if len(found) == 1:
-        return found[0]
+    found = [node for node in every if node.type == name]
+    found = found or [node for node in every if node.title == name]
     if found:
-        raise UserError(
-            f"{len(found)} nodes are called {shown(name)}: {listing(node.label for node in found)}"
-            "; name one by its id"
-        )
+        return found
     inner = [node for node in every if node.id.startswith(f"{name}:")]
     if inner:
         raise UserError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from ...errors import UserError
 from ..wording import listing, shown
 from .downloads import downloads
-from .model import Graph, Json, Link, Node
+from .model import Graph, Json, Link, Node, plain
 from .own_check import own_check
 from .registry import InputSpec, NodeSpec, Registry, types_fit
 from .values import check_choice, check_range, convert
@@ -21,9 +21,7 @@ def validate(graph: Graph, registry: Registry) -> None:
     output node, links to nothing or of the wrong type, circles, missing inputs, values of the wrong
     type or out of their range, and what a node's own VALIDATE_INPUTS says.
     """
-    unknown = [node for node in graph.nodes.values() if node.type not in registry]
-    if unknown:
-        raise UserError(_unknown(unknown))
+    require_known(graph, registry)
     specs = {node_type: registry.spec(node_type) for node_type in _types(graph)}
     if not any(specs[node.type].is_output for node in graph.nodes.values()):
         raise UserError(
@@ -43,6 +41,16 @@ def validate(graph: Graph, registry: Registry) -> None:
     if problems:
         lines = "".join(f"\n  - {line}" for line in problems)
         raise UserError(f"the workflow cannot run, {len(problems)} things are wrong:{lines}")
+
+
+def require_known(graph: Graph, registry: Registry) -> None:
+    """Raise UserError with every node type that is not known, and the nodes that are of it."""
+    unknown: dict[str, list[str]] = {}
+    for node in graph.nodes.values():
+        if node.type not in registry:
+            unknown.setdefault(node.type, []).append(node.id)
+    if unknown:
+        raise UserError(_unknown(unknown))
 
 
 def needed_nodes(graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
@@ -67,15 +75,21 @@ def origins(node: Node, specs: Mapping[str, NodeSpec]) -> list[str]:
     ]
 
 
-def _unknown(nodes: Iterable[Node]) -> str:
-    labels = listing(node.label for node in nodes)
+def _unknown(nodes: Mapping[str, Sequence[str]]) -> str:
+    """`nodes`: the ids of the nodes of each type."""
+    lines = ", ".join(f"{plain(kind)} ({_ids(ids)})" for kind, ids in nodes.items())
+    count = "a node type" if len(nodes) == 1 else f"{len(nodes)} node types"
     said = (
-        f"this host does not have the node types of {labels}; remove these nodes, or run the "
+        f"this host does not have {count} of the workflow: {lines}; remove these nodes, or run the "
         "workflow in ComfyUI with the packs that bring them"
     )
-    grouped = any(node.type.startswith(("workflow>", "workflow/")) for node in nodes)
+    grouped = any(kind.startswith(("workflow>", "workflow/")) for kind in nodes)
     hint = "; group nodes (workflow>...) run once ComfyUI has converted them to subgraphs"
     return said + hint if grouped else said
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return f"node{'s' if len(ids) > 1 else ''} {listing(map(plain, ids))}"
 
 
 def _types(graph: Graph) -> set[str]:

@@ -59,10 +59,28 @@ def test_what_does_not_fit(
         override(read_workflow(api, registry, "x"), registry, target, text)
 
 
-def test_a_name_of_two_nodes(registry: Registry, api: dict[str, Any]) -> None:
-    api["5"] = api["2"]
-    with pytest.raises(UserError, match=r"2 nodes are called 'Encode': node 2 .*, node 5 "):
-        override(read_workflow(api, registry, "x"), registry, "Encode.text", "a dog")
+@pytest.mark.parametrize("name", ["Encode", "The words"])
+def test_a_type_or_title_of_several_nodes_means_all(
+    registry: Registry, api: dict[str, Any], name: str
+) -> None:
+    title = {} if name == "Encode" else {"_meta": {"title": name}}
+    api["2"] |= title
+    api["5"] = {**api["2"], "inputs": dict(api["2"]["inputs"])}
+    graph = read_workflow(api, registry, "x")
+    changed = override(graph, registry, f"{name}.text", "a dog")
+    assert [changed.nodes[node].inputs["text"] for node in ("2", "5")] == ["a dog", "a dog"]
+    assert changed.notes == (f"{name}.text is set at 2 nodes: 2, 5",)
+    one = override(changed, registry, "5.text", "a cat")
+    assert [one.nodes[node].inputs["text"] for node in ("2", "5")] == ["a dog", "a cat"]
+    assert one.notes == changed.notes
+
+
+def test_a_type_comes_before_a_title_of_the_same_words(
+    registry: Registry, api: dict[str, Any]
+) -> None:
+    api["3"]["_meta"] = {"title": "Encode"}
+    changed = override(read_workflow(api, registry, "x"), registry, "Encode.text", "a dog")
+    assert changed.nodes["2"].inputs["text"] == "a dog"
 
 
 def test_a_node_inside_a_subgraph(registry: Registry, nested: dict[str, Any]) -> None:

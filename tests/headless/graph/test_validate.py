@@ -30,7 +30,9 @@ def test_every_unknown_type_is_listed(registry: Registry, api: dict[str, Any]) -
     api["8"] = {"class_type": "FaceDetailer", "inputs": {}}
     api["9"] = {"class_type": "Upscaler", "inputs": {}, "_meta": {"title": "Big"}}
     said = complaint(api, registry)
-    assert "node 8 (FaceDetailer), node 9 'Big' (Upscaler)" in said
+    assert "does not have 2 node types of the workflow: FaceDetailer (node 8), Upscaler (n" in said
+    api["10"] = api["9"]
+    assert "Upscaler (nodes 9, 10)" in complaint(api, registry)
 
 
 def test_a_group_node_is_told_apart(registry: Registry, api: dict[str, Any]) -> None:
