@@ -71,9 +71,14 @@ def _require_fitting(control: Control, model: Model, model_file: str) -> None:
 def _new_only(nets: list[Any], known: list[Any]) -> list[Any]:
     new: list[Any] = []
     for net in nets:
-        if not any(net is other for other in [*known, *new]):
+        if not any(_weights(net) is _weights(other) for other in [*known, *new]):
             new.append(net)
     return new
+
+
+def _weights(net: Any) -> Any:
+    # ComfyUI clones a MODEL's additional models along with it, and would load each clone.
+    return getattr(net, "model", net)
 
 
 @dataclass(frozen=True)

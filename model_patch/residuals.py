@@ -84,11 +84,12 @@ class Residuals:
             }
         )
 
-    def masked(self, mask: Tensor) -> Residuals:
+    def masked(self, mask: Tensor, chunks: int = 1) -> Residuals:
         """Multiply by a mask (B, H, W), 0..1, resized bilinearly to each residual's own size.
 
-        A mask batch of 1 serves every row; another batch is repeated over the rows in order.
-        Residuals that are no feature maps (transformer tokens) cannot be masked.
+        The batch holds `chunks` conditionings of the same pictures, one after another, and picture
+        i of each gets mask i; fewer masks than pictures are repeated in order, further ones are
+        left out. Residuals that are no feature maps (transformer tokens) cannot be masked.
         """
 
         def apply(residual: Tensor) -> Tensor:
@@ -100,8 +101,10 @@ class Residuals:
             resized = F.interpolate(
                 mask[:, None].to(residual), size=residual.shape[-2:], mode="bilinear"
             )
-            repeats = -(-residual.shape[0] // resized.shape[0])
-            return residual * resized.repeat(repeats, 1, 1, 1)[: residual.shape[0]]
+            rows = max(residual.shape[0] // chunks, 1)
+            repeats = -(-rows // resized.shape[0])
+            pictures = resized.repeat(repeats, 1, 1, 1)[:rows]
+            return residual * pictures.repeat(chunks, 1, 1, 1)[: residual.shape[0]]
 
         return self.map(apply)
 

@@ -157,7 +157,7 @@ class DeviceRun:
                 return Residuals()
             residuals = self._raw(index, control, strength, conditional)
             residuals = resolution_weighted(residuals).placed(rows, step.x.shape[0])
-        return residuals if control.mask is None else residuals.masked(control.mask)
+        return residuals if control.mask is None else residuals.masked(control.mask, step.chunks)
 
     def _raw(self, index: int, control: Control, strength: float, step: Step) -> Residuals:
         areas = step.areas if control.area_hint == "crop" else ()

@@ -80,6 +80,14 @@ def test_a_batch_of_masks_goes_row_by_row_and_repeats() -> None:
     assert [bool(row.any()) for row in out] == [False, True, False, True]
 
 
+def test_every_chunk_of_the_batch_begins_with_the_first_mask() -> None:
+    """Three pictures, prompt and negative in one batch, two masks: picture 2 has mask 0 in both."""
+    mask = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
+    out = residuals(4, 2, batch=6).masked(mask, chunks=2).output[0]
+    assert out is not None
+    assert [bool(row.any()) for row in out] == [False, True, False] * 2
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_values_that_are_no_numbers_are_refused(value: float) -> None:
     bad = residuals(4, 2)
