@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+import torch
 from torch import Tensor
 
 from ..errors import UserError
@@ -56,9 +57,18 @@ class Span:
                 raise UserError(f"{name}_percent is {value}; it must be between 0 and 1.")
 
     def window(self, sampling: Sampling, sigmas: Sequence[float]) -> Window:
-        """The span in sigmas. `sigmas` (the sampler's schedule) does not matter to this rule."""
+        """The span in sigmas. `sigmas` (the sampler's schedule) does not matter to this rule.
+
+        Rounded to single precision, in which samplers count sigmas and ComfyUI compares: a step
+        that begins where the span does is in it.
+        """
         del sigmas
-        return Window(sampling.percent_to_sigma(self.start), sampling.percent_to_sigma(self.end))
+        high, low = (sampling.percent_to_sigma(percent) for percent in (self.start, self.end))
+        return Window(_single(high), _single(low))
+
+
+def _single(value: float) -> float:
+    return float(torch.tensor(value, dtype=torch.float32))
 
 
 @dataclass(frozen=True)

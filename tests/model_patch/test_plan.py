@@ -42,6 +42,23 @@ def test_percent_0_and_1_reach_beyond_the_schedule() -> None:
     assert active(Span(0.001, 1.0), beyond) == [2]
 
 
+class DoublePrecision:
+    """ComfyUI's flow models tell the sigma of a percent in Python's own floats."""
+
+    def percent_to_sigma(self, percent: float) -> float:
+        return 1.0 - percent
+
+
+@pytest.mark.parametrize(("span", "steps"), [(Span(0.3, 1.0), [1]), (Span(0.0, 0.3), [0, 1])])
+def test_a_step_on_the_edge_is_in_the_span_in_single_precision(
+    span: Span, steps: list[int]
+) -> None:
+    sigmas = torch.tensor([1.0, 1 - 0.3, 0.0]).tolist()
+    assert sigmas[1] != 1 - 0.3, "nothing is rounded, nothing is tested"
+    (row,) = Plan.of((control(span),), DoublePrecision(), sigmas).table()  # type: ignore[arg-type]
+    assert [step for step, strength in enumerate(row) if strength] == steps
+
+
 def test_start_after_end_covers_nothing() -> None:
     assert active(Span(0.8, 0.2), [*sigmas_at(0.1, 0.5, 0.9), 0.0]) == []
 
