@@ -157,7 +157,7 @@ class Parity:
     def __init__(self, properties: list[tuple[str, object]]) -> None:
         self._properties = properties
 
-    def check(self, case: Case, lines: Sequence[Line], effect: bool = True) -> Tensor:
+    def check(self, case: Case, lines: Sequence[Line], effect: bool | None = True) -> Tensor:
         """The core's chain and our stack of the same lines give the same; see `same`."""
         return self.same(case, core(case, lines), ours(case, lines), effect)
 
@@ -169,14 +169,14 @@ class Parity:
         without = {name: case.result for name, case in cases.items()}
         equal = [name for name in cases if torch.equal(results[name], expected[name])]
         self._properties += [("bit-equal", plain.family)] * len(equal)
-        assert [name for name in cases if name not in equal] == []
-        assert [name for name in cases if not expected[name].isfinite().all()] == []
-        assert [name for name in cases if torch.equal(expected[name], without[name])] == []
+        silent = [name for name in cases if torch.equal(expected[name], without[name])]
+        assert len(equal) == len(cases), f"differ from the core: {sorted(set(cases) - set(equal))}"
+        assert not silent, f"control had no effect: {silent}"
         assert torch.equal(plain.result, before), "the model samples differently afterwards"
 
-    def same(self, plain: Case, theirs: Case, mine: Case, effect: bool = True) -> Tensor:
-        """Both sides give the same bits, not those of no control (or, without `effect`, exactly
-        those), and the model samples plain as before. The common result is returned."""
+    def same(self, plain: Case, theirs: Case, mine: Case, effect: bool | None = True) -> Tensor:
+        """Both sides give the same bits, not those of no control (exactly those, if `effect` is
+        False; either, if None), and the model samples plain as before. Returns the result."""
         before = plain.result
         expected, result = theirs.result, mine.result
         assert expected.isfinite().all(), "the core's result is not finite: a bad test model"
@@ -184,7 +184,8 @@ class Parity:
             f"differs from the core by {(result - expected).abs().max():.3g} "
             f"of {expected.abs().max():.3g}"
         )
-        assert torch.equal(expected, before) is not effect, "control had (no) effect"
+        unchanged = torch.equal(expected, before)
+        assert effect is None or unchanged is not effect, f"control had an effect: {not unchanged}"
         assert torch.equal(plain.result, before), "the model samples differently afterwards"
         self._properties.append(("bit-equal", plain.family))
         return result

@@ -40,20 +40,20 @@ TWO_LEVELS: Config = {
     "channel_mult": [1, 1],
     "transformer_depth": [1, 0],
     "transformer_depth_output": [0, 0, 0, 1],
-    "transformer_depth_middle": -1,
+    "transformer_depth_middle": 1,
 }
 UNETS: dict[str, Config] = {
     # Two levels of one width. Nearly every parity case runs on this one.
     "sd15": TWO_LEVELS,
     "sd15_inpaint": {**TWO_LEVELS, "in_channels": 9},
-    # Two layers a level and growing widths: where the features of a T2I adapter fit.
-    "sd15_levels": {
+    # SD 1.5's real widths and layers: where the features of a T2I adapter belong.
+    "sd15_full": {
         **SD15,
-        "num_res_blocks": [2, 2],
-        "channel_mult": [1, 2],
-        "transformer_depth": [1, 0, 0, 0],
-        "transformer_depth_output": [0, 0, 0, 0, 0, 0],
-        "transformer_depth_middle": -1,
+        "num_res_blocks": [2, 2, 2, 2],
+        "channel_mult": [1, 2, 4, 4],
+        "transformer_depth": [1] + [0] * 7,
+        "transformer_depth_output": [0] * 12,
+        "transformer_depth_middle": -2,
     },
     # Widths of the smallest net in ComfyUI's table of diffusers layouts that suits SD 1.5.
     "sd15_wide": {
