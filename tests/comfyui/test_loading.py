@@ -6,17 +6,20 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.checkout import copy_tracked
+from tests.checkout import comfy_cli, comfy_node, copy_tracked
 from tests.comfyui.conftest import comfyui_path
 
 FOLDERS = ("controlstack", "controlstack-0.1.0", "my.control stack_v1.0-rc.1", "控制堆栈@main")
 """As git clones it, as an archive unpacks, and as nobody should name it."""
+
+REGISTRY = "the registry's archive"
 
 _IMPORT_TIME = re.compile(r"^ *(?P<seconds>\d+\.\d) seconds(?P<failed>.*): (?P<path>.+)$")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -71,11 +74,23 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Start:
     return _start(base)
 
 
-@pytest.fixture(scope="module", params=FOLDERS)
+@pytest.fixture(scope="module", params=[*FOLDERS, REGISTRY])
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """ComfyUI with the pack's tracked files as its only pack, in a folder of this name."""
+    """ComfyUI with the pack's tracked files as its only pack, in a folder of this name.
+
+    Or with the files that `comfy node pack` would hand to the registry.
+    """
     base = tmp_path_factory.mktemp("loaded")
-    copy_tracked(base / "custom_nodes" / request.param)
+    packs = base / "custom_nodes"
+    if request.param == REGISTRY:
+        if comfy_cli() is None:
+            pytest.skip("comfy-cli is not installed")
+        repository = tmp_path_factory.mktemp("packed") / "controlstack"
+        comfy_node("pack", repository)
+        with zipfile.ZipFile(repository / "node.zip") as archive:
+            archive.extractall(packs / "controlstack")
+    else:
+        copy_tracked(packs / request.param)
     return _start(base)
 
 
