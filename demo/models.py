@@ -77,12 +77,22 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def require_weights() -> None:
+    """Raise UserError where the demo models are not there, as in the archive for ComfyUI."""
+    if not BASE.is_dir():
+        raise UserError(
+            f"There are no demo models in {WEIGHTS}: the archive that ComfyUI's registry hands out "
+            "leaves them out; clone the repository to have them."
+        )
+
+
 def aliases(graph: Graph) -> dict[str, dict[str, Path]]:
     """For `Folders.aliases`: a demo model for every model file that `graph` names.
 
-    Raises UserError for a ControlNet whose kind its name does not tell, and for a LoRA or a depth
-    estimator, which the demo has not.
+    Raises UserError for a ControlNet whose kind its name does not tell, for a LoRA or a depth
+    estimator, which the demo has not, and where there are no demo models.
     """
+    require_weights()
     found: dict[str, dict[str, Path]] = {}
     for node in graph.nodes.values():
         if node.type in MISSING:

@@ -26,7 +26,7 @@ from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
 from ..headless.progress import Steps, reporter
 from .contact_sheet import Cell, Row, draw_sheet
-from .models import aliases, one_thread, scale_factor, scaled
+from .models import aliases, one_thread, require_weights, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks
 
@@ -61,8 +61,10 @@ class Result:
 def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
     """Write a sheet with a row for each scene of `seeds` to `out` (PNG); a result for each column.
 
-    A scene's seed is also its pictures'. Raises UserError for an `out` that is a folder.
+    A scene's seed is also its pictures'. Raises UserError for an `out` that is a folder,
+    and where there are no demo models.
     """
+    require_weights()
     if out.is_dir():
         raise UserError(f"{out} is a folder; name the PNG to write")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from controlstack.demo import models
 from controlstack.demo.models import (
     BASE,
     WEIGHTS,
@@ -15,6 +17,7 @@ from controlstack.demo.models import (
     scale_factor,
     scaled,
 )
+from controlstack.demo.sheet import make_sheet
 from controlstack.errors import UserError
 from controlstack.headless.graph.model import Graph, Json, Link, Node
 from controlstack.headless.graph.registry import default_registry
@@ -65,6 +68,16 @@ def test_every_part_of_a_base_model_is_that_of_the_demo_base() -> None:
 def test_what_the_demo_lacks(node: tuple[str, dict[str, Json | Link]], said: str) -> None:
     with pytest.raises(UserError, match=said):
         aliases(_graph(node))
+
+
+def test_an_archive_without_the_weights_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "BASE", tmp_path / "base")
+    with pytest.raises(UserError, match="clone the repository"):
+        aliases(_graph())
+    with pytest.raises(UserError, match="clone the repository"):
+        make_sheet(tmp_path / "sheet.png")
 
 
 def test_sizes_shrink_together_and_to_whole_latents() -> None:
