@@ -1,4 +1,4 @@
-"""A hint cut to the area of the conditioning that is being sampled.
+"""A hint or mask cut to the area of the conditioning that is being sampled.
 
 ComfyUI squeezes the whole hint into every area; cut, it stays where it is in the picture.
 """
@@ -19,26 +19,26 @@ LATENT_PIXELS = 8
 """Picture pixels to a latent pixel (in Stable Diffusion 1 to 3, SDXL, Flux and Qwen-Image)."""
 
 
-def cut_hint(
-    hint: Tensor, areas: Sequence[Area | None], latent: tuple[int, int], rows: int
+def cut_to_areas(
+    pictures: Tensor, areas: Sequence[Area | None], latent: tuple[int, int], rows: int
 ) -> Tensor:
-    """The hint of each area, for a batch that holds the areas one after another.
+    """The part of each area, for a batch that holds the areas one after another.
 
     Args:
-        hint: (B, 3, H, W), 0..1, for the whole picture.
+        pictures: (B, C, H, W), for the whole picture.
         areas: one entry a chunk of the batch; None is the whole picture. All of one size.
         latent: height and width of the whole latent.
         rows: rows in one chunk.
 
     Returns:
-        (B, 3, 8h, 8w) where all areas are the same, else (chunks * rows, 3, 8h, 8w), in the
-        chunks' order; the whole hint is first resized as the host does, to the nearest pixel and
+        (B, C, 8h, 8w) where all areas are the same, else (chunks * rows, C, 8h, 8w), in the
+        chunks' order; the whole is first resized as the host does, to the nearest pixel and
         cropped about its centre.
     """
     size = latent[0] * LATENT_PIXELS, latent[1] * LATENT_PIXELS
-    full = F.interpolate(middle(hint, size[1] / size[0]), size=size, mode="nearest-exact")
+    full = F.interpolate(middle(pictures, size[1] / size[0]), size=size, mode="nearest-exact")
     pieces = [_cut(full, area) for area in areas]
-    if all(area == areas[0] for area in areas):
+    if len(set(areas)) == 1:
         return pieces[0]
     indices = torch.arange(rows) % len(full)
     return torch.cat([piece[indices] for piece in pieces])

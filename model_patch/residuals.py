@@ -84,6 +84,10 @@ class Residuals:
             }
         )
 
+    def expanded(self, batch: int) -> Residuals:
+        """Rows for a whole batch where a net gave one for all (a T2I adapter does)."""
+        return self.map(lambda r: r.expand(batch, *r.shape[1:]) if r.shape[0] == 1 else r)
+
     def masked(self, mask: Tensor, chunks: int = 1) -> Residuals:
         """Multiply by a mask (B, H, W), 0..1, resized bilinearly to each residual's own size.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from .applied import Delivery
-from .area import Area, cut_hint
+from .area import Area, cut_to_areas
 from .control import Control, ControlStack
 from .plan import Plan
 from .protocols import BaseModel, ControlNet
@@ -42,6 +42,11 @@ class Step:
     def chunks(self) -> int:
         """How many conditionings the batch holds, one after another."""
         return max(len(self.sides), 1)
+
+    @property
+    def rows(self) -> int:
+        """Pictures in one conditioning."""
+        return self.x.shape[0] // self.chunks
 
     def conditional(self) -> tuple[Tensor, Step]:
         """The conditional rows' indices (int64), and the same step for those rows alone."""
@@ -155,34 +160,50 @@ class DeviceRun:
             rows, conditional = step.conditional()
             if not len(rows):
                 return Residuals()
-            residuals = self._raw(index, control, strength, conditional)
+            residuals = self._raw(index, control, strength, conditional).expanded(len(rows))
             residuals = resolution_weighted(residuals).placed(rows, step.x.shape[0])
-        return residuals if control.mask is None else residuals.masked(control.mask, step.chunks)
+        if control.mask is None:
+            return residuals
+        mask = self._seen(control.mask[:, None], control, step)[:, 0]
+        return residuals.expanded(step.x.shape[0]).masked(mask, _repeats(control, step))
 
     def _raw(self, index: int, control: Control, strength: float, step: Step) -> Residuals:
-        areas = step.areas if control.area_hint == "crop" else ()
-        # Hints of unlike areas are one a row, and no longer the same for every chunk.
-        chunks = 1 if len(set(areas)) > 1 else step.chunks
         with _explained(control, step):
-            net = self._net(index, control, areas, step.x.shape[0] // step.chunks)
+            net = self._net(index, control, step)
             net.strength = strength
-            given = net.get_control(step.x, step.t, step.cond, chunks, step.options)
+            repeats = _repeats(control, step)
+            given = net.get_control(step.x, step.t, step.cond, repeats, step.options)
         residuals = Residuals.of(given)
         residuals.require_finite()
         return residuals
 
-    def _net(
-        self, index: int, control: Control, areas: tuple[Area | None, ...], rows: int
-    ) -> ControlNet:
-        key = (index, areas, rows if areas else 0)
-        if key not in self._nets:
+    def _net(self, index: int, control: Control, step: Step) -> ControlNet:
+        """The net's copy with the hint for this step."""
+        cuts = (step.areas, step.rows) if _crops(control, step) else None
+        if (index, cuts) not in self._nets:
+            hint = self._seen(control.hint, control, step)
             net = control.net.copy()
-            hint = cut_hint(control.hint, areas, self.latent, rows) if areas else control.hint
             needs = {} if control.vae is None else {"vae": control.vae}
             net.set_cond_hint(hint, control.strength, (0.0, 1.0), **needs)
-            self._nets[key] = net  # before pre_run: cleaned up also if that raises
+            self._nets[index, cuts] = net  # before pre_run: cleaned up also if that raises
             net.pre_run(self.base, self.base.model_sampling.percent_to_sigma)
-        return self._nets[key]
+        return self._nets[index, cuts]
+
+    def _seen(self, pictures: Tensor, control: Control, step: Step) -> Tensor:
+        """What the step's conditionings see of a control's pictures (B, C, H, W)."""
+        if not _crops(control, step):
+            return pictures
+        return cut_to_areas(pictures, step.areas, self.latent, step.rows)
+
+
+def _crops(control: Control, step: Step) -> bool:
+    return control.area_hint == "crop" and bool(step.areas)
+
+
+def _repeats(control: Control, step: Step) -> int:
+    """How often hints and masks repeat in the batch: for every conditioning, unless each has a
+    piece of its own, which `cut_to_areas` gives row by row."""
+    return 1 if _crops(control, step) and len(set(step.areas)) > 1 else step.chunks
 
 
 @contextmanager

@@ -393,6 +393,46 @@ def test_the_whole_hint_in_every_area_is_the_default(mode: Any) -> None:
     assert not torch.equal(picture("crop"), default)
 
 
+def test_a_cropped_mask_lies_where_it_was_drawn() -> None:
+    """The mask is white on the left half of the picture: the area there is untouched by it."""
+    left = torch.zeros(1, 64, 128)
+    left[..., :64] = 1.0
+
+    def picture(area: Any, mask: Tensor | None) -> Tensor:
+        item = Control(net=net(), hint=hint_of_picture(), mask=mask, area_hint="crop")
+        patched = patch(tiny_model(UNET), (item,))
+        return sample(patched, positive=in_area(POSITIVE, area), size=(8, 16), cfg=1.0)
+
+    assert torch.equal(picture(LEFT, left), picture(LEFT, None))
+    assert torch.equal(picture(RIGHT, left), picture(RIGHT, torch.zeros(1, 64, 128)))
+
+
+class OneForAll(ControlNet):
+    """Gives one row of residuals for the whole batch, whatever is in it, as a T2I adapter does."""
+
+    def copy(self) -> Any:
+        return OneForAll(self.network, self.name)
+
+    def get_control(self, *args: Any, **kwargs: Any) -> Any:
+        given = super().get_control(*args, **kwargs)
+        assert given is not None
+        return {side: [torch.full_like(r[:1], 0.3) for r in rs] for side, rs in given.items()}
+
+
+def test_one_row_for_all_serves_masks_and_one_sided_control() -> None:
+    masks = torch.stack([torch.zeros(64, 64), torch.ones(64, 64)])
+    one = OneForAll(tiny_controlnet(UNET), "adapter")
+
+    def pictures(**kwargs: Any) -> Tensor:
+        item = Control(net=one, hint=hint(), name="adapter", **kwargs)
+        return sample(patch(tiny_model(UNET), (item,)), batch=2)
+
+    plain, everywhere, masked = sample(tiny_model(UNET), batch=2), pictures(), pictures(mask=masks)
+    assert torch.equal(masked[0], plain[0])
+    assert torch.equal(masked[1], everywhere[1])
+    assert not torch.equal(pictures(mode="cfg_rw")[1], plain[1])
+
+
 def test_cropping_changes_nothing_where_there_is_no_area() -> None:
     stack = (control(),)
     cropping = (Control(net=net(), hint=hint(1), area_hint="crop"),)
