@@ -128,10 +128,20 @@ def _module_widths(network: nn.Module) -> Iterable[tuple[str, tuple[int, int]]]:
 
 
 def _lora_widths(tensors: Mapping[str, Tensor]) -> Widths:
-    """A Control-LoRA's layers: `up` is (out, rank, ...), `down` (rank, in, ...)."""
+    """A Control-LoRA's layers: `up` is (out, rank, ...), `down` (rank, in, ...).
+
+    Where kernels are kept as matrices too, (rank, in * height * width), only attention's layers,
+    which have no kernels, tell their input's width.
+    """
     layers = [name.removesuffix(".up") for name in tensors if name.endswith(".up")]
-    return {
-        layer: (tensors[f"{layer}.down"].shape[1], tensors[f"{layer}.up"].shape[0])
+    pairs = {
+        layer: (tensors[f"{layer}.down"], tensors[f"{layer}.up"])
         for layer in layers
         if f"{layer}.down" in tensors
+    }
+    kernels = any(down.ndim > 2 for down, _ in pairs.values())
+    return {
+        layer: (down.shape[1], up.shape[0])
+        for layer, (down, up) in pairs.items()
+        if kernels or "attn" in layer or layer in _LATENT_LAYERS
     }

@@ -8,7 +8,7 @@ tests that need many models, odd weight types, or nets that misbehave.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class Family:
     channels: int
     depth: tuple[int, ...]
     pooled: int | None = None
+    inputs: int = 4  # channels; 9 for inpainting, 8 for editing
 
     def unet(self) -> dict[str, Any]:
         """ComfyUI's configuration of a small U-Net of this family."""
@@ -42,7 +43,7 @@ class Family:
         levels = len(self.depth) // 2
         config = {
             "image_size": 32,
-            "in_channels": 4,
+            "in_channels": self.inputs,
             "out_channels": 4,
             "model_channels": self.channels,
             "num_res_blocks": [2] * levels,
@@ -65,6 +66,8 @@ class Family:
 
 SD15 = Family("SD15", context=768, channels=32, depth=(1, 1, 1, 1, 1, 1, 0, 0))
 SDXL = Family("SDXL", context=2048, channels=64, depth=(0, 0, 1, 1, 1, 1), pooled=2816)
+SD2 = Family("SD20", context=1024, channels=64, depth=(1, 1, 1, 1, 1, 1, 0, 0))
+INPAINTING = replace(SD15, inputs=9)
 
 
 def fill(module: torch.nn.Module, seed: int, gain: float = GAIN) -> None:
@@ -89,6 +92,8 @@ def base(
     config.set_inference_dtype(dtype, cast)
     kind = comfy.model_base.SDXL if family is SDXL else comfy.model_base.BaseModel
     model = kind(config, device=CPU)
+    if family.inputs == 9:
+        model.set_inpaint()
     fill(model.diffusion_model, seed)
     return comfy.model_patcher.ModelPatcher(model, CPU, CPU)
 
@@ -105,7 +110,8 @@ def net(
     import comfy.ops
 
     outputs = ("out_channels", "transformer_depth_output")
-    shape = {name: value for name, value in family.unet().items() if name not in outputs}
+    config = {**family.unet(), "in_channels": 4}  # nets are given the latents alone
+    shape = {name: value for name, value in config.items() if name not in outputs}
     module = comfy.cldm.cldm.ControlNet(
         hint_channels=3,
         operations=comfy.ops.pick_operations(dtype, cast),
