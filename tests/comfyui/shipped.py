@@ -16,7 +16,7 @@ NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 STEPS = 3
 SIDE = 64
 
-_SMALL: dict[str, dict[str, object]] = {
+SMALL: dict[str, dict[str, object]] = {
     "KSampler": {"steps": STEPS},
     "EmptyLatentImage": {"width": SIDE, "height": SIDE},
     "ImageScale": {"width": SIDE, "height": SIDE},
@@ -28,7 +28,7 @@ def small(name: str) -> Graph:
     """The shipped workflow `name` with few steps and small pictures, its canvas changed too."""
     registry = default_registry()
     graph = load_workflow(WORKFLOWS / f"{name}.json", registry)
-    for node_type, values in _SMALL.items():
+    for node_type, values in SMALL.items():
         for field, value in values.items():
             graph = with_values(graph, node_type, field, value, registry)
     return graph
