@@ -219,7 +219,8 @@ def _image(pictures: list[npt.NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).float() / 255
 
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {
+# Without a type, so that ComfyUI-Manager's scanner finds it.
+NODE_CLASS_MAPPINGS = {
     "ControlStackCanny": ControlStackCanny,
     "ControlStackDrawPose": ControlStackDrawPose,
     "ControlStackDepth": ControlStackDepth,

@@ -232,7 +232,8 @@ class ControlStackApply:
         return (patch(model, stack, model_file=file_behind(prompt, unique_id, "model")),)
 
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {
+# Without a type, so that ComfyUI-Manager's scanner finds it.
+NODE_CLASS_MAPPINGS = {
     "ControlStackLoader": ControlStackLoader,
     "ControlStackAdd": ControlStackAdd,
     "ControlStackApply": ControlStackApply,

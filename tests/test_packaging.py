@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -67,6 +68,18 @@ def test_every_package_is_listed() -> None:
     }
     listed = {".".join(("controlstack", *folder.parts)) for folder in folders} | {"controlstack"}
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == listed
+
+
+def test_comfyui_manager_finds_our_nodes_in_the_source_and_no_others() -> None:
+    # Its scanner.py reads dicts assigned, without a type, to names that end so: that is how a
+    # workflow's missing nodes lead to their pack.
+    tables = (
+        table
+        for path in ROOT.glob("[!.]*/**/*.py")
+        for table in re.findall(r"_CLASS_MAPPINGS\s*=\s*{([^}]*)}", path.read_text("utf-8"))
+    )
+    found = {node_id for table in tables for node_id in re.findall(r'"(\w+)"\s*:', table)}
+    assert found == set(controlstack.NODE_CLASS_MAPPINGS)
 
 
 def test_comfyui_s_installers_are_given_a_part_of_the_dependencies() -> None:

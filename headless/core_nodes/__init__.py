@@ -7,12 +7,12 @@ from typing import Any
 
 from . import conditioning, controlnet, image, latent, loaders, sampling, vae
 
-NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
-    **loaders.NODE_CLASS_MAPPINGS,
-    **conditioning.NODE_CLASS_MAPPINGS,
-    **controlnet.NODE_CLASS_MAPPINGS,
-    **latent.NODE_CLASS_MAPPINGS,
-    **sampling.NODE_CLASS_MAPPINGS,
-    **vae.NODE_CLASS_MAPPINGS,
-    **image.NODE_CLASS_MAPPINGS,
+CORE_NODES: dict[str, type[Any]] = {
+    **loaders.CORE_NODES,
+    **conditioning.CORE_NODES,
+    **controlnet.CORE_NODES,
+    **latent.CORE_NODES,
+    **sampling.CORE_NODES,
+    **vae.CORE_NODES,
+    **image.CORE_NODES,
 }

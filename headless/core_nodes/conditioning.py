@@ -174,12 +174,12 @@ def _with_tokens(text: Tensor, tokens: int) -> Tensor:
     return torch.nn.functional.pad(text[:, :tokens], (0, 0, 0, missing))
 
 
-NODE_CLASS_MAPPINGS = {
+CORE_NODES = {
     "CLIPTextEncode": CLIPTextEncode,
     "CLIPSetLastLayer": CLIPSetLastLayer,
     "ConditioningCombine": ConditioningCombine,
     "ConditioningAverage": ConditioningAverage,
     "ConditioningConcat": ConditioningConcat,
     "ConditioningZeroOut": ConditioningZeroOut,
-    **regions.NODE_CLASS_MAPPINGS,
+    **regions.CORE_NODES,
 }

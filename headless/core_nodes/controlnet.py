@@ -148,7 +148,7 @@ class SetUnionControlNetType:
         return (net,)
 
 
-NODE_CLASS_MAPPINGS = {
+CORE_NODES = {
     "ControlNetApply": ControlNetApply,
     "ControlNetApplyAdvanced": ControlNetApplyAdvanced,
     "SetUnionControlNetType": SetUnionControlNetType,

@@ -281,7 +281,7 @@ def _save(
     return {"ui": {"images": written}}
 
 
-NODE_CLASS_MAPPINGS = {
+CORE_NODES = {
     "LoadImage": LoadImage,
     "LoadImageMask": LoadImageMask,
     "SaveImage": SaveImage,

@@ -128,7 +128,7 @@ class SetLatentNoiseMask:
         return ({**samples, "noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])},)
 
 
-NODE_CLASS_MAPPINGS = {
+CORE_NODES = {
     "EmptyLatentImage": EmptyLatentImage,
     "LatentUpscale": LatentUpscale,
     "LatentUpscaleBy": LatentUpscaleBy,

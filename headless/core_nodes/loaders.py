@@ -40,8 +40,8 @@ class CheckpointLoaderSimple:
         """Whether the file can be a checkpoint; reads its header only."""
         return _checked("checkpoints", ckpt_name)
 
-    def load_checkpoint(self, ckpt_name: str) -> tuple[Model, Clip, Vae]:
-        """Load the file of this name."""
+    def load_checkpoint(self, ckpt_name: str) -> tuple[Model, Clip, Vae | None]:
+        """Load the file of this name; its VAE is None where the file has none."""
         return loading.load_checkpoint(folders.find("checkpoints", ckpt_name))
 
 
@@ -181,7 +181,7 @@ class ControlNetLoader:
         return (loading.load_control_net(folders.find("controlnet", control_net_name)),)
 
 
-NODE_CLASS_MAPPINGS = {
+CORE_NODES = {
     "CheckpointLoaderSimple": CheckpointLoaderSimple,
     "UNETLoader": UNETLoader,
     "CLIPLoader": CLIPLoader,

@@ -163,7 +163,7 @@ def _with(conditioning: Conditioning, **settings: Any) -> Conditioning:
     return [[text, {**old, **settings}] for text, old in conditioning]
 
 
-NODE_CLASS_MAPPINGS = {
+CORE_NODES = {
     "ConditioningSetArea": ConditioningSetArea,
     "ConditioningSetAreaPercentage": ConditioningSetAreaPercentage,
     "ConditioningSetAreaStrength": ConditioningSetAreaStrength,

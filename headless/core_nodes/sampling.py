@@ -139,4 +139,4 @@ class KSamplerAdvanced:
         return (latent,)
 
 
-NODE_CLASS_MAPPINGS = {"KSampler": KSampler, "KSamplerAdvanced": KSamplerAdvanced}
+CORE_NODES = {"KSampler": KSampler, "KSamplerAdvanced": KSamplerAdvanced}

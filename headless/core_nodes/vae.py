@@ -103,7 +103,7 @@ def _grown(mask: Tensor, pixels: int) -> Tensor:
     return grown[..., : mask.shape[-2], : mask.shape[-1]]
 
 
-NODE_CLASS_MAPPINGS = {
+CORE_NODES = {
     "VAEEncode": VAEEncode,
     "VAEEncodeForInpaint": VAEEncodeForInpaint,
     "VAEDecode": VAEDecode,

@@ -145,7 +145,7 @@ def types_fit(given: str, wanted: str) -> bool:
 def default_registry() -> Registry:
     """The core nodes of the embedded host and this package's own."""
     from ...nodes import NODE_CLASS_MAPPINGS as OURS
-    from ..core_nodes import NODE_CLASS_MAPPINGS as CORE
+    from ..core_nodes import CORE_NODES as CORE
 
     return Registry({**CORE, **OURS})
 

@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Iterator[folders.Folders]:
 
 @pytest.fixture
 def registry() -> Registry:
-    return Registry(nodes.NODE_CLASS_MAPPINGS)
+    return Registry(nodes.CORE_NODES)
 
 
 def put(place: folders.Folders, name: str, image: Image.Image, **options: Any) -> str:

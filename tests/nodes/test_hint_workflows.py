@@ -14,7 +14,7 @@ from PIL import Image
 
 from controlstack.errors import UserError
 from controlstack.headless import folders, host
-from controlstack.headless.core_nodes import NODE_CLASS_MAPPINGS as CORE
+from controlstack.headless.core_nodes import CORE_NODES as CORE
 from controlstack.headless.graph.execute import Executor
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.validate import validate

@@ -32,9 +32,9 @@ from controlstack.headless.core_nodes.sampling import KSampler, KSamplerAdvanced
 from tests.tiny import tiny_conditioning, tiny_model
 
 NODES: dict[str, type[Any]] = {
-    **conditioning.NODE_CLASS_MAPPINGS,
-    **latent.NODE_CLASS_MAPPINGS,
-    **sampling.NODE_CLASS_MAPPINGS,
+    **conditioning.CORE_NODES,
+    **latent.CORE_NODES,
+    **sampling.CORE_NODES,
 }
 
 # ComfyUI 0.3.64's: the order is that of the widget values in a saved workflow.
