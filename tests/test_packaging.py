@@ -82,6 +82,15 @@ def test_comfyui_manager_finds_our_nodes_in_the_source_and_no_others() -> None:
     assert found == set(controlstack.NODE_CLASS_MAPPINGS)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "workflows").glob("*.json")), ids=lambda p: p.stem)
+def test_a_workflow_says_which_pack_its_nodes_are_from(path: Path) -> None:
+    # Where a node is missing, ComfyUI offers the pack of this id.
+    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    ours = [node for node in nodes if node["type"] in controlstack.NODE_CLASS_MAPPINGS]
+    assert ours
+    assert {node["properties"]["cnr_id"] for node in ours} == {PYPROJECT["project"]["name"]}
+
+
 def test_comfyui_s_installers_are_given_a_part_of_the_dependencies() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     asked = [line for line in lines if line and not line.startswith("#")]
