@@ -136,7 +136,7 @@ def test_noise_mask(shelf: Shelf, parity: Parity, denoise: float, sampler: str) 
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 16:48, 8:] = 1.0
     latent = call(
-        "nodes", "SetLatentNoiseMask", samples={"samples": noise(6, 2, 4, 8, 8)}, mask=mask
+        "nodes", "SetLatentNoiseMask", samples={"samples": noise(6, 2, 4, 6, 6)}, mask=mask
     )
     case = case_of(shelf, "sd15", latent=latent, denoise=denoise, sampler=sampler)
     parity.check(case, lines_of(shelf))
@@ -146,7 +146,7 @@ def test_some_images_of_a_batch(shelf: Shelf, parity: Parity) -> None:
     latent = call(
         "nodes",
         "LatentFromBatch",
-        samples={"samples": noise(6, 3, 4, 8, 8)},
+        samples={"samples": noise(6, 3, 4, 6, 6)},
         batch_index=1,
         length=2,
     )
@@ -220,7 +220,7 @@ def one_row_a_call(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> list[Sequen
 def test_cond_and_uncond_apart(
     shelf: Shelf, parity: Parity, one_row_a_call: list[Sequence[int]], sampler: str, batch: int
 ) -> None:
-    case = case_of(shelf, "sd15", sampler=sampler, latent={"samples": torch.zeros(batch, 4, 8, 8)})
+    case = case_of(shelf, "sd15", sampler=sampler, latent={"samples": torch.zeros(batch, 4, 6, 6)})
     lines = lines_of(shelf, 3)
     hints = [replace(lines[0], image=picture(4, batch=batch)), *lines[1:]]
     parity.check(case, hints)
@@ -237,3 +237,73 @@ def test_prompts_that_share_calls(shelf: Shelf, parity: Parity) -> None:
     """Three positive prompts and two negative ones, five rows of a call."""
     positive, negative = combined(A, B, prompt("sd15", 24)), combined(EMPTY, prompt("sd15", 25))
     parity.check(case_of(shelf, "sd15", positive=positive, negative=negative), lines_of(shelf))
+
+
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels
+LEFT: Box = (0, 0, 48, 64)
+RIGHT: Box = (48, 0, 48, 64)
+MIDDLE: Box = (24, 8, 40, 40)
+CORNER: Box = (64, 16, 32, 48)
+
+
+def cut(line: Line, box: Box) -> Line:
+    x, y, width, height = box
+    return replace(line, image=line.image[:, y : y + height, x : x + width])
+
+
+def under(conditioning: Conditioning, case: Case, lines: Sequence[Line]) -> Conditioning:
+    """The core's chain on one conditioning alone."""
+    return core(replace(case, positive=conditioning, negative=[]), lines).positive
+
+
+def hints_cut_beforehand(case: Case, prompts: Sequence[Conditioning], lines: list[Line],
+                         boxes: Sequence[Box]) -> Case:  # fmt: skip
+    """In the core's way: a chain for each area, with the hint that belongs there."""
+    whole = core(replace(case, positive=prompts[-1]), lines)
+    pieces = [
+        under(area(prompt, *box), case, [cut(line, box) for line in lines])
+        for prompt, box in zip(prompts, boxes, strict=False)
+    ]
+    return replace(whole, positive=combined(*pieces, whole.positive))
+
+
+BOXES: dict[str, Sequence[Box]] = {
+    "left": [LEFT],
+    "middle and corner": [MIDDLE, CORNER],
+    "left and right": [LEFT, RIGHT],
+}
+
+
+@pytest.mark.parametrize("hints", [1, 2])
+@pytest.mark.parametrize("boxes", BOXES)
+def test_hints_cropped_to_areas(
+    shelf: Shelf, parity: Parity, one_row_a_call: list[Sequence[int]], boxes: str, hints: int
+) -> None:
+    """Where we differ from the core when asked to: equal to its chain with hints cut beforehand.
+
+    In calls of one row, since the core never lets controls of its own share a call, and we do.
+    """
+    prompts = [A, B, prompt("sd15", 24)][-len(BOXES[boxes]) - 1 :]
+    case = wide(shelf, negative=EMPTY)
+    case = replace(case, latent={"samples": torch.zeros(hints, 4, 8, 12)})
+    lines = [replace(line, image=picture(4, hints, 64, 96)) for line in lines_of(shelf)]
+    areas = [area(p, *box) for p, box in zip(prompts, BOXES[boxes], strict=False)]
+    plain = replace(case, positive=combined(*areas, prompts[-1]))
+    cropped = ours(plain, [replace(line, area_hint="crop") for line in lines])
+    expected = hints_cut_beforehand(case, prompts, lines, BOXES[boxes])
+    result = parity.same(plain, expected, cropped)
+    whole = parity.check(plain, lines)
+    assert not torch.equal(result, whole), "the switch changed nothing"
+
+
+def test_hints_cropped_to_areas_in_shared_calls(shelf: Shelf, comfy: object) -> None:
+    """Areas of one size share a call with us; what they add stays the same but for rounding (one
+    step: later ones multiply it)."""
+    prompts, boxes = [A, B, prompt("sd15", 24)], [LEFT, RIGHT]
+    case = wide(shelf, negative=EMPTY, steps=1)
+    lines = [replace(line, image=picture(4, 1, 64, 96)) for line in lines_of(shelf)]
+    areas = [area(p, *box) for p, box in zip(prompts, boxes, strict=False)]
+    plain = replace(case, positive=combined(*areas, prompts[-1]))
+    result = ours(plain, [replace(line, area_hint="crop") for line in lines]).result
+    expected = hints_cut_beforehand(case, prompts, lines, boxes).result
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)

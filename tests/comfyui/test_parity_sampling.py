@@ -122,7 +122,7 @@ NAMED = ("euler", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lcm", "uni_pc", "euler_an
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("sampler", NAMED)
 def test_samplers(shelf: Shelf, parity: Parity, sampler: str, batch: int) -> None:
-    case = case_of(shelf, "sd15", sampler=sampler, latent={"samples": torch.zeros(batch, 4, 8, 8)})
+    case = case_of(shelf, "sd15", sampler=sampler, latent={"samples": torch.zeros(batch, 4, 6, 6)})
     nets, spans = THREE[:2], [(0.0, 0.7), (0.3, 1.0)]
     parity.check(case, lines_of(shelf, nets, spans))
 
@@ -160,7 +160,7 @@ def test_guidance(shelf: Shelf, parity: Parity, cfg: float, sampler: str) -> Non
 @pytest.mark.parametrize("span", [(0.0, 1.0), (0.0, 0.5), (0.5, 1.0)], ids=str)
 @pytest.mark.parametrize("denoise", [0.6, 0.25])
 def test_denoise(shelf: Shelf, parity: Parity, denoise: float, span: tuple[float, float]) -> None:
-    latent = {"samples": noise(5, 1, 4, 8, 8)}
+    latent = {"samples": noise(5, 1, 4, 6, 6)}
     # On this schedule the steps lie where the percents say.
     case = case_of(shelf, "sd15", denoise=denoise, latent=latent, scheduler="simple")
     covers = denoise > 1 - span[1]
@@ -175,7 +175,7 @@ def test_one_hint_an_image(
     shelf: Shelf, parity: Parity, hints: int, latents: int, cfg: float
 ) -> None:
     """Also more hints than latents, and fewer."""
-    latent = {"samples": torch.zeros(latents, 4, 8, 8)}
+    latent = {"samples": torch.zeros(latents, 4, 6, 6)}
     case = case_of(shelf, "sd15", latent=latent, cfg=cfg, steps=2)
     nets = THREE[:2]
     lines = [Line(shelf.net(net), picture(i, batch=hints)) for i, net in enumerate(nets)]
