@@ -99,12 +99,14 @@ class Executor:
             key = keys[node.id]
             if key in self._kept:
                 tell(Event("cached", node, 0.0, *place))
-                continue
-            tell(Event("start", node, 0.0, *place))
-            began = time.perf_counter()
-            self._kept[key] = self._run_node(node, specs[node.type], graph, values[node.id], keys)
-            seconds[node.id] = time.perf_counter() - began
-            tell(Event("done", node, seconds[node.id], *place))
+            else:
+                tell(Event("start", node, 0.0, *place))
+                began = time.perf_counter()
+                kept = self._run_node(node, specs[node.type], graph, values[node.id], keys)
+                self._kept[key] = kept
+                seconds[node.id] = time.perf_counter() - began
+                tell(Event("done", node, seconds[node.id], *place))
+            _require_outputs(node, self._kept[key], order, specs)
         outcomes = {node.id: self._kept[keys[node.id]] for node in order}
         return Results(
             {node_id: outcome.outputs for node_id, outcome in outcomes.items()},
@@ -142,6 +144,24 @@ class Executor:
             raise UserError(f"{node.label}: {error}") from error
         except Exception as error:
             raise NodeError(f"{node.label} failed: {type(error).__name__}: {error}") from error
+
+
+def _require_outputs(
+    node: Node, outcome: Outcome, order: Sequence[Node], specs: Mapping[str, NodeSpec]
+) -> None:
+    """Raise UserError where another node cannot do without an output that came to nothing: None,
+    as a checkpoint's VAE is where its file has no VAE. Said now, not after an hour of sampling.
+    """
+    for user in order:
+        for name, value in user.inputs.items():
+            if not isinstance(value, Link) or value.node != node.id:
+                continue
+            if None in outcome.outputs[value.slot] and specs[user.type].requires(name):
+                kind = specs[node.type].outputs[value.slot]
+                raise UserError(
+                    f"{node.label} has no {kind} to give, and {user.label} needs one for its input "
+                    f"{name}: wire a node that loads a {kind}"
+                )
 
 
 def _values(node: Node, spec: NodeSpec) -> dict[str, Json | Link]:

@@ -27,7 +27,7 @@ from .weights import read_config, weight_files
 
 _COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
 _PARTS: Mapping[str, tuple[Callable[[Path, Mapping[str, Shape]], Any], ...]] = {
-    "checkpoints": (single_file.unet_part, single_file.clip_part, single_file.vae_part),
+    "checkpoints": (single_file.checkpoint_parts,),
     "diffusion_models": (single_file.unet_part,),
     "text_encoders": (single_file.clip_part,),
     "vae": (single_file.vae_part,),

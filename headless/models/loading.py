@@ -20,8 +20,10 @@ from .weights import weight_files
 _POOLS = "_shuffle"  # how the names of shuffle ControlNets end, the only sign a single file gives
 
 
-def load_checkpoint(path: Path) -> tuple[Model, Clip, Vae]:
-    """MODEL, CLIP and VAE of a diffusers pipeline folder or a single SD 1.x checkpoint."""
+def load_checkpoint(path: Path) -> tuple[Model, Clip, Vae | None]:
+    """MODEL, CLIP and VAE of a diffusers pipeline folder or a single SD 1.x checkpoint; no VAE
+    where the file has none.
+    """
     if path.is_dir():
         return components.load_pipeline(path)
     return single_file.load_checkpoint(path)

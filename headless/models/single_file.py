@@ -26,6 +26,7 @@ from .vae import Vae
 from .weights import Weights, fill, read_config, read_weights, skeleton
 
 Shapes = Mapping[str, Shape]
+VAE_PREFIXES = ("first_stage_model.", "vae.")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def adapter_part(path: Path, shapes: Shapes) -> Part:
 
 def vae_part(path: Path, shapes: Shapes) -> Part:
     """The VAE in a file; UserError where there is none that runs here."""
-    return _part(path, shapes, ("first_stage_model.", "vae.", ""), layouts.vae_config)
+    return _part(path, shapes, (*VAE_PREFIXES, ""), layouts.vae_config)
 
 
 def clip_part(path: Path, shapes: Shapes) -> Part:
@@ -78,9 +79,20 @@ def clip_part(path: Path, shapes: Shapes) -> Part:
     return _part(path, shapes, prefixes, layouts.clip_config)
 
 
-def load_checkpoint(path: Path) -> tuple[Model, Clip, Vae]:
-    """MODEL, CLIP and VAE of a whole SD 1.x checkpoint."""
-    return load_unet(path), load_clip(path), load_vae(path)
+def checkpoint_parts(path: Path, shapes: Shapes) -> tuple[Part, ...]:
+    """U-Net, text encoder and, where there is one, VAE; UserError for what does not run here."""
+    parts = (unet_part(path, shapes), clip_part(path, shapes))
+    return (*parts, vae_part(path, shapes)) if _has_vae(shapes) else parts
+
+
+def load_checkpoint(path: Path) -> tuple[Model, Clip, Vae | None]:
+    """MODEL, CLIP and VAE of an SD 1.x checkpoint; "no-vae" files have no VAE."""
+    vae = load_vae(path) if _has_vae(read_contents(path).shapes) else None
+    return load_unet(path), load_clip(path), vae
+
+
+def _has_vae(shapes: Shapes) -> bool:
+    return any(name.startswith(VAE_PREFIXES) for name in shapes)
 
 
 def load_unet(path: Path) -> Model:

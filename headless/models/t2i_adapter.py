@@ -25,12 +25,13 @@ class T2IAdapter(ControlBase):
         """`name` is what errors call it."""
         super().__init__(network, name)
         self.t2i_model = network
+        self._levels = len(network.channels)
 
     def pre_run(self, model: Any, percent_to_timestep_function: Callable[[float], float]) -> None:
         """Begin a run; UserError where the model's levels are not those of the adapter."""
         config = model.unet_config
         levels = tuple(config["block_out_channels"])
-        if self.t2i_model.channels != levels:
+        if self.t2i_model.channels[: len(levels)] != levels:
             raise UserError(
                 f"{self.name} was made for another model family: its features have "
                 f"{self.t2i_model.channels} channels and the model's levels {levels}; load a T2I "
@@ -42,6 +43,7 @@ class T2IAdapter(ControlBase):
                 f"and the model's {config['layers_per_block']}; load a T2I adapter that fits the "
                 "checkpoint."
             )
+        self._levels = len(levels)  # features for deeper ones have no place, in ComfyUI too
         super().pre_run(model, percent_to_timestep_function)
 
     def _bare_copy(self) -> T2IAdapter:
@@ -52,7 +54,7 @@ class T2IAdapter(ControlBase):
     ) -> Residuals:
         rows: list[Tensor | None] = []
         # The U-Net takes "input" from the end of the list: the deepest level comes first.
-        for features in reversed(self._features(x, run)):
+        for features in reversed(self._features(x, run)[: self._levels]):
             scaled = broadcast_batch(features * self.strength, x.shape[0], batched_number)
             rows += [scaled.expand(x.shape[0], -1, -1, -1), *[None] * LAYERS]
         return {"input": rows, "middle": [], "output": []}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from controlstack.cli.main import app
@@ -178,6 +179,24 @@ def test_a_workflow_of_the_same_shape(run: Runner, tmp_path: Path) -> None:
     for node in ("30", "31", "32"):  # every control reaches the picture
         (without,) = pictures(run(picture, f"{node}.strength=0"))
         assert not np.array_equal(pixels(without), pixels(picture))
+
+
+def test_a_checkpoint_without_a_vae(run: Runner, tmp_path: Path, models: Path) -> None:
+    """Fine beside a VAELoader; else said before anything is sampled."""
+    tensors = load_file(models / "checkpoints" / ONE)
+    kept = {k: v for k, v in tensors.items() if not k.startswith("first_stage_model.")}
+    save_file(kept, models / "checkpoints" / "no-vae.safetensors")
+    workflow = written(tmp_path, template_of_our_own())
+    settings = (*SMALL, "CheckpointLoaderSimple.ckpt_name=no-vae.safetensors")
+    assert len(pictures(run(workflow, *settings))) == 1
+    prompt = template_of_our_own()
+    prompt["59"]["inputs"]["vae"] = ["2", 2]
+    result = run(written(tmp_path, prompt), *settings)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        "Error: node 2 (CheckpointLoaderSimple) has no VAE to give, and node 59 (VAEDecode) needs "
+        "one for its input vae: wire a node that loads a VAE"
+    )
 
 
 def test_canvas_habits_do_no_harm(run: Runner, tmp_path: Path) -> None:

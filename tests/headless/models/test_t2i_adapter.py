@@ -202,6 +202,14 @@ def test_an_adapter_of_another_width_is_refused(tmp_path: Path, base: BaseModel)
         control(net.set_cond_hint(hint()), base)
 
 
+def test_features_deeper_than_the_model_are_left_out(tmp_path: Path, base: BaseModel) -> None:
+    deep = adapter(FULL, channels=(*CHANNELS, 16))
+    net = load_control_net(save_adapter(tmp_path / "net", deep, "tencent"))
+    rows = control(net.set_cond_hint(hint()), base, batch=1)["input"]
+    assert len(rows) == 12
+    torch.testing.assert_close(rows[0], deep(hint())[3], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("layout", ["tencent", "folder"])
 def test_sdxl_adapters_are_refused_before_loading(tmp_path: Path, layout: str) -> None:
     path = save_adapter(tmp_path / "net", adapter("full_adapter_xl"), layout)
