@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+CPU_SEED_OFFSET = 1
+"""How far the seed of each step's noise is from the starting noise's on a CPU, as in ComfyUI after
+0.3.64: with the same seed the first step would add the starting noise once more."""
+
 Noise = Callable[[Tensor, Tensor], Tensor]
 """(sigma, next sigma) -> standard normal noise of the latent's shape for that step."""
 
@@ -32,12 +36,8 @@ def starting_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None 
 
 
 def gaussian(x: Tensor, sigmas: Tensor, seed: int) -> Noise:
-    """Return independent noise for each step, drawn where the latent lies.
-
-    On a CPU the seed is moved by one, as ComfyUI does after 0.3.64: otherwise the first step would
-    add the starting noise once more.
-    """
-    offset = 1 if x.device.type == "cpu" else 0
+    """Return independent noise for each step, drawn where the latent lies."""
+    offset = CPU_SEED_OFFSET if x.device.type == "cpu" else 0
     generator = torch.Generator(x.device).manual_seed((seed + offset) % 2**64)
     return lambda *_: torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
