@@ -61,6 +61,12 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
         "embedding:NAME in its text loads it, from the folder em",
     ),
     "IP-Adapter": (("ip_adapter.1.to_k_ip.weight",), "from the folder ipadapter"),
+    "IP-Adapter for Flux": (
+        ("double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight",),
+        "an IP-Adapter",
+    ),
+    "Qwen-Image": (("transformer_blocks.0.img_mod.1.weight",), "a Qwen-Image model"),
+    "Wan": (("model.diffusion_model.blocks.0.cross_attn.norm_k.weight",), "the node UNETLoader"),
     "motion module": (("down_blocks.0.motion_modules.0.x",), "an AnimateDiff motion module"),
     "style model": (("redux_down.weight",), "the node StyleModelLoader"),
     "model patch": (("control_all_x_embedder.2-1.weight",), "the node ModelPatchLoader"),
