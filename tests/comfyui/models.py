@@ -26,6 +26,8 @@ NETS: dict[str, Callable[[], Shapes]] = {
     # Two of the same shapes, so that a chain has nets that differ.
     "sd15 ldm": lambda: shapes.ldm_net(UNETS["sd15"]),
     "sd15 ldm b": lambda: shapes.ldm_net(UNETS["sd15"]),
+    # The end of its name tells ComfyUI to average its residuals over the picture.
+    "sd15 ldm shuffle": lambda: shapes.ldm_net(UNETS["sd15"]),
     "sd15 control-lora": lambda: shapes.control_lora("sd15"),
     "sd15_full t2i": shapes.t2i_adapter,
     "sd15_full control-lora": lambda: shapes.control_lora("sd15_full"),

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import torch
 from torch import Tensor
 
 from tests.comfyui.models import Shelf
-from tests.comfyui.parity import Line, Parity, call, case_of, picture
+from tests.comfyui.parity import Line, Parity, call, case_of, picture, prompt
 
-SMALL = ("sd15 ldm", "sd15 control-lora", "sdxl ldm", "sdxl control-lora")
+SMALL = ("sd15 ldm", "sd15 ldm shuffle", "sd15 control-lora", "sdxl ldm", "sdxl control-lora")
 SD3 = ("sd3 diffusers", "sd3 stability")
 # Of real widths, seconds a step: each once, with one step.
 WIDE = (
@@ -88,3 +89,21 @@ def test_union_types(shelf: Shelf, parity: Parity, family: str, kinds: tuple[str
         results.append(parity.check(case_of(shelf, family, steps=1), [Line(net, picture(3))]))
     first, *others = results
     assert all((result != first).any() for result in others), "the type changed nothing"
+
+
+@pytest.mark.parametrize("cfg", [1.0, 4.0])
+@pytest.mark.parametrize("family", ["sdxl", "sd3"])
+def test_prompts_of_different_length(shelf: Shelf, parity: Parity, family: str, cfg: float) -> None:
+    """SDXL's share a call, repeated to one length; SD 3's never do."""
+    net = "sd3 stability" if family == "sd3" else "sdxl ldm"
+    case = case_of(shelf, family, cfg=cfg, positive=prompt(family, 3, tokens=154), steps=2)
+    lines = [line_of(shelf, net, strength=0.7), line_of(shelf, net, seed=1, start=0.2)]
+    parity.check(case, lines)
+
+
+@pytest.mark.parametrize("net", ["sdxl ldm", "sdxl control-lora", "sd3 diffusers"])
+def test_one_hint_an_image(shelf: Shelf, parity: Parity, net: str) -> None:
+    family = net.split()[0]
+    channels = 16 if family == "sd3" else 4
+    case = case_of(shelf, family, latent={"samples": torch.zeros(2, channels, 6, 10)}, steps=2)
+    parity.check(case, [line_of(shelf, net, image=picture(5, batch=2))])
