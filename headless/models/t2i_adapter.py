@@ -12,8 +12,6 @@ from .broadcast import broadcast_batch
 from .control_base import ControlBase, Residuals, Run
 from .t2i_network import T2INetwork
 
-LAYERS = 2  # residual blocks a level, in the U-Nets that adapters were made for
-
 
 class T2IAdapter(ControlBase):
     """Sees the hint alone, neither the latent nor the step: computed once a run.
@@ -25,25 +23,21 @@ class T2IAdapter(ControlBase):
         """`name` is what errors call it."""
         super().__init__(network, name)
         self.t2i_model = network
-        self._levels = len(network.channels)
+        self._layers: tuple[int, ...] = ()
 
     def pre_run(self, model: Any, percent_to_timestep_function: Callable[[float], float]) -> None:
         """Begin a run; UserError where the model's levels are not those of the adapter."""
         config = model.unet_config
         levels = tuple(config["block_out_channels"])
+        # Features for deeper levels than the model has are left out, as in ComfyUI.
         if self.t2i_model.channels[: len(levels)] != levels:
             raise UserError(
                 f"{self.name} was made for another model family: its features have "
                 f"{self.t2i_model.channels} channels and the model's levels {levels}; load a T2I "
                 "adapter that fits the checkpoint."
             )
-        if config["layers_per_block"] != LAYERS:
-            raise UserError(
-                f"{self.name} was made for another model family: its levels have {LAYERS} layers "
-                f"and the model's {config['layers_per_block']}; load a T2I adapter that fits the "
-                "checkpoint."
-            )
-        self._levels = len(levels)  # features for deeper ones have no place, in ComfyUI too
+        layers = config["layers_per_block"]
+        self._layers = (layers,) * len(levels) if isinstance(layers, int) else tuple(layers)
         super().pre_run(model, percent_to_timestep_function)
 
     def _bare_copy(self) -> T2IAdapter:
@@ -53,10 +47,11 @@ class T2IAdapter(ControlBase):
         self, x: Tensor, t: Tensor, cond: Mapping[str, Any], batched_number: int, run: Run
     ) -> Residuals:
         rows: list[Tensor | None] = []
-        # The U-Net takes "input" from the end of the list: the deepest level comes first.
-        for features in reversed(self._features(x, run)[: self._levels]):
+        for features, layers in zip(self._features(x, run), self._layers, strict=False):
             scaled = broadcast_batch(features * self.strength, x.shape[0], batched_number)
-            rows += [scaled.expand(x.shape[0], -1, -1, -1), *[None] * LAYERS]
+            # Before a level's last layer come its halving, or the input convolution, and the rest.
+            rows += [*[None] * layers, scaled.expand(x.shape[0], -1, -1, -1)]
+        rows.reverse()  # the U-Net takes "input" from the end of the list
         return {"input": rows, "middle": [], "output": []}
 
     def _features(self, x: Tensor, run: Run) -> list[Tensor]:

@@ -202,6 +202,18 @@ def test_an_adapter_of_another_width_is_refused(tmp_path: Path, base: BaseModel)
         control(net.set_cond_hint(hint()), base)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+def test_features_come_at_the_ends_of_levels_of_any_depth(tmp_path: Path, layers: int) -> None:
+    net = load_control_net(save_adapter(tmp_path / "net", adapter(FULL), "tencent"))
+    unet = tiny_unet(layers=layers)
+    found = control(net.set_cond_hint(hint()), tiny_model(unet).model, batch=1)
+    rows = found["input"][::-1]
+    ends = [level * (layers + 1) + layers for level in range(4)]
+    assert [i for i, row in enumerate(rows) if row is not None] == ends
+    x, t, text = torch.zeros(1, 4, 8, 8), torch.ones(1), torch.zeros(1, 77, 16)
+    tiny_model(unet).model.apply_model(x, t, c_crossattn=text, control=found)  # and they fit
+
+
 def test_features_deeper_than_the_model_are_left_out(tmp_path: Path, base: BaseModel) -> None:
     deep = adapter(FULL, channels=(*CHANNELS, 16))
     net = load_control_net(save_adapter(tmp_path / "net", deep, "tencent"))
