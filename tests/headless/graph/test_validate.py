@@ -35,6 +35,18 @@ def test_every_unknown_type_is_listed(registry: Registry, api: dict[str, Any]) -
     assert "Upscaler (nodes 9, 10)" in complaint(api, registry)
 
 
+def test_unknown_types_on_the_canvas_and_in_a_subgraph(
+    registry: Registry, nested: dict[str, Any]
+) -> None:
+    inner = nested["definitions"]["subgraphs"][0]["nodes"]
+    inner[0]["type"] = "FancyEncode"
+    nested["nodes"][0]["type"] = "FancyLoader"
+    said = complaint(nested, registry)
+    assert "2 node types of the workflow: FancyLoader (node 1), FancyEncode (node 12:" in said
+    inner[0]["mode"] = 4  # a bypassed node does not run, whatever it is
+    assert "a node type of the workflow: FancyLoader (node 1);" in complaint(nested, registry)
+
+
 def test_a_group_node_is_told_apart(registry: Registry, api: dict[str, Any]) -> None:
     api["8"] = {"class_type": "workflow>My group", "inputs": {}}
     assert "converted them to subgraphs" in complaint(api, registry)
