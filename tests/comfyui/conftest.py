@@ -70,6 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real server in a process of its own, with the files that the shipped workflows name."""
     path = comfyui_path()
     assert path is not None, "a test asked for ComfyUI and was not skipped"
+    pytest.importorskip("websocket", reason="install websocket-client to hear what it tells")
     base = tmp_path_factory.mktemp("server")
     shipped.write_files(base)
     with serving(path, base) as running:

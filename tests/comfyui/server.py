@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,14 +138,18 @@ class Server:
 
 
 @contextmanager
-def serving(comfyui: Path, base: Path, folder: str = PACK) -> Iterator[Server]:
-    """Start the ComfyUI at `comfyui` with this checkout as its only pack, and end it again.
+def serving(
+    comfyui: Path, base: Path, folder: str = PACK, further: Sequence[Path] = ()
+) -> Iterator[Server]:
+    """Start the ComfyUI at `comfyui` with this checkout and `further` packs, and end it again.
 
     `base` holds `models`, `input` and so on; `custom_nodes/<folder>` is made here.
     """
     packs = base / "custom_nodes"
     packs.mkdir(parents=True)
     (packs / folder).symlink_to(ROOT, target_is_directory=True)
+    for pack in further:
+        (packs / pack.name).symlink_to(pack)
     server = Server(base, _free_port(), base / "server.log")
     with server.log.open("w") as log:
         process = subprocess.Popen(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
+from safetensors.torch import save_file
+
 from controlstack.headless.graph.model import Graph
 from controlstack.headless.graph.override import override
 from controlstack.headless.graph.registry import Registry, default_registry
@@ -58,11 +61,27 @@ def control_net_names() -> list[str]:
 
 def write_files(base: Path) -> None:
     """All models and pictures that the shipped workflows name, into ComfyUI's folders in `base`."""
-    (checkpoint,) = _named("CheckpointLoaderSimple", "ckpt_name")
-    write_checkpoint(base / "models" / "checkpoints" / checkpoint)
-    for seed, name in enumerate(control_net_names(), start=1):
-        write_control_net(base / "models" / "controlnet" / name, seed)
+    write_checkpoint(_checkpoint(base))
+    for seed, path in enumerate(_control_nets(base), start=1):
+        write_control_net(path, seed)
     shutil.copytree(WORKFLOWS / "input", base / "input")
+
+
+def write_stand_ins(base: Path) -> None:
+    """The same, but the models hold next to nothing: for a server that loads the demo models."""
+    for path in (_checkpoint(base), *_control_nets(base)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"stand_in": torch.zeros(1)}, path)
+    shutil.copytree(WORKFLOWS / "input", base / "input")
+
+
+def _checkpoint(base: Path) -> Path:
+    (name,) = _named("CheckpointLoaderSimple", "ckpt_name")
+    return base / "models" / "checkpoints" / name
+
+
+def _control_nets(base: Path) -> list[Path]:
+    return [base / "models" / "controlnet" / name for name in control_net_names()]
 
 
 def _named(node_type: str, field: str) -> set[str]:

@@ -1,0 +1,109 @@
+"""A pack for ComfyUI, for tests only: its loaders give the demo models, whatever file is named.
+
+ComfyUI has no loader for networks of the demo's widths. Here its own MODEL, CONTROL_NET and sampler
+get the demo's trained modules, so that the picture it makes can be seen and compared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import comfy.controlnet
+import comfy.model_base
+import comfy.model_patcher
+import comfy.supported_models
+import torch
+from torch import Tensor, nn
+
+import nodes
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {}
+CPU = torch.device("cpu")
+_NOT_MADE_BY_COMFYUI = {"disable_unet_model_creation": True, "in_channels": 4, "model_channels": 32}
+
+
+class DemoUNet(nn.Module):
+    """diffusers' U-Net, called as ComfyUI calls its own."""
+
+    dtype = torch.float32
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        control: dict[str, list[Tensor]] | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Take the residuals out of `control`, as ComfyUI's U-Net does; `output` is one a skip."""
+        residuals: dict[str, Any] = {}
+        if control:
+            down = [control["output"].pop() for _ in range(len(control["output"]))]
+            residuals["down_block_additional_residuals"] = tuple(reversed(down))
+            residuals["mid_block_additional_residual"] = control["middle"].pop()
+        output: Tensor = self.unet(x, timesteps, context, return_dict=False, **residuals)[0]
+        return output
+
+
+class DemoControl(nn.Module):
+    """diffusers' ControlNet, called as ComfyUI calls its own."""
+
+    dtype = torch.float32
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, x: Tensor, hint: Tensor, timesteps: Tensor, context: Tensor, **options: Any
+    ) -> dict[str, list[Tensor]]:
+        """All residuals at strength 1; ComfyUI scales them."""
+        down, middle = self.network(x, timesteps, context, hint, return_dict=False)
+        return {"middle": [middle], "output": list(down)}
+
+
+class DemoClip:
+    """The demo's text encoder behind the two calls that CLIPTextEncode makes."""
+
+    def __init__(self, clip: Any) -> None:
+        self.clip = clip
+
+    def tokenize(self, text: str) -> str:
+        """Left to `encode_from_tokens_scheduled`."""
+        return text
+
+    def encode_from_tokens_scheduled(self, text: str) -> Any:
+        """The conditioning of `text`."""
+        return self.clip.encode(text)
+
+
+def load_checkpoint(self: object, ckpt_name: str) -> tuple[Any, ...]:
+    """In the place of CheckpointLoaderSimple's."""
+    from controlstack.demo.models import BASE
+    from controlstack.headless.models import loading
+
+    model, clip, vae = loading.load_checkpoint(BASE)
+    config = comfy.supported_models.SD15(_NOT_MADE_BY_COMFYUI)
+    config.set_inference_dtype(torch.float32, None)
+    base = comfy.model_base.BaseModel(config, device=CPU)
+    base.diffusion_model = DemoUNet(model.model.diffusion_model).eval().requires_grad_(False)
+    return comfy.model_patcher.ModelPatcher(base, CPU, CPU), DemoClip(clip), vae
+
+
+def load_controlnet(path: str, *args: Any, **options: Any) -> Any:
+    """In the place of comfy.controlnet's: the demo's net of the kind that the file's name tells."""
+    from controlstack.demo.models import CONTROL_NETS
+    from controlstack.headless.models import components
+
+    folder = next(folder for word, folder in CONTROL_NETS.items() if word in Path(path).name)
+    network = components.load_control_network(folder).eval().requires_grad_(False)
+    return comfy.controlnet.ControlNet(DemoControl(network), load_device=CPU)
+
+
+nodes.CheckpointLoaderSimple.load_checkpoint = load_checkpoint
+comfy.controlnet.load_controlnet = load_controlnet
