@@ -72,16 +72,19 @@ class Session:
         self._runs: dict[torch.device, DeviceRun] = {}
         self._areas: dict[object, Area] = {}
         self._latent = (0, 0)
+        self._sizes: set[tuple[int, int]] = set()
 
     def note_areas(self, conds: Sequence[Any], x: Tensor) -> None:
         """Remember the areas of the host's conditioning entries, by the host's own ids; `x` is
         the whole latent (B, C, h, w)."""
         self._latent = (x.shape[-2], x.shape[-1])
+        self._sizes = {self._latent}
         for entry in (entry for side in conds for entry in side or ()):
             area = entry.get("area")
             if area is not None and len(area) == 4:  # longer ones belong to films
                 height, width, top, left = area
                 self._areas[entry.get("uuid")] = (height, width, top, left)
+                self._sizes.add((min(height, x.shape[-2] - top), min(width, x.shape[-1] - left)))
 
     def step(
         self, x: Tensor, t: Tensor, cond: Mapping[str, Any], options: Mapping[str, Any]
@@ -95,7 +98,7 @@ class Session:
         if device not in self._runs:
             self._runs[device] = DeviceRun(self._stack, base, options)
         run = self._runs[device]
-        run.latent = self._latent
+        run.latent, run.sizes = self._latent, self._sizes
         return run
 
     def close(self) -> None:
@@ -121,6 +124,7 @@ class DeviceRun:
         self.plan = Plan.of(stack, base.model_sampling, schedule)
         self.base = base
         self.latent = (0, 0)
+        self.sizes: set[tuple[int, int]] = set()  # that the host itself calls the model with
         self._delivery = Delivery(base)
         self._nets: dict[tuple[Any, ...], ControlNet] = {}
 
@@ -132,6 +136,9 @@ class DeviceRun:
         Returns whether any was, and the result; where none was, `model` was not called.
         """
         active = [(i, s) for i, s in enumerate(self.plan.at(float(step.t[0]))) if s != 0.0]
+        if active:
+            with _named(" + ".join(self.stack[index].name for index, _ in active)):
+                self._require_known_place(step.x)
         total = control
         for index, strength in active:
             with _named(self.stack[index].name):
@@ -151,6 +158,17 @@ class DeviceRun:
                 failures.append(failure)
         self._nets.clear()
         return failures
+
+    def _require_known_place(self, x: Tensor) -> None:
+        """Raise UserError for a part of the latent that another patch cut out: the hint would be
+        squeezed into each part. Films (B, C, frames, h, w) are not looked at."""
+        size = (x.shape[-2], x.shape[-1])
+        if x.ndim == 4 and self.sizes and size not in self.sizes:
+            raise UserError(
+                f"another patch on this model calls it with parts of {size[0]} x {size[1]} of a "
+                f"latent of {self.latent[0]} x {self.latent[1]}, and nobody says where they lie in "
+                "the hint; take away the patch that samples in tiles or at another size."
+            )
 
     def _of_control(self, index: int, control: Control, strength: float, step: Step) -> Residuals:
         if control.mode == "balanced":

@@ -256,6 +256,38 @@ def test_a_latent_that_an_adapter_cannot_take(
         assert torch.equal(sample(patch(model, stack(line)), side=side), core)
 
 
+def in_two_halves(model: Any) -> Any:
+    """As packs do that sample large pictures tile by tile."""
+    clone = model.clone()
+
+    def halves(apply_model: Any, given: dict[str, Any]) -> torch.Tensor:
+        parts = given["input"].chunk(2, dim=-1)
+        made = [apply_model(part, given["timestep"], **given["c"]) for part in parts]
+        return torch.cat(made, dim=-1)
+
+    clone.set_model_unet_function_wrapper(halves)
+    return clone
+
+
+@pytest.mark.parametrize("tiled_first", [True, False])
+def test_tiles_whose_place_nobody_tells(comfy: ModuleType, tiled_first: bool) -> None:
+    """The core logs that its residuals do not fit; ours would fit, of the whole hint squeezed."""
+    model, controls = base(), stack(Line(net(5), hint(1), 1.0, 0.5, 1.0))
+    if tiled_first:
+        tiled = patch(in_two_halves(model), controls)
+    else:
+        tiled = in_two_halves(patch(model, controls))
+    with pytest.raises(UserError, match=r"control 1.*16 x 8 of a latent of 16 x 16") as refusal:
+        sample(tiled, side=16)
+    assert is_one_paragraph(str(refusal.value))
+
+
+def test_tiles_where_no_control_acts(comfy: ModuleType) -> None:
+    model, never = base(), Line(net(5), hint(1), 1.0, 0.7, 0.1)
+    patched = in_two_halves(patch(model, stack(never)))
+    assert torch.equal(sample(patched, side=16), sample(in_two_halves(model), side=16))
+
+
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 7, 9, 13])
 def test_odd_latents_that_the_core_takes_are_taken(comfy: ModuleType, side: int) -> None:
     model, line = base(), Line(net(5), hint(1))
