@@ -52,8 +52,12 @@ class ControlStackLoader:
         return {"required": {"control_net_name": (host.names("controlnet"), {"tooltip": tooltip})}}
 
     @classmethod
-    def VALIDATE_INPUTS(cls, control_net_name: str) -> bool | str:
-        """Whether the file is there and can be a ControlNet; nothing is loaded."""
+    def VALIDATE_INPUTS(cls, control_net_name: str | None = None) -> bool | str:
+        """Whether the file is there and can be a ControlNet; nothing is loaded. None where the
+        name comes through a link: then `load` says what is wrong.
+        """
+        if control_net_name is None:
+            return True
         try:
             host.current().check_control_net(control_net_name)
         except UserError as error:

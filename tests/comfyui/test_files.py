@@ -219,6 +219,20 @@ def test_what_the_core_stumbles_over_is_one_sentence(folder: Path, names: tuple[
     assert len(str(caught.value)) < 500
 
 
+def test_a_name_through_a_link_is_checked_when_it_is_known(folder: Path) -> None:
+    assert ControlStackLoader.VALIDATE_INPUTS(None) is True
+    name = hollow(folder / "a.safetensors", named(OTHERS["LoRA"][0]))
+    with pytest.raises(UserError, match="is a LoRA, not a ControlNet"):
+        ControlStackLoader().load(name)
+
+
+@pytest.mark.parametrize("name", ["gone.safetensors", "../a.safetensors", "/etc/passwd"])
+def test_a_file_that_is_not_there(folder: Path, name: str) -> None:
+    hollow(folder / "a.safetensors", named(["input_hint_block.0.weight"]))
+    said = str(ControlStackLoader.VALIDATE_INPUTS(name))
+    assert said == f"{name} is not in ComfyUI's controlnet folders; put it there, or refresh."
+
+
 def test_running_out_of_memory_is_left_to_comfyui(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
