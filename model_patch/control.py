@@ -144,15 +144,30 @@ class Control:
             raise UserError(
                 f"{self.name}: area_hint is {self.area_hint!r}; choose {' or '.join(AREA_HINTS)}."
             )
+        if self.net is None:  # what some of ComfyUI's loaders give for a file they cannot read
+            raise UserError(
+                f"{self.name}: there is no ControlNet on the wire; its loader found none in the "
+                "file, so choose another file there."
+            )
         if self.hint.ndim != 4 or self.hint.shape[1] != 3 or 0 in self.hint.shape:
             raise UserError(
                 f"{self.name}: the hint has shape {tuple(self.hint.shape)}; it must be a picture "
                 "with three channels, (batch, 3, height, width), and at least one pixel."
             )
+        if not self.hint.isfinite().all():
+            raise UserError(
+                f"{self.name}: the hint holds NaN or infinite values; look at what the node that "
+                "made it was given."
+            )
         if self.mask is not None and (self.mask.ndim != 3 or 0 in self.mask.shape):
             raise UserError(
                 f"{self.name}: the mask has shape {tuple(self.mask.shape)}; it must be "
                 "(batch, height, width) with at least one pixel."
+            )
+        if self.mask is not None and not self.mask.isfinite().all():
+            raise UserError(
+                f"{self.name}: the mask holds NaN or infinite values; look at what the node that "
+                "made it was given."
             )
 
     @property

@@ -192,7 +192,8 @@ class DeviceRun:
             repeats = _repeats(control, step)
             given = net.get_control(step.x, step.t, step.cond, repeats, step.options)
         residuals = Residuals.of(given)
-        residuals.require_finite()
+        with _blamed_on_what_came_in(step):
+            residuals.require_finite()
         return residuals
 
     def _net(self, index: int, control: Control, step: Step) -> ControlNet:
@@ -231,6 +232,23 @@ def _named(names: str, kind: type[UserError] = UserError) -> Iterator[None]:
         yield
     except kind as error:
         raise UserError(f"{names}: {error}") from error
+
+
+@contextmanager
+def _blamed_on_what_came_in(step: Step) -> Iterator[None]:
+    """A net that was given NaN is not the one at fault."""
+    try:
+        yield
+    except UserError as error:
+        given = {"the latent": step.x, "the text": step.cond.get("c_crossattn")}
+        for what, tensor in given.items():
+            if isinstance(tensor, Tensor) and not tensor.isfinite().all():
+                raise UserError(
+                    f"{what} holds NaN or infinite values already when it comes to this net: the "
+                    "model, its text encoder or another patch on it made them; run the model in "
+                    "float32 or bfloat16, or take other patches away."
+                ) from error
+        raise
 
 
 @contextmanager

@@ -133,6 +133,42 @@ def test_a_mask_that_is_none(comfy: ModuleType, shape: tuple[int, ...]) -> None:
         added(net(5), torch.zeros(1, 64, 64, 3), mask=torch.zeros(shape))
 
 
+def test_no_net_on_the_wire(comfy: ModuleType) -> None:
+    """What the core's loader of difference nets gives for a file that is no ControlNet."""
+    with pytest.raises(UserError, match="no ControlNet on the wire"):
+        added(None, torch.zeros(1, 64, 64, 3))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_hint_that_a_broken_preprocessor_made(comfy: ModuleType, value: float) -> None:
+    picture = torch.zeros(1, 64, 64, 3)
+    picture[0, 3, 5] = value
+    with pytest.raises(UserError, match="the hint holds NaN or infinite"):
+        added(net(5), picture)
+    with pytest.raises(UserError, match="the mask holds NaN or infinite"):
+        added(net(5), torch.zeros(1, 64, 64, 3), mask=picture[..., 0])
+
+
+def test_nan_of_the_model_is_not_blamed_on_the_net(
+    comfy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = base()
+    real = model.model.diffusion_model.forward
+    monkeypatch.setattr(
+        model.model.diffusion_model, "forward", lambda *a, **k: real(*a, **k) * float("nan")
+    )
+    sentence = refused_while_sampling(model, Line(net(5), hint(1)))
+    assert "control 1" in sentence
+    assert "the latent holds NaN" in sentence
+
+
+def test_nan_of_the_text_is_not_blamed_on_the_net(comfy: ModuleType) -> None:
+    broken = words(11)
+    broken[0][0][0, 3, 5] = float("nan")
+    with pytest.raises(UserError, match=r"control 1.*the text holds NaN"):
+        sample(patch(base(), stack(Line(net(5), hint(1)))), broken, broken)
+
+
 def test_a_net_that_needs_a_vae(comfy: ModuleType) -> None:
     with pytest.raises(UserError, match=r"control 1.* VAE") as refusal:
         patch(kinds.flux(), stack(Line(kinds.flux_net(5), hint(1))))
