@@ -246,10 +246,11 @@ def _adapter_config(shapes: Shapes) -> Config:
 
 
 def _full_config(shapes: Shapes) -> Config:
-    blocks = _run(shapes, lambda block: f"body.{block}.block1.weight")
+    # Without any block, the first one is what is missing.
+    blocks = range(_run(shapes, lambda block: f"body.{block}.block1.weight"))
     return {
         "adapter_type": FULL,
-        "channels": [shapes[f"body.{block}.block1.weight"][0] for block in range(0, blocks, 2)],
+        "channels": [shapes[f"body.{block}.block1.weight"][0] for block in blocks or (0,)][::2],
         "num_res_blocks": 2,
         "kernel": shapes["body.0.block2.weight"][2],
         "learned_halving": any(name.endswith("down_opt.op.weight") for name in shapes),

@@ -51,6 +51,11 @@ NAMES = (
     "lora_unet_mid.lora_down.weight",
     "lora_unet_mid.alpha",
     "decoder.layers.0.weight",
+    "conv_in.weight",
+    "body.0.block1.weight",
+    "body.0.block2.weight",
+    "body.0.in_conv.weight",
+    "body.0.out_conv.weight",
 )
 SHAPES = st.lists(st.integers(0, 3), max_size=4)
 TENSORS = st.dictionaries(st.sampled_from(NAMES), SHAPES, max_size=len(NAMES))

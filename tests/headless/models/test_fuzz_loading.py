@@ -16,7 +16,9 @@ from torch import Tensor
 
 from controlstack.errors import UserError
 from controlstack.headless.models import inspect, loading
+from controlstack.headless.models.t2i_network import FULL
 from tests.headless.models.ldm import unet_names, vae_names
+from tests.headless.models.t2i_files import adapter
 from tests.headless.models.tiny_files import sd_clip, sd_control_net, sd_unet, sd_vae
 
 UNET = sd_unet()
@@ -26,7 +28,9 @@ WHOLE: dict[str, tuple[dict[str, Tensor], Callable[[Path], Any]]] = {
     "controlnet": (NET.state_dict(), loading.load_control_net),
     "vae": (vae_names(VAE.state_dict(), 4), loading.load_vae),
     "text_encoders": (CLIP.state_dict(), loading.load_clip),
+    "t2i_adapter": (adapter(FULL).state_dict(), loading.load_control_net),
 }
+FOLDERS = {"t2i_adapter": "controlnet"}
 CHANGES = st.sampled_from(["drop", "scalar", "longer", "flat", "rename", "integers"])
 
 
@@ -54,5 +58,5 @@ def test_damaged_models(kind: str, at: int, change: str) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(UserError):
         path = Path(folder, "model.safetensors")
         save_file(damaged, path)
-        inspect.check(path, kind)
+        inspect.check(path, FOLDERS.get(kind, kind))
         load(path)
