@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 from safetensors.torch import load
 from torch import Tensor
 
 from controlstack.headless import folders
-from controlstack.headless.graph.execute import Executor
+from controlstack.headless.graph.execute import Executor, Results
 from controlstack.headless.graph.model import Graph, Link, Node, Value
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import validate
@@ -42,7 +43,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Made:
-    """What a host made: pictures (B, H, W, 3), and their latent (B, 4, h, w) as LATENT has it."""
+    """What a host made: pictures (B, H, W, 3), their latents (B, 4, h, w) as LATENT has them."""
 
     pictures: Pixels
     latent: Tensor
@@ -92,27 +93,31 @@ def embedded(base: Path) -> Run:
         with _installed(), folders.use(places):
             validate(graph, registry)
             results = executor.run(graph)
-            pictures = _pixels([path.read_bytes() for path in results.files()])
-        origin = _latent_of(graph)
-        return Made(pictures, results.value(origin.node, origin.slot)["samples"])
+            pictures = _pixels([path.read_bytes() for path in _saved(graph, results)])
+        latents = [results.value(link.node, link.slot)["samples"] for link in _latents(graph)]
+        return Made(pictures, torch.cat(latents))
 
     return run
 
 
 def on_comfyui(server: Server) -> Run:
-    """Graphs on a running ComfyUI, each with one node more, which saves the latent."""
+    """Graphs on a running ComfyUI, with nodes added that save the latents of the pictures."""
 
     def run(graph: Graph) -> Made:
-        inputs: dict[str, Value] = {"samples": _latent_of(graph), "filename_prefix": "cell"}
-        probe = Node("probe", "SaveLatent", inputs)
-        probed = replace(graph, nodes={**graph.nodes, probe.id: probe})
+        probes = [_probe(f"probe {i}", link) for i, link in enumerate(_latents(graph))]
+        probed = replace(graph, nodes={**graph.nodes, **{probe.id: probe for probe in probes}})
         outputs = server.run(probed).outputs
-        saved = outputs[_only(graph, "SaveImage").id]["images"]
-        (latent,) = outputs[probe.id]["latents"]
-        pictures = _pixels([server.picture(named) for named in saved])
-        return Made(pictures, load(server.picture(latent))["latent_tensor"])
+        saved = [named for node in _all(graph, "SaveImage") for named in outputs[node.id]["images"]]
+        files = [outputs[probe.id]["latents"][0] for probe in probes]
+        latents = [load(server.picture(named))["latent_tensor"] for named in files]
+        return Made(_pixels([server.picture(named) for named in saved]), torch.cat(latents))
 
     return run
+
+
+def _probe(node_id: str, latent: Link) -> Node:
+    inputs: dict[str, Value] = {"samples": latent, "filename_prefix": "cell"}
+    return Node(node_id, "SaveLatent", inputs)
 
 
 @contextmanager
@@ -126,16 +131,24 @@ def _installed() -> Iterator[None]:
         host._installed[:] = before
 
 
-def _latent_of(graph: Graph) -> Link:
-    """Where the latent of the saved picture comes from."""
-    origin = _only(graph, "VAEDecode").inputs["samples"]
-    assert isinstance(origin, Link)
-    return origin
+def _latents(graph: Graph) -> list[Link]:
+    """Where the latents of the pictures come from."""
+    origins = [node.inputs["samples"] for node in _all(graph, "VAEDecode")]
+    return [origin for origin in origins if isinstance(origin, Link)]
 
 
-def _only(graph: Graph, node_type: str) -> Node:
-    (found,) = (node for node in graph.nodes.values() if node.type == node_type)
-    return found
+def _all(graph: Graph, node_type: str) -> list[Node]:
+    """The nodes of a type in the order of their ids, the same on both hosts."""
+    return sorted(
+        (node for node in graph.nodes.values() if node.type == node_type), key=lambda node: node.id
+    )
+
+
+def _saved(graph: Graph, results: Results) -> list[Path]:
+    """The pictures that SaveImage wrote, in the order of `_all`."""
+    root = folders.current().output
+    images = [image for node in _all(graph, "SaveImage") for image in results.ui[node.id]["images"]]
+    return [root / image["subfolder"] / image["filename"] for image in images]
 
 
 def _pixels(files: list[bytes]) -> Pixels:
