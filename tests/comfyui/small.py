@@ -214,3 +214,9 @@ def sample(
         disable_pbar=True,
         seed=seed,
     )
+
+
+def is_one_paragraph(sentence: str) -> bool:
+    """What ComfyUI shows in its dialog: no torch jargon, no line breaks."""
+    jargon = ("mat1", "size of tensor", "NoneType", "object has no attribute")
+    return "\n" not in sentence and not any(word in sentence for word in jargon)
