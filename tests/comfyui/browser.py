@@ -23,6 +23,8 @@ MISSING = [
     if not found
 ]
 PATIENCE_SECONDS = 90
+VUE_NODES = "Comfy.VueNodes.Enabled"
+"""The setting by which newer front ends draw nodes as elements of the page; others ignore it."""
 NO_SUCH_FILE = "Failed to load resource"
 """How the console words a request that failed: also for settings that nobody has made yet."""
 

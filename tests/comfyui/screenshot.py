@@ -14,7 +14,7 @@ from pathlib import Path
 
 from controlstack.demo.models import NATIVE
 from tests.comfyui import shipped
-from tests.comfyui.browser import browsing
+from tests.comfyui.browser import VUE_NODES, browsing
 from tests.comfyui.server import PACK, serving
 
 DEMO_PACK = Path(__file__).with_name("demo_pack.py")
@@ -33,6 +33,7 @@ def main() -> None:
             page.driver.set_window_size(*WINDOW)
             server.post("/settings/Comfy.TutorialCompleted", True)
             server.post("/settings/Comfy.Minimap.Visible", False)
+            server.post(f"/settings/{VUE_NODES}", True)  # shows small pictures large
             page.open(server.url, "ControlStackApply")
             page.open_template(PACK, NAME, len(document["nodes"]))
             for node_type in ("EmptyLatentImage", "ImageScale", "ControlStackDrawPose"):

@@ -17,7 +17,7 @@ from controlstack.headless.graph.model import Graph
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow, read_workflow
 from tests.comfyui import shipped
-from tests.comfyui.browser import MISSING, Page, browsing
+from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
 from tests.comfyui.server import PACK, Server
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
@@ -94,6 +94,21 @@ def test_a_model_that_is_not_there_is_named(server: Server) -> None:
         page.open_graph(json.loads(text.replace(named, "not_there.safetensors")))
         page.until(lambda: "missing" in page.text().lower(), "word of the missing model")
         assert "not_there.safetensors" in page.text()
+
+
+def test_nodes_drawn_by_vue_have_room(server: Server) -> None:
+    server.post(f"/settings/{VUE_NODES}", True)
+    try:
+        with browsing() as page:
+            page.open(server.url, "ControlStackApply")
+            for name in shipped.NAMES:
+                page.open_graph(json.loads((shipped.WORKFLOWS / f"{name}.json").read_text()))
+                if not page.js("return document.querySelector('[data-node-id]') !== null"):
+                    pytest.skip("this front end draws nodes on a canvas only")
+                assert page.broken_nodes() == []
+                assert page.overlaps() == []
+    finally:
+        server.post(f"/settings/{VUE_NODES}", False)
 
 
 def picture(workflow: Path, out: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -36,6 +36,8 @@ def test_a_node_is_told_as_its_class_says(
     assert told["display_name"] == NODE_DISPLAY_NAME_MAPPINGS[node_type]
     assert told["description"] == cls.DESCRIPTION
     assert told["category"] == cls.CATEGORY
+    if "search_aliases" in told:  # newer hosts
+        assert told["search_aliases"] == list(cls.SEARCH_ALIASES)
     assert told["python_module"] == f"custom_nodes.{PACK}"
 
 
