@@ -14,7 +14,7 @@ CELLS, MARKS = golden.read()
 LATENT_BAR = 1e-4
 """Part of the latent's standard deviation. The hosts differ by up to 4e-5 on one machine: their
 sums run in another order, and each step hands that on; other processors may double it. The
-smallest of the mistakes in docs/two-hosts.md is a hundred times as large."""
+smallest of the mistakes in docs/two-hosts.md is eighty times as large."""
 
 
 @pytest.fixture(scope="module")
