@@ -158,20 +158,25 @@ def test_some_images_of_a_batch(shelf: Shelf, parity: Parity) -> None:
     parity.check(case_of(shelf, "sd15", latent=latent, denoise=0.7), lines_of(shelf, 1))
 
 
-def test_the_old_apply_node(shelf: Shelf, parity: Parity) -> None:
-    """ControlNetApply on the positive prompt alone acts on both sides, as our stack does."""
-    case = case_of(shelf, "sd15")
-    lines = [replace(line, start=0.0, end=1.0) for line in lines_of(shelf)]
-    positive = case.positive
+def with_the_old_node(conditioning: Conditioning, lines: Sequence[Line]) -> Conditioning:
+    """Through ControlNetApply, which knows no range and one conditioning only."""
     for line in lines:
-        positive = call(
+        conditioning = call(
             "nodes",
             "ControlNetApply",
-            conditioning=positive,
+            conditioning=conditioning,
             control_net=line.net,
             image=line.image,
             strength=line.strength,
         )
+    return conditioning
+
+
+def test_the_old_apply_node(shelf: Shelf, parity: Parity) -> None:
+    """ControlNetApply on the positive prompt alone acts on both sides, as our stack does."""
+    case = case_of(shelf, "sd15")
+    lines = [replace(line, start=0.0, end=1.0) for line in lines_of(shelf)]
+    positive = with_the_old_node(case.positive, lines)
     parity.same(case, replace(case, positive=positive), ours(case, lines))
 
 
@@ -236,6 +241,17 @@ def test_areas_apart(shelf: Shelf, parity: Parity, one_row_a_call: list[Sequence
     positive = combined(A, B, area(B, 0, 0, 48, 64), area(A, 48, 0, 48, 64))
     parity.check(wide(shelf, positive=positive, negative=EMPTY), lines_of(shelf))
     assert set(one_row_a_call) == {(0,), (1,)}
+
+
+def test_the_old_apply_node_on_two_prompts(
+    shelf: Shelf, parity: Parity, one_row_a_call: list[Sequence[int]]
+) -> None:
+    """It gives each prompt a control of its own, so that the core calls the model for each alone.
+    We call it for all at once where memory allows: then the same but for rounding."""
+    case = case_of(shelf, "sd15", positive=combined(A, B))
+    lines = [replace(line, start=0.0, end=1.0) for line in lines_of(shelf)]
+    theirs = replace(case, positive=with_the_old_node(case.positive, lines))
+    parity.same(case, theirs, ours(case, lines))
 
 
 def test_prompts_that_share_calls(shelf: Shelf, parity: Parity) -> None:
