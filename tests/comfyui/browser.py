@@ -138,6 +138,14 @@ class Page:
             if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]
         ]
 
+    def drawn_by_vue(self) -> bool:
+        """Whether nodes are elements of the page, and not only drawn on its canvas."""
+        return bool(self.js("return document.querySelector('[data-node-id]') !== null"))
+
+    def width(self, node: int) -> float:
+        """How wide the node of this id is on the canvas."""
+        return float(self.js("return app.graph.getNodeById(arguments[0]).size[0]", node))
+
     def fill(self, node_type: str, field: str, value: object) -> None:
         """Put `value` into `field` of every node of `node_type`."""
         self.js(
