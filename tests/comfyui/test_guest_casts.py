@@ -42,9 +42,10 @@ def require_equal_to_the_chain(model: Any, *lines: Line, batch: int = 1) -> torc
     return ours
 
 
-@pytest.mark.parametrize(
-    ("model_kept", "net_kept"), [(kind, kind) for kind in KEPT] + MIXED, ids=" | ".join
-)
+PAIRS = [(kind, kind) for kind in KEPT] + MIXED
+
+
+@pytest.mark.parametrize(("model_kept", "net_kept"), PAIRS, ids=map(" | ".join, PAIRS))
 def test_equals_the_core_in_every_weight_type(
     comfy: ModuleType, model_kept: str, net_kept: str
 ) -> None:

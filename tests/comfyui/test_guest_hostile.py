@@ -41,6 +41,10 @@ def test_removing_our_key_takes_the_stack_off(comfy: ModuleType) -> None:
 
 def test_a_deep_copy_of_a_patched_model_samples_alike(comfy: ModuleType) -> None:
     model, line = base(), Line(net(5), hint(1))
+    try:
+        copy.deepcopy(model)
+    except TypeError:
+        pytest.skip("this ComfyUI cannot copy a MODEL, patched or not")
     patched = patch(model, stack(line))
     before = sample(patched)
     assert torch.equal(sample(copy.deepcopy(patched)), before)
