@@ -257,7 +257,8 @@ def _explained(control: Control, step: Step) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        if type(error) not in (RuntimeError, ValueError):
+        # What fails on a GPU of itself is no question of shapes.
+        if type(error) not in (RuntimeError, ValueError) or "CUDA" in str(error):
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

@@ -528,7 +528,13 @@ def test_torchs_own_error_becomes_a_sentence_with_the_shapes() -> None:
     assert "\n" not in message
 
 
-def test_running_out_of_memory_is_the_hosts_to_handle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Failing, "error", torch.OutOfMemoryError("no memory"))
-    with pytest.raises(torch.OutOfMemoryError):
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("no memory"), RuntimeError("CUDA error: launch failure")]
+)
+def test_a_gpus_own_failures_are_the_hosts_to_handle(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Failing, "error", error)
+    with pytest.raises(type(error)) as caught:
         sample(patch(tiny_model(UNET), (failing(),)))
+    assert caught.value is error
