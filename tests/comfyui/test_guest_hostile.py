@@ -15,7 +15,7 @@ from torch import Tensor
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import KEY, patch
 
-from .small import Line, base, chained, control_lora, hint, net, sample, stack, words
+from .small import SIDE, Line, base, chained, control_lora, hint, net, sample, stack, words
 
 
 def core(model: Any, *lines: Line, **options: Any) -> Tensor:
@@ -80,7 +80,12 @@ def test_sampling_inside_of_sampling(comfy: ModuleType, same: bool) -> None:
     assert all(torch.equal(result, alone[1]) for result in inside)
 
 
-def test_models_that_share_a_stack_sample_in_two_threads(comfy: ModuleType) -> None:
+def test_models_that_share_a_stack_sample_in_two_threads(
+    comfy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ComfyUI draws the noise from torch's one generator: seeded in one thread, read in the other.
+    noise = comfy.sample.prepare_noise(torch.zeros(1, 4, SIDE, SIDE), 3)
+    monkeypatch.setattr(comfy.sample, "prepare_noise", lambda *_: noise)
     models = base(), base(seed=77)
     controls = stack(Line(net(5), hint(1)), Line(net(6), hint(2), 0.7))
     patched = [patch(model, controls) for model in models]
