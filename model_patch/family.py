@@ -40,6 +40,7 @@ _UNETS = {
 _TRANSFORMERS = {
     "double_blocks.": "Flux",
     "joint_blocks.": "Stable Diffusion 3",
+    "transformer_blocks.0.adaLN_modulation.": "Stable Diffusion 3",  # Stability's nets for 3.5
     ".img_mlp.": "Qwen-Image",
 }
 

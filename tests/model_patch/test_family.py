@@ -57,6 +57,11 @@ def flux() -> nn.Module:
     return Tree({"txt_in": linear(4096, 3072), "double_blocks.0.img_mlp.0": linear(3072, 12288)})
 
 
+def sd35_net() -> nn.Module:
+    """Stability's ControlNets for 3.5 share no layer's name with any U-Net, and see no text."""
+    return Tree({"transformer_blocks.0.adaLN_modulation.1": linear(2432, 14592)})
+
+
 def check(net: Any, base: nn.Module, file: str = "") -> None:
     require_same_family("control 1 (pose.safetensors)", net, Base(base), file)  # type: ignore[arg-type]
 
@@ -76,9 +81,10 @@ def test_further_latent_channels_of_the_model_pass() -> None:
         (unet(768), unet(1024), ["Stable Diffusion 1.x", "Stable Diffusion 2.x", "768", "1024"]),
         (flux(), unet(), ["Flux", "Stable Diffusion 1.x", "4096", "768"]),
         (unet(2048), flux(), ["SDXL", "Flux", "2048", "4096"]),
+        (sd35_net(), unet(), ["Stable Diffusion 3", "Stable Diffusion 1.x", "14592", "320"]),
         (unet(width=64), unet(), ["another size", "input_blocks.0.0", "64", "320"]),
     ],
-    ids=["xl-on-1", "1-on-2", "flux-on-1", "xl-on-flux", "size"],
+    ids=["xl-on-1", "1-on-2", "flux-on-1", "xl-on-flux", "3.5-on-1", "size"],
 )
 def test_both_names_both_families_both_numbers(
     net: nn.Module, base: nn.Module, words: list[str]
