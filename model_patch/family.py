@@ -73,19 +73,22 @@ def require_same_family(name: str, net: ControlNet, base: BaseModel, model_file:
 
 def _difference(net: Widths, model: Widths) -> tuple[str, int, int] | None:
     """What differs first, in words, and both numbers; the text's width says most."""
-    pair = _text_width(net), _text_width(model)
-    if None not in pair and pair[0] != pair[1]:
-        return ("the width of the text", *pair)  # type: ignore[return-value]  # checked above
+    mine, wanted = _text_width(net), _text_width(model)
+    if mine is not None and wanted is not None and mine != wanted:
+        return "the width of the text", mine, wanted
     for layer, (net_in, net_out) in net.items():
         if layer in model:
             model_in, model_out = model[layer]
             if net_out != model_out:
-                return (f"the output width of layer {layer}", net_out, model_out)
+                return f"the output width of layer {layer}", net_out, model_out
             if net_in != model_in and layer not in _LATENT_LAYERS:
-                return (f"the input width of layer {layer}", net_in, model_in)
+                return f"the input width of layer {layer}", net_in, model_in
     if net.keys().isdisjoint(model) and _family(net) and _family(net) != _family(model):
-        widest = max(o for _, o in net.values()), max(o for _, o in model.values())
-        return ("the widest layer", *widest)
+        return (
+            "the widest layer",
+            max(o for _, o in net.values()),
+            max(o for _, o in model.values()),
+        )
     return None
 
 
@@ -95,7 +98,7 @@ def _family(widths: Widths) -> str:
         if any(mark in layer for layer in widths):
             return family
     text = _text_width(widths)
-    if text is None or not _has(widths, ("input_blocks.0.0", "conv_in")):
+    if text is None or ("input_blocks.0.0" not in widths and "conv_in" not in widths):
         return ""
     return _UNETS.get(text, f"a U-Net for texts {text} wide")
 
@@ -105,10 +108,6 @@ def _text_width(widths: Widths) -> int | None:
         if layer.endswith(_TEXT_LAYERS):
             return inputs
     return None
-
-
-def _has(widths: Widths, layers: Iterable[str]) -> bool:
-    return any(layer in widths for layer in layers)
 
 
 def _widths(network: Any) -> Widths:

@@ -12,67 +12,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.errors import UserError
 from controlstack.headless.models.controlnet import ControlNet
 from controlstack.headless.sampling.model import Model
-from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch.control import Control, ControlStack, Span, StepSpan
 from controlstack.model_patch.patch import KEY, patch
-from tests.tiny import tiny_conditioning, tiny_controlnet, tiny_model, tiny_unet
-
-STEPS = 4
-UNET = tiny_unet()
-POSITIVE, NEGATIVE = tiny_conditioning(3), tiny_conditioning(4)
-
-
-def net(seed: int = 1, *, zero: bool = False) -> ControlNet:
-    return ControlNet(tiny_controlnet(UNET, zero=zero, seed=seed), f"net {seed}")
-
-
-def hint(seed: int = 0, batch: int = 1) -> Tensor:
-    return torch.rand(batch, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
-
-
-def control(seed: int = 1, **kwargs: Any) -> Control:
-    return Control(net=net(seed), hint=hint(seed), name=f"net {seed}", **kwargs)
-
-
-def sample(
-    model: Model,
-    *,
-    positive: list[Any] = POSITIVE,
-    negative: list[Any] = NEGATIVE,
-    cfg: float = 5.0,
-    sampler: str = "euler",
-    scheduler: str = "normal",
-    batch: int = 1,
-    size: tuple[int, int] = (8, 8),
-) -> Tensor:
-    latent = {"samples": torch.zeros(batch, 4, *size)}
-    out = ksample(model, 7, STEPS, cfg, sampler, scheduler, positive, negative, latent)
-    samples: Tensor = out["samples"]
-    return samples
-
-
-def core_chain(conditioning: list[Any], stack: ControlStack) -> list[Any]:
-    """What ComfyUI's ControlNetApplyAdvanced puts on a conditioning, once for each control."""
-    chain = None
-    for item in stack:
-        assert isinstance(item.span, Span)
-        bare = item.net.copy()
-        bare.set_cond_hint(item.hint, item.strength, (item.span.start, item.span.end))
-        assert isinstance(bare, ControlNet)
-        chain = bare.set_previous_controlnet(chain)
-    extra = {"control": chain, "control_apply_to_uncond": False}
-    return [[embedding, {**options, **extra}] for embedding, options in conditioning]
-
-
-def by_core(stack: ControlStack, **kwargs: Any) -> Tensor:
-    # One chain object on both sides, as the node does: it is what lets the host batch them.
-    positive = core_chain(POSITIVE, stack)
-    negative = [[e, {**o, **{k: positive[0][1][k] for k in ("control", "control_apply_to_uncond")}}]
-                for e, o in NEGATIVE]  # fmt: skip
-    return sample(tiny_model(UNET), positive=positive, negative=negative, **kwargs)
+from tests.model_patch.stacks import (
+    NEGATIVE,
+    POSITIVE,
+    STEPS,
+    UNET,
+    by_core,
+    control,
+    core_chain,
+    hint,
+    net,
+    sample,
+)
+from tests.tiny import tiny_controlnet, tiny_model
 
 
 def digest(model: Model) -> str:
@@ -313,100 +269,6 @@ def test_a_mask_confines_the_residuals() -> None:
     assert given[0][..., 4:].abs().max() > 0
 
 
-def test_a_net_that_gives_nan_is_named_and_the_next_run_is_right() -> None:
-    broken = tiny_controlnet(UNET)
-    broken.controlnet_mid_block.weight.data[0] = float("nan")
-    model = tiny_model(UNET)
-    plain = sample(model)
-    bad = Control(net=ControlNet(broken, "broken.safetensors"), hint=hint(), name="broken")
-    with pytest.raises(UserError, match=r"broken.*NaN"):
-        sample(patch(model, (bad,)))
-    assert torch.equal(sample(model), plain)
-
-
-def test_residuals_that_do_not_fit_name_the_control_the_block_and_both_shapes() -> None:
-    class Wider(ControlNet):
-        """A net whose residuals are one pixel too wide."""
-
-        def copy(self) -> Any:
-            return Wider(self.network, self.name)
-
-        def get_control(self, *args: Any, **kwargs: Any) -> Any:
-            good = super().get_control(*args, **kwargs)
-            assert good is not None
-            good["output"][5] = torch.nn.functional.pad(good["output"][5], (0, 1))
-            return good
-
-    item = Control(net=Wider(tiny_controlnet(UNET), "wide"), hint=hint(), name="wide.safetensors")
-    with pytest.raises(UserError, match=r"wide\.safetensors.*5.*\(2, 16, 4, 5\).*\(2, 16, 4, 4\)"):
-        sample(patch(tiny_model(UNET), (item,)))
-
-
-# Height, width, top and left in latent pixels of a latent of 8 x 16.
-LEFT, RIGHT, WIDE = (8, 8, 0, 0), (8, 8, 0, 8), (4, 16, 2, 0)
-
-
-def in_area(conditioning: list[Any], area: tuple[int, ...] | None, **options: Any) -> list[Any]:
-    return [
-        [text, {**d, **options, **({"area": area} if area else {})}] for text, d in conditioning
-    ]
-
-
-def piece(area: tuple[int, int, int, int]) -> Tensor:
-    height, width, top, left = (8 * side for side in area)
-    return hint_of_picture()[..., top : top + height, left : left + width]
-
-
-def hint_of_picture() -> Tensor:
-    return torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(5))
-
-
-@pytest.mark.parametrize(
-    "areas", [(LEFT,), (WIDE,), (LEFT, RIGHT)], ids=["left", "wide", "left-and-right"]
-)
-def test_a_cropped_hint_is_what_the_core_gives_for_each_piece(areas: Any) -> None:
-    """The core's way to the same: its own control on each area, with the hint's piece."""
-    kwargs: dict[str, Any] = {"size": (8, 16)}
-    piecewise = []
-    for area in areas:
-        one = (Control(net=net(), hint=piece(area), strength=0.8),)
-        piecewise += in_area(core_chain(POSITIVE, one), area)
-    by_pieces = sample(tiny_model(UNET), positive=piecewise, cfg=1.0, **kwargs)
-    item = Control(net=net(), hint=hint_of_picture(), strength=0.8, area_hint="crop")
-    texts = [entry for area in areas for entry in in_area(POSITIVE, area)]
-    ours = sample(patch(tiny_model(UNET), (item,)), positive=texts, cfg=1.0, **kwargs)
-    # Ours samples both areas in one batch, the core's unlike controls in two: rounding differs.
-    torch.testing.assert_close(ours, by_pieces, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("mode", ["balanced", "cfg_rw"])
-def test_the_whole_hint_in_every_area_is_the_default(mode: Any) -> None:
-    texts = [*in_area(POSITIVE, LEFT), *in_area(POSITIVE, RIGHT)]
-
-    def picture(area_hint: Any = "whole") -> Tensor:
-        item = Control(net=net(), hint=hint_of_picture(), mode=mode, area_hint=area_hint)
-        return sample(patch(tiny_model(UNET), (item,)), positive=texts, size=(8, 16))
-
-    item = Control(net=net(), hint=hint_of_picture(), mode=mode)
-    default = sample(patch(tiny_model(UNET), (item,)), positive=texts, size=(8, 16))
-    assert torch.equal(picture(), default)
-    assert not torch.equal(picture("crop"), default)
-
-
-def test_a_cropped_mask_lies_where_it_was_drawn() -> None:
-    """The mask is white on the left half of the picture: the area there is untouched by it."""
-    left = torch.zeros(1, 64, 128)
-    left[..., :64] = 1.0
-
-    def picture(area: Any, mask: Tensor | None) -> Tensor:
-        item = Control(net=net(), hint=hint_of_picture(), mask=mask, area_hint="crop")
-        patched = patch(tiny_model(UNET), (item,))
-        return sample(patched, positive=in_area(POSITIVE, area), size=(8, 16), cfg=1.0)
-
-    assert torch.equal(picture(LEFT, left), picture(LEFT, None))
-    assert torch.equal(picture(RIGHT, left), picture(RIGHT, torch.zeros(1, 64, 128)))
-
-
 class OneForAll(ControlNet):
     """Gives one row of residuals for the whole batch, whatever is in it, as a T2I adapter does."""
 
@@ -433,27 +295,6 @@ def test_one_row_for_all_serves_masks_and_one_sided_control() -> None:
     assert not torch.equal(pictures(mode="cfg_rw")[1], plain[1])
 
 
-def test_cropping_changes_nothing_where_there_is_no_area() -> None:
-    stack = (control(),)
-    cropping = (Control(net=net(), hint=hint(1), area_hint="crop"),)
-    ours = sample(patch(tiny_model(UNET), cropping))
-    assert torch.equal(ours, by_core(stack))
-
-
-def test_a_net_that_needs_a_vae_is_refused_at_once_without_one() -> None:
-    needy: Any = net()
-    needy.latent_format = object()
-    with pytest.raises(UserError, match="pose works on latents and needs a VAE"):
-        patch(tiny_model(UNET), (Control(net=needy, hint=hint(), name="pose"),))
-
-
-def test_a_net_that_acts_through_hooks_is_refused_at_once() -> None:
-    hooked: Any = net()
-    hooked.get_extra_hooks = lambda: ["a hook"]
-    with pytest.raises(UserError, match=r"reference acts through hooks.*Apply ControlNet"):
-        patch(tiny_model(UNET), (Control(net=hooked, hint=hint(), name="reference"),))
-
-
 def test_the_hosts_memory_manager_is_told_what_the_nets_need() -> None:
     """The embedded host does not ask, so the wrapper is called as ComfyUI calls it."""
     item, silent = control(), control(2, strength=0.0)
@@ -475,14 +316,6 @@ def test_the_hosts_memory_manager_is_told_what_the_nets_need() -> None:
     assert [needs.get_models() for needs in asked] == [[], []]
 
 
-def test_several_gpus_are_refused() -> None:
-    patched = patch(tiny_model(UNET), (control(),))
-    patched.set_additional_models("multigpu", ["a second GPU"])
-    (wrapper,) = patched.wrappers["prepare_sampling"][KEY]
-    with pytest.raises(UserError, match=r"net 1: .* one GPU"):
-        wrapper(None, patched, (1, 4, 8, 8), {})
-
-
 def test_the_vae_reaches_the_net() -> None:
     given: list[Any] = []
     item = control(vae="the vae")
@@ -497,44 +330,3 @@ def test_the_vae_reaches_the_net() -> None:
     item.net.copy = copy  # type: ignore[method-assign]
     sample(patch(tiny_model(UNET), (item,)))
     assert given == ["the vae"]
-
-
-class Failing(ControlNet):
-    """A net that fails in its own way."""
-
-    error: Exception = RuntimeError("mat1 and mat2 shapes cannot be multiplied\nat line 3")
-
-    def copy(self) -> Any:
-        return Failing(self.network, self.name)
-
-    def get_control(self, *args: Any, **kwargs: Any) -> Any:
-        raise self.error
-
-    def cleanup(self) -> None:
-        raise OSError("and it cannot even clean up")
-
-
-def failing() -> Control:
-    return Control(net=Failing(tiny_controlnet(UNET), "x"), hint=hint(), name="pose")
-
-
-def test_torchs_own_error_becomes_a_sentence_with_the_shapes() -> None:
-    with pytest.raises(UserError) as caught:
-        sample(patch(tiny_model(UNET), (failing(),)))
-    message = str(caught.value)
-    assert message.startswith("pose: the net failed on a latent of shape (2, 4, 8, 8)")
-    assert "(1, 3, 64, 64)" in message
-    assert "mat1 and mat2 shapes cannot be multiplied)" in message
-    assert "\n" not in message
-
-
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("no memory"), RuntimeError("CUDA error: launch failure")]
-)
-def test_a_gpus_own_failures_are_the_hosts_to_handle(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Failing, "error", error)
-    with pytest.raises(type(error)) as caught:
-        sample(patch(tiny_model(UNET), (failing(),)))
-    assert caught.value is error
