@@ -78,7 +78,7 @@ def test_what_has_to_be_typed_is_the_same_in_chinese() -> None:
 
 def test_search_finds_every_node_by_other_names() -> None:
     for node_id, node in controlstack.NODE_CLASS_MAPPINGS.items():
-        aliases: tuple[str, ...] = node.SEARCH_ALIASES  # type: ignore[attr-defined]  # a node's own
+        aliases: tuple[str, ...] = node.SEARCH_ALIASES  # a node's own
         assert len(set(aliases)) == len(aliases) > 1, node_id
         assert any(not alias.isascii() for alias in aliases), f"{node_id}: no Chinese name"
 

@@ -231,7 +231,7 @@ def test_next_run_is_right(
     weights, clean = scene.weights(), registered(scene.model.clone())
     if same_patch:  # the run that fails and the run that follows share one patched MODEL
         patched = patch(scene.model, stack(*scene.lines))
-        scene.run = lambda **options: sample(patched, steps=STEPS, **options)  # type: ignore[method-assign]
+        scene.run = lambda **options: sample(patched, steps=STEPS, **options)
     with monkeypatch.context() as during:
         disturb(scene, during)
     assert torch.equal(scene.run(), scene.controlled)

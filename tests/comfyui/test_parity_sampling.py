@@ -117,7 +117,7 @@ def percent_at(sampling: object, sigma: float) -> float:
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
-        if float(sampling.percent_to_sigma(middle)) > sigma:  # type: ignore[attr-defined]
+        if float(sampling.percent_to_sigma(middle)) > sigma:
             low = middle
         else:
             high = middle

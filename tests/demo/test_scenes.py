@@ -86,7 +86,7 @@ def test_pose_json_is_openposes() -> None:
     assert person is not None
     pose = pose_json(person)
     assert (pose["canvas_width"], pose["canvas_height"]) == (SIZE, SIZE)
-    (numbers,) = (entry["pose_keypoints_2d"] for entry in pose["people"])  # type: ignore[attr-defined]
+    (numbers,) = (entry["pose_keypoints_2d"] for entry in pose["people"])
     assert len(numbers) == 54
     assert numbers[3:5] == pytest.approx(person.joints[1], abs=0.01)
 

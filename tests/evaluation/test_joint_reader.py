@@ -31,7 +31,7 @@ class _Fixed(nn.Module):
 
 
 def test_a_joint_is_the_weighted_middle_of_its_peak() -> None:
-    joints = read_joints(_Fixed(), np.zeros((128, 128, 3), np.uint8))  # type: ignore[arg-type]
+    joints = read_joints(_Fixed(), np.zeros((128, 128, 3), np.uint8))
     assert joints.shape == (18, 2)
     assert joints[3].tolist() == pytest.approx([(6 + 1 / 3 + 0.5) * 4, 3.5 * 4], abs=1e-3)
 

@@ -47,7 +47,7 @@ def ones(*sizes: int) -> tuple[Tensor, ...]:
 def deliver(network: nn.Module, residuals: Residuals, **options: Any) -> Any:
     base: Any = SimpleNamespace(diffusion_model=network, model_sampling=None)
     step = SimpleNamespace(x=torch.zeros(1, 4, 8, 8), options=options)
-    return Delivery(base)(residuals, step, network.run)  # type: ignore[operator]
+    return Delivery(base)(residuals, step, network.run)
 
 
 def test_what_fits_is_added_everywhere() -> None:

@@ -63,7 +63,7 @@ def sd35_net() -> nn.Module:
 
 
 def check(net: Any, base: nn.Module, file: str = "") -> None:
-    require_same_family("control 1 (pose.safetensors)", net, Base(base), file)  # type: ignore[arg-type]
+    require_same_family("control 1 (pose.safetensors)", net, Base(base), file)
 
 
 def test_the_same_family_passes() -> None:

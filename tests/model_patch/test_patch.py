@@ -167,10 +167,10 @@ def spy_on_copies(item: Control) -> list[ControlNet]:
     original = item.net.copy
 
     def copy() -> Any:
-        copies.append(original())  # type: ignore[arg-type]
+        copies.append(original())
         return copies[-1]
 
-    item.net.copy = copy  # type: ignore[method-assign]
+    item.net.copy = copy
     return copies
 
 
@@ -298,7 +298,7 @@ def test_one_row_for_all_serves_masks_and_one_sided_control() -> None:
 def test_the_hosts_memory_manager_is_told_what_the_nets_need() -> None:
     """The embedded host does not ask, so the wrapper is called as ComfyUI calls it."""
     item, silent = control(), control(2, strength=0.0)
-    item.net.inference_memory_requirements = lambda dtype: 1000  # type: ignore[method-assign]
+    item.net.inference_memory_requirements = lambda dtype: 1000
     patched = patch(patch(tiny_model(UNET), (item, silent)), (item, item))
     asked: list[Any] = []
 
@@ -327,6 +327,6 @@ def test_the_vae_reaches_the_net() -> None:
         made.set_cond_hint = lambda *args, vae=None: (given.append(vae), set_hint(*args))[1]
         return made
 
-    item.net.copy = copy  # type: ignore[method-assign]
+    item.net.copy = copy
     sample(patch(tiny_model(UNET), (item,)))
     assert given == ["the vae"]

@@ -19,7 +19,7 @@ class NoNet:
 
 
 def control(span: Span | StepSpan, strength: float = 1.0, **kwargs: object) -> Control:
-    return Control(net=NoNet(), hint=HINT, strength=strength, span=span, **kwargs)  # type: ignore[arg-type]
+    return Control(net=NoNet(), hint=HINT, strength=strength, span=span, **kwargs)
 
 
 def sigmas_at(*percents: float) -> list[float]:
@@ -55,7 +55,7 @@ def test_a_step_on_the_edge_is_in_the_span_in_single_precision(
 ) -> None:
     sigmas = torch.tensor([1.0, 1 - 0.3, 0.0]).tolist()
     assert sigmas[1] != 1 - 0.3, "nothing is rounded, nothing is tested"
-    (row,) = Plan.of((control(span),), DoublePrecision(), sigmas).table()  # type: ignore[arg-type]
+    (row,) = Plan.of((control(span),), DoublePrecision(), sigmas).table()
     assert [step for step, strength in enumerate(row) if strength] == steps
 
 
@@ -120,7 +120,7 @@ def test_strength_outside_0_to_10_is_refused(strength: float) -> None:
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 4, 8, 8), (1, 3, 0, 8), (0, 3, 8, 8)])
 def test_a_hint_that_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="three channels"):
-        Control(net=NoNet(), hint=torch.zeros(shape))  # type: ignore[arg-type]
+        Control(net=NoNet(), hint=torch.zeros(shape))
 
 
 def test_unknown_mode_names_the_choices() -> None:

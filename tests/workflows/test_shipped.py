@@ -65,7 +65,7 @@ def test_it_runs_and_its_picture_runs_again(draw: Draw, name: str) -> None:
     for picture in pictures:
         with Image.open(picture) as image:
             assert image.size == (128, 128)
-            assert {"prompt", "workflow"} <= set(image.text)  # type: ignore[attr-defined]
+            assert {"prompt", "workflow"} <= set(image.text)
         assert _pixels(picture).std() > 5  # no blank
     again = draw(pictures[0], "--demo", "--input", str(WORKFLOWS / "input"))
     for first, second in zip(pictures, again, strict=True):

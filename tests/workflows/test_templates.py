@@ -121,7 +121,7 @@ def test_a_template_runs(run: Runner, name: str) -> None:
     (picture,) = pictures(run(workflow, *SETTINGS[name], *SMALL))
     with Image.open(picture) as image:
         assert image.size == SIZES[name]
-        assert {"prompt", "workflow"} <= set(image.text)  # type: ignore[attr-defined]
+        assert {"prompt", "workflow"} <= set(image.text)
     assert pixels(picture).std() > 1  # no blank
     (again,) = pictures(run(picture))  # what ran is in the picture, settings included
     assert np.array_equal(pixels(again), pixels(picture))

@@ -34,7 +34,7 @@ def cond(value: float, tokens: int = 77, **settings: Any) -> Cond:
 def run(*sides: list[Cond] | None) -> tuple[list[Tensor], list[dict[str, Any]]]:
     model = Recorder()
     options = {"transformer_options": {"mine": 1}}
-    return calc_cond_batch(model, sides, X, SIGMA, options), model.calls  # type: ignore[arg-type]
+    return calc_cond_batch(model, sides, X, SIGMA, options), model.calls
 
 
 def test_both_sides_share_one_call() -> None:

@@ -84,7 +84,7 @@ def test_the_latent_comes_back_with_all_it_had(model: Model) -> None:
     latent = {"samples": PICTURE.clone(), "noise_mask": torch.ones(1, 8, 8), "extra": 1}
     result = ksample(model, 0, 2, 4.0, "euler", "normal", POSITIVE, NEGATIVE, latent)
     assert result.keys() == latent.keys()
-    assert torch.equal(latent["samples"], PICTURE)  # type: ignore[arg-type]
+    assert torch.equal(latent["samples"], PICTURE)
     result["samples"].add_(1)  # an ordinary tensor, not one of inference mode
 
 
