@@ -29,7 +29,7 @@ from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
 from controlstack.nodes.hints import STANDING
-from controlstack.preprocessors.pose import draw_pose
+from controlstack.preprocessors.pose.draw import draw_pose
 
 SIDE, STEPS, GUIDANCE, SEED, ROUNDS = 128, 20, 3.0, 1, 5
 PROMPT, NEGATIVE = "a person in a blue shirt in front of a red ball", ""

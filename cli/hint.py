@@ -45,7 +45,8 @@ def pose_command(
 ) -> None:
     """The standard skeleton, from OpenPose JSON."""
     with reported(debug):
-        from ..preprocessors.pose import draw_pose, parse_poses
+        from ..preprocessors.pose.draw import draw_pose
+        from ..preprocessors.pose.people import parse_poses
 
         pose = parse_poses(_text(source))[0]
         canvas = pose.canvas or (512, 512)
@@ -61,7 +62,7 @@ def depth_command(
 ) -> None:
     """Near is white, from a picture, by a depth model of yours."""
     with reported(debug):
-        from ..preprocessors.depth import estimate_depth, load_depth_model
+        from ..preprocessors.learned.depth import estimate_depth, load_depth_model
 
         picture = _read(source)
         near = estimate_depth(picture, load_depth_model(model))  # (H, W) in 0..1

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..preprocessors.pose import draw_pose
+from ..preprocessors.pose.draw import draw_pose
 from .captions import caption
 from .scenes import SIZE, TRAIN_SEED_BASE, pose_json, sample_scene
 from .scenes_draw import draw_scene

@@ -17,7 +17,7 @@ from ..evaluation.joint_reader import JointReader, load_reader, read_joints
 from ..evaluation.joints import body_size, pck
 from ..evaluation.silhouette import saturated, silhouette_iou
 from ..preprocessors.canny import canny
-from ..preprocessors.pose import draw_pose
+from ..preprocessors.pose.draw import draw_pose
 from .captions import caption
 from .scenes import COLOURS, HELD_OUT_SEEDS, SIZE, Scene, pose_json, sample_scene
 from .scenes_draw import Drawing, draw_scene

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..preprocessors import canny, depth, depth_folder, pose
+from ..preprocessors import canny
+from ..preprocessors.learned import depth, depth_folder
+from ..preprocessors.pose import draw, people
 from . import host
 
 CATEGORY = "ControlStack/hints"
@@ -112,7 +114,7 @@ class ControlStackDrawPose:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's widgets."""
-        side = {"default": 512, "min": 16, "max": pose.MAX_SIDE, "step": 8}
+        side = {"default": 512, "min": 16, "max": draw.MAX_SIDE, "step": 8}
         return {
             "required": {
                 "pose_json": (
@@ -133,12 +135,12 @@ class ControlStackDrawPose:
     @classmethod
     def VALIDATE_INPUTS(cls, pose_json: str | None = None) -> bool | str:
         """Whether the JSON holds poses; None where it comes through a link."""
-        return pose_json is None or _accepted(lambda: pose.parse_poses(pose_json))
+        return pose_json is None or _accepted(lambda: people.parse_poses(pose_json))
 
     def draw(self, pose_json: str, width: int, height: int) -> tuple[Tensor]:
         """One picture a frame: (B, height, width, 3) in 0..1."""
-        frames = pose.parse_poses(pose_json)
-        return (_image([pose.draw_pose(frame, width, height) for frame in frames]),)
+        frames = people.parse_poses(pose_json)
+        return (_image([draw.draw_pose(frame, width, height) for frame in frames]),)
 
 
 class ControlStackDepth:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from controlstack.preprocessors.canny import canny
-from controlstack.preprocessors.pose import draw_pose
+from controlstack.preprocessors.pose.draw import draw_pose
 from tests.cli.prompts import WORKFLOWS, Run
 
 COMMAND = (sys.executable, "-c", "from controlstack.cli.main import main; main()")
@@ -116,7 +116,7 @@ def test_a_bug_of_ours_is_said_without_a_trace(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("controlstack.preprocessors.pose.parse_poses", fail)
+    monkeypatch.setattr("controlstack.preprocessors.pose.people.parse_poses", fail)
     (folder / "pose.json").write_text("{}")
     result = run("hint", "pose", "pose.json", "out.png")
     assert result.exit_code == 1

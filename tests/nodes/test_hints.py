@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from controlstack.errors import UserError
 from controlstack.nodes import hints, host
 from controlstack.preprocessors.canny import canny
-from controlstack.preprocessors.depth import DepthModel
-from controlstack.preprocessors.pose import draw_pose, parse_poses
+from controlstack.preprocessors.learned.depth import DepthModel
+from controlstack.preprocessors.pose.draw import draw_pose
+from controlstack.preprocessors.pose.people import parse_poses
 
 ALL = list(hints.NODE_CLASS_MAPPINGS.values())
 POSE = json.dumps({"people": [{"pose_keypoints_2d": [0.5, 0.5, 1] * 18}]})

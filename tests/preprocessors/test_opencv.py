@@ -7,7 +7,7 @@ import pytest
 
 from controlstack.errors import UserError
 from controlstack.preprocessors.canny import canny
-from controlstack.preprocessors.pose import draw_pose
+from controlstack.preprocessors.pose.draw import draw_pose
 
 
 @pytest.fixture

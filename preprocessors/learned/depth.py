@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
+from ...errors import UserError
+from ..picture import checked_rgb
 from .depth_folder import Reading, check_depth_model, read_json, reading_of
-from .picture import checked_rgb
 
 ZOE_PERCENTILES = (2, 85)
 """The range of distances that is kept, in percent of the pixels:

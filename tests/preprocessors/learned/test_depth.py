@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from controlstack.errors import UserError
-from controlstack.preprocessors.depth import estimate_depth, load_depth_model, nearness
-from controlstack.preprocessors.depth_folder import Reading, check_depth_model, reading_of
+from controlstack.preprocessors.learned.depth import estimate_depth, load_depth_model, nearness
+from controlstack.preprocessors.learned.depth_folder import Reading, check_depth_model, reading_of
 from tests.tiny_depth import MODELS
 
 

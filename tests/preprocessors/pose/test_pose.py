@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlstack.errors import UserError
-from controlstack.preprocessors.pose import Joint, Pose, draw_pose, parse_poses
+from controlstack.preprocessors.pose.draw import draw_pose
+from controlstack.preprocessors.pose.people import Joint, Pose, parse_poses
 
 GOLDEN_JOINT_COLOURS = [
     "ff0000", "ff5500", "ffaa00", "ffff00", "aaff00", "55ff00", "00ff00", "00ff55", "00ffaa",

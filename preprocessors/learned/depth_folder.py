@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from ..errors import UserError
+from ...errors import UserError
 
 Reading: TypeAlias = Literal["nearness", "distance", "zoe"]
 """What a model's numbers mean. "nearness" grows towards the viewer, "distance" (metres) away from

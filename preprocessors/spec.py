@@ -1,0 +1,176 @@
+"""What a preprocessor is: a function from a picture to a hint, with the words that users meet.
+
+Each family's file ends with its own entry; `registry` lists them all. Nodes, the generic node and
+the command line are made from these entries and from nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from .pose.people import Pose
+
+Hint: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""H x W x 3 RGB: bytes, or float32 in 0..1 where 8 bits are too few (depth) or -1 has a meaning
+(inpaint)."""
+
+Value: TypeAlias = bool | int | float | str
+
+Takes: TypeAlias = Literal["picture", "masked picture", "depth", "labels", "pose"]
+"""What a preprocessor's function is given first:
+
+    picture         uint8 RGB, H x W x 3
+    masked picture  float32 RGB, H x W x 3 in 0..1, and then float32 H x W, 1 where it is masked
+    depth           float32, H x W in 0..1, near is 1
+    labels          uint8, H x W: a class number a pixel
+    pose            a Pose, drawn by `pose.draw`
+"""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One named setting, its default that of the original annotator.
+
+    The default's type is the setting's type; numbers have `low`, `high` (both allowed) and `step`,
+    a choice has `choices`.
+    """
+
+    name: str
+    default: Value
+    tooltip: str
+    low: float = 0
+    high: float = 1
+    step: float = 1
+    choices: tuple[str, ...] = ()
+
+    def checked(self, value: Value, who: str) -> Value:
+        """`value` as this setting's type; UserError, naming `who`, where it is out of range."""
+        if self.choices:
+            if value not in self.choices:
+                raise UserError(
+                    f"{who}: {self.name} is {value!r}; choose one of {', '.join(self.choices)}."
+                )
+            return value
+        if isinstance(self.default, (bool, str)):
+            return type(self.default)(value)
+        number = type(self.default)(value)
+        if not self.low <= number <= self.high:
+            raise UserError(
+                f"{who}: {self.name} is {number:g}; give a number from {self.low:g} to "
+                f"{self.high:g}."
+            )
+        return number
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Published weights that a learned preprocessor loads.
+
+    `name` is what a user picks. `files` are names in the Hugging Face repository `repo`; one of
+    them being config.json makes it a folder as transformers saves it. `sha256` holds the published
+    checksums that are known, by file.
+    """
+
+    name: str
+    repo: str
+    files: tuple[str, ...]
+    licence: str
+    commercial: bool
+    megabytes: int
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the weights are a whole folder in transformers' layout."""
+        return "config.json" in self.files
+
+
+class Annotator(Protocol):
+    """A loaded learned preprocessor."""
+
+    @property
+    def networks(self) -> Sequence[torch.nn.Module]:
+        """What a host's memory manager moves, in eval mode and float32."""
+        ...
+
+    def __call__(
+        self, picture: npt.NDArray[np.uint8], device: torch.device, **settings: Any
+    ) -> Hint | Pose:
+        """The hint of `picture` (uint8 RGB, H x W x 3), of the same H x W, or the people in it.
+
+        The networks are on `device` already.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What makes a preprocessor a learned one.
+
+    `models` are the published weights to choose from, the first one by default; `also` are needed
+    with any of them. `load` is given the chosen model's paths and then those of `also`: a folder
+    for a folder of transformers, else each file. `model_types` are those of config.json that a
+    user's own folder may have. `any_size`: the network looks at pictures of any size, so that a
+    user may choose one ("resolution").
+    """
+
+    models: tuple[Weights, ...]
+    load: Callable[[Sequence[Path]], Annotator]
+    also: tuple[Weights, ...] = ()
+    model_types: tuple[str, ...] = ()
+    any_size: bool = False
+
+
+@dataclass(frozen=True)
+class Preprocessor:
+    """One way to make a hint.
+
+    `name` is its name on the command line and in the generic node, `node` its node's id, `title`
+    its node's title. `controls` says which ControlNets follow such hints. `drawn`: flat colours or
+    thin lines, which are resized to the nearest pixel and never blended. `run` makes the hint of an
+    exact preprocessor from what it `takes` and its settings; a learned one has `learning` instead.
+    `check` raises UserError for settings that are wrong only together.
+    """
+
+    name: str
+    node: str
+    title: str
+    description: str
+    aliases: tuple[str, ...]
+    controls: str
+    parameters: tuple[Parameter, ...] = ()
+    takes: Takes = "picture"
+    drawn: bool = False
+    run: Callable[..., Hint] | None = None
+    learning: Learning | None = None
+    check: Callable[..., None] | None = None
+
+    def settings(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """`given` checked, with the defaults of what it leaves out.
+
+        Raises UserError for a value out of range and for a name that is no parameter.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        strange = sorted(set(given) - set(known))
+        if strange:
+            raise UserError(
+                f"{self.name} has no setting {strange[0]}; it has {', '.join(known) or 'none'}."
+            )
+        values = {
+            name: parameter.checked(given.get(name, parameter.default), self.name)
+            for name, parameter in known.items()
+        }
+        if self.check is not None:
+            self.check(**values)
+        return values
