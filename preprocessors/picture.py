@@ -1,4 +1,4 @@
-"""What every preprocessor takes for a picture: uint8 RGB, H x W x 3, at least one pixel."""
+"""What every preprocessor takes for a picture, and how large one may be."""
 
 from __future__ import annotations
 
@@ -7,13 +7,32 @@ import numpy.typing as npt
 
 from ..errors import UserError
 
+MAX_SIDE = 16384
+"""Pixels: the largest side that ComfyUI's own nodes offer."""
+
+MAX_PIXELS = 2**26
+"""67 million, 8192 x 8192: beyond any camera's picture, and 0.8 GB as float32 RGB."""
+
 
 def checked_rgb(image: npt.NDArray[np.uint8], who: str) -> npt.NDArray[np.uint8]:
-    """`image` in one block of memory; a UserError that names `who` if it is no such picture."""
+    """`image` (uint8 RGB, H x W x 3, at least one pixel) in one block of memory.
+
+    Raises UserError, naming `who`, for anything else and for an enormous picture.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         shape = " x ".join(str(side) for side in image.shape)
         raise UserError(
             f"{who} needs a picture of bytes, height x width x 3 (RGB), and got {image.dtype} "
             f"of {shape or 'no size'}; convert it first."
         )
+    checked_size(image.shape[1], image.shape[0], f"The picture for {who}")
     return np.ascontiguousarray(image)
+
+
+def checked_size(width: int, height: int, what: str) -> None:
+    """Raise UserError, naming `what`, for a size below one pixel or above the limits."""
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or width * height > MAX_PIXELS:
+        raise UserError(
+            f"{what} is {width} x {height} pixels; give sides from 1 to {MAX_SIDE} and no "
+            f"more than {MAX_PIXELS // 10**6} million pixels."
+        )
