@@ -122,7 +122,7 @@ class Learning:
     with any of them. `load` is given the chosen model's paths and then those of `also`: a folder
     for a folder of transformers, else each file. `model_types` are those of config.json that a
     user's own folder may have. `any_size`: the network looks at pictures of any size, so that a
-    user may choose one ("resolution").
+    user may choose one ("resolution"). `finds_people`: it gives a Pose, which is then drawn.
     """
 
     models: tuple[Weights, ...]
@@ -130,6 +130,7 @@ class Learning:
     also: tuple[Weights, ...] = ()
     model_types: tuple[str, ...] = ()
     any_size: bool = False
+    finds_people: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ class Preprocessor:
 
     `name` is its name on the command line and in the generic node, `node` its node's id, `title`
     its node's title. `controls` says which ControlNets follow such hints. `drawn`: flat colours or
-    thin lines, which are resized to the nearest pixel and never blended. `run` makes the hint of an
+    thin lines, which are resized to the nearest pixel and never blended. `background` is what bars
+    around a picture that does not fill its hint hold, in the hint's units. `run` makes the hint of an
     exact preprocessor from what it `takes` and its settings; a learned one has `learning` instead.
     `check` raises UserError for settings that are wrong only together.
     """
@@ -152,6 +154,7 @@ class Preprocessor:
     parameters: tuple[Parameter, ...] = ()
     takes: Takes = "picture"
     drawn: bool = False
+    background: float = 0
     run: Callable[..., Hint] | None = None
     learning: Learning | None = None
     check: Callable[..., None] | None = None
