@@ -85,7 +85,7 @@ def _to_pixels(
     person: Person, canvas: tuple[float, float], width: int, height: int, number: int
 ) -> list[tuple[float, float] | None]:
     points: list[tuple[float, float] | None] = []
-    for name, joint in zip(JOINTS, person, strict=True):
+    for name, joint in zip(JOINTS, person.body, strict=True):
         if joint is None:
             points.append(None)
             continue

@@ -1,11 +1,11 @@
-"""OpenPose JSON, what OpenPose writes and pose editors exchange -> people with their joints."""
+"""OpenPose JSON, what OpenPose writes and pose editors exchange <-> people with their joints."""
 
 from __future__ import annotations
 
 import json
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,6 +24,18 @@ BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """Where each of JOINTS stands among BODY_25's joints, which add a middle hip (8) and feet (19-24):
 https://github.com/CMU-Perceptual-Computing-Lab/openpose/blob/master/doc/02_output.md"""
 
+HAND = (
+    "wrist",
+    *(f"{finger} {i}" for finger in ("thumb", "index", "middle", "ring", "little")
+      for i in (1, 2, 3, 4)),
+)  # fmt: skip
+"""The 21 points of a hand, each finger from its root to its tip: keypoints_hand.png of
+https://github.com/CMU-Perceptual-Computing-Lab/openpose/blob/master/doc/02_output.md"""
+
+FACE = tuple(f"point {i}" for i in range(70))
+"""The 70 points of a face: the 68 of iBUG's 300-W, then the two pupils, which files of 68 points
+leave out: keypoints_face.png of that page."""
+
 FRACTION_LIMIT = 2.0
 """Coordinates that all lie within this are fractions of the canvas: joints may lie a little outside
 it, and a pose in pixels is never two pixels large."""
@@ -37,8 +49,28 @@ class Joint:
     y: float
 
 
-Person: TypeAlias = tuple[Joint | None, ...]
-"""18 joints in the order of JOINTS; None where one was not found."""
+Points: TypeAlias = tuple[Joint | None, ...]
+"""The points of a part in its published order; None where one was not found."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person: `body` in the order of JOINTS, hands in that of HAND, `face` in that of FACE.
+
+    Each part has all of its points; one that was not found has None at all of them. Left and right
+    are the person's own.
+    """
+
+    body: Points = (None,) * len(JOINTS)
+    left_hand: Points = (None,) * len(HAND)
+    right_hand: Points = (None,) * len(HAND)
+    face: Points = (None,) * len(FACE)
+
+    def __post_init__(self) -> None:
+        for part in PARTS:
+            points = getattr(self, part.field)
+            if len(points) != len(part.names):
+                raise ValueError(f"{part.field} has {len(part.names)} points, not {len(points)}")
 
 
 @dataclass(frozen=True)
@@ -54,13 +86,40 @@ class Pose:
     fractions: bool = False
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a Person, and how JSON holds it.
+
+    `field` is the Person's, `key` the JSON's, `names` what errors call its points. `orders`: for
+    each number of points that a file may give, where ours stand among them; points at the end
+    that it does not give were not found.
+    """
+
+    field: str
+    key: str
+    names: tuple[str, ...]
+    orders: Mapping[int, Sequence[int]]
+
+
+PARTS = (
+    Part("body", "pose_keypoints_2d", JOINTS, {18: range(18), 25: BODY_25}),
+    Part("left_hand", "hand_left_keypoints_2d",
+         tuple(f"left hand {name}" for name in HAND), {21: range(21)}),
+    Part("right_hand", "hand_right_keypoints_2d",
+         tuple(f"right hand {name}" for name in HAND), {21: range(21)}),
+    Part("face", "face_keypoints_2d",
+         tuple(f"face {name}" for name in FACE), {70: range(70), 68: range(68)}),
+)  # fmt: skip
+
+
 def parse_poses(source: str | Mapping[str, object] | list[object]) -> tuple[Pose, ...]:
     """OpenPose JSON, as text or parsed: one frame, or a list of frames -> a Pose each.
 
     A frame is `{"people": [{"pose_keypoints_2d": [x, y, confidence, ...]}], "canvas_width": w,
-    "canvas_height": h}` with 18 (COCO) or 25 (BODY_25) joints a person; confidence 0 means that a
-    joint was not found. Coordinates are pixels of the canvas, or fractions of it where all of a
-    frame's are within FRACTION_LIMIT. Raises UserError, naming the frame, person and joint.
+    "canvas_height": h}`, where a person may also have hands and a face (PARTS); a part that is
+    null, empty or left out was not found, nor was a point of confidence 0. Coordinates are pixels
+    of the canvas, or fractions of it where all of a frame's are within FRACTION_LIMIT. Raises
+    UserError, naming the frame, person and point.
     """
     data = _decode(source) if isinstance(source, str) else source
     if isinstance(data, list):
@@ -68,6 +127,37 @@ def parse_poses(source: str | Mapping[str, object] | list[object]) -> tuple[Pose
             raise UserError("The pose JSON is an empty list; give at least one frame.")
         return tuple(_frame(item, f"Frame {i}") for i, item in enumerate(data, start=1))
     return (_frame(data, "The pose JSON"),)
+
+
+def to_json(pose: Pose) -> dict[str, object]:
+    """One frame of OpenPose JSON, which `parse_poses` reads as `pose` again.
+
+    Bodies always have 18 points; hands and faces that were not found are empty lists. Confidence
+    is 1 or 0. A pose in pixels that all lie within FRACTION_LIMIT would be read as fractions, and
+    so is written in fractions of its canvas.
+    """
+    size = (1.0, 1.0)
+    if pose.canvas is not None and not pose.fractions and _farthest(pose.people) <= FRACTION_LIMIT:
+        size = pose.canvas
+    people = [
+        {part.key: _numbers(getattr(person, part.field), size, part) for part in PARTS}
+        for person in pose.people
+    ]
+    if pose.canvas is None:
+        return {"people": people}
+    # Other packs make pictures of this size, and take no fraction for a number of pixels.
+    width, height = (int(side) if side == int(side) else side for side in pose.canvas)
+    return {"people": people, "canvas_width": width, "canvas_height": height}
+
+
+def _numbers(points: Points, size: tuple[float, float], part: Part) -> list[float]:
+    if part.field != "body" and not any(points):
+        return []
+    return [
+        number
+        for point in points
+        for number in ((point.x / size[0], point.y / size[1], 1.0) if point else (0.0, 0.0, 0.0))
+    ]
 
 
 def _decode(text: str) -> object:
@@ -86,9 +176,12 @@ def _frame(data: object, where: str) -> Pose:
     people = tuple(
         _person(person, f"{where}, person {i},") for i, person in enumerate(data["people"], start=1)
     )
-    found = [joint for person in people for joint in person if joint]
-    farthest = max((max(abs(joint.x), abs(joint.y)) for joint in found), default=0.0)
-    return Pose(people, _canvas(data, where), fractions=farthest <= FRACTION_LIMIT)
+    return Pose(people, _canvas(data, where), 0 < _farthest(people) <= FRACTION_LIMIT)
+
+
+def _farthest(people: tuple[Person, ...]) -> float:
+    points = (point for person in people for part in PARTS for point in getattr(person, part.field))
+    return max((max(abs(point.x), abs(point.y)) for point in points if point), default=0.0)
 
 
 def _canvas(frame: Mapping[str, object], where: str) -> tuple[float, float] | None:
@@ -105,23 +198,30 @@ def _canvas(frame: Mapping[str, object], where: str) -> tuple[float, float] | No
 
 
 def _person(data: object, where: str) -> Person:
-    if not isinstance(data, Mapping) or "pose_keypoints_2d" not in data:
+    if not isinstance(data, Mapping) or not any(part.key in data for part in PARTS):
         raise UserError(f'{where} has no "pose_keypoints_2d"; give x, y, confidence.')
-    numbers = data["pose_keypoints_2d"] or []  # null or empty: hands or a face without a body
+    return Person(*(_points(data.get(part.key), part, where) for part in PARTS))
+
+
+def _points(numbers: object, part: Part, where: str) -> Points:
+    if not numbers:
+        return (None,) * len(part.names)
     if not isinstance(numbers, list):
-        raise UserError(f"{where} has a pose_keypoints_2d that is no list of numbers.")
-    order = {0: (), 18 * 3: range(18), 25 * 3: BODY_25}.get(len(numbers))
-    if order is None:
+        raise UserError(f"{where} has a {part.key} that is no list of numbers.")
+    order = part.orders.get(len(numbers) // 3)
+    if order is None or len(numbers) % 3:
+        needs = " and ".join(f"{count} points need {3 * count}" for count in part.orders)
+        missing = part.names[min(len(numbers) // 3, len(part.names) - 1)]
+        ends = f", and ends before the {missing}" if len(numbers) < 3 * len(part.names) else ""
         raise UserError(
-            f"{where} has {len(numbers)} numbers in pose_keypoints_2d, but 18 joints "
-            "need 54 and BODY_25 needs 75 (x, y and confidence each)."
+            f"{where} has {len(numbers)} numbers in {part.key}{ends}; {needs} "
+            "(x, y and confidence each)."
         )
-    if not order:
-        return (None,) * len(JOINTS)
-    return tuple(
+    given = tuple(
         _joint(numbers[3 * i : 3 * i + 3], f"{where} {name}")
-        for name, i in zip(JOINTS, order, strict=True)
+        for name, i in zip(part.names, order, strict=False)
     )
+    return given + (None,) * (len(part.names) - len(given))
 
 
 def _joint(values: list[object], where: str) -> Joint | None:

@@ -138,7 +138,7 @@ def test_frames_become_a_batch_of_the_preprocessor_s_pictures() -> None:
 def test_the_example_pose_is_a_whole_person_inside_the_picture() -> None:
     (pose,) = parse_poses(json.dumps(hints.STANDING))
     (person,) = pose.people
-    assert all(joint is not None and 0 < joint.x < 1 and 0 < joint.y < 1 for joint in person)
+    assert all(joint is not None and 0 < joint.x < 1 and 0 < joint.y < 1 for joint in person.body)
 
 
 def test_bad_pose_json_is_refused_before_anything_runs() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from controlstack.errors import UserError
 from controlstack.preprocessors.pose.draw import draw_pose
-from controlstack.preprocessors.pose.people import Joint, Pose, parse_poses
+from controlstack.preprocessors.pose.people import Joint, Person, Pose, parse_poses
 
 GOLDEN_JOINT_COLOURS = [
     "ff0000", "ff5500", "ffaa00", "ffff00", "aaff00", "55ff00", "00ff00", "00ff55", "00ffaa",
@@ -147,8 +147,8 @@ def test_text_and_data_give_equal_frozen_values() -> None:
     frame = _frame(_person({0: (10, 20)}), {"pose_keypoints_2d": None})
     assert parse_poses(json.dumps(frame)) == parse_poses(frame) == parse_poses([frame])
     (pose,) = parse_poses(frame)
-    assert pose.people[0][0] == Joint(10, 20)
-    assert pose.people[1] == (None,) * 18
+    assert pose.people[0].body[0] == Joint(10, 20)
+    assert pose.people[1] == Person()
     assert pose.canvas == (512, 512)
     assert hash(pose) == hash(parse_poses(frame)[0])
 
