@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..preprocessors import canny
+from ..preprocessors import canny, picture
 from ..preprocessors.learned import depth, depth_folder
 from ..preprocessors.pose import draw, people
 from . import host
@@ -114,7 +114,7 @@ class ControlStackDrawPose:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's widgets."""
-        side = {"default": 512, "min": 16, "max": draw.MAX_SIDE, "step": 8}
+        side = {"default": 512, "min": 16, "max": picture.MAX_SIDE, "step": 8}
         return {
             "required": {
                 "pose_json": (

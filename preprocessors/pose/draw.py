@@ -2,99 +2,145 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import UserError
-from ..opencv import opencv
-from .people import JOINTS, Person, Pose, parse_poses
+from ..picture import checked_size
+from ..spec import Parameter, Preprocessor
+from .body import draw_blended_bodies, draw_body
+from .hands_and_face import draw_face, draw_hand
+from .people import PARTS, Joint, Person, Pose, parse_poses
 
-LIMBS = (
-    (2, 3), (2, 6), (3, 4), (4, 5), (6, 7), (7, 8), (2, 9), (9, 10), (10, 11), (2, 12), (12, 13),
-    (13, 14), (2, 1), (1, 15), (15, 17), (1, 16), (16, 18),
-)  # fmt: skip
-"""The limbs in drawing order, as pairs of joints counted from 1. This and COLOURS:
-https://github.com/lllyasviel/ControlNet-v1-1-nightly/blob/main/annotator/openpose/util.py"""
-
-COLOURS = (
-    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
-    (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
-    (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
-)  # fmt: skip
-"""RGB. Joint i has colour i; limb i has colour i at LIMB_BRIGHTNESS."""
-
-LIMB_BRIGHTNESS = 0.6
-"""v1.1 paints limbs darker and joints over them; v1.0 blended limbs over joints."""
-
-THICKNESS = 4 / 512
-"""Half a limb's width and a joint's radius, as a part of the smaller side: 4 px at 512."""
+JOINT, BONE, FACE_DOT = 4 / 512, 2 / 512, 3 / 512
+"""Parts of the picture's smaller side. JOINT: the radius of a joint and half the width of a limb;
+BONE: the width of a hand's line; FACE_DOT: the radius of a face's point. The annotators draw 4, 2
+and 3 px on a picture of 512, their default, and resize that to the hint's size."""
 
 REACH = 8
 """How many pictures away from the picture a joint may lie before it is taken for a mistake."""
 
-MAX_SIDE = 16384
-"""The largest side that ComfyUI's own nodes offer."""
+STYLES = ("v1.1", "v1.0")
+
+DRAWING = (
+    Parameter(
+        "style",
+        STYLES[0],
+        "v1.1 for nearly every OpenPose ControlNet: dark limbs under bright joints. v1.0 for the "
+        "first one (control_sd15_openpose): limbs blended over the joints.",
+        choices=STYLES,
+    ),
+    Parameter("body", True, "Draw the body's limbs and joints."),
+    Parameter("hands", True, "Draw the hands, where the pose has them."),
+    Parameter("face", True, "Draw the face's points, where the pose has them."),
+    Parameter(
+        "scale_sticks",
+        False,
+        "Thicker limbs and joints on large pictures, for xinsir's OpenPose and union ControlNets "
+        "of SDXL.",
+    ),
+)
+"""How people are drawn: settings of every preprocessor that draws them."""
 
 
-def draw_pose(pose: Pose | Mapping[str, object], width: int, height: int) -> npt.NDArray[np.uint8]:
+def draw_pose(
+    pose: Pose | Mapping[str, object],
+    width: int,
+    height: int,
+    *,
+    style: str = STYLES[0],
+    body: bool = True,
+    hands: bool = True,
+    face: bool = True,
+    scale_sticks: bool = False,
+) -> npt.NDArray[np.uint8]:
     """The skeletons of one frame on black: uint8 RGB, height x width x 3, stretched to that size.
 
-    A frame of OpenPose JSON may be given as it is. Raises UserError for a size outside
-    1..MAX_SIDE, and for a joint more than REACH pictures away.
+    A frame of OpenPose JSON may be given as it is. The settings are those of DRAWING. Raises
+    UserError for a size that `checked_size` refuses, and for a point more than REACH pictures away.
     """
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-        raise UserError(
-            f"A pose cannot be drawn {width} x {height} pixels large; "
-            f"give sides from 1 to {MAX_SIDE}."
-        )
+    checked_size(width, height, "The picture of a pose")
     frame = pose if isinstance(pose, Pose) else parse_poses(pose)[0]
-    picture = np.zeros((height, width, 3), np.uint8)
-    thickness = max(1, int(THICKNESS * min(width, height) + 0.5))
     extent = (1.0, 1.0) if frame.fractions else frame.canvas or (width, height)
-    for number, person in enumerate(frame.people, start=1):
-        points = _to_pixels(person, extent, width, height, number)
-        _draw_person(picture, points, thickness)
+    people = [
+        _in_pixels(person, extent, width, height, number)
+        for number, person in enumerate(frame.people, start=1)
+    ]
+    picture = np.zeros((height, width, 3), np.uint8)
+    joint, bone, dot = (_pixels(part, width, height) for part in (JOINT, BONE, FACE_DOT))
+    stick = _scaled_stick(width, height) if scale_sticks else joint
+    if body and style == "v1.0":
+        draw_blended_bodies(picture, [person.body for person in people], stick)
+    for person in people:
+        if body and style != "v1.0":
+            draw_body(picture, person.body, stick)
+        if hands:
+            draw_hand(picture, person.left_hand, joint, bone)
+            draw_hand(picture, person.right_hand, joint, bone)
+        if face:
+            draw_face(picture, person.face, dot)
     return picture
 
 
-def _draw_person(
-    picture: npt.NDArray[np.uint8], points: list[tuple[float, float] | None], thickness: int
-) -> None:
-    cv2 = opencv()
-
-    # Whole pixels and degrees are cut off, not rounded, as where the ControlNets' hints were drawn.
-    for (start, end), colour in zip(LIMBS, COLOURS, strict=False):
-        a, b = points[start - 1], points[end - 1]
-        if a is None or b is None:
-            continue
-        middle = (int((a[0] + b[0]) / 2), int((a[1] + b[1]) / 2))
-        axes = (int(math.dist(a, b) / 2), thickness)
-        angle = int(math.degrees(math.atan2(a[1] - b[1], a[0] - b[0])))
-        outline = np.asarray(cv2.ellipse2Poly(middle, axes, angle, 0, 360, 1))
-        cv2.fillConvexPoly(picture, outline, [int(LIMB_BRIGHTNESS * c) for c in colour])
-    for point, colour in zip(points, COLOURS, strict=True):
-        if point is not None:
-            centre = (int(point[0]), int(point[1]))
-            cv2.circle(picture, centre, thickness, colour, thickness=-1)
+def _pixels(part: float, width: int, height: int) -> int:
+    return max(1, int(part * min(width, height) + 0.5))
 
 
-def _to_pixels(
-    person: Person, canvas: tuple[float, float], width: int, height: int, number: int
-) -> list[tuple[float, float] | None]:
-    points: list[tuple[float, float] | None] = []
-    for name, joint in zip(JOINTS, person.body, strict=True):
-        if joint is None:
-            points.append(None)
-            continue
-        across, down = joint.x / canvas[0], joint.y / canvas[1]
-        if max(abs(across), abs(down)) > REACH:
-            raise UserError(
-                f"Person {number}'s {name} lies at ({joint.x:g}, {joint.y:g}), far outside the "
-                f"canvas of {canvas[0]:g} x {canvas[1]:g}; "
-                "correct the point or canvas_width and canvas_height."
-            )
-        points.append((across * width, down * height))
-    return points
+def _scaled_stick(width: int, height: int) -> int:
+    """The radius of joints, and half the width of limbs, as xinsir's ControlNets saw them.
+
+    In pixels of the hint, whatever its size: https://huggingface.co/xinsir/controlnet-openpose-sdxl-1.0
+    """
+    longer = max(width, height)
+    return 4 if longer < 500 else 4 * min(2 + longer // 1000, 7)
+
+
+def _in_pixels(
+    person: Person, extent: tuple[float, float], width: int, height: int, number: int
+) -> Person:
+    """`person`, whose points are parts of `extent`, in pixels of a width x height picture."""
+    moved = {
+        part.field: tuple(
+            point and _moved(point, extent, width, height, f"Person {number}'s {name}")
+            for name, point in zip(part.names, getattr(person, part.field), strict=True)
+        )
+        for part in PARTS
+    }
+    return Person(**moved)
+
+
+def _moved(point: Joint, extent: tuple[float, float], width: int, height: int, whose: str) -> Joint:
+    across, down = point.x / extent[0], point.y / extent[1]
+    if max(abs(across), abs(down)) > REACH:
+        raise UserError(
+            f"{whose} lies at ({point.x:g}, {point.y:g}), far outside the canvas of {extent[0]:g} "
+            f"x {extent[1]:g}; correct the point or canvas_width and canvas_height."
+        )
+    return Joint(across * width, down * height)
+
+
+POSE = Preprocessor(
+    name="pose",
+    node="ControlStackDrawPose",
+    title="Draw Pose Hint",
+    description=(
+        "Draws the people of an OpenPose JSON, their hands and faces too, as the coloured "
+        "skeletons that the OpenPose ControlNets were trained on. It finds no people in a picture. "
+        "A list of frames becomes a batch."
+    ),
+    aliases=(
+        *("openpose", "pose", "skeleton", "keypoints", "stick figure", "dwpose", "openpose_full"),
+        *("openpose_hand", "openpose_face", "openpose editor", "pose json"),
+        *("RenderPeopleKps", "Render Pose JSON (Human)", "姿势", "姿态", "骨骼图"),
+    ),
+    controls=(
+        "OpenPose: control_v11p_sd15_openpose, control_sd15_openpose (style v1.0), "
+        "OpenPoseXL2, xinsir's controlnet-openpose-sdxl-1.0 (scale_sticks)"
+    ),
+    parameters=DRAWING,
+    takes="pose",
+    drawn=True,
+    run=draw_pose,
+)
