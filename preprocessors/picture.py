@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from .opencv import opencv
+
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 MAX_SIDE = 16384
 """Pixels: the largest side that ComfyUI's own nodes offer."""
@@ -36,3 +41,16 @@ def checked_size(width: int, height: int, what: str) -> None:
             f"{what} is {width} x {height} pixels; give sides from 1 to {MAX_SIDE} and no "
             f"more than {MAX_PIXELS // 10**6} million pixels."
         )
+
+
+def grey_as_rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A grey picture (uint8, H x W) with three equal channels, H x W x 3."""
+    rgb: npt.NDArray[np.uint8] = opencv().merge((grey, grey, grey))
+    return rgb
+
+
+def darkest_channel(picture: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
+    """The smallest of the three channels (H x W x 3 -> H x W)."""
+    red, green, blue = opencv().split(picture)
+    smallest: npt.NDArray[Pixel] = np.minimum(np.minimum(red, green), blue)
+    return smallest

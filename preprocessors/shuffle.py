@@ -1,0 +1,78 @@
+"""Content shuffle: the picture's colours and textures, swept about by a smooth random flow.
+
+The flow is that of `ContentShuffleDetector` in
+https://github.com/lllyasviel/ControlNet-v1-1-nightly (`annotator/shuffle`, `annotator/util.py`):
+for each pixel a place in the picture, from noise on a grid that is interpolated with cubics and
+stretched to the whole picture. There the noise comes from NumPy's global state; here from a
+generator of its own, so that a seed and a size say all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .opencv import opencv
+from .picture import checked_rgb
+from .spec import Parameter, Preprocessor
+
+CELL = 256
+"""Pixels between the points of the noise."""
+
+MAX_SEED = 2**64 - 1
+"""The largest seed of ComfyUI's own nodes."""
+
+
+def shuffle(picture: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray[np.uint8]:
+    """`picture` (uint8 RGB, H x W x 3) with its content moved about, by `seed` (0..MAX_SEED).
+
+    The same seed and size move it the same way on every machine. Raises UserError for another kind
+    of picture.
+    """
+    cv2 = opencv()
+    whole = checked_rgb(picture, "Shuffle")
+    height, width = whole.shape[:2]
+    generator = np.random.default_rng(seed)
+    from_x = _smooth_noise(generator, height, width) * np.float32(width - 1)
+    from_y = _smooth_noise(generator, height, width) * np.float32(height - 1)
+    moved: npt.NDArray[np.uint8] = cv2.remap(whole, from_x, from_y, cv2.INTER_LINEAR)
+    return moved
+
+
+def _smooth_noise(
+    generator: np.random.Generator, height: int, width: int
+) -> npt.NDArray[np.float32]:
+    """Noise of H x W that reaches from 0 to 1, smooth over about CELL pixels."""
+    cv2 = opencv()
+    grid = generator.uniform(size=(height // CELL + 2, width // CELL + 2))
+    size = (width + 2 * CELL, height + 2 * CELL)
+    fine = cv2.resize(grid, size, interpolation=cv2.INTER_CUBIC)
+    noise: npt.NDArray[np.float64] = fine[CELL : CELL + height, CELL : CELL + width]
+    above = noise - noise.min()
+    highest = float(above.max()) or 1.0  # one pixel has no range to stretch
+    return (above / highest).astype(np.float32)
+
+
+SHUFFLE = Preprocessor(
+    name="shuffle",
+    node="ControlStackShuffle",
+    title="Shuffle Hint",
+    description=(
+        "Sweeps the picture's content about at random, so that its colours and style are left and "
+        "its composition is not, for the shuffle ControlNet."
+    ),
+    aliases=(
+        *("shuffle", "content shuffle", "ShufflePreprocessor", "style transfer", "restyle"),
+        *("内容重组", "随机洗牌", "风格"),
+    ),
+    controls="shuffle: control_v11e_sd15_shuffle",
+    parameters=(
+        Parameter(
+            "seed",
+            0,
+            "The same seed moves pictures of one size the same way.",
+            high=MAX_SEED,
+        ),
+    ),
+    run=shuffle,
+)
