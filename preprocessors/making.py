@@ -1,0 +1,160 @@
+"""One hint from one picture: size, settings and preprocessor put together.
+
+The one way for the nodes and the command line alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import UserError
+from .picture import MAX_SIDE
+from .pose.draw import DRAWING, draw_pose
+from .pose.people import Joint, Person, Points, Pose
+from .sizing import (
+    AUTO_RESOLUTION,
+    FITS,
+    Fit,
+    Picture,
+    Placement,
+    Size,
+    cut,
+    looked_at,
+    paste,
+    place,
+    resized,
+)
+from .spec import Annotator, Hint, Parameter, Preprocessor, Value
+
+if TYPE_CHECKING:
+    import torch
+
+Source: TypeAlias = Picture | tuple[Picture, Picture] | Pose
+"""What a preprocessor takes (`spec.Takes`), still at its own size."""
+
+POSE_SIZE: Size = (512, 512)
+"""The hint's size for a pose that says none."""
+
+RESOLUTION = Parameter(
+    "resolution",
+    0,
+    "The shorter side, in pixels, at which the network looks at the picture. 0 is the hint's own "
+    f"size (pixel perfect), up to {AUTO_RESOLUTION}.",
+    low=0,
+    high=MAX_SIDE,
+    step=8,
+)
+FIT = Parameter(
+    "fit",
+    FITS[0],
+    "What becomes of a picture of another shape than the hint: fill cuts off what does not fit, "
+    "fit puts bars around it, stretch bends it.",
+    choices=FITS,
+)
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """The size a hint shall have: `size`, or its source's. `resolution` is the shorter side at
+    which a network looks at the picture, 0 for the hint's own."""
+
+    size: Size | None = None
+    fit: Fit = "fill"
+    resolution: int = 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """A hint, and the people in it, in its pixels, where the preprocessor looked for people."""
+
+    hint: Hint
+    pose: Pose | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A learned preprocessor, ready on a device."""
+
+    annotator: Annotator
+    device: torch.device
+
+
+def make(
+    preprocessor: Preprocessor,
+    source: Source,
+    settings: Mapping[str, Value],
+    sizing: Sizing,
+    loaded: Loaded | None = None,
+) -> Made:
+    """The hint of `source`: H x W x 3 of the size that `sizing` asks for.
+
+    `settings` are complete and checked (`Preprocessor.settings`); `loaded` is needed by a learned
+    preprocessor. Raises UserError for what the preprocessor refuses.
+    """
+    if isinstance(source, Pose):
+        size = sizing.size or _canvas(source)
+        return Made(draw_pose(source, *size, **settings), source)
+    pictures = source if isinstance(source, tuple) else (source,)
+    height, width = pictures[0].shape[:2]
+    if any(picture.shape[:2] != (height, width) for picture in pictures):
+        other = " x ".join(str(side) for side in reversed(pictures[1].shape[:2]))
+        raise UserError(
+            f"{preprocessor.name}: the picture is {width} x {height} pixels and its mask {other}; "
+            "give a mask of the picture's size."
+        )
+    placement = place((width, height), sizing.size or (width, height), sizing.fit)
+    parts = tuple(cut(p, placement, preprocessor.takes == "labels") for p in pictures)
+    drawing = {p.name: settings[p.name] for p in DRAWING if p.name in settings}
+    own = {name: value for name, value in settings.items() if name not in drawing}
+    if preprocessor.run is not None:
+        found: Hint | Pose = preprocessor.run(*parts, **own)
+    elif loaded is not None:
+        found = _by_network(preprocessor, parts[0], own, sizing, loaded)
+    else:
+        raise ValueError(f"{preprocessor.name} is a learned preprocessor and none was loaded")
+    if isinstance(found, Pose):
+        pose = _placed(found, placement)
+        return Made(draw_pose(pose, *placement.size, **drawing), pose)
+    hint = resized(found, placement.inner_size, preprocessor.drawn)
+    return Made(cast(Hint, paste(hint, placement, preprocessor.background)))
+
+
+def _by_network(
+    preprocessor: Preprocessor,
+    picture: npt.NDArray[np.uint8],
+    settings: Mapping[str, Any],
+    sizing: Sizing,
+    loaded: Loaded,
+) -> Hint | Pose:
+    """What the network says of `picture`, at the resolution that it looks at."""
+    size: Size = (picture.shape[1], picture.shape[0])
+    assert preprocessor.learning is not None
+    seen = looked_at(size, sizing.resolution) if preprocessor.learning.any_size else size
+    return loaded.annotator(resized(picture, seen), loaded.device, **settings)
+
+
+def _placed(pose: Pose, placement: Placement) -> Pose:
+    """`pose`, found in the part of a hint that a picture fills, in pixels of the whole hint."""
+    canvas = (1.0, 1.0) if pose.fractions else pose.canvas or placement.inner_size
+    across, down = (side / old for side, old in zip(placement.inner_size, canvas, strict=True))
+    left, top = placement.inner[:2]
+
+    def moved(points: Points) -> Points:
+        return tuple(p and Joint(left + across * p.x, top + down * p.y) for p in points)
+
+    people = tuple(
+        Person(moved(p.body), moved(p.left_hand), moved(p.right_hand), moved(p.face))
+        for p in pose.people
+    )
+    return Pose(people, placement.size)
+
+
+def _canvas(pose: Pose) -> Size:
+    if pose.canvas is None:
+        return POSE_SIZE
+    return max(1, round(pose.canvas[0])), max(1, round(pose.canvas[1]))
