@@ -112,13 +112,13 @@ def _in_pixels(
 
 
 def _moved(point: Joint, extent: tuple[float, float], width: int, height: int, whose: str) -> Joint:
-    across, down = point.x / extent[0], point.y / extent[1]
-    if max(abs(across), abs(down)) > REACH:
+    if max(abs(point.x / extent[0]), abs(point.y / extent[1])) > REACH:
         raise UserError(
             f"{whose} lies at ({point.x:g}, {point.y:g}), far outside the canvas of {extent[0]:g} "
             f"x {extent[1]:g}; correct the point or canvas_width and canvas_height."
         )
-    return Joint(across * width, down * height)
+    # One factor, not a fraction first: whole pixels of a canvas of the picture's size stay whole.
+    return Joint(point.x * (width / extent[0]), point.y * (height / extent[1]))
 
 
 POSE = Preprocessor(

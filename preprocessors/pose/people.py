@@ -189,10 +189,10 @@ def _canvas(frame: Mapping[str, object], where: str) -> tuple[float, float] | No
     if given == (None, None):
         return None
     width, height = _number(given[0]), _number(given[1])
-    if width is None or height is None or min(width, height) <= 0:
+    if width is None or height is None or min(width, height) < 1:
         raise UserError(
             f"{where} has canvas_width {given[0]!r} and canvas_height {given[1]!r}; "
-            "give two numbers above 0, or leave both out."
+            "give two numbers from 1 up, or leave both out."
         )
     return width, height
 
