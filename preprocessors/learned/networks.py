@@ -21,6 +21,9 @@ from ...errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+ANNOTATORS = "lllyasviel/Annotators"
+"""The repository on Hugging Face that holds most annotators of ControlNet 1.1."""
+
 SIGNS = {
     "block1.convs.0.weight": "HED (ControlNetHED.pth)",
     "init_block.weight": "PiDiNet (table5_pidinet.pth)",
@@ -189,7 +192,7 @@ def _difference(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple
     """What is first wrong with the tensors found, or nothing."""
     parts = []
     # Counters of training steps, which older files lack.
-    missing = [k for k in wanted if k not in found and not k.endswith(".num_batches_tracked")]
+    missing = [k for k in wanted if k not in found and not k.endswith("num_batches_tracked")]
     if missing:
         parts.append(f"{missing[0]} is missing")
     strange = [name for name in found if name not in wanted]

@@ -51,7 +51,7 @@ class Networks:
 def batch(
     picture: npt.NDArray[np.uint8], device: torch.device, multiple: int, least: int = 1
 ) -> Tensor:
-    """`picture` (H x W x 3) as 1 x 3 x H' x W' float32 in 0..255 on `device`, padded by `padded`."""
+    """`picture` (H x W x 3) as 1 x 3 x H' x W', float32 in 0..255 on `device`, `padded`."""
     import torch
 
     # Bytes travel, a quarter of the floats; writing to the tensor would write to the picture.
@@ -85,8 +85,3 @@ def levels(values: Tensor, size: tuple[int, int], who: str) -> npt.NDArray[np.ui
         raise UserError(f"{who}'s network gave no finite numbers; its weights are damaged.")
     found: npt.NDArray[np.uint8] = (cut * 255).clamp(0, 255).byte().cpu().numpy()
     return found
-
-
-def grey(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """H x W as RGB, H x W x 3."""
-    return np.repeat(plane[:, :, None], 3, axis=2)

@@ -1,0 +1,112 @@
+"""Anyline: the edges of a TEED network with standard line art laid over them, white on black.
+
+The edges hold the outlines, the line art the fine dark strokes between them; specks of it are left
+out. The steps are those of https://github.com/TheMistoAI/ComfyUI-Anyline (`anyline.py`), which lays
+one over the other in numbers of 0..1. controlnet-aux 0.0.10 does that with bytes, which overflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..lineart_standard import lineart_standard
+from ..opencv import opencv
+from ..picture import grey_as_rgb
+from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
+from .teed import STEPS, teed_edges, teed_network
+from .tensors import Networks
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SIGMA, THRESHOLD = 2.0, 3
+"""Of the line art: finer lines than its own defaults find."""
+
+SPECK = 12
+"""Pixels: a smaller patch of line art is a speck. The original counts 36 over three channels."""
+
+
+def anyline(
+    picture: npt.NDArray[np.uint8],
+    device: torch.device,
+    network: nn.Module,
+    gaussian_sigma: float = SIGMA,
+    intensity_threshold: int = THRESHOLD,
+) -> npt.NDArray[np.uint8]:
+    """The lines of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
+
+    The settings are those of the line art.
+    """
+    edges = teed_edges(picture, device, network, STEPS)
+    strokes = lineart_standard(picture, gaussian_sigma, intensity_threshold)[:, :, 0]
+    return grey_as_rgb(screen(edges, without_specks(strokes)))
+
+
+def without_specks(strokes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Line art (uint8, H x W) without its patches of fewer than SPECK pixels.
+
+    A patch is what touches by its sides and is not black.
+    """
+    drawn = (strokes > 0).astype(np.uint8)
+    _, patches, stats, _ = opencv().connectedComponentsWithStats(drawn, connectivity=4)
+    large = stats[:, opencv().CC_STAT_AREA] >= SPECK
+    kept: npt.NDArray[np.uint8] = np.where(large[patches], strokes, np.uint8(0))
+    return kept
+
+
+def screen(below: npt.NDArray[np.uint8], above: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Two pictures of light laid over each other: 1 - (1 - a) (1 - b), of bytes as 0..1."""
+    dark = (255 - below.astype(np.uint16)) * (255 - above.astype(np.uint16))
+    return (255 - (dark + 127) // 255).astype(np.uint8)
+
+
+def load_anyline(paths: Sequence[Path]) -> Annotator:
+    """Anyline from MTEED.pth. Raises UserError for another file."""
+    return Networks("Anyline", (teed_network(paths[0]),), anyline)
+
+
+WEIGHTS = Weights(
+    name="MTEED",
+    repo="TheMistoAI/MistoLine",
+    files=("Anyline/MTEED.pth",),
+    licence="OpenRAIL++",
+    commercial=True,
+    megabytes=1,
+    sha256={
+        "Anyline/MTEED.pth": "a3c2d8a8ce9422555c787160bd46362d761325a565333c0e3f6a53e0bae2abdb"
+    },
+)
+
+ANYLINE = Preprocessor(
+    name="anyline",
+    node="ControlStackAnyline",
+    title="Anyline Hint",
+    description="All kinds of lines, white on black: the outlines of a picture by a small network, "
+    "and its fine dark strokes over them. Made for MistoLine; best at a resolution of 1280.",
+    aliases=("AnyLineArtPreprocessor_aux", "AnyLine Lineart", "softedge_anyline", "mteed", "线稿"),
+    controls="MistoLine (mistoLine_fp16, mistoLine_rank256), and other line art controls of SDXL",
+    parameters=(
+        Parameter(
+            "gaussian_sigma",
+            SIGMA,
+            "How wide the strokes may be, in pixels, that are laid over the outlines.",
+            low=0.1,
+            high=100,
+            step=0.1,
+        ),
+        Parameter(
+            "intensity_threshold",
+            THRESHOLD,
+            "How much darker than its surroundings a stroke must be to count when the strokes' "
+            "brightness is set.",
+            high=16,
+        ),
+    ),
+    learning=Learning(models=(WEIGHTS,), load=load_anyline, any_size=True),
+)

@@ -1,0 +1,127 @@
+"""HED soft edges, and the scribbles made of them: white on black.
+
+The network takes RGB in 0..255 (the original HED takes BGR) and gives edges at five scales; the
+edge is the sigmoid of their mean: https://github.com/lllyasviel/ControlNet-v1-1-nightly
+(`annotator/hed`, `gradio_softedge.py`, `gradio_scribble.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..picture import grey_as_rgb
+from ..scribble import from_edges, safe_steps
+from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
+from .networks import ANNOTATORS, annotators, blank, fill, load_state
+from .tensors import Networks, batch, levels
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+STRIDE = 16
+"""The coarsest scale sees the picture halved four times."""
+
+
+def hed(
+    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, safe: bool = False
+) -> npt.NDArray[np.uint8]:
+    """The soft edges of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
+
+    `safe`: in three levels only, as `safe_steps` makes them.
+    """
+    return grey_as_rgb(_edges(picture, device, network, safe))
+
+
+def hed_scribble(
+    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module
+) -> npt.NDArray[np.uint8]:
+    """A scribble, 0 or 255, of the soft edges of `picture` (uint8 RGB, H x W x 3)."""
+    return grey_as_rgb(from_edges(_edges(picture, device, network, safe=False)))
+
+
+def load_hed(paths: Sequence[Path]) -> Annotator:
+    """HED from ControlNetHED.pth. Raises UserError for another file."""
+    return Networks("HED", (_network(paths[0]),), hed)
+
+
+def load_hed_scribble(paths: Sequence[Path]) -> Annotator:
+    """The scribbles of HED from ControlNetHED.pth. Raises UserError for another file."""
+    return Networks("HED", (_network(paths[0]),), hed_scribble)
+
+
+def _edges(
+    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, safe: bool
+) -> npt.NDArray[np.uint8]:
+    """H x W, 0..255."""
+    import torch
+
+    taken = batch(picture, device, STRIDE)
+    edge = torch.sigmoid(_mean(network(taken), (taken.shape[2], taken.shape[3])))
+    if safe:
+        edge = torch.from_numpy(safe_steps(edge.cpu().numpy()))
+    return levels(edge, picture.shape[:2], "HED")
+
+
+def _mean(scales: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """The mean, H x W, of maps of any sizes (1 x 1 x h x w), each brought to `size`."""
+    import torch
+
+    full = [
+        torch.nn.functional.interpolate(scale, size, mode="bilinear", align_corners=False)
+        for scale in scales
+    ]
+    return torch.cat(full).mean(dim=0)[0]
+
+
+def _network(path: Path) -> nn.Module:
+    make = annotators("hed").ControlNetHED_Apache2
+    return fill(blank(make), load_state(path), path, "HED")
+
+
+WEIGHTS = Weights(
+    name="ControlNetHED",
+    repo=ANNOTATORS,
+    files=("ControlNetHED.pth",),
+    licence="Apache-2.0",
+    commercial=True,
+    megabytes=29,
+    sha256={
+        "ControlNetHED.pth": "5ca93762ffd68a29fee1af9d495bf6aab80ae86f08905fb35472a083a4c7a8fa"
+    },
+)
+
+SAFE = Parameter(
+    "safe",
+    False,
+    "Edges in three levels only, so that faint traces of the picture do not pass to the result.",
+)
+
+HED = Preprocessor(
+    name="hed",
+    node="ControlStackHed",
+    title="HED Soft Edge Hint",
+    description="Soft white edges on black, found by the HED network: outlines strong, textures "
+    "weak.",
+    aliases=("HEDPreprocessor", "softedge_hed", "softedge_hedsafe", "soft edge", "边缘", "软边缘"),
+    controls="soft edge (control_v11p_sd15_softedge) and HED (control_sd15_hed)",
+    parameters=(SAFE,),
+    learning=Learning(models=(WEIGHTS,), load=load_hed, any_size=True),
+)
+
+HED_SCRIBBLE = Preprocessor(
+    name="hed_scribble",
+    node="ControlStackHedScribble",
+    title="HED Scribble Hint",
+    description="Broad white lines on black, as if drawn by hand over the picture's outlines: the "
+    "edges of the HED network, thinned and drawn again.",
+    aliases=("FakeScribblePreprocessor", "scribble_hed", "fake scribble", "涂鸦"),
+    controls="scribble (control_v11p_sd15_scribble)",
+    drawn=True,
+    learning=Learning(models=(WEIGHTS,), load=load_hed_scribble, any_size=True),
+)

@@ -1,0 +1,76 @@
+"""Line art of photos, in fine or in coarse lines: white on black.
+
+The two networks (https://github.com/carolineec/informative-drawings) draw black on white; the
+ControlNet was trained on the inverse: https://github.com/lllyasviel/ControlNet-v1-1-nightly
+(`annotator/lineart`, `gradio_lineart.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..picture import grey_as_rgb
+from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
+from .networks import ANNOTATORS, annotators, blank, fill, load_state
+from .tensors import Networks, batch, levels
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+STRIDE, LEAST = 4, 8
+"""The network halves the picture twice; what is left must have more than one pixel a side."""
+
+
+def lineart(
+    picture: npt.NDArray[np.uint8],
+    device: torch.device,
+    fine_network: nn.Module,
+    coarse_network: nn.Module,
+    coarse: bool = False,
+) -> npt.NDArray[np.uint8]:
+    """The line art of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind."""
+    network = coarse_network if coarse else fine_network
+    paper = network(batch(picture, device, STRIDE, LEAST) / 255)[0, 0]
+    return grey_as_rgb(255 - levels(paper, picture.shape[:2], "Line art"))
+
+
+def load_lineart(paths: Sequence[Path]) -> Annotator:
+    """Line art from sk_model.pth and sk_model2.pth. Raises UserError for other files."""
+    make = annotators("lineart").Generator
+
+    def network(path: Path) -> nn.Module:
+        return fill(blank(lambda: make(3, 1, 3)), load_state(path), path, "line art")
+
+    return Networks("Line art", tuple(network(path) for path in paths), lineart)
+
+
+WEIGHTS = Weights(
+    name="sk_model",
+    repo=ANNOTATORS,
+    files=("sk_model.pth", "sk_model2.pth"),
+    licence="MIT",
+    commercial=True,
+    megabytes=34,
+    sha256={
+        "sk_model.pth": "c686ced2a666b4850b4bb6ccf0748031c3eda9f822de73a34b8979970d90f0c6",
+        "sk_model2.pth": "30a534781061f34e83bb9406b4335da4ff2616c95d22a585c1245aa8363e74e0",
+    },
+)
+
+LINEART = Preprocessor(
+    name="lineart",
+    node="ControlStackLineart",
+    title="Line Art Hint",
+    description="A photo as a line drawing, white on black as the control was trained; coarse "
+    "draws fewer, bolder lines.",
+    aliases=("LineArtPreprocessor", "lineart_realistic", "lineart_coarse", "线稿"),
+    controls="line art (control_v11p_sd15_lineart)",
+    parameters=(Parameter("coarse", False, "Fewer and bolder lines, by a network of their own."),),
+    learning=Learning(models=(WEIGHTS,), load=load_lineart, any_size=True),
+)

@@ -1,0 +1,115 @@
+"""PiDiNet soft edges, and the scribbles made of them: white on black.
+
+The network takes BGR in 0..1 and gives edges at four scales, fused ones last:
+https://github.com/lllyasviel/ControlNet-v1-1-nightly (`annotator/pidinet`, `gradio_softedge.py`).
+Its weights are for research only (https://github.com/hellozhuo/pidinet).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..picture import grey_as_rgb
+from ..scribble import from_edges, safe_steps
+from ..spec import Annotator, Learning, Preprocessor, Weights
+from .hed import SAFE
+from .networks import ANNOTATORS, annotators, blank, fill, load_state
+from .tensors import Networks, batch, levels
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+STRIDE = 8
+"""The coarsest scale sees the picture halved three times."""
+
+
+def pidinet(
+    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, safe: bool = False
+) -> npt.NDArray[np.uint8]:
+    """The soft edges of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
+
+    `safe`: in three levels only, as `safe_steps` makes them.
+    """
+    return grey_as_rgb(_edges(picture, device, network, safe))
+
+
+def pidinet_scribble(
+    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module
+) -> npt.NDArray[np.uint8]:
+    """A scribble, 0 or 255, of the soft edges of `picture` (uint8 RGB, H x W x 3)."""
+    return grey_as_rgb(from_edges(_edges(picture, device, network, safe=False)))
+
+
+def load_pidinet(paths: Sequence[Path]) -> Annotator:
+    """PiDiNet from table5_pidinet.pth. Raises UserError for another file."""
+    return Networks("PiDiNet", (_network(paths[0]),), pidinet)
+
+
+def load_pidinet_scribble(paths: Sequence[Path]) -> Annotator:
+    """The scribbles of PiDiNet from table5_pidinet.pth. Raises UserError for another file."""
+    return Networks("PiDiNet", (_network(paths[0]),), pidinet_scribble)
+
+
+def _edges(
+    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, safe: bool
+) -> npt.NDArray[np.uint8]:
+    """H x W, 0..255."""
+    import torch
+
+    bgr = batch(picture, device, STRIDE).flip(1) / 255
+    edge = network(bgr)[-1][0, 0]
+    if safe:
+        edge = torch.from_numpy(safe_steps(edge.cpu().numpy()))
+    return levels(edge, picture.shape[:2], "PiDiNet")
+
+
+def _network(path: Path) -> nn.Module:
+    make = annotators("pidi.model").pidinet
+    return fill(blank(make), load_state(path), path, "PiDiNet")
+
+
+WEIGHTS = Weights(
+    name="table5_pidinet",
+    repo=ANNOTATORS,
+    files=("table5_pidinet.pth",),
+    licence="research only",
+    commercial=False,
+    megabytes=3,
+    sha256={
+        "table5_pidinet.pth": "80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c"
+    },
+)
+
+PIDINET = Preprocessor(
+    name="pidinet",
+    node="ControlStackPidinet",
+    title="PiDiNet Soft Edge Hint",
+    description="Soft white edges on black, found by PiDiNet: cleaner than HED's, with less "
+    "texture. Its weights are for research only, not for commercial use.",
+    aliases=(
+        *("PiDiNetPreprocessor", "softedge_pidinet", "softedge_pidisafe"),
+        *("soft edge", "边缘", "软边缘"),
+    ),
+    controls="soft edge (control_v11p_sd15_softedge)",
+    parameters=(SAFE,),
+    learning=Learning(models=(WEIGHTS,), load=load_pidinet, any_size=True),
+)
+
+PIDINET_SCRIBBLE = Preprocessor(
+    name="pidinet_scribble",
+    node="ControlStackPidinetScribble",
+    title="PiDiNet Scribble Hint",
+    description="Broad white lines on black, as if drawn by hand over the picture's outlines: the "
+    "edges of PiDiNet, thinned and drawn again. Its weights are for research only, not for "
+    "commercial use.",
+    aliases=("Scribble_PiDiNet_Preprocessor", "scribble_pidinet", "涂鸦"),
+    controls="scribble (control_v11p_sd15_scribble)",
+    drawn=True,
+    learning=Learning(models=(WEIGHTS,), load=load_pidinet_scribble, any_size=True),
+)

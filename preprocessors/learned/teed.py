@@ -1,0 +1,100 @@
+"""TEED soft edges: white on black, by a network of 59 thousand weights.
+
+The network takes RGB in 0..255 and gives edges at three scales and fused; the edge is the sigmoid
+of their mean: https://github.com/Mikubill/sd-webui-controlnet (`annotator/teed`) and
+https://github.com/xavysp/TEED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..picture import grey_as_rgb
+from ..scribble import safe_steps as in_steps
+from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
+from .networks import annotators, blank, fill, load_state
+from .tensors import Networks, batch, levels
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+STRIDE = 4
+"""The coarsest scale sees the picture halved twice."""
+
+STEPS = 2
+"""Of the "safe" edges, by default."""
+
+
+def teed(
+    picture: npt.NDArray[np.uint8],
+    device: torch.device,
+    network: nn.Module,
+    safe_steps: int = STEPS,
+) -> npt.NDArray[np.uint8]:
+    """The soft edges of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
+
+    In `safe_steps` + 1 levels, or in all for 0.
+    """
+    return grey_as_rgb(teed_edges(picture, device, network, safe_steps))
+
+
+def teed_edges(
+    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, steps: int
+) -> npt.NDArray[np.uint8]:
+    """The soft edges of `picture` (uint8 RGB, H x W x 3): H x W, 0..255."""
+    import torch
+
+    scales = network(batch(picture, device, STRIDE))
+    edge = torch.sigmoid(torch.cat(scales).mean(dim=0)[0])
+    if steps:
+        edge = torch.from_numpy(in_steps(edge.cpu().numpy(), steps))
+    return levels(edge, picture.shape[:2], "TEED")
+
+
+def teed_network(path: Path) -> nn.Module:
+    """The network with the weights in `path`. Raises UserError for another file."""
+    make = annotators("teed.ted").TED
+    return fill(blank(make), load_state(path), path, "TEED")
+
+
+def load_teed(paths: Sequence[Path]) -> Annotator:
+    """TEED from 7_model.pth. Raises UserError for another file."""
+    return Networks("TEED", (teed_network(paths[0]),), teed)
+
+
+WEIGHTS = Weights(
+    name="TEED 7_model",
+    repo="bdsqlsz/qinglong_controlnet-lllite",
+    files=("Annotators/7_model.pth",),
+    licence="MIT",
+    commercial=True,
+    megabytes=1,
+    sha256={
+        "Annotators/7_model.pth": "b9037964149c55156c6adbffdfbd7e8ca7d2ef2a4d90573520efa7f3a1aacf06"
+    },
+)
+
+TEED = Preprocessor(
+    name="teed",
+    node="ControlStackTeed",
+    title="TEED Soft Edge Hint",
+    description="Soft white edges on black, found by the small TEED network, in a few even levels.",
+    aliases=("TEEDPreprocessor", "TEED_Preprocessor", "softedge_teed", "soft edge", "软边缘"),
+    controls="soft edge (control_v11p_sd15_softedge, and the soft-edge controls of SDXL)",
+    parameters=(
+        Parameter(
+            "safe_steps",
+            STEPS,
+            "In how many steps the edges go from black to white; 0 leaves them smooth.",
+            low=0,
+            high=10,
+        ),
+    ),
+    learning=Learning(models=(WEIGHTS,), load=load_teed, any_size=True),
+)
