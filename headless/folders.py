@@ -19,7 +19,7 @@ from ..errors import UserError
 from .wording import listing, shown
 
 # A kind of model and the folders under the models folder that hold it, ComfyUI's layout;
-# `depth` is ours.
+# `depth` and `controlstack` (the weights of hint networks) are ours.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "checkpoints": ("checkpoints",),
     "diffusion_models": ("diffusion_models", "unet"),
@@ -28,6 +28,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "loras": ("loras",),
     "controlnet": ("controlnet", "t2i_adapter"),
     "depth": ("depth",),
+    "controlstack": ("controlstack",),
 }
 _NOUNS: Mapping[str, str] = {
     "checkpoints": "checkpoint",
@@ -37,6 +38,7 @@ _NOUNS: Mapping[str, str] = {
     "loras": "LoRA",
     "controlnet": "ControlNet",
     "depth": "depth model",
+    "controlstack": "hint network",
 }
 MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
 # A folder with one of these files is a model in diffusers' (or transformers') own layout.
@@ -91,10 +93,15 @@ def use(folders: Folders) -> Iterator[Folders]:
         _CURRENT.reset(token)
 
 
+def bases(kind: str) -> list[Path]:
+    """The folders of a kind of model, there or not; earlier ones win."""
+    return [root / sub for root in current().models for sub in KINDS[kind]]
+
+
 def names(kind: str) -> list[str]:
     """Every model of `kind` by the name a workflow gives it: files, diffusers folders, aliases."""
     found = set(current().aliases.get(kind, {}))
-    for base in _bases(kind):
+    for base in bases(kind):
         found.update(_models_in(base))
     return sorted(found)
 
@@ -108,14 +115,13 @@ def find(kind: str, name: str) -> Path:
     alias = current().aliases.get(kind, {}).get(name)
     if alias is not None:
         return alias
-    bases = _bases(kind)
-    for base in bases:
+    for base in bases(kind):
         path = inside(base, name, f"the {_NOUNS[kind]}")
         if path.is_file() or _is_model_folder(path):
             return path
     raise UserError(
         f"there is no {_NOUNS[kind]} {shown(name)}: there is {listing(names(kind))} in "
-        f"{listing(bases)}; put the file there, or name another"
+        f"{listing(bases(kind))}; put the file there, or name another"
     )
 
 
@@ -221,10 +227,6 @@ def write_atomic(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def _bases(kind: str) -> list[Path]:
-    return [root / sub for root in current().models for sub in KINDS[kind]]
 
 
 def _models_in(base: Path) -> Iterator[str]:

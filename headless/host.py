@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..model_patch.protocols import ControlNet
 from ..nodes import host
 from . import folders
+from .progress import Steps, reporter
+
+if TYPE_CHECKING:
+    import torch
 
 
 class EmbeddedHost:
@@ -31,6 +38,20 @@ class EmbeddedHost:
         from .models.loading import load_control_net
 
         return load_control_net(folders.find("controlnet", name))
+
+    def places(self) -> list[Path]:
+        """See `nodes.host.Host.places`."""
+        return [*folders.bases("controlstack"), *folders.bases("depth")]
+
+    def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
+        """See `nodes.host.Host.place`. Networks compute where they were loaded: on the CPU."""
+        import torch
+
+        return torch.device("cpu")
+
+    def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
+        """See `nodes.host.Host.steps`."""
+        return reporter().steps(total, text)
 
 
 def install() -> None:

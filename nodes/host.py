@@ -6,9 +6,12 @@ installs its own with `install`. Nothing here imports a host that is not already
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -16,6 +19,16 @@ from ..errors import UserError
 from ..model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
 from ..model_files.kinds import CONTROLNET, kind_of
 from ..model_patch.protocols import ControlNet
+
+HINT_WEIGHTS = "controlstack"
+"""The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""
+
+
+class Steps(Protocol):
+    """A counted piece of work under way."""
+
+    def advance(self) -> None:
+        """One more step is done. Raises the host's own exception where a user stopped the work."""
 
 
 class Host(Protocol):
@@ -35,6 +48,22 @@ class Host(Protocol):
 
     def load_control_net(self, name: str) -> ControlNet:
         """The host's own CONTROL_NET of the file `name`."""
+        ...
+
+    def places(self) -> list[Path]:
+        """The folders where weights of hint networks are looked for; downloads go to the first."""
+        ...
+
+    def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
+        """Bring `networks` to where they compute, in the host's keeping, and return that device.
+
+        To be asked before each use: the host may have taken them back since. Whoever keeps the
+        networks keeps them in the host's memory; nothing else does.
+        """
+        ...
+
+    def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
+        """Show the progress of `total` steps, such as the pictures of a batch, inside the block."""
         ...
 
 
@@ -96,6 +125,42 @@ class ComfyHost:
             )
         return net
 
+    def places(self) -> list[Path]:
+        """See `Host.places`. Folders that a user named for "controlstack" in his extra paths come
+        first, then models/controlstack, models/depth, and what comfyui_controlnet_aux fetched.
+        """
+        import folder_paths
+
+        own = Path(folder_paths.models_dir, HINT_WEIGHTS)
+        folder_paths.add_model_folder_path(HINT_WEIGHTS, str(own))
+        return list(dict.fromkeys([*_bases(HINT_WEIGHTS), *_bases("depth"), *_aux_folders()]))
+
+    def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
+        """See `Host.place`."""
+        from . import host_memory
+
+        return host_memory.place(networks)
+
+    @contextmanager
+    def steps(self, total: int, text: str) -> Iterator[Steps]:
+        """See `Host.steps`. ComfyUI shows the node's own bar, without the words."""
+        yield _ComfySteps(total)
+
+
+class _ComfySteps:
+    """ComfyUI's progress bar, and its Cancel between two steps."""
+
+    def __init__(self, total: int) -> None:
+        import comfy.utils
+
+        self._bar: Any = comfy.utils.ProgressBar(total)
+
+    def advance(self) -> None:
+        import comfy.model_management
+
+        self._bar.update(1)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
 
 # What ComfyUI's loader, and torch in it, raise over a file that is not what it seems.
 _NOT_LOADABLE = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
@@ -117,6 +182,20 @@ def _bases(kind: str) -> list[Path]:
     return [Path(p) for p in known[0]] if known else [Path(folder_paths.models_dir, kind)]
 
 
+def _aux_folders() -> list[Path]:
+    """Where comfyui_controlnet_aux keeps its weights: nobody needs them twice.
+
+    The pack tells its folder in AUX_ANNOTATOR_CKPTS_PATH while it runs; ckpts is its default.
+    """
+    import folder_paths
+
+    told = os.environ.get("AUX_ANNOTATOR_CKPTS_PATH")
+    named = [Path(told)] if told else []
+    packs = folder_paths.get_folder_paths("custom_nodes")
+    named += [Path(pack, "comfyui_controlnet_aux", "ckpts") for pack in packs]
+    return [path for path in named if path.is_dir()]
+
+
 _installed: list[Host] = []
 
 
@@ -134,8 +213,11 @@ def current() -> Host:
     raise UserError("no host is running: use this node in ComfyUI, or through `controlstack run`.")
 
 
+def is_running() -> bool:
+    """Whether there is a host to ask; nodes can be listed without one."""
+    return bool(_installed) or "folder_paths" in sys.modules
+
+
 def names(kind: str) -> list[str]:
     """The model files of one kind; none where no host runs (so that nodes can be listed)."""
-    if "folder_paths" not in sys.modules and not _installed:
-        return []
-    return current().names(kind)
+    return current().names(kind) if is_running() else []
