@@ -33,16 +33,16 @@ def shuffle(picture: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray[np.uin
     whole = checked_rgb(picture, "Shuffle")
     height, width = whole.shape[:2]
     generator = np.random.default_rng(seed)
-    from_x = _smooth_noise(generator, height, width) * np.float32(width - 1)
-    from_y = _smooth_noise(generator, height, width) * np.float32(height - 1)
+    from_x = _flow(generator, height, width, width - 1)
+    from_y = _flow(generator, height, width, height - 1)
     moved: npt.NDArray[np.uint8] = cv2.remap(whole, from_x, from_y, cv2.INTER_LINEAR)
     return moved
 
 
-def _smooth_noise(
-    generator: np.random.Generator, height: int, width: int
+def _flow(
+    generator: np.random.Generator, height: int, width: int, reach: int
 ) -> npt.NDArray[np.float32]:
-    """Noise of H x W that reaches from 0 to 1, smooth over about CELL pixels."""
+    """Noise of H x W from 0 to `reach`, both touched, smooth over about CELL pixels."""
     cv2 = opencv()
     grid = generator.uniform(size=(height // CELL + 2, width // CELL + 2))
     size = (width + 2 * CELL, height + 2 * CELL)
@@ -50,7 +50,8 @@ def _smooth_noise(
     noise: npt.NDArray[np.float64] = fine[CELL : CELL + height, CELL : CELL + width]
     above = noise - noise.min()
     highest = float(above.max()) or 1.0  # one pixel has no range to stretch
-    return (above / highest).astype(np.float32)
+    flow: npt.NDArray[np.float64] = above / highest * reach
+    return flow.astype(np.float32)
 
 
 SHUFFLE = Preprocessor(
