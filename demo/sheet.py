@@ -24,7 +24,8 @@ from ..headless.graph.override import override
 from ..headless.graph.registry import default_registry
 from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
-from ..headless.progress import Steps, reporter
+from ..headless.progress import reporter
+from ..preprocessors.progress import Steps
 from .contact_sheet import Cell, Row, draw_sheet
 from .models import aliases, one_thread, require_weights, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..model_patch.protocols import ControlNet
 from ..nodes import host
+from ..preprocessors.progress import Steps
 from . import folders
-from .progress import Steps, reporter
+from .progress import reporter
 
 if TYPE_CHECKING:
     import torch

@@ -6,16 +6,11 @@ Ctrl-C is Python's own KeyboardInterrupt; nothing here catches or delays it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-
-class Steps(Protocol):
-    """A counted piece of work under way."""
-
-    def advance(self) -> None:
-        """One more step is done."""
+from ..preprocessors.progress import Steps, unseen
 
 
 class Reporter(Protocol):
@@ -28,11 +23,6 @@ class Reporter(Protocol):
         """A piece of `total` steps begins; it ends with the context, also on an error."""
 
 
-class _SilentSteps:
-    def advance(self) -> None:
-        return None
-
-
 class Silent:
     """The reporter of a caller who installed none."""
 
@@ -40,7 +30,7 @@ class Silent:
         return None
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
-        return nullcontext(_SilentSteps())
+        return unseen(total, text)
 
 
 _REPORTER: ContextVar[Reporter] = ContextVar("controlstack_reporter")

@@ -19,16 +19,10 @@ from ..errors import UserError
 from ..model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
 from ..model_files.kinds import CONTROLNET, kind_of
 from ..model_patch.protocols import ControlNet
+from ..preprocessors.progress import Steps, unseen
 
 HINT_WEIGHTS = "controlstack"
 """The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""
-
-
-class Steps(Protocol):
-    """A counted piece of work under way."""
-
-    def advance(self) -> None:
-        """One more step is done. Raises the host's own exception where a user stopped the work."""
 
 
 class Host(Protocol):
@@ -221,3 +215,8 @@ def is_running() -> bool:
 def names(kind: str) -> list[str]:
     """The model files of one kind; none where no host runs (so that nodes can be listed)."""
     return current().names(kind) if is_running() else []
+
+
+def steps(total: int, text: str) -> AbstractContextManager[Steps]:
+    """The host's progress of `total` steps; none is shown where no host runs."""
+    return current().steps(total, text) if is_running() else unseen(total, text)

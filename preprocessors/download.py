@@ -11,28 +11,17 @@ import inspect
 import logging
 import re
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 from ..errors import UserError
+from .progress import Progress, Steps, unseen
 from .spec import Weights
 from .weights import below
 
 log = logging.getLogger("controlstack")
 
-
-class Bar(Protocol):
-    """A counted piece of work under way."""
-
-    def advance(self) -> None:
-        """One more step is done. Raises what shall stop the work."""
-
-
-Progress: TypeAlias = Callable[[int, str], AbstractContextManager[Bar]]
-"""Begins a piece of so many steps, with words for a user: `nodes.host.Host.steps`."""
 
 STEPS = 100
 """Steps of a file's progress: per cent."""
@@ -47,8 +36,9 @@ def download(weights: Weights, target: Path, progress: Progress | None = None) -
     `progress` raises to stop it.
     """
     folder = below(target, weights.name)
+    finals = {file: below(folder, file) for file in weights.files}
     order = _Order(weights, folder, _hub(weights, folder))
-    begin = progress or _unseen
+    begin = progress or unseen
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -57,8 +47,7 @@ def download(weights: Weights, target: Path, progress: Progress | None = None) -
             stated = {file: order.facts(file) for file in weights.files}  # all are there: then load
             for file, facts in stated.items():
                 order.compare(file, order.fetch(file, facts, Path(staging), begin), facts)
-            for file in weights.files:
-                final = below(folder, file)
+            for file, final in finals.items():
                 final.parent.mkdir(parents=True, exist_ok=True)
                 Path(staging, file).replace(final)
     except OSError as error:
@@ -66,7 +55,7 @@ def download(weights: Weights, target: Path, progress: Progress | None = None) -
             f"{weights.name} cannot be written to {folder} ({error.strerror or error}): make room "
             "there, or choose a folder that can be written."
         ) from error
-    return (folder,) if weights.is_folder else tuple(folder / file for file in weights.files)
+    return (folder,) if weights.is_folder else tuple(finals.values())
 
 
 @dataclass(frozen=True)
@@ -96,8 +85,7 @@ class _Order:
         return _Facts(url, stated.commit_hash, stated.etag, stated.size)
 
     def fetch(self, file: str, facts: _Facts, staging: Path, begin: Progress) -> Path:
-        size = f" ({facts.size / 1e6:.0f} MB)" if facts.size else ""
-        with begin(STEPS, f"downloading {Path(file).name}{size}") as bar:
+        with begin(STEPS, f"downloading {Path(file).name}{_in_words(facts.size)}") as bar:
             meter = _Meter(bar, facts.size or 0)
             # Older hubs cannot report; they draw their own bar on the terminal.
             reports = "tqdm_class" in inspect.signature(self.hub.hf_hub_download).parameters
@@ -146,7 +134,7 @@ class _Order:
 class _Meter:
     """Turns bytes into per cent of `bar`, and remembers what stopped it."""
 
-    def __init__(self, bar: Bar, total: int) -> None:
+    def __init__(self, bar: Steps, total: int) -> None:
         self.total = total
         self.stopped: BaseException | None = None
         self._bar = bar
@@ -192,15 +180,6 @@ class _Meter:
         return Bytes
 
 
-class _Silent:
-    def advance(self) -> None:
-        return None
-
-
-def _unseen(total: int, text: str) -> AbstractContextManager[Bar]:
-    return nullcontext(_Silent())
-
-
 def _hub(weights: Weights, folder: Path) -> Any:
     """The module huggingface_hub. Raises UserError where it is missing or told to stay offline."""
     by_hand = f"put the files of {weights.name} into {folder} by hand"
@@ -222,6 +201,12 @@ def _digest(path: Path, sum_so_far: Any) -> str:
         while block := file.read(1 << 20):
             sum_so_far.update(block)
     return str(sum_so_far.hexdigest())
+
+
+def _in_words(size: int | None) -> str:
+    if not size:
+        return ""
+    return f" ({size / 1e6:.0f} MB)" if size >= 1e6 else f" ({size / 1e3:.0f} kB)"
 
 
 def _reason(error: Exception) -> str:

@@ -120,7 +120,8 @@ class Learning:
 
     `models` are the published weights to choose from, the first one by default; `also` are needed
     with any of them. `load` is given the chosen model's paths and then those of `also`: a folder
-    for a folder of transformers, else each file. `model_types` are those of config.json that a
+    for a folder of transformers, else each file; `check` raises UserError for paths that cannot be
+    loaded, as far as a look at the files tells. `model_types` are those of config.json that a
     user's own folder may have. `any_size`: the network looks at pictures of any size, so that a
     user may choose one ("resolution"). `finds_people`: it gives a Pose, which is then drawn.
     """
@@ -128,6 +129,7 @@ class Learning:
     models: tuple[Weights, ...]
     load: Callable[[Sequence[Path]], Annotator]
     also: tuple[Weights, ...] = ()
+    check: Callable[[Sequence[Path]], None] | None = None
     model_types: tuple[str, ...] = ()
     any_size: bool = False
     finds_people: bool = False
@@ -140,8 +142,9 @@ class Preprocessor:
     `name` is its name on the command line and in the generic node, `node` its node's id, `title`
     its node's title. `controls` says which ControlNets follow such hints. `drawn`: flat colours or
     thin lines, which are resized to the nearest pixel and never blended. `background` is what bars
-    around a picture that does not fill its hint hold, in the hint's units. `run` makes the hint of an
-    exact preprocessor from what it `takes` and its settings; a learned one has `learning` instead.
+    around a picture that does not fill its hint hold, in the hint's units. `run` makes the hint of
+    an exact preprocessor from what it `takes` and its settings; a learned one has `learning`
+    instead.
     `check` raises UserError for settings that are wrong only together.
     """
 

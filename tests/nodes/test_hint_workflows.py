@@ -23,6 +23,8 @@ from controlstack.nodes.hints import NODE_CLASS_MAPPINGS as HINTS
 from controlstack.preprocessors.canny import canny
 from tests.tiny_depth import tiny_depth_anything
 
+NOBODY = '{"people": []}'
+
 REGISTRY = Registry({**CORE, **HINTS})
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
 
@@ -65,7 +67,11 @@ def test_a_loaded_picture_keeps_its_bytes_on_the_way_to_canny() -> None:
         ("ControlStackCanny", {"low_threshold": 0, "high_threshold": 256}, "256.* 0 to 255"),
         ("ControlStackDrawPose", {"pose_json": "{", "width": 64, "height": 64}, "not JSON"),
         ("ControlStackDrawPose", {"pose_json": "[]", "width": 64, "height": 64}, "empty list"),
-        ("ControlStackDrawPose", {"pose_json": "[]", "width": 8, "height": 64}, "width"),
+        (
+            "ControlStackDrawPose",
+            {"pose_json": NOBODY, "width": 0, "height": 64},
+            "width",
+        ),
         ("ControlStackDepth", {"model": "nowhere"}, "nowhere"),
         ("ControlStackDepth", {"model": "../../etc"}, r"\.\./\.\./etc"),
     ],
@@ -83,7 +89,7 @@ def test_a_depth_model_in_the_models_folder_is_offered_checked_and_run(
     places: folders.Folders,
 ) -> None:
     folder = tiny_depth_anything(places.models[0] / "depth" / "tiny")
-    assert HINTS["ControlStackDepth"].INPUT_TYPES()["required"]["model"][0] == ["tiny"]
+    assert HINTS["ControlStackDepth"].INPUT_TYPES()["required"]["model"][0][0] == "tiny"
     near = _run("ControlStackDepth", image=["1", 0], model="tiny")
     assert near.shape == (1, 24, 40, 3)
     assert (near.min(), near.max()) == (0, 1)

@@ -1,7 +1,6 @@
 """The hint nodes: pictures in, hints of the same size out, and what they refuse before they run."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlstack.errors import UserError
-from controlstack.nodes import hints, host
+from controlstack.nodes import hint_node, hints, images
 from controlstack.preprocessors.canny import canny
-from controlstack.preprocessors.learned.depth import DepthModel
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import parse_poses
+from controlstack.preprocessors.registry import PREPROCESSORS
 
-ALL = list(hints.NODE_CLASS_MAPPINGS.values())
+NODES = hints.NODE_CLASS_MAPPINGS
+ALL = list(NODES.values())
+Canny, DrawPose = NODES["ControlStackCanny"], NODES["ControlStackDrawPose"]
 POSE = json.dumps({"people": [{"pose_keypoints_2d": [0.5, 0.5, 1] * 18}]})
 
 
@@ -25,20 +26,31 @@ def _inputs(node: Any) -> dict[str, Any]:
     return {n: spec for group in node.INPUT_TYPES().values() for n, spec in group.items()}
 
 
-def test_ids_are_for_ever() -> None:
-    assert list(hints.NODE_CLASS_MAPPINGS) == [
-        "ControlStackCanny",
-        "ControlStackDrawPose",
-        "ControlStackDepth",
-    ]
-    assert hints.NODE_DISPLAY_NAME_MAPPINGS.keys() == hints.NODE_CLASS_MAPPINGS.keys()
+def test_every_preprocessor_has_its_node_and_the_first_ids_are_for_ever() -> None:
+    assert list(NODES) == ["ControlStackHint", *(entry.node for entry in PREPROCESSORS.values())]
+    assert {"ControlStackCanny", "ControlStackDrawPose", "ControlStackDepth"} <= NODES.keys()
+    assert hints.NODE_DISPLAY_NAME_MAPPINGS.keys() == NODES.keys()
+
+
+@pytest.mark.parametrize(
+    ("node_type", "inputs"),
+    [
+        ("ControlStackCanny", ["image", "low_threshold", "high_threshold"]),
+        ("ControlStackDrawPose", ["pose_json", "width", "height"]),
+        ("ControlStackDepth", ["image", "model"]),
+    ],
+)
+def test_saved_workflows_find_their_first_inputs_in_place(
+    node_type: str, inputs: list[str]
+) -> None:
+    assert list(_inputs(NODES[node_type]))[: len(inputs)] == inputs
 
 
 @pytest.mark.parametrize("node", ALL)
 def test_everything_a_user_meets_is_explained(node: Any) -> None:
     assert node.CATEGORY == "ControlStack/hints"
     assert node.DESCRIPTION
-    assert node.RETURN_TYPES == ("IMAGE",)
+    assert node.RETURN_TYPES in [("IMAGE",), ("IMAGE", "STRING")]
     assert len(node.OUTPUT_TOOLTIPS) == len(node.RETURN_TYPES) == len(node.RETURN_NAMES)
     for name, spec in _inputs(node).items():
         assert spec[1]["tooltip"].endswith("."), name
@@ -50,14 +62,14 @@ def test_defaults_lie_in_their_ranges_and_are_valid(node: Any) -> None:
     for name, value in defaults.items():
         spec = _inputs(node)[name][1]
         assert spec.get("min", value) <= value <= spec.get("max", value)
-    if node is not hints.ControlStackDepth:  # which has no model to be the default
-        accepted = {n: v for n, v in defaults.items() if n not in ("width", "height")}
-        assert node.VALIDATE_INPUTS(**accepted) is True
+    if "download" not in defaults:  # no weights are needed
+        assert node.VALIDATE_INPUTS(**defaults) is True
 
 
 def test_canny_is_the_preprocessor_on_the_picture_s_own_bytes() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), np.uint8)
-    (edges,) = hints.ControlStackCanny().find_edges(torch.from_numpy(picture) / 255, 50, 150)
+    image = torch.from_numpy(picture) / 255
+    (edges,) = Canny().make(image=image, low_threshold=50, high_threshold=150)
     assert edges.dtype == torch.float32
     for ours, theirs in zip(edges, picture, strict=True):
         assert torch.equal(ours, torch.from_numpy(canny(theirs, 50, 150)) / 255)
@@ -65,22 +77,24 @@ def test_canny_is_the_preprocessor_on_the_picture_s_own_bytes() -> None:
 
 def test_floats_are_rounded_not_cut_off() -> None:
     image = torch.tensor([0.0, 0.4, 0.6, 254.6, 255.4, 300, -9, float("nan"), float("inf")]) / 255
-    got = hints._bytes(image.reshape(1, 1, -1, 1))[0, 0, :, 0]
-    assert got.tolist() == [0, 0, 1, 255, 255, 255, 0, 0, 255]
+    (got,) = images.sources("picture", image.reshape(1, 1, -1, 1))
+    assert got[0, :, 0].tolist() == [0, 0, 1, 255, 255, 255, 0, 0, 255]
 
 
 def test_every_byte_comes_back_as_it_was_loaded() -> None:
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1)
     for loaded in (levels.float() / 255, (levels.float() / 255).double()):
-        assert (hints._bytes(loaded)[..., :1] == levels.numpy()).all()
+        (got,) = images.sources("picture", loaded)
+        assert (got[..., :1] == levels[0].numpy()).all()
 
 
 def test_grey_is_repeated_and_alpha_left_out() -> None:
     grey = torch.rand(1, 8, 8, 1)
     colour = grey.repeat(1, 1, 1, 3)
     with_alpha = torch.cat([colour, torch.rand(1, 8, 8, 1)], dim=3)
-    assert (hints._bytes(grey) == hints._bytes(colour)).all()
-    assert (hints._bytes(with_alpha) == hints._bytes(colour)).all()
+    for other in (grey, with_alpha):
+        (got,), (expected,) = images.sources("picture", other), images.sources("picture", colour)
+        assert (got == expected).all()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +102,7 @@ def test_grey_is_repeated_and_alpha_left_out() -> None:
 )
 def test_another_shape_is_refused_with_its_numbers(shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match=" x ".join(map(str, shape))):
-        hints.ControlStackCanny().find_edges(torch.zeros(shape), 100, 200)
+        Canny().make(image=torch.zeros(shape))
 
 
 @given(
@@ -105,7 +119,7 @@ def test_any_picture_gives_a_hint_of_its_size(
 ) -> None:
     image = (torch.rand(batch, height, width, channels) * scale).to(dtype)
     before = image.clone()
-    (edges,) = hints.ControlStackCanny().find_edges(image, 100, 200)
+    (edges,) = Canny().make(image=image)
     assert edges.shape == (batch, height, width, 3)
     assert set(edges.unique().tolist()) <= {0.0, 1.0}
     assert torch.equal(image, before), "the picture that went in stays as it is"
@@ -114,21 +128,20 @@ def test_any_picture_gives_a_hint_of_its_size(
 @pytest.mark.parametrize("thresholds", [(200, 100), (-1, 100), (100, 256)])
 def test_thresholds_are_refused_before_anything_runs(thresholds: tuple[int, int]) -> None:
     low, high = thresholds
-    answer = hints.ControlStackCanny.VALIDATE_INPUTS(low_threshold=low, high_threshold=high)
+    answer = Canny.VALIDATE_INPUTS(low_threshold=low, high_threshold=high)
     assert isinstance(answer, str)
-    assert str(low) in answer
-    assert str(high) in answer
+    assert str(min(low, 100) if low < 0 else max(low, high)) in answer
 
 
 def test_a_linked_threshold_is_not_judged_before_it_is_known() -> None:
-    validate = hints.ControlStackCanny.VALIDATE_INPUTS
+    validate = Canny.VALIDATE_INPUTS
     assert validate(low_threshold=None, high_threshold=10) is True
     assert validate(low_threshold=250, high_threshold=None) is True
 
 
 def test_frames_become_a_batch_of_the_preprocessor_s_pictures() -> None:
     frames = json.dumps([json.loads(POSE), {"people": []}])
-    (image,) = hints.ControlStackDrawPose().draw(frames, 40, 24)
+    (image,) = DrawPose().make(pose_json=frames, width=40, height=24)
     assert image.shape == (2, 24, 40, 3)
     expected = draw_pose(parse_poses(POSE)[0], 40, 24)
     assert torch.equal(image[0], torch.from_numpy(expected) / 255)
@@ -136,58 +149,58 @@ def test_frames_become_a_batch_of_the_preprocessor_s_pictures() -> None:
 
 
 def test_the_example_pose_is_a_whole_person_inside_the_picture() -> None:
-    (pose,) = parse_poses(json.dumps(hints.STANDING))
+    (pose,) = parse_poses(json.dumps(hint_node.STANDING))
     (person,) = pose.people
     assert all(joint is not None and 0 < joint.x < 1 and 0 < joint.y < 1 for joint in person.body)
 
 
 def test_bad_pose_json_is_refused_before_anything_runs() -> None:
-    assert hints.ControlStackDrawPose.VALIDATE_INPUTS(pose_json=POSE) is True
-    assert hints.ControlStackDrawPose.VALIDATE_INPUTS(pose_json=None) is True  # a link
-    assert "not JSON" in str(hints.ControlStackDrawPose.VALIDATE_INPUTS(pose_json="pose"))
+    assert DrawPose.VALIDATE_INPUTS(pose_json=POSE) is True
+    assert DrawPose.VALIDATE_INPUTS(pose_json=None) is True  # a link
+    assert "not JSON" in str(DrawPose.VALIDATE_INPUTS(pose_json="pose"))
 
 
-class OneFolder:
-    """A host with a single depth model."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def names(self, kind: str) -> list[str]:
-        return [self.folder.name] if kind == "depth" else []
-
-    def find(self, kind: str, name: str) -> Path:
-        if (kind, name) != ("depth", self.folder.name):
-            raise UserError(f"there is no {kind} model {name}")
-        return self.folder
+def test_a_latent_gives_the_hint_its_size() -> None:
+    latent = {"samples": torch.zeros(1, 4, 5, 7)}
+    (edges,) = Canny().make(image=torch.rand(2, 30, 30, 3), latent=latent)
+    assert edges.shape == (2, 40, 56, 3)
+    sparse = {"samples": torch.zeros(1, 16, 5, 7), "downscale_ratio_spacial": 16}
+    (edges,) = Canny().make(image=torch.rand(1, 30, 30, 3), latent=sparse, fit="fit")
+    assert edges.shape == (1, 80, 112, 3)
+    (people,) = DrawPose().make(pose_json=POSE, width=9, height=9, latent=latent)
+    assert people.shape == (1, 40, 56, 3)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(host, "current", lambda: OneFolder(tmp_path / "tiny"))
-    monkeypatch.setattr(host, "names", lambda kind: OneFolder(tmp_path / "tiny").names(kind))
-    return tmp_path / "tiny"
+@pytest.mark.parametrize("inputs", [{"fit": "squeeze"}, {"width": 0}, {"height": 99999}])
+def test_a_size_out_of_range_is_refused_before_anything_runs(inputs: dict[str, Any]) -> None:
+    (name, value), *_ = inputs.items()
+    answer = str(DrawPose.VALIDATE_INPUTS(**inputs))
+    assert name in answer
+    assert str(value) in answer
 
 
-def test_depth_offers_the_host_s_models_and_checks_them_first(folder: Path) -> None:
-    assert hints.ControlStackDepth.INPUT_TYPES()["required"]["model"][0] == ["tiny"]
-    assert str(folder) in str(hints.ControlStackDepth.VALIDATE_INPUTS(model="tiny"))
-    folder.mkdir()
-    assert "config.json" in str(hints.ControlStackDepth.VALIDATE_INPUTS(model="tiny"))
-    assert "other" in str(hints.ControlStackDepth.VALIDATE_INPUTS(model="other"))
-    assert hints.ControlStackDepth.VALIDATE_INPUTS(model=None) is True  # a link
+def test_masked_pixels_stay_minus_one_on_their_way_to_the_net() -> None:
+    mask = torch.zeros(1, 8, 8)
+    mask[:, 2:4, 5:7] = 1
+    image = torch.rand(3, 8, 8, 3)
+    (hint,) = NODES["ControlStackInpaint"]().make(image=image, mask=mask)
+    assert (hint[:, 2:4, 5:7] == -1).all()
+    kept = mask[0] == 0
+    assert torch.equal(hint[:, kept], image[:, kept])
 
 
-def test_depth_estimates_each_picture_of_a_batch(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def brightness(picture: np.ndarray, model: DepthModel) -> np.ndarray:
-        return picture[..., 0].astype(np.float32) / 255
+def test_a_mask_for_another_number_of_pictures_is_refused() -> None:
+    with pytest.raises(UserError, match="3 pictures and 2 masks"):
+        NODES["ControlStackInpaint"]().make(image=torch.rand(3, 8, 8, 3), mask=torch.zeros(2, 8, 8))
 
-    asked: list[Path] = []
-    monkeypatch.setattr(hints.depth, "load_depth_model", asked.append)
-    monkeypatch.setattr(hints.depth, "estimate_depth", brightness)
-    image = torch.arange(2 * 3 * 4).reshape(2, 3, 4, 1).repeat(1, 1, 1, 3) / 255
-    (near,) = hints.ControlStackDepth().estimate(image, "tiny")
-    assert torch.equal(near, image)
-    assert asked == [folder]
+
+def test_the_one_node_for_all_gives_each_preprocessor_s_own_hint() -> None:
+    image = torch.rand(1, 24, 32, 3)
+    any_hint = NODES["ControlStackHint"]
+    for name in any_hint.INPUT_TYPES()["required"]["preprocessor"][0]:
+        entry = PREPROCESSORS[name]
+        if entry.learning is None:
+            (expected,) = NODES[entry.node]().make(image=image)
+            (got,) = any_hint().make(image=image, preprocessor=name)
+            assert torch.equal(got, expected), name
+    assert "no preprocessor teapot" in str(any_hint.VALIDATE_INPUTS(preprocessor="teapot"))

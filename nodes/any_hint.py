@@ -1,0 +1,60 @@
+"""One node for all preprocessors of a picture, each with its own defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..preprocessors.registry import PREPROCESSORS
+from ..preprocessors.spec import Preprocessor
+from . import images
+from .hint_node import CATEGORY, KeptModel, accepted, check, make_batch, optional_inputs
+
+OF_PICTURES = {name: entry for name, entry in PREPROCESSORS.items() if entry.takes == "picture"}
+
+
+class ControlStackHint:
+    """Any hint of a picture."""
+
+    DESCRIPTION = (
+        "Makes any hint of a picture with that preprocessor's own defaults. The node of one "
+        "preprocessor has its settings."
+    )
+    SEARCH_ALIASES = ("preprocessor", "annotator", "aio", "all preprocessors", "预处理器", "提示图")
+    CATEGORY = CATEGORY
+    FUNCTION = "make"
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("hint",)
+    OUTPUT_TOOLTIPS = ("The hint, for Add Control with the ControlNet that follows it.",)
+
+    def __init__(self) -> None:
+        self._model = KeptModel()
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs and widgets."""
+        tooltip = "Which hint: it has to be the kind that your ControlNet was trained on."
+        return {
+            "required": {
+                "image": ("IMAGE", {"tooltip": "The picture or pictures to make a hint of."}),
+                "preprocessor": (list(OF_PICTURES), {"tooltip": tooltip}),
+            },
+            "optional": optional_inputs(*OF_PICTURES.values()),
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, preprocessor: str | None = None, download: bool = False) -> bool | str:
+        """Whether the preprocessor's model is there; None where its name comes through a link."""
+        if preprocessor is None:
+            return True
+        if preprocessor not in OF_PICTURES:
+            return f"There is no preprocessor {preprocessor}; there is {', '.join(OF_PICTURES)}."
+        return accepted(lambda: check(OF_PICTURES[preprocessor], {"download": download}))
+
+    def make(self, image: Tensor, preprocessor: str, **inputs: Any) -> tuple[Tensor]:
+        """(B, H, W, 3) in 0..1 -> hints in 0..1, of that size or the latent's."""
+        entry: Preprocessor = OF_PICTURES[preprocessor]
+        sources = images.sources(entry.takes, image)
+        made = make_batch(entry, sources, entry.settings({}), inputs, self._model)
+        return (images.image_of([one.hint for one in made]),)

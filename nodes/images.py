@@ -1,0 +1,76 @@
+"""The host's tensors as the arrays that preprocessors take, and hints as the host's IMAGE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..preprocessors.making import Source
+from ..preprocessors.sizing import Picture, Size
+from ..preprocessors.spec import Hint, Takes
+
+LATENT_RATIO = 8
+"""Pixels along a side for each of a latent, where the latent does not say: that of Stable
+Diffusion's VAE and of every family that ControlNets exist for."""
+
+
+def sources(takes: Takes, image: Tensor, mask: Tensor | None = None) -> list[Source]:
+    """Each picture of IMAGE (B, H, W, C) in 0..1 as what a preprocessor `takes`.
+
+    `mask` is MASK (B or 1, h, w) in 0..1 for a masked picture. Raises UserError for another shape,
+    and for a mask that has another number of pictures.
+    """
+    rgb = _rgb(image)
+    if takes == "masked picture":
+        if mask is None:
+            raise UserError("This hint needs a MASK beside its picture; connect one.")
+        return list(zip(rgb.numpy(), _masks(mask, rgb), strict=True))
+    if takes == "depth":
+        return list(rgb.mean(dim=3).numpy())
+    # Rounding gives a loaded picture its own bytes again and does not darken what was computed.
+    pictures: Picture = rgb.mul(255).round().to(torch.uint8).numpy()
+    return list(pictures[..., 0]) if takes == "labels" else list(pictures)
+
+
+def image_of(hints: Sequence[Hint]) -> Tensor:
+    """Hints of one size -> IMAGE (B, H, W, 3): bytes become 0..1, floats stay as they are."""
+    made = torch.from_numpy(np.stack(hints))
+    return made.float() / 255 if made.dtype == torch.uint8 else made
+
+
+def size_of(latent: Mapping[str, Any]) -> Size:
+    """Width and height in pixels of the picture that `latent` (LATENT) will be decoded to."""
+    ratio = int(latent.get("downscale_ratio_spacial", LATENT_RATIO))
+    height, width = latent["samples"].shape[-2:]
+    return int(width) * ratio, int(height) * ratio
+
+
+def _rgb(image: Tensor) -> Tensor:
+    """IMAGE -> float32 (B, H, W, 3) in 0..1: grey is repeated, alpha left out, NaN black."""
+    if image.ndim != 4 or image.shape[3] not in (1, 3, 4) or image.numel() == 0:
+        raise UserError(
+            f"A hint needs an IMAGE of batch x height x width x 3 (RGB), and this one is "
+            f"{' x '.join(map(str, image.shape))}; convert it first."
+        )
+    plain = image.detach().float().cpu().nan_to_num(0.0).clamp(0, 1)
+    return plain.repeat(1, 1, 1, 3) if image.shape[3] == 1 else plain[..., :3]
+
+
+def _masks(mask: Tensor, pictures: Tensor) -> list[Picture]:
+    """One mask (H, W) for each of `pictures`; a mask of another size is stretched over it."""
+    count, height, width = pictures.shape[:3]
+    masks = mask.detach().float().cpu().nan_to_num(0.0).clamp(0, 1).reshape(-1, *mask.shape[-2:])
+    if masks.numel() == 0 or len(masks) not in (1, count):
+        raise UserError(
+            f"There are {count} pictures and {len(masks)} masks; give one mask, or one a picture."
+        )
+    if masks.shape[1:] != (height, width):
+        masks = torch.nn.functional.interpolate(masks[:, None], (height, width), mode="nearest")[
+            :, 0
+        ]
+    return list(masks.expand(count, -1, -1).numpy())

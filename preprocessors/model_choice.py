@@ -1,0 +1,90 @@
+"""Which weights a learned preprocessor uses: the one picked, or the first that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from . import weights
+from .download import download
+from .progress import Progress
+from .spec import Annotator, Learning, Preprocessor, Weights
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The files of a learned preprocessor, all there: those of its model, then those it needs
+    besides. `changed` are their times of change, so that equal choices load equal weights."""
+
+    learning: Learning
+    paths: tuple[Path, ...]
+    changed: tuple[int, ...]
+
+    def check(self) -> None:
+        """Raise UserError where a look at the files tells that they cannot be loaded."""
+        if self.learning.check is not None:
+            self.learning.check(self.paths)
+
+    def load(self) -> Annotator:
+        """The preprocessor, loaded. Raises UserError for weights that do not fit."""
+        return self.learning.load(self.paths)
+
+
+def names(learning: Learning, places: Sequence[Path]) -> list[str]:
+    """The models to pick from: those on this machine first, then the other published ones."""
+    published = {model.name: weights.find(model, places) is not None for model in learning.models}
+    own = weights.local_folders(places, learning.model_types)
+    here = [name for name, there in published.items() if there]
+    return list(dict.fromkeys([*here, *own, *published]))
+
+
+def choose(
+    preprocessor: Preprocessor,
+    model: str,
+    places: Sequence[Path],
+    download_to: Path | None = None,
+    progress: Progress | None = None,
+) -> Choice:
+    """The files of `model`, "" for the first of `names`.
+
+    Where some are missing they are downloaded into `download_to`, and a UserError says which they
+    are where that is None. Raises UserError for an unknown model, too.
+    """
+    learning = preprocessor.learning
+    assert learning is not None
+    wanted = [_published(preprocessor, learning, model, places), *learning.also]
+    paths: list[Path] = []
+    for one in wanted:
+        if isinstance(one, Path):
+            paths.append(one)
+            continue
+        found = weights.find(one, places)
+        if found is None and download_to is not None:
+            found = download(one, download_to, progress)
+        if found is None:
+            raise weights.missing(one, places)
+        paths += found
+    return Choice(learning, tuple(paths), tuple(_changed(path) for path in paths))
+
+
+def _published(
+    preprocessor: Preprocessor, learning: Learning, model: str, places: Sequence[Path]
+) -> Weights | Path:
+    name = model or names(learning, places)[0]
+    for one in learning.models:
+        if one.name == name:
+            return one
+    own = weights.local_folders(places, learning.model_types)
+    if name in own:
+        return own[name]
+    raise UserError(
+        f"{preprocessor.name} has no model {name}; there is {', '.join(names(learning, places))}."
+    )
+
+
+def _changed(path: Path) -> int:
+    """When `path`, or a file directly in it, was changed last."""
+    files = [path, *path.iterdir()] if path.is_dir() else [path]
+    return max(file.stat().st_mtime_ns for file in files)

@@ -1,0 +1,68 @@
+"""Every preprocessor by its name: what nodes, the generic node and the command line offer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import (
+    binary,
+    canny,
+    inpaint,
+    lineart_standard,
+    palette,
+    recolor,
+    scribble,
+    shuffle,
+    tile,
+)
+from .learned import (
+    anyline,
+    depth,
+    hed,
+    lineart,
+    lineart_anime,
+    mlsd,
+    normal_bae,
+    openpose,
+    pidinet,
+    teed,
+    vitpose,
+)
+from .pose import draw
+from .spec import Preprocessor
+
+EXACT = (
+    canny.CANNY,
+    scribble.SCRIBBLE,
+    scribble.XDOG_SCRIBBLE,
+    lineart_standard.LINEART_STANDARD,
+    binary.BINARY,
+    recolor.RECOLOR_LUMINANCE,
+    recolor.RECOLOR_INTENSITY,
+    tile.TILE,
+    shuffle.SHUFFLE,
+    palette.COLOR_PALETTE,
+    inpaint.INPAINT,
+    inpaint.INPAINT_BLACK,
+    draw.POSE,
+)
+"""Those that need no weights."""
+
+LEARNED = (
+    depth.DEPTH,
+    vitpose.VITPOSE,
+    openpose.OPENPOSE,
+    normal_bae.NORMAL_BAE,
+    hed.HED,
+    hed.HED_SCRIBBLE,
+    pidinet.PIDINET,
+    pidinet.PIDINET_SCRIBBLE,
+    mlsd.MLSD,
+    lineart.LINEART,
+    lineart_anime.LINEART_ANIME,
+    teed.TEED,
+    anyline.ANYLINE,
+)
+"""Networks, with weights to be fetched."""
+
+PREPROCESSORS: Mapping[str, Preprocessor] = {entry.name: entry for entry in (*EXACT, *LEARNED)}
