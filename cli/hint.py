@@ -62,11 +62,12 @@ def depth_command(
 ) -> None:
     """Near is white, from a picture, by a depth model of yours."""
     with reported(debug):
-        from ..preprocessors.learned.depth import estimate_depth, load_depth_model
+        import torch
 
-        picture = _read(source)
-        near = estimate_depth(picture, load_depth_model(model))  # (H, W) in 0..1
-        _save((near[..., None] * 255).round().astype("uint8").repeat(3, axis=2), target)
+        from ..preprocessors.learned.depth import load_depth
+
+        near = load_depth([model])(_read(source), torch.device("cpu"))  # (H, W, 3) in 0..1
+        _save((near * 255).round().astype("uint8"), target)
 
 
 def _text(path: Path) -> str:

@@ -1,69 +1,94 @@
-"""A picture -> how near each of its points is, by a depth model of transformers in a local folder.
+"""A picture -> how near each of its points is, by a depth model of transformers.
 
-Near is white, as the depth ControlNets were trained (MiDaS maps, lllyasviel/ControlNet). Nothing is
-ever fetched: what is missing from the folder is said. Runs on the processor.
+Near is white, as the depth ControlNets were trained (MiDaS maps, lllyasviel/ControlNet).
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import UserError
 from ..picture import checked_rgb
-from .depth_folder import Reading, check_depth_model, read_json, reading_of
+from ..spec import Learning, Preprocessor, Weights
+from .depth_folder import DEPTH_MODELS, Reading, reading_of
+from .folder import check_folder, load_network, load_processor
+from .narrow import taking, widened
+
+if TYPE_CHECKING:
+    import torch
 
 ZOE_PERCENTILES = (2, 85)
 """The range of distances that is kept, in percent of the pixels:
 https://github.com/huggingface/controlnet_aux/blob/master/src/controlnet_aux/zoe/__init__.py"""
 
-UNUSED_WEIGHTS = ("fusion_stage.layers.0.residual_layer1.", "mask_token", "pooler.")
-"""Weights that no depth passes through and that published files (Intel/dpt-large) lack."""
-
 
 @dataclass(frozen=True)
 class DepthModel:
-    """A loaded network with the preparation its pictures need."""
+    """A loaded network with the preparation its pictures need: an Annotator."""
 
-    network: Any
+    network: torch.nn.Module
     processor: Any
     reading: Reading
 
+    @property
+    def networks(self) -> Sequence[torch.nn.Module]:
+        """The one network."""
+        return (self.network,)
 
-def load_depth_model(folder: Path) -> DepthModel:
-    """The model in `folder`; the last two stay loaded, until their files change.
+    def __call__(
+        self, picture: npt.NDArray[np.uint8], device: torch.device
+    ) -> npt.NDArray[np.float32]:
+        """How near each pixel of `picture` (uint8 RGB, H x W x 3) is: float32, H x W x 3 equal
+        channels, 0 the farthest to 1 the nearest point.
 
-    Raises UserError for what `check_depth_model` refuses, and for weights that leave gaps.
+        A picture without any depth comes out black. Raises UserError where the model gives no
+        numbers or cannot take the picture.
+        """
+        picture = checked_rgb(picture, "The depth model")
+        height, width = picture.shape[:2]
+        with taking(picture, DEPTH_MODELS.what):
+            raw = self._predict(widened(picture), device)[:height, :width]
+        near = nearness(raw, self.reading)
+        return np.repeat(near[:, :, None], 3, axis=2)
+
+    def _predict(
+        self, picture: npt.NDArray[np.uint8], device: torch.device
+    ) -> npt.NDArray[np.float32]:
+        """The model's own numbers for `picture`, resized to its H x W."""
+        import torch
+
+        size = picture.shape[:2]
+        with torch.inference_mode():
+            inputs = self.processor(
+                images=picture, return_tensors="pt", input_data_format="channels_last"
+            )
+            output = self.network(pixel_values=inputs["pixel_values"].to(device))
+            if self.reading == "zoe":  # its processor pads the picture, and knows how to unpad
+                found = self.processor.post_process_depth_estimation(output, source_sizes=[size])
+                depth = found[0]["predicted_depth"]
+            else:
+                depth = torch.nn.functional.interpolate(
+                    output.predicted_depth[:, None], size=size, mode="bicubic"
+                )[0, 0]
+        raw: npt.NDArray[np.float32] = depth.cpu().numpy()
+        return raw
+
+
+def load_depth(paths: Sequence[Path]) -> DepthModel:
+    """The depth model in the folder `paths[0]`.
+
+    Raises UserError for a folder that is not whole or holds no depth model.
     """
-    check_depth_model(folder)
-    changed = max(file.stat().st_mtime_ns for file in folder.iterdir())
-    return _load(folder.resolve(), changed)
-
-
-def estimate_depth(image: npt.NDArray[np.uint8], model: DepthModel) -> npt.NDArray[np.float32]:
-    """How near each pixel of `image` (uint8 RGB, H x W x 3) is: float32, H x W, 0 far to 1 near.
-
-    A picture without any depth comes out black. Raises UserError where the model gives no numbers,
-    and for a picture too small or too narrow for it.
-    """
-    picture = checked_rgb(image, "The depth model")
-    height, width = picture.shape[:2]
-    try:
-        raw = _predict(picture, model)
-    except (ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise UserError(
-            f"This depth model cannot take a picture of {width} x {height} pixels "
-            f"({_first_line(error)}); give it another size."
-        ) from error
-    return nearness(raw, model.reading)
+    (folder,) = paths
+    reading = reading_of(check_folder(folder, DEPTH_MODELS))
+    network = load_network(folder, DEPTH_MODELS)
+    return DepthModel(network, load_processor(folder, DEPTH_MODELS), reading)
 
 
 def nearness(raw: npt.NDArray[np.float32], reading: Reading) -> npt.NDArray[np.float32]:
@@ -73,75 +98,70 @@ def nearness(raw: npt.NDArray[np.float32], reading: Reading) -> npt.NDArray[np.f
     """
     if not np.isfinite(raw).all():
         raise UserError("The depth model gave no finite numbers; its weights are damaged.")
-    percentiles = ZOE_PERCENTILES if reading == "zoe" else (0, 100)
-    low, high = (float(value) for value in np.percentile(raw, percentiles))
+    if reading == "zoe":
+        low, high = (float(value) for value in np.percentile(raw, ZOE_PERCENTILES))
+    else:
+        low, high = float(raw.min()), float(raw.max())
     if high <= low:
         return np.zeros_like(raw)
     level: npt.NDArray[np.float32] = np.clip((raw - low) / (high - low), 0, 1).astype(np.float32)
     return level if reading == "nearness" else np.float32(1) - level
 
 
-def _predict(picture: npt.NDArray[np.uint8], model: DepthModel) -> npt.NDArray[np.float32]:
-    """The model's own numbers for `picture`, resized to its H x W."""
-    import torch
-
-    size = picture.shape[:2]
-    with torch.inference_mode():
-        inputs = model.processor(
-            images=picture, return_tensors="pt", input_data_format="channels_last"
-        )
-        output = model.network(pixel_values=inputs["pixel_values"])
-        if model.reading == "zoe":  # its processor pads the picture, and knows how to unpad
-            found = model.processor.post_process_depth_estimation(output, source_sizes=[size])
-            depth = found[0]["predicted_depth"]
-        else:
-            depth = torch.nn.functional.interpolate(
-                output.predicted_depth[:, None], size=size, mode="bicubic"
-            )[0, 0]
-    raw: npt.NDArray[np.float32] = depth.numpy()
-    return raw
+def _published(
+    repo: str,
+    licence: str,
+    megabytes: int,
+    weights: str = "model.safetensors",
+    commercial: bool = True,
+    sha256: str = "",
+) -> Weights:
+    return Weights(
+        name=repo.partition("/")[2],
+        repo=repo,
+        files=("config.json", "preprocessor_config.json", weights),
+        licence=licence,
+        commercial=commercial,
+        megabytes=megabytes,
+        sha256={weights: sha256} if sha256 else {},
+    )
 
 
-@lru_cache(maxsize=2)
-def _load(folder: Path, changed: int) -> DepthModel:
-    import transformers
-
-    library: Any = transformers  # partly typed
-    only_here = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with _quiet(library.utils.logging):
-            network, loading = library.AutoModelForDepthEstimation.from_pretrained(
-                folder, use_safetensors=True, output_loading_info=True, **only_here
-            )
-            processor = library.AutoImageProcessor.from_pretrained(folder, **only_here)
-    except Exception as error:  # a config can make the library raise anything
-        raise UserError(
-            f"{folder} cannot be loaded as a depth model: {_first_line(error)}"
-        ) from error
-    missing = [n for n in loading["missing_keys"] if not any(part in n for part in UNUSED_WEIGHTS)]
-    if missing:
-        raise UserError(
-            f"The weights in {folder} lack {len(missing)} of the model's tensors, "
-            f"among them {min(missing)}; download the folder again."
-        )
-    reading = reading_of(read_json(folder, "config.json"), folder)
-    return DepthModel(network.float().eval(), processor, reading)
-
-
-@contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
-    """No tables of weights and no bars while loading; the settings found come back after."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return textwrap.shorten(line, 160)
+DEPTH = Preprocessor(
+    name="depth",
+    node="ControlStackDepth",
+    title="Depth Hint",
+    description=(
+        "Estimates how near each point is, near is white, with Depth Anything V2, DPT (MiDaS), "
+        "ZoeDepth or Depth Pro. Depth Anything V2 Base and Large and Depth Pro are not for "
+        "commercial use."
+    ),
+    aliases=(
+        *("depth map", "depth estimation", "depth_midas", "depth_zoe", "depth_anything_v2"),
+        *("MiDaS-DepthMapPreprocessor", "Zoe-DepthMapPreprocessor"),
+        *("DepthAnythingV2Preprocessor", "dpt", "depth pro", "preprocessor", "annotator"),
+        *("深度图", "深度估计", "预处理器"),
+    ),
+    controls="Depth: control_v11f1p_sd15_depth",
+    learning=Learning(
+        models=(
+            _published("depth-anything/Depth-Anything-V2-Small-hf", "Apache-2.0", 99),
+            _published(
+                "depth-anything/Depth-Anything-V2-Base-hf", "CC-BY-NC-4.0", 390, commercial=False
+            ),
+            _published(
+                "depth-anything/Depth-Anything-V2-Large-hf",
+                "CC-BY-NC-4.0",
+                1341,
+                commercial=False,
+                sha256="4e01e34ed5549b529b70b92d53226bc370f03041977b390d3dde45d47f516cf9",
+            ),
+            _published("Intel/dpt-hybrid-midas", "Apache-2.0", 490, "pytorch_model.bin"),
+            _published("Intel/dpt-large", "Apache-2.0", 1368),
+            _published("Intel/zoedepth-nyu-kitti", "MIT", 1380),
+            _published("apple/DepthPro-hf", "Apple AMLR (research only)", 1904, commercial=False),
+        ),
+        load=load_depth,
+        model_types=tuple(DEPTH_MODELS.classes),
+    ),
+)

@@ -1,0 +1,211 @@
+"""A folder as transformers saves one -> a network that is ready to run, and its picture processor.
+
+Nothing is fetched and no code of a folder is run: what is missing, damaged or of another kind is
+said in one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+from .networks import load_state
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SAFETENSORS, INDEX, PICKLE = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+)
+"""Where transformers keeps weights, the first that is there being read."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model in transformers' layout.
+
+    `what` is its name in sentences ("depth model"). `classes` are transformers' classes by
+    config.json's model_type. `unused` are parts of the names of tensors that published files lack
+    and whose absence changes nothing.
+    """
+
+    what: str
+    classes: Mapping[str, str]
+    unused: tuple[str, ...] = ()
+
+
+def check_folder(folder: Path, kind: Kind) -> dict[str, Any]:
+    """The config.json of `folder`, once it is known to hold a whole model of `kind`.
+
+    Reads configs and the heads of weight files, loads nothing. Raises UserError for what is
+    missing or damaged, for an unknown model_type, and for a backbone outside the folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; a {kind.what} is one, as transformers saves it.")
+    config = read_json(folder, "config.json", kind)
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in kind.classes:
+        raise UserError(
+            f"{folder} holds a model of type {model_type!r}; each {kind.what} known here is one of "
+            f"{', '.join(kind.classes)}."
+        )
+    read_json(folder, "preprocessor_config.json", kind)
+    for backbone in _outside_backbones(config):
+        raise UserError(
+            f"{folder} names the backbone {backbone}, which transformers would download; "
+            "take a model whose config.json describes its backbone."
+        )
+    for file in _weight_files(folder, kind):
+        _check_weights(folder, file)
+    return config
+
+
+def read_json(folder: Path, name: str, kind: Kind) -> dict[str, Any]:
+    """The JSON object in `folder / name`; UserError if it is missing or is none."""
+    try:
+        data = json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder} has no {name}; copy the {kind.what}'s whole folder.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{folder / name} is not JSON: {first_line(error)}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{folder / name} holds no JSON object, so it describes no {kind.what}.")
+    return data
+
+
+def load_network(folder: Path, kind: Kind) -> nn.Module:
+    """The network in `folder`: on the CPU, in eval mode, float32, without gradients.
+
+    Raises UserError for what `check_folder` refuses, and for weights that leave gaps or do not fit
+    the config.
+    """
+    model_type = check_folder(folder, kind)["model_type"]
+    state: dict[str, Tensor] = {}
+    for file in _weight_files(folder, kind):
+        state.update(load_state(folder / file))
+    with _loading(folder, kind) as transformers:
+        network_class = getattr(transformers, kind.classes[model_type])
+        config = network_class.config_class.from_pretrained(folder, local_files_only=True)
+        network, report = network_class.from_pretrained(
+            None,
+            config=config,
+            state_dict=state,
+            ignore_mismatched_sizes=True,  # said below, where transformers would only log it
+            output_loading_info=True,
+        )
+    _check_report(report, folder, kind)
+    loaded: nn.Module = network.float().eval().requires_grad_(False)
+    return loaded
+
+
+def load_processor(folder: Path, kind: Kind) -> Any:
+    """What makes the network's input from a picture, as preprocessor_config.json describes it.
+
+    Raises UserError where transformers cannot make it.
+    """
+    with _loading(folder, kind) as transformers:
+        return transformers.AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, short enough for a sentence."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return textwrap.shorten(line, 160)
+
+
+def _check_report(report: Mapping[str, Any], folder: Path, kind: Kind) -> None:
+    """Raise UserError unless every tensor of a network was filled."""
+    for name, found, wanted in sorted(report["mismatched_keys"], key=lambda entry: str(entry[0])):
+        raise UserError(
+            f"The weights in {folder} do not fit its config.json: {name} is {list(found)} and has "
+            f"to be {list(wanted)}; download the folder again."
+        )
+    missing = [
+        name for name in report["missing_keys"] if not any(part in name for part in kind.unused)
+    ]
+    if missing:
+        raise UserError(
+            f"The weights in {folder} lack {len(missing)} of the model's tensors, "
+            f"among them {min(missing)}; download the folder again."
+        )
+
+
+def _outside_backbones(config: Mapping[str, Any]) -> Iterator[str]:
+    """The backbones that a config, or one nested in it, asks for by a name on the hub."""
+    if isinstance(config.get("backbone"), str):
+        yield config["backbone"]
+    for value in config.values():
+        if isinstance(value, Mapping):
+            yield from _outside_backbones(value)
+
+
+def _weight_files(folder: Path, kind: Kind) -> list[str]:
+    if (folder / SAFETENSORS).exists():
+        return [SAFETENSORS]
+    if (folder / INDEX).exists():
+        parts = read_json(folder, INDEX, kind).get("weight_map")
+        if isinstance(parts, dict) and parts:
+            return sorted({str(file) for file in parts.values()})
+        raise UserError(f"{folder / INDEX} has no weight_map; download the folder again.")
+    if (folder / PICKLE).exists():
+        return [PICKLE]
+    raise UserError(f"{folder} has no {SAFETENSORS} and no {PICKLE}; add the model's weights.")
+
+
+def _check_weights(folder: Path, name: str) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    if Path(name).name != name:
+        raise UserError(f"{folder} asks for weights outside itself ({name}); this is refused.")
+    if name == PICKLE:
+        return  # only reading it whole would tell, and loading does
+    try:
+        with safe_open(folder / name, framework="pt"):
+            pass
+    except FileNotFoundError:
+        raise UserError(f"{folder} lacks its weights {name}; download them again.") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{folder / name} is no whole safetensors file ({error}); download it again."
+        ) from error
+
+
+@contextmanager
+def _loading(folder: Path, kind: Kind) -> Iterator[Any]:
+    """The library transformers, quiet, its errors turned into sentences about `folder`.
+
+    No tables of weights and no bars are printed; the settings found come back after.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise UserError(
+            f"A {kind.what} needs transformers, which cannot be imported here "
+            f"({first_line(error)}); install it into the Python that runs this: "
+            "python -m pip install transformers"
+        ) from error
+    library: Any = transformers  # partly typed
+    logging = library.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield library
+    except Exception as error:  # a config can make the library raise anything
+        raise UserError(
+            f"{folder} cannot be loaded as a {kind.what}: {first_line(error)}"
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
