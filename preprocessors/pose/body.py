@@ -42,6 +42,9 @@ Picture = npt.NDArray[np.uint8]
 def draw_body(picture: Picture, body: Points, radius: int) -> None:
     """Draw one body as v1.1 did: dark limbs, then joints over them.
 
+    Person by person, as sd-webui, controlnet-aux and comfyui_controlnet_aux do. The first v1.1
+    annotator went limb by limb through everyone, which shows only where people overlap.
+
     `body` is in pixels of `picture` (uint8 RGB); `radius` is a joint's, and half a limb's width.
     """
     cv2 = opencv()

@@ -91,7 +91,9 @@ def _pixels(part: float, width: int, height: int) -> int:
 def _scaled_stick(width: int, height: int) -> int:
     """The radius of joints, and half the width of limbs, as xinsir's ControlNets saw them.
 
-    In pixels of the hint, whatever its size: https://huggingface.co/xinsir/controlnet-openpose-sdxl-1.0
+    In pixels of the hint, whatever its size, by the drawing that its card publishes:
+    https://huggingface.co/xinsir/controlnet-openpose-sdxl-1.0. `scale_stick_for_xinsr_cn` of
+    comfyui_controlnet_aux leaves the joints at 4.
     """
     longer = max(width, height)
     return 4 if longer < 500 else 4 * min(2 + longer // 1000, 7)

@@ -91,7 +91,9 @@ def test_in_v1_0_limbs_are_blended_over_joints() -> None:
 
 
 def test_v1_0_draws_everyone_s_joints_then_everyone_s_limbs_in_turn() -> None:
-    people = [_scattered(seed) for seed in range(3)]
+    first, second = _scattered(0), _scattered(1)
+    # The third one's joints lie on other joints of the first, where the order shows.
+    people = [first, second, {17 - i: (x + 3, y + 2) for i, (x, y) in first.items()}]
     for width, height in ((512, 512), (700, 512)):
         ours = draw_pose(
             {"people": [person(joints) for joints in people]}, width, height, style="v1.0"
