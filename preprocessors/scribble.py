@@ -124,7 +124,7 @@ XDOG_SCRIBBLE = Preprocessor(
     title="XDoG Scribble Hint",
     description=(
         "Draws what is darker than its surroundings in a photo or drawing as white lines on black, "
-        "for the scribble ControlNets. It finds more detail than a network and needs no weights."
+        "for the scribble ControlNets. It needs no weights."
     ),
     aliases=(
         *("xdog", "scribble_xdog", "Scribble_XDoG_Preprocessor", "difference of gaussians"),

@@ -42,8 +42,7 @@ TILE = Preprocessor(
     node="ControlStackTile",
     title="Tile Hint",
     description=(
-        "The picture itself, less sharp if wanted, for tile ControlNets, which add detail to it. "
-        "Nothing moves."
+        "The picture itself, less sharp if wanted, for tile ControlNets, which add detail to it."
     ),
     aliases=(
         *("tile", "tile_resample", "TilePreprocessor", "upscale", "add detail", "blur"),
