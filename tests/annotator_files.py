@@ -37,8 +37,8 @@ def random_state(file: str, seed: int = 0, gain: float = 1.4) -> dict[str, Tenso
             state[name] = 1 + state[name].abs()
         if not shape:  # num_batches_tracked
             state[name] = torch.tensor(0)
-        if name in _FIRST_OF_BYTES:
-            state[name] = state[name] / 100
+        if name in _SCALES:
+            state[name] /= _SCALES[name]
     return state
 
 
@@ -50,8 +50,8 @@ def publish(folder: Path, file: str, state: Mapping[str, Tensor]) -> Path:
     return path
 
 
-_FIRST_OF_BYTES = ("block1.convs.0.weight", "block_1.conv1.weight")
-"""First layers that are given 0..255: without a scale every edge would be 0 or 1."""
+_SCALES = {"block1.convs.0.weight": 100, "block_1.conv1.weight": 3}
+"""Of first layers that are given 0..255: without a scale every edge would be 0 or 1."""
 
 
 def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UserError
 from ..opencv import opencv
 from ..picture import grey_as_rgb
 from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
 from .networks import ANNOTATORS, annotators, blank, fill, load_state
-from .tensors import Networks, batch
+from .tensors import Networks, batch, finite
 
 if TYPE_CHECKING:
     import torch
@@ -48,11 +47,9 @@ def mlsd(
     longer than `distance_threshold` pixels of the map; no more than MOST_LINES, the surest.
     """
     height, width = picture.shape[:2]
-    found = network(_with_ones(batch(picture, device, STRIDE)) / 127.5 - 1)[0]
+    found = finite(network(_with_ones(batch(picture, device, STRIDE)) / 127.5 - 1)[0], "M-LSD")
     inside = found[:, : -(-height // MAP_SCALE), : -(-width // MAP_SCALE)]
     lines = _lines(inside, value_threshold, distance_threshold)
-    if not np.isfinite(lines).all():
-        raise UserError("M-LSD's network gave no finite numbers; its weights are damaged.")
     canvas = np.zeros((height, width), np.uint8)
     for x0, y0, x1, y1 in lines.astype(int).tolist():
         opencv().line(canvas, (x0, y0), (x1, y1), 255, 1)

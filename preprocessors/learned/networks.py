@@ -28,7 +28,7 @@ SIGNS = {
     "block1.convs.0.weight": "HED (ControlNetHED.pth)",
     "init_block.weight": "PiDiNet (table5_pidinet.pth)",
     "block15.conv1.0.weight": "M-LSD (mlsd_large_512_fp32.pth)",
-    "model0.1.weight": "line art (sk_model.pth)",
+    "model0.1.weight": "line art (sk_model.pth or sk_model2.pth)",
     "model.model.0.weight": "anime line art (netG.pth)",
     "encoder.original_model.conv_stem.weight": "BAE normals (scannet.pt)",
     "block_cat.DWconv1.weight": "TEED (7_model.pth or MTEED.pth)",

@@ -72,16 +72,20 @@ def padded(values: Tensor, multiple: int, least: int = 1) -> Tensor:
     return torch.nn.functional.pad(values, (0, right, 0, down), mode="replicate")
 
 
+def finite(values: Tensor, who: str) -> Tensor:
+    """`values`, or a UserError that names `who` where some are infinite or no numbers."""
+    import torch
+
+    if not bool(torch.isfinite(values).all()):
+        raise UserError(f"{who}'s network gave no finite numbers; its weights are damaged.")
+    return values
+
+
 def levels(values: Tensor, size: tuple[int, int], who: str) -> npt.NDArray[np.uint8]:
     """... x H' x W' in 0..1 as bytes on the CPU, cut to the first H x W of `size`.
 
-    A value falls to the byte below it, as in the annotators. Raises UserError for numbers that are
-    not finite.
+    A value falls to the byte below it, as in the annotators. Raises UserError as `finite` does.
     """
-    import torch
-
-    cut = values[..., : size[0], : size[1]]
-    if not bool(torch.isfinite(cut).all()):
-        raise UserError(f"{who}'s network gave no finite numbers; its weights are damaged.")
+    cut = finite(values[..., : size[0], : size[1]], who)
     found: npt.NDArray[np.uint8] = (cut * 255).clamp(0, 255).byte().cpu().numpy()
     return found
