@@ -42,7 +42,7 @@ class DepthModel:
         return (self.network,)
 
     def __call__(
-        self, picture: npt.NDArray[np.uint8], device: torch.device
+        self, picture: npt.NDArray[np.uint8], device: torch.device, **_: Any
     ) -> npt.NDArray[np.float32]:
         """How near each pixel of `picture` (uint8 RGB, H x W x 3) is: float32, H x W x 3 equal
         channels, 0 the farthest to 1 the nearest point.
