@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from controlstack.errors import UserError
-from controlstack.headless import folders, pictures
+from controlstack.headless import folders, picture_files
 from controlstack.headless.core_nodes import image as nodes
 from controlstack.headless.file_names import expand
 from controlstack.headless.graph.execute import Executor
@@ -131,7 +131,7 @@ def test_files_that_are_no_picture(place: folders.Folders, monkeypatch: pytest.M
         with pytest.raises(UserError, match="cannot be read"):
             load(name)
     put(place, "large.png", Image.new("L", (30, 30)))
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 800)
+    monkeypatch.setattr(picture_files, "MAX_PIXELS", 800)
     with pytest.raises(UserError, match="30 x 30 pixels in 1 frames"):
         load("large.png")
 

@@ -1,0 +1,88 @@
+"""Picture files as Pillow reads them: frames, their colours, what is transparent. No torch."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, ImageSequence
+
+from ..errors import UserError
+from .wording import shown
+
+# All frames together; a float32 RGB batch of this many pixels takes 1.6 GB.
+MAX_PIXELS = 2**27
+
+
+def read_frames(path: Path) -> list[Image.Image]:
+    """Every frame of a picture file, decoded and upright.
+
+    Raises UserError for a file that is no picture, is cut off, or has more than MAX_PIXELS pixels.
+    """
+    return _read(path, only_first=False)[0]
+
+
+def first_frame(path: Path) -> tuple[Image.Image, int]:
+    """The first frame of a picture file, decoded and upright, and how many frames it has.
+
+    Raises UserError as `read_frames` does; later frames do not count as pixels.
+    """
+    frames, count = _read(path, only_first=True)
+    return frames[0], count
+
+
+def _read(path: Path, only_first: bool) -> tuple[list[Image.Image], int]:
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            # Pillow warns above its own limit; ours is said below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # A JPEG of several pictures (MPO) is its first; the others are other views of it.
+            count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            wanted = 1 if only_first else count
+            _check_size(path, image, wanted)
+            every = itertools.islice(ImageSequence.Iterator(image), wanted)
+            return [ImageOps.exif_transpose(frame) for frame in every], count
+    except UserError:
+        raise
+    # Broken files make Pillow's readers raise almost anything.
+    except Exception as error:
+        reason = shown(str(error), 200)
+        raise UserError(f"{path} cannot be read as a picture: {reason}") from error
+
+
+def colours(frame: Image.Image) -> NDArray[np.float32]:
+    """(H, W, 3) in 0..1.
+
+    A 16-bit grey picture, such as a depth map, keeps its steps; the core cuts it to 8 bits, or
+    with newer Pillows to white.
+    """
+    if frame.mode.startswith("I"):
+        grey = np.asarray(frame, dtype=np.float32) / 65535.0
+        return np.repeat(grey.clip(0.0, 1.0)[..., None], 3, axis=-1)
+    return np.asarray(frame.convert("RGB"), dtype=np.float32) / np.float32(255.0)
+
+
+def transparency(frame: Image.Image) -> NDArray[np.float32] | None:
+    """1 where transparent, (H, W); None for a picture that has no transparency.
+
+    As in the core, that is an alpha channel, or a palette with transparent colours.
+    """
+    palette = frame.mode == "P" and "transparency" in frame.info
+    return transparent(frame) if palette or "A" in frame.getbands() else None
+
+
+def transparent(frame: Image.Image) -> NDArray[np.float32]:
+    """1 where transparent, (H, W): zeros for a picture that has no transparency."""
+    alpha = frame.convert("RGBA").getchannel("A")
+    return np.float32(1.0) - np.asarray(alpha, dtype=np.float32) / np.float32(255.0)
+
+
+def _check_size(path: Path, image: Image.Image, count: int) -> None:
+    if image.width * image.height * count > MAX_PIXELS:
+        raise UserError(
+            f"the picture {path} has {image.width} x {image.height} pixels in {count} frames; at "
+            f"most {MAX_PIXELS / 1e6:.0f} million pixels can be read"
+        )
