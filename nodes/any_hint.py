@@ -21,7 +21,7 @@ class ControlStackHint:
         "Makes any hint of a picture with that preprocessor's own defaults. The node of one "
         "preprocessor has its settings."
     )
-    SEARCH_ALIASES = ("preprocessor", "annotator", "aio", "all preprocessors", "预处理器", "提示图")
+    SEARCH_ALIASES = ("preprocessor", "annotator", "aio", "all preprocessors", "预处理器", "控制图")
     CATEGORY = CATEGORY
     FUNCTION = "make"
     RETURN_TYPES = ("IMAGE",)
