@@ -29,7 +29,7 @@ from .sizing import (
     place,
     resized,
 )
-from .spec import Annotator, Hint, Parameter, Preprocessor, Value
+from .spec import Annotator, Hint, Parameter, Preprocessor
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +87,7 @@ class Loaded:
 def make(
     preprocessor: Preprocessor,
     source: Source,
-    settings: Mapping[str, Value],
+    settings: Mapping[str, Any],
     sizing: Sizing,
     loaded: Loaded | None = None,
 ) -> Made:
@@ -99,16 +99,16 @@ def make(
     if isinstance(source, Pose):
         size = sizing.size or _canvas(source)
         return Made(draw_pose(source, *size, **settings), source)
-    pictures = source if isinstance(source, tuple) else (source,)
+    pictures = list(source) if isinstance(source, tuple) else [source]
     height, width = pictures[0].shape[:2]
-    if any(picture.shape[:2] != (height, width) for picture in pictures):
-        other = " x ".join(str(side) for side in reversed(pictures[1].shape[:2]))
-        raise UserError(
-            f"{preprocessor.name}: the picture is {width} x {height} pixels and its mask {other}; "
-            "give a mask of the picture's size."
-        )
+    for other in pictures[1:]:
+        if other.shape[:2] != (height, width):
+            raise UserError(
+                f"{preprocessor.name}: the picture is {width} x {height} pixels and its mask "
+                f"{other.shape[1]} x {other.shape[0]}; give a mask of the picture's size."
+            )
     placement = place((width, height), sizing.size or (width, height), sizing.fit)
-    parts = tuple(cut(p, placement, preprocessor.takes == "labels") for p in pictures)
+    parts = [cut(p, placement, preprocessor.takes == "labels") for p in pictures]
     drawing = {p.name: settings[p.name] for p in DRAWING if p.name in settings}
     own = {name: value for name, value in settings.items() if name not in drawing}
     if preprocessor.run is not None:
