@@ -1,18 +1,28 @@
-"""Every text of every node in the shape of ComfyUI's `nodeDefs.json`.
+"""Every text of every node in the shape of ComfyUI's `nodeDefs.json`, in both languages.
 
-`locales/en/nodeDefs.json` is made from the nodes, so that no text is written twice. Write it again
-after a change of a node's texts with: python tests/node_texts.py
+`locales/en/nodeDefs.json` is made from the nodes and `locales/zh/nodeDefs.json` from that and
+`locales/chinese.json`, which says each English text once in Chinese, so that no text is written
+twice. Write them again after a change of a node's texts with: python tests/node_texts.py
+
+A text that means two things has the node's id before it in `chinese.json`: "ControlStackAdd.image".
 """
 
 from __future__ import annotations
 
+import difflib
 import json
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import controlstack
 
 LOCALES = Path(__file__).parents[1] / "locales"
+CHINESE = LOCALES / "chinese.json"
+
+ALIKE = 0.7
+"""How alike an English text and its changed form are at least, of 1."""
 
 Texts = dict[str, Any]
 
@@ -24,6 +34,30 @@ def node_texts() -> dict[str, Texts]:
         node_id: {"display_name": names[node_id], **_texts(node)}
         for node_id, node in controlstack.NODE_CLASS_MAPPINGS.items()
     }
+
+
+def chinese_texts(chinese: Mapping[str, str]) -> dict[str, Texts]:
+    """`node_texts` in Chinese. Raises KeyError for a text that `chinese` does not have."""
+    return {
+        node_id: _translated(texts, node_id, chinese) for node_id, texts in node_texts().items()
+    }
+
+
+def read_chinese() -> dict[str, str]:
+    """English -> Chinese."""
+    known: dict[str, str] = json.loads(CHINESE.read_text(encoding="utf-8"))
+    return known
+
+
+def keys(chinese: Mapping[str, str]) -> list[str]:
+    """The keys of `chinese.json` that the nodes need, each once."""
+    return list(
+        dict.fromkeys(
+            _key(text, node_id, chinese)
+            for node_id, texts in node_texts().items()
+            for text in _leaves(texts)
+        )
+    )
 
 
 def inputs(node: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
@@ -44,11 +78,63 @@ def _texts(node: Any) -> Texts:
     }
 
 
-def main() -> None:
-    """Write the English texts."""
-    path = LOCALES / "en" / "nodeDefs.json"
-    path.write_text(json.dumps(node_texts(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _leaves(texts: Texts) -> Iterator[str]:
+    for value in texts.values():
+        if isinstance(value, dict):
+            yield from _leaves(value)
+        else:
+            yield value
+
+
+def _key(text: str, node_id: str, chinese: Mapping[str, str]) -> str:
+    own = f"{node_id}.{text}"
+    return own if own in chinese else text
+
+
+def _translated(texts: Texts, node_id: str, chinese: Mapping[str, str]) -> Texts:
+    return {
+        key: _translated(value, node_id, chinese)
+        if isinstance(value, dict)
+        else chinese[_key(value, node_id, chinese)]
+        for key, value in texts.items()
+    }
+
+
+def _followed(known: dict[str, str]) -> dict[str, str]:
+    """`known` with the keys that the nodes need and no others, in their order.
+
+    Where an English text was changed a little, its Chinese goes with it, to be read over.
+    """
+    needed = keys(known)
+    spare = [key for key in known if key not in needed]
+    found: dict[str, str] = {}
+    for key in needed:
+        if key not in known:
+            old = difflib.get_close_matches(key, spare, 1, ALIKE)
+            if not old:
+                print(f"No Chinese in {CHINESE.name} for: {key}")
+                continue
+            spare.remove(old[0])
+            known[key] = known[old[0]]
+            print(f"Read the Chinese over: {known[key]}\n  was: {old[0]}\n  is:  {key}")
+        found[key] = known[key]
+    return found
+
+
+def _write(path: Path, texts: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(texts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(path)
+
+
+def main() -> None:
+    """Write the texts; what Chinese lacks is named."""
+    _write(LOCALES / "en" / "nodeDefs.json", node_texts())
+    known = read_chinese()
+    chinese = _followed(dict(known))
+    if len(chinese) < len(keys(known)):
+        sys.exit(f"Write them there, and run this again; {CHINESE.name} stays as it is.")
+    _write(CHINESE, chinese)
+    _write(LOCALES / "zh" / "nodeDefs.json", chinese_texts(chinese))
 
 
 if __name__ == "__main__":

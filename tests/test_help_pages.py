@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 
 import controlstack
-from tests.node_texts import LOCALES, inputs
+from controlstack.preprocessors.registry import EXACT, PREPROCESSORS
+from tests.help_pages import DOCS, HINTS, page, path_of, texts_of
+from tests.help_pictures import FROM_RESULTS, LARGEST, drawn
+from tests.node_texts import inputs
 
-DOCS = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs"
 NODES = list(controlstack.NODE_CLASS_MAPPINGS)
 HEADINGS = {
     "en": ["Inputs", "Outputs", "Example", "Common mistakes"],
@@ -28,20 +29,10 @@ pages = pytest.mark.parametrize(
 )
 
 
-def _path(node_id: str, language: str) -> Path:
-    return DOCS / (f"{node_id}.md" if language == "en" else f"{node_id}/{language}.md")
-
-
-def _texts(node_id: str, language: str) -> dict[str, Any]:
-    path = LOCALES / language / "nodeDefs.json"
-    texts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))[node_id]
-    return texts
-
-
 def _sections(node_id: str, language: str) -> dict[str, str]:
     """Heading -> what stands under it; the title's is what comes before the first heading."""
-    page = _path(node_id, language).read_text(encoding="utf-8")
-    title, *sections = re.split(r"^##? ", page, flags=re.MULTILINE)[1:]
+    text = path_of(node_id, language).read_text(encoding="utf-8")
+    title, *sections = re.split(r"^##? ", text, flags=re.MULTILINE)[1:]
     named = (section.partition("\n") for section in (f"title\n{title}", *sections))
     return {heading: body.strip() for heading, _, body in named}
 
@@ -54,14 +45,14 @@ def _rows(table: str) -> dict[str, list[str]]:
 
 
 def test_every_page_belongs_to_a_node() -> None:
-    expected = {_path(node, language) for node in NODES for language in HEADINGS}
+    expected = {path_of(node, language) for node in NODES for language in HEADINGS}
     assert set(DOCS.rglob("*.md")) == expected
 
 
 @pages
 def test_a_page_has_all_its_parts_under_the_node_s_name(node_id: str, language: str) -> None:
     sections = _sections(node_id, language)
-    assert sections["title"].startswith(_texts(node_id, language)["display_name"] + "\n")
+    assert sections["title"].startswith(texts_of(node_id, language)["display_name"] + "\n")
     assert [heading for heading in sections if heading in HEADINGS[language]] == HEADINGS[language]
     assert all(sections.values())
 
@@ -72,14 +63,15 @@ def test_its_inputs_are_the_node_s(node_id: str, language: str) -> None:
     specs = inputs(controlstack.NODE_CLASS_MAPPINGS[node_id])
     assert list(rows) == list(specs)
     for name, (kind, options) in specs.items():
-        shown, what, of_kind, default, span = rows[name]
+        label, what, of_kind, default, span = rows[name]
         if language != "en":
-            assert shown == f"{_texts(node_id, language)['inputs'][name]['name']} `{name}`"
+            assert label == f"{texts_of(node_id, language)['inputs'][name]['name']} `{name}`"
         assert of_kind == ("COMBO" if isinstance(kind, list) else kind)
         assert what
         if kind in ("INT", "FLOAT"):
-            assert default == f"{options['default']:g}"
-            assert span == f"{options['min']:g} {TO[language]} {options['max']:g}"
+            low, high = span.split(f" {TO[language]} ")
+            shown = [Decimal(number) for number in (default, low, high)]
+            assert shown == [Decimal(str(options[key])) for key in ("default", "min", "max")]
         if isinstance(kind, list) and "default" in options:
             assert (default, span) == (options["default"], ", ".join(kind))
 
@@ -91,15 +83,15 @@ def test_its_outputs_are_the_node_s(node_id: str, language: str) -> None:
     assert list(rows) == list(node.RETURN_NAMES)
     assert [row[2] for row in rows.values()] == list(node.RETURN_TYPES)
     if language != "en":
-        names = [text["name"] for text in _texts(node_id, language)["outputs"].values()]
+        names = [text["name"] for text in texts_of(node_id, language)["outputs"].values()]
         assert [row[0].partition(" `")[0] for row in rows.values()] == names
 
 
 @pages
 def test_its_markdown_is_understood(node_id: str, language: str) -> None:
     # A bold word that ends in a bracket and goes on without a space is none (CommonMark 6.2).
-    page = _path(node_id, language).read_text(encoding="utf-8")
-    shown = MarkdownIt("commonmark").enable("table").render(page)
+    text = path_of(node_id, language).read_text(encoding="utf-8")
+    shown = MarkdownIt("commonmark").enable("table").render(text)
     assert "**" not in shown
     assert shown.count("<table>") >= 2
 
@@ -107,12 +99,57 @@ def test_its_markdown_is_understood(node_id: str, language: str) -> None:
 @pages
 def test_its_pictures_are_there(node_id: str, language: str) -> None:
     # The front end takes them as lying beside the English pages, whatever the language.
-    for picture in _PICTURE.findall(_path(node_id, language).read_text(encoding="utf-8")):
+    for picture in _PICTURE.findall(path_of(node_id, language).read_text(encoding="utf-8")):
         assert (DOCS / picture).is_file()
 
 
 def test_both_languages_have_the_same_headings_and_pictures() -> None:
     for node_id in NODES:
-        english, chinese = (_path(node_id, language).read_text("utf-8") for language in HEADINGS)
+        english, chinese = (path_of(node_id, language).read_text("utf-8") for language in HEADINGS)
         assert english.count("\n## ") == chinese.count("\n## "), node_id
         assert _PICTURE.findall(english) == _PICTURE.findall(chinese), node_id
+
+
+@pytest.mark.parametrize("language", HEADINGS)
+def test_hint_pages_say_what_their_nodes_are_now(language: str) -> None:
+    for node_id in HINTS:
+        now = path_of(node_id, language).read_text(encoding="utf-8")
+        assert page(node_id, language, now) == now, "run: python tests/help_pages.py"
+
+
+@pytest.mark.parametrize("language", HEADINGS)
+def test_the_weights_of_a_page_are_the_preprocessor_s(language: str) -> None:
+    for entry in PREPROCESSORS.values():
+        weights = _sections(entry.node, language).get({"en": "Weights", "zh": "权重"}[language])
+        assert (weights is None) == (entry.learning is None), entry.name
+        if entry.learning is None or weights is None:
+            continue
+        for one in (*entry.learning.models, *entry.learning.also):
+            (row,) = [line for line in weights.splitlines() if line.startswith(f"| `{one.name}`")]
+            assert all(f"`{file}`" in row for file in one.files)
+            assert f"(https://huggingface.co/{one.repo})" in row
+            assert one.licence in row
+            assert ("**" in row) == (not one.commercial), "the mark of what is not for sale"
+
+
+def test_every_hint_without_weights_has_its_picture() -> None:
+    assert {entry.name for entry in drawn()} | set(FROM_RESULTS) == {e.name for e in EXACT}
+    for entry in EXACT:
+        now = path_of(entry.node, "en").read_text(encoding="utf-8")
+        assert _PICTURE.findall(now) == [f"images/{entry.name}.jpg"], entry.name
+
+
+def test_pictures_are_small_and_all_shown() -> None:
+    pages = "".join(path_of(node, "en").read_text(encoding="utf-8") for node in NODES)
+    pictures = list((DOCS / "images").iterdir())
+    assert {f"images/{picture.name}" for picture in pictures} == set(_PICTURE.findall(pages))
+    assert all(picture.stat().st_size <= LARGEST for picture in pictures)
+
+
+def test_what_is_written_by_hand_is_kept() -> None:
+    old = "# Old\n\nOld.\n\nBy hand.\n\n## Inputs\n\nold\n\n## More\n\nToo.\n"
+    new = page("ControlStackCanny", "en", old)
+    assert new.startswith("# Canny Hint\n\nFinds edges")
+    assert "\n\nBy hand.\n\n## Inputs\n\n| input |" in new
+    assert new.endswith("## More\n\nToo.\n")
+    assert "old" not in new.lower().replace("threshold", "")

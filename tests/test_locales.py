@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import controlstack
-from tests.node_texts import LOCALES, node_texts
+from tests.node_texts import CHINESE, LOCALES, chinese_texts, keys, node_texts, read_chinese
 
 FILES = ("nodeDefs.json", "main.json")
 LANGUAGES = ("en", "zh")
@@ -39,6 +39,12 @@ def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
 
 def test_the_english_texts_are_the_nodes_own() -> None:
     assert _read("en", "nodeDefs.json") == node_texts(), "run: python tests/node_texts.py"
+
+
+def test_the_chinese_texts_are_those_of_chinese_json() -> None:
+    known = read_chinese()
+    assert list(known) == keys(known), "run: python tests/node_texts.py"
+    assert _read("zh", "nodeDefs.json") == chinese_texts(known), "run: python tests/node_texts.py"
 
 
 def test_every_folder_of_the_node_menu_has_a_name() -> None:
@@ -85,5 +91,6 @@ def test_search_finds_every_node_by_other_names() -> None:
 
 def test_the_locales_are_whole() -> None:
     assert {p.relative_to(LOCALES) for p in LOCALES.rglob("*.json")} == {
-        Path(language, file) for language in LANGUAGES for file in FILES
+        *(Path(language, file) for language in LANGUAGES for file in FILES),
+        Path(CHINESE.name),
     }

@@ -1,0 +1,245 @@
+"""Writes into the hint nodes' help pages what the nodes know of themselves.
+
+That is a page's title, its first paragraph (the node's description) and the sections of inputs,
+outputs and weights, in both languages; what else stands on a page is written by hand and kept. A
+page that is missing is begun. Write them again after a change of a node's texts or settings, and
+after `python tests/node_texts.py`, with: python tests/help_pages.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import controlstack
+from controlstack.nodes.hint_node import CATEGORY
+from controlstack.preprocessors.registry import PREPROCESSORS
+from controlstack.preprocessors.spec import Learning, Weights
+from tests.node_texts import LOCALES, inputs
+
+DOCS = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs"
+NODES: Mapping[str, Any] = controlstack.NODE_CLASS_MAPPINGS
+HINTS = [node_id for node_id, node in NODES.items() if node.CATEGORY == CATEGORY]
+LEARNED = {entry.node: entry.learning for entry in PREPROCESSORS.values() if entry.learning}
+WIDTH = 104
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a language that every page has."""
+
+    inputs: str
+    outputs: str
+    weights: str
+    example: str
+    mistakes: str
+    input_table: tuple[str, ...]
+    output_table: tuple[str, ...]
+    weights_table: tuple[str, ...]
+    to: str
+    optional: str
+    on: str
+    off: str
+    standing: str
+    models: str
+    of_this_machine: str
+    places: str
+    own_folders: str
+    needed_besides: str
+    not_commercial: str
+
+
+WORDS = {
+    "en": Words(
+        inputs="Inputs",
+        outputs="Outputs",
+        weights="Weights",
+        example="Example",
+        mistakes="Common mistakes",
+        input_table=("input", "what it is", "type", "default", "range"),
+        output_table=("output", "what it is", "type"),
+        weights_table=("model", "files", "page", "size", "licence"),
+        to="to",
+        optional="optional",
+        on="on",
+        off="off",
+        standing="a standing person",
+        models="those of **Weights** below",
+        of_this_machine="the first on this machine",
+        places="Looked for in `models/controlstack` and its extra paths, in a folder of the model's name "
+        "or its page's; in `models/depth` and comfyui_controlnet_aux's `ckpts`; then in the local "
+        "Hugging Face cache. Nothing is asked of the network unless `download` is on.",
+        own_folders="A folder of your own works there, too, as transformers saves one, if its "
+        "`config.json` has the `model_type` {types}.",
+        needed_besides="needed with each",
+        not_commercial="**not for commercial use**",
+    ),
+    "zh": Words(
+        inputs="输入",
+        outputs="输出",
+        weights="权重",
+        example="示例",
+        mistakes="常见错误",
+        input_table=("输入", "说明", "类型", "默认值", "范围"),
+        output_table=("输出", "说明", "类型"),
+        weights_table=("模型", "文件", "页面", "大小", "许可证"),
+        to="到",
+        optional="可选",
+        on="开",
+        off="关",
+        standing="一个站立的人",
+        models="见下文**权重**",
+        of_this_machine="本机已有的第一个",
+        places="依次查找：`models/controlstack` 及其额外路径里以模型或页面命名的文件夹，`models/depth` 和 "
+        "comfyui_controlnet_aux 的 `ckpts`，最后是本机的 Hugging Face 缓存。不打开 `download`，"
+        "就不会发出任何网络请求。",
+        own_folders="也可以放入自己的模型文件夹（transformers 保存的格式），只要其 `config.json` 里的 "
+        "`model_type` 是 {types} 之一。",
+        needed_besides="每个模型都需要",
+        not_commercial="**不可商用**",
+    ),
+}
+
+
+def path_of(node_id: str, language: str) -> Path:
+    """Where ComfyUI's front end looks for a node's page."""
+    return DOCS / (f"{node_id}.md" if language == "en" else f"{node_id}/{language}.md")
+
+
+def texts_of(node_id: str, language: str) -> dict[str, Any]:
+    """What the front end shows of a node."""
+    path = LOCALES / language / "nodeDefs.json"
+    texts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))[node_id]
+    return texts
+
+
+def page(node_id: str, language: str, now: str) -> str:
+    """`now` with what the node knows of itself; "" is a new page, with headings to write under."""
+    words, texts = WORDS[language], texts_of(node_id, language)
+    begin, sections = _parts(now)
+    made = {
+        words.inputs: _input_table(node_id, language),
+        words.outputs: _output_table(node_id, language),
+    }
+    if node_id in LEARNED:
+        made[words.weights] = _weights(LEARNED[node_id], words)
+    else:
+        sections.pop(words.weights, None)
+    by_hand = {name: body for name, body in sections.items() if name not in made}
+    whole = {**made, **(by_hand or {words.example: "", words.mistakes: ""})}
+    first = texts["description"]
+    blocks = [
+        f"# {texts['display_name']}",
+        textwrap.fill(first, WIDTH) if language == "en" else first,
+    ]
+    blocks += [begin] if begin else []
+    blocks += [f"## {name}\n\n{body}".rstrip() for name, body in whole.items()]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _parts(now: str) -> tuple[str, dict[str, str]]:
+    """What is written by hand before the first section, and heading -> body of all sections."""
+    begin, *sections = re.split(r"^## ", now, flags=re.MULTILINE)
+    _, _, after_title = begin.partition("\n\n")
+    _, _, by_hand = after_title.partition("\n\n")
+    named = (section.partition("\n") for section in sections)
+    return by_hand.strip(), {name: body.strip() for name, _, body in named}
+
+
+def _input_table(node_id: str, language: str) -> str:
+    words, texts = WORDS[language], texts_of(node_id, language)["inputs"]
+    optional = NODES[node_id].INPUT_TYPES().get("optional", {})
+    rows = []
+    for name, (kind, options) in inputs(NODES[node_id]).items():
+        default, span = _default_and_range(name, kind, options, words)
+        linked = kind in ("LATENT", "MASK", "VAE") and name in optional
+        rows.append(
+            (
+                _named(name, texts[name]["name"]),
+                texts[name]["tooltip"],
+                "COMBO" if isinstance(kind, list) else kind,
+                words.optional if linked else default,
+                span,
+            )
+        )
+    return _table(words.input_table, rows)
+
+
+def _default_and_range(
+    name: str, kind: Any, options: Mapping[str, Any], words: Words
+) -> tuple[str, str]:
+    if name == "model":
+        return words.of_this_machine, words.models
+    if isinstance(kind, list):
+        return options.get("default", kind[0]), ", ".join(kind)
+    if kind == "BOOLEAN":
+        return words.on if options["default"] else words.off, ""
+    if kind in ("INT", "FLOAT"):
+        low, high = (_number(options[end]) for end in ("min", "max"))
+        return _number(options["default"]), f"{low} {words.to} {high}"
+    return (words.standing if kind == "STRING" else ""), ""
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def _output_table(node_id: str, language: str) -> str:
+    node, texts = NODES[node_id], texts_of(node_id, language)["outputs"]
+    rows = [
+        (_named(name, texts[str(i)]["name"]), texts[str(i)]["tooltip"], kind)
+        for i, (name, kind) in enumerate(zip(node.RETURN_NAMES, node.RETURN_TYPES, strict=True))
+    ]
+    return _table(WORDS[language].output_table, rows)
+
+
+def _weights(learning: Learning, words: Words) -> str:
+    rows = [_weights_row(one, "", words) for one in learning.models]
+    rows += [_weights_row(one, words.needed_besides, words) for one in learning.also]
+    blocks = [_table(words.weights_table, rows), words.places]
+    if learning.model_types:
+        types = ", ".join(f"`{kind}`" for kind in learning.model_types)
+        blocks.append(words.own_folders.format(types=types))
+    return "\n\n".join(blocks)
+
+
+def _weights_row(weights: Weights, note: str, words: Words) -> tuple[str, ...]:
+    terms = weights.licence if weights.commercial else f"{weights.licence} ({words.not_commercial})"
+    return (
+        f"`{weights.name}`" + (f" ({note})" if note else ""),
+        ", ".join(f"`{file}`" for file in weights.files),
+        f"[{weights.repo}](https://huggingface.co/{weights.repo})",
+        f"{weights.megabytes} MB",
+        terms,
+    )
+
+
+def _named(name: str, shown: str) -> str:
+    return f"`{name}`" if shown == name else f"{shown} `{name}`"
+
+
+def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [heading, *rows]
+    text = ["| " + " | ".join(line) + " |" for line in lines]
+    text.insert(1, re.sub(r"[^|]+", "---", text[0]))
+    return re.sub(r"\|  (?=\|)", "| ", "\n".join(text))
+
+
+def main() -> None:
+    """Write all pages."""
+    for node_id in HINTS:
+        for language in WORDS:
+            path = path_of(node_id, language)
+            now = path.read_text(encoding="utf-8") if path.exists() else ""
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(page(node_id, language, now), encoding="utf-8")
+    print(f"{len(HINTS)} nodes in {DOCS}")
+
+
+if __name__ == "__main__":
+    main()
