@@ -1,4 +1,4 @@
-"""Pictures to tensors and back: padding repeats the edge and moves nothing, bytes are rounded down."""
+"""Pictures to tensors and back: padding repeats the edge and moves nothing, bytes round down."""
 
 from __future__ import annotations
 
