@@ -1,37 +1,72 @@
-"""ComfyUI imports the pack at every start: that must cost next to nothing and pull nothing in."""
+"""ComfyUI imports the pack at every start: that must cost next to nothing and pull nothing in.
+
+What is imported does not change when preprocessors are added: their libraries come with the first
+hint that needs them.
+"""
 
 import json
 import subprocess
 import sys
 
-HEAVY = {
-    "diffusers",
-    "transformers",
-    "cv2",
-    "controlnet_aux",
-    "scipy",
-    "kornia",
-    "typer",
-    "rich",
+OURS = {
+    "controlstack",
+    "controlstack.errors",
+    "controlstack.model_files",
+    "controlstack.model_patch",
+    "controlstack.nodes",
+    "controlstack.preprocessors",
 }
-MEASURE = """
+"""The parts of the pack that ComfyUI needs; not the embedded host, the command line or training."""
+
+PROGRAM = """
 import json, sys, time
-import torch
-before = set(sys.modules)
+{before}
+known = set(sys.modules)
 start = time.perf_counter()
-import controlstack
+{after}
 seconds = time.perf_counter() - start
-nodes = sorted(controlstack.NODE_CLASS_MAPPINGS)
-new = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
-print(json.dumps({"seconds": seconds, "new": new, "nodes": nodes}))
+print(json.dumps([sorted(set(sys.modules) - known), seconds]))
 """
 
 
-def test_importing_the_pack_after_torch_loads_no_heavy_library() -> None:
+def imported(after: str, before: str = "") -> tuple[set[str], float]:
+    """The modules that the statements `after` import in a fresh process, and their seconds."""
+    program = PROGRAM.format(before=before, after=after)
     run = subprocess.run(
-        [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
     )
-    found = json.loads(run.stdout)
-    print(f"importing controlstack after torch: {found['seconds']:.3f} s")
-    assert found["nodes"], "the node mappings are what ComfyUI imports the pack for"
-    assert not HEAVY & set(found["new"])
+    names, seconds = json.loads(run.stdout)
+    return set(names), seconds
+
+
+def libraries(names: set[str]) -> set[str]:
+    """The top-level names among modules that are not Python's own."""
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
+
+
+def test_the_pack_brings_nothing_but_itself_to_torch_and_numpy() -> None:
+    names, seconds = imported(
+        "import controlstack as p; assert p.NODE_CLASS_MAPPINGS", "import torch"
+    )
+    print(f"importing controlstack after torch: {seconds:.3f} s")
+    assert libraries(names) <= {"controlstack", "numpy"}  # numpy has parts that torch leaves out
+    assert {".".join(name.split(".")[:2]) for name in names if name.startswith("controlst")} == OURS
+
+
+def test_every_preprocessor_is_known_without_torch() -> None:
+    """The command line lists them in the time that a person waits for `--help`."""
+    names, _ = imported("import controlstack.preprocessors.registry as r; assert r.PREPROCESSORS")
+    assert libraries(names) == {"controlstack", "numpy"}
+
+
+def test_the_first_hint_brings_opencv_and_no_more() -> None:
+    after = """
+from controlstack.preprocessors import registry
+from controlstack.preprocessors.making import Sizing, make
+for entry in registry.EXACT:
+    if entry.takes == "picture":
+        picture = numpy.zeros((8, 8, 3), numpy.uint8)
+        make(entry, picture, entry.settings({}), Sizing((16, 16)))
+"""
+    names, _ = imported(after, "import numpy.random, numpy.typing")
+    assert libraries(names) == {"controlstack", "cv2", "numpy"}
