@@ -12,7 +12,6 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import controlstack
 from controlstack.nodes.hint_node import CATEGORY
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Learning, Weights
+from tests.help_words import WORDS, Words
 from tests.node_texts import LOCALES, inputs
 
 DOCS = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs"
@@ -27,83 +27,6 @@ NODES: Mapping[str, Any] = controlstack.NODE_CLASS_MAPPINGS
 HINTS = [node_id for node_id, node in NODES.items() if node.CATEGORY == CATEGORY]
 LEARNED = {entry.node: entry.learning for entry in PREPROCESSORS.values() if entry.learning}
 WIDTH = 104
-
-
-@dataclass(frozen=True)
-class Words:
-    """The words of a language that every page has."""
-
-    inputs: str
-    outputs: str
-    weights: str
-    example: str
-    mistakes: str
-    input_table: tuple[str, ...]
-    output_table: tuple[str, ...]
-    weights_table: tuple[str, ...]
-    to: str
-    optional: str
-    on: str
-    off: str
-    standing: str
-    models: str
-    of_this_machine: str
-    places: str
-    own_folders: str
-    needed_besides: str
-    not_commercial: str
-
-
-WORDS = {
-    "en": Words(
-        inputs="Inputs",
-        outputs="Outputs",
-        weights="Weights",
-        example="Example",
-        mistakes="Common mistakes",
-        input_table=("input", "what it is", "type", "default", "range"),
-        output_table=("output", "what it is", "type"),
-        weights_table=("model", "files", "page", "size", "licence"),
-        to="to",
-        optional="optional",
-        on="on",
-        off="off",
-        standing="a standing person",
-        models="those of **Weights** below",
-        of_this_machine="the first on this machine",
-        places="Looked for in `models/controlstack` and its extra paths, in a folder of the model's name "
-        "or its page's; in `models/depth` and comfyui_controlnet_aux's `ckpts`; then in the local "
-        "Hugging Face cache. Nothing is asked of the network unless `download` is on.",
-        own_folders="A folder of your own works there, too, as transformers saves one, if its "
-        "`config.json` has the `model_type` {types}.",
-        needed_besides="needed with each",
-        not_commercial="**not for commercial use**",
-    ),
-    "zh": Words(
-        inputs="输入",
-        outputs="输出",
-        weights="权重",
-        example="示例",
-        mistakes="常见错误",
-        input_table=("输入", "说明", "类型", "默认值", "范围"),
-        output_table=("输出", "说明", "类型"),
-        weights_table=("模型", "文件", "页面", "大小", "许可证"),
-        to="到",
-        optional="可选",
-        on="开",
-        off="关",
-        standing="一个站立的人",
-        models="见下文**权重**",
-        of_this_machine="本机已有的第一个",
-        places="依次查找：`models/controlstack` 及其额外路径里以模型或页面命名的文件夹，`models/depth` 和 "
-        "comfyui_controlnet_aux 的 `ckpts`，最后是本机的 Hugging Face 缓存。不打开 `download`，"
-        "就不会发出任何网络请求。",
-        own_folders="也可以放入自己的模型文件夹（transformers 保存的格式），只要其 `config.json` 里的 "
-        "`model_type` 是 {types} 之一。",
-        needed_besides="每个模型都需要",
-        not_commercial="**不可商用**",
-    ),
-}
 
 
 def path_of(node_id: str, language: str) -> Path:
@@ -133,13 +56,14 @@ def page(node_id: str, language: str, now: str) -> str:
     by_hand = {name: body for name, body in sections.items() if name not in made}
     whole = {**made, **(by_hand or {words.example: "", words.mistakes: ""})}
     first = texts["description"]
-    blocks = [
-        f"# {texts['display_name']}",
-        textwrap.fill(first, WIDTH) if language == "en" else first,
-    ]
+    blocks = [f"# {texts['display_name']}", _wrapped(first) if language == "en" else first]
     blocks += [begin] if begin else []
     blocks += [f"## {name}\n\n{body}".rstrip() for name, body in whole.items()]
     return "\n\n".join(blocks) + "\n"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _parts(now: str) -> tuple[str, dict[str, str]]:

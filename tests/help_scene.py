@@ -1,4 +1,4 @@
-"""The picture that the help pages' hints are made of: a house by a tree, with its depth and classes.
+"""The picture of the help pages: a house by a tree, with its depth and its classes.
 
 Everything is drawn here, from far to near, so that depth and classes are known exactly.
 """
