@@ -145,7 +145,12 @@ DEPTH = Preprocessor(
     controls="Depth: control_v11f1p_sd15_depth",
     learning=Learning(
         models=(
-            _published("depth-anything/Depth-Anything-V2-Small-hf", "Apache-2.0", 99),
+            _published(
+                "depth-anything/Depth-Anything-V2-Small-hf",
+                "Apache-2.0",
+                99,
+                sha256="3152477ce0d8d6978d76b995120de97cb5b928701fd0f817769f59e249a16b70",
+            ),
             _published(
                 "depth-anything/Depth-Anything-V2-Base-hf", "CC-BY-NC-4.0", 390, commercial=False
             ),
