@@ -6,7 +6,7 @@ The one way for the nodes and the command line alike.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -97,8 +97,10 @@ def make(
     preprocessor. Raises UserError for what the preprocessor refuses.
     """
     if isinstance(source, Pose):
-        size = sizing.size or _canvas(source)
-        return Made(draw_pose(source, *size, **settings), source)
+        size = sizing.size or _canvas(source, POSE_SIZE)
+        canvas = _canvas(source, size)
+        pose = _placed(source, canvas, place(canvas, size, sizing.fit))
+        return Made(draw_pose(pose, *size, **settings), pose)
     pictures = list(source) if isinstance(source, tuple) else [source]
     height, width = pictures[0].shape[:2]
     for other in pictures[1:]:
@@ -118,7 +120,8 @@ def make(
     else:
         raise ValueError(f"{preprocessor.name} is a learned preprocessor and none was loaded")
     if isinstance(found, Pose):
-        pose = _placed(found, placement)
+        inner = placement.inner_size
+        pose = _placed(found, inner, replace(placement, crop=(0, 0, *inner)))
         return Made(draw_pose(pose, *placement.size, **drawing), pose)
     hint = resized(found, placement.inner_size, preprocessor.drawn)
     return Made(cast(Hint, paste(hint, placement, preprocessor.background)))
@@ -138,14 +141,17 @@ def _by_network(
     return loaded.annotator(resized(picture, seen), loaded.device, **settings)
 
 
-def _placed(pose: Pose, placement: Placement) -> Pose:
-    """`pose`, found in the part of a hint that a picture fills, in pixels of the whole hint."""
-    canvas = (1.0, 1.0) if pose.fractions else pose.canvas or placement.inner_size
-    across, down = (side / old for side, old in zip(placement.inner_size, canvas, strict=True))
-    left, top = placement.inner[:2]
+def _placed(pose: Pose, seen: Size, placement: Placement) -> Pose:
+    """`pose`, of a picture of the size `seen`, in pixels of the hint where `placement` puts it."""
+    canvas = (1.0, 1.0) if pose.fractions else pose.canvas or seen
+    left, top, right, bottom = placement.crop
+    wide, high = placement.inner_size
+    across, down = wide / (right - left), high / (bottom - top)
+    from_left, from_top = placement.inner[0] - left * across, placement.inner[1] - top * down
+    across, down = across * seen[0] / canvas[0], down * seen[1] / canvas[1]
 
     def moved(points: Points) -> Points:
-        return tuple(p and Joint(left + across * p.x, top + down * p.y) for p in points)
+        return tuple(p and Joint(from_left + across * p.x, from_top + down * p.y) for p in points)
 
     people = tuple(
         Person(moved(p.body), moved(p.left_hand), moved(p.right_hand), moved(p.face))
@@ -154,7 +160,8 @@ def _placed(pose: Pose, placement: Placement) -> Pose:
     return Pose(people, placement.size)
 
 
-def _canvas(pose: Pose) -> Size:
+def _canvas(pose: Pose, default: Size) -> Size:
+    """The size of the picture that `pose` is of, `default` where it does not say."""
     if pose.canvas is None:
-        return POSE_SIZE
+        return default
     return max(1, round(pose.canvas[0])), max(1, round(pose.canvas[1]))

@@ -131,6 +131,35 @@ def test_a_pose_is_drawn_at_its_canvas_or_the_size_asked_for() -> None:
     assert make(draws, Pose(()), {}, Sizing()).hint.shape == (512, 512, 3)
 
 
+@pytest.mark.parametrize(
+    ("fit", "places"),
+    [
+        ("fill", [(200, 200), (-200, 400)]),  # the middle 200 px of 400, at twice their size
+        ("fit", [(200, 200), (0, 300)]),  # all of it, between bars of 100 px
+        ("stretch", [(200, 200), (0, 400)]),
+    ],
+)
+def test_a_pose_is_put_into_its_hint_as_a_picture_is(
+    fit: Fit, places: list[tuple[int, int]]
+) -> None:
+    draws = Preprocessor(name="pose", **WORDS, takes="pose")
+    body = (Joint(200, 100), Joint(0, 200), *(None,) * 16)  # the middle, and the lower left corner
+    pixels = Pose((Person(body=body),), canvas=(400, 200))
+    parts = tuple(p and Joint(p.x / 400, p.y / 200) for p in body)
+    fractions = Pose((Person(body=parts),), canvas=(400, 200), fractions=True)
+    for pose in (pixels, fractions):
+        made = make(draws, pose, {}, Sizing((400, 400), fit))
+        assert made.pose is not None
+        assert [(p.x, p.y) for p in made.pose.people[0].body[:2] if p] == places
+        assert tuple(made.hint[200, 200]) == (255, 0, 0)
+
+
+def test_a_pose_without_a_canvas_is_in_the_hints_pixels() -> None:
+    draws = Preprocessor(name="pose", **WORDS, takes="pose")
+    pose = Pose((Person(body=(Joint(30, 40), *(None,) * 17)),))
+    assert tuple(make(draws, pose, {}, Sizing((300, 90))).hint[40, 30]) == (255, 0, 0)
+
+
 def test_a_mask_of_another_size_is_refused() -> None:
     entry = Preprocessor(name="masks", **WORDS, takes="masked picture", run=lambda p, m: p)
     picture, mask = np.zeros((8, 6, 3), np.float32), np.zeros((4, 4), np.float32)
