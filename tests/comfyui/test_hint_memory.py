@@ -104,6 +104,18 @@ def test_unloading_all_models_takes_them_and_placing_brings_them_back(manager: M
     assert torch.equal(net(x), before)
 
 
+def test_a_network_made_while_a_workflow_runs_is_given_back_after_it(manager: ModuleType) -> None:
+    """ComfyUI runs nodes in inference mode, and frees memory outside it."""
+    with torch.inference_mode():
+        net = Net()
+        place(net)
+    manager.unload_all_models()
+    with torch.inference_mode():
+        place(net)
+        assert net(torch.ones(1, 8)).shape == (1, 4)
+    assert len(loaded(manager, net)) == 1
+
+
 def test_freeing_memory_spares_only_what_is_asked_for(manager: ModuleType) -> None:
     kept, gone = Net(), Net()
     place(kept, gone)
