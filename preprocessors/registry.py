@@ -8,7 +8,9 @@ from . import (
     binary,
     canny,
     inpaint,
+    labels,
     lineart_standard,
+    normal,
     palette,
     recolor,
     scribble,
@@ -25,6 +27,7 @@ from .learned import (
     normal_bae,
     openpose,
     pidinet,
+    segment,
     teed,
     vitpose,
 )
@@ -44,12 +47,15 @@ EXACT = (
     palette.COLOR_PALETTE,
     inpaint.INPAINT,
     inpaint.INPAINT_BLACK,
+    labels.SEGMENTATION_LABELS,
+    normal.NORMAL_FROM_DEPTH,
     draw.POSE,
 )
 """Those that need no weights."""
 
 LEARNED = (
     depth.DEPTH,
+    segment.SEGMENT,
     vitpose.VITPOSE,
     openpose.OPENPOSE,
     normal_bae.NORMAL_BAE,

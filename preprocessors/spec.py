@@ -129,7 +129,7 @@ class Learning:
     models: tuple[Weights, ...]
     load: Callable[[Sequence[Path]], Annotator]
     also: tuple[Weights, ...] = ()
-    check: Callable[[Sequence[Path]], None] | None = None
+    check: Callable[[Sequence[Path]], object] | None = None
     model_types: tuple[str, ...] = ()
     any_size: bool = False
     finds_people: bool = False

@@ -167,6 +167,7 @@ DEPTH = Preprocessor(
             _published("apple/DepthPro-hf", "Apple AMLR (research only)", 1904, commercial=False),
         ),
         load=load_depth,
+        check=lambda paths: check_folder(paths[0], DEPTH_MODELS),
         model_types=tuple(DEPTH_MODELS.classes),
     ),
 )

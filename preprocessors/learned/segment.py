@@ -19,7 +19,7 @@ from ..ade20k import ADE20K
 from ..labels import color_labels
 from ..picture import checked_rgb
 from ..spec import Learning, Preprocessor, Weights
-from .folder import Kind, load_network, load_processor
+from .folder import Kind, check_folder, load_network, load_processor
 from .narrow import taking, widened
 
 if TYPE_CHECKING:
@@ -203,6 +203,7 @@ SEGMENT = Preprocessor(
             ),
         ),
         load=load_segmenter,
+        check=lambda paths: check_folder(paths[0], SEGMENTERS),
         model_types=tuple(SEGMENTERS.classes),
     ),
 )

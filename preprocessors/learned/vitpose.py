@@ -20,7 +20,7 @@ from ..pose.draw import DRAWING
 from ..pose.people import Person, Pose
 from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
 from .coco import COCO, from_coco
-from .folder import Kind, load_network, load_processor
+from .folder import Kind, check_folder, load_network, load_processor
 
 if TYPE_CHECKING:
     import torch
@@ -146,6 +146,12 @@ class VitPose:
         return np.where((away <= reach).all(axis=1, keepdims=True), points + 0.5, np.nan)
 
 
+def check_vitpose(paths: Sequence[Path]) -> None:
+    """Raise UserError unless both folders, in the order of `load_vitpose`, hold their models."""
+    for folder, kind in zip(paths, (JOINTS_KIND, DETECTOR_KIND), strict=True):
+        check_folder(folder, kind)
+
+
 def load_vitpose(paths: Sequence[Path]) -> Annotator:
     """ViTPose from its folder and that of the detector, in this order.
 
@@ -260,6 +266,7 @@ VITPOSE = Preprocessor(
     learning=Learning(
         models=MODELS,
         load=load_vitpose,
+        check=check_vitpose,
         also=(DETECTOR,),
         model_types=("vitpose",),
         finds_people=True,

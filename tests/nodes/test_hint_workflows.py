@@ -96,3 +96,11 @@ def test_a_depth_model_in_the_models_folder_is_offered_checked_and_run(
     (folder / "model.safetensors").write_bytes(b"cut off")
     with pytest.raises(UserError, match="whole safetensors file"):
         _run("ControlStackDepth", image=["1", 0], model="tiny")
+
+
+def test_a_damaged_model_is_refused_before_anything_runs(places: folders.Folders) -> None:
+    folder = tiny_depth_anything(places.models[0] / "controlstack" / "tiny")
+    check = HINTS["ControlStackDepth"].VALIDATE_INPUTS
+    assert check(model="tiny") is True
+    (folder / "model.safetensors").write_bytes(b"cut off")
+    assert "whole safetensors file" in str(check(model="tiny"))
