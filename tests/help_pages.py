@@ -2,8 +2,8 @@
 
 That is a page's title, its first paragraph (the node's description) and the sections of inputs,
 outputs and weights, in both languages; what else stands on a page is written by hand and kept. A
-page that is missing is begun. Write them again after a change of a node's texts or settings, and
-after `python tests/node_texts.py`, with: python tests/help_pages.py
+page that is missing is begun. Write them again after a change of a node's texts or settings, the
+texts of `node_texts` first, with: python -m tests.help_pages
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import controlstack
 from controlstack.nodes.hint_node import CATEGORY
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Learning, Weights
+from tests import hints_doc, node_texts
 from tests.help_words import WORDS, Words
 from tests.node_texts import LOCALES, inputs
 
@@ -155,7 +156,8 @@ def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def main() -> None:
-    """Write all pages."""
+    """Write the nodes' texts, all pages, and the table of `docs/hints.md`."""
+    node_texts.main()
     for node_id in HINTS:
         for language in WORDS:
             path = path_of(node_id, language)
@@ -163,6 +165,7 @@ def main() -> None:
             path.parent.mkdir(exist_ok=True)
             path.write_text(page(node_id, language, now), encoding="utf-8")
     print(f"{len(HINTS)} nodes in {DOCS}")
+    hints_doc.main()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Draws the pictures of the help pages: what a preprocessor is given, and its hint beside it.
 
 One for each preprocessor without weights, all of the same scene. Draw them again after a change of
-a preprocessor with: python tests/help_pictures.py
+a preprocessor with: python -m tests.help_pictures
 """
 
 from __future__ import annotations
