@@ -49,7 +49,8 @@ def _read(path: Path, only_first: bool) -> tuple[list[Image.Image], int]:
         raise
     # Broken files make Pillow's readers raise almost anything.
     except Exception as error:
-        reason = shown(str(error), 200)
+        system = error.strerror if isinstance(error, OSError) else None
+        reason = system or shown(str(error), 200)
         raise UserError(f"{path} cannot be read as a picture: {reason}") from error
 
 

@@ -1,0 +1,201 @@
+"""A preprocessor's entry -> its command: each setting an option, its words the help."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from ..errors import UserError
+from ..preprocessors.making import FIT, RESOLUTION, Sizing
+from ..preprocessors.sizing import Size
+from ..preprocessors.spec import Parameter, Preprocessor, Weights
+from .outcome import DebugOption, reported
+
+WITHOUT_WEIGHTS, WITH_WEIGHTS = "Without weights", "With weights"
+"""Headings of the list of commands."""
+
+ModelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--models",
+        metavar="DIR",
+        help="Folder laid out as ComfyUI's, with weights in controlstack/ or depth/; repeat for "
+        "more. Default: models.",
+    ),
+]
+_INPUTS = {
+    "picture": "Pictures, folders of them, or globs.",
+    "masked picture": "Pictures, folders of them, or globs.",
+    "depth": "Depth maps (near is white; 16-bit grey keeps its steps), folders of them, or globs.",
+    "labels": "Label maps (grey levels or a palette's indices are the classes), folders, or globs.",
+    "pose": "OpenPose JSON files, folders of them, or globs.",
+}
+
+
+def command_of(entry: Preprocessor) -> Any:
+    """The command that makes hints with `entry`, as typer builds one."""
+    signature = _signature(entry)
+
+    def run(debug: bool, **given: Any) -> None:
+        with reported(debug):
+            from .hint_run import Order, carry_out
+
+            carry_out(
+                Order(
+                    entry=entry,
+                    inputs=tuple(given["inputs"]),
+                    settings=_settings(entry, given),
+                    sizing=_sizing(entry, given),
+                    out=given["out"],
+                    mask=given.get("mask"),
+                    json=given.get("json", False),
+                    model=given.get("model", ""),
+                    models=tuple(given.get("models") or [Path("models")]),
+                    download=given.get("download", False),
+                )
+            )
+
+    function: Any = run
+    function.__signature__ = signature
+    function.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    app = typer.Typer(add_completion=False)
+    app.command(
+        entry.name,
+        help=_help(entry),
+        short_help=_clause(entry.description),
+        rich_help_panel=WITHOUT_WEIGHTS if entry.learning is None else WITH_WEIGHTS,
+        no_args_is_help=True,
+    )(function)
+    return typer.main.get_command(app)
+
+
+def _signature(entry: Preprocessor) -> inspect.Signature:
+    """The command's parameters, in the order of its help."""
+    asked: dict[str, tuple[Any, Any]] = {
+        "inputs": (
+            Annotated[list[str], typer.Argument(metavar="IN", help=_INPUTS[entry.takes])],
+            inspect.Parameter.empty,
+        ),
+        **{p.name: _option(p, "Settings") for p in entry.parameters},
+        **_common(entry),
+        **(_of_models(entry) if entry.learning is not None else {}),
+        "debug": (DebugOption, False),
+    }
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
+            for name, (kind, value) in asked.items()
+        ]
+    )
+
+
+def _common(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
+    out = typer.Option(metavar="DIR", help="Folder for the hints, made if need be.")
+    size = typer.Option(metavar="WxH", help="The hint's size in pixels. Default: its source's.")
+    options: dict[str, tuple[Any, Any]] = {
+        "out": (Annotated[Path, out], Path("output")),
+        "size": (Annotated[str | None, size], None),
+    }
+    if entry.takes != "pose":
+        options["fit"] = _option(FIT)
+    if entry.takes == "masked picture":
+        mask = typer.Option(
+            metavar="FILE",
+            help="White or transparent where the picture is to be painted anew. Default: the "
+            "picture's own transparency.",
+        )
+        options["mask"] = (Annotated[Path | None, mask], None)
+    if entry.learning is not None and entry.learning.finds_people:
+        people = typer.Option("--json", help="Write the people as OpenPose JSON, too.")
+        options["json"] = (Annotated[bool, people], False)
+    return options
+
+
+def _of_models(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
+    learning = entry.learning
+    assert learning is not None
+    panel = "Model"
+    models = ", ".join(model.name for model in learning.models)
+    own = ", or the name of a folder of yours" if learning.model_types else ""
+    model = typer.Option(
+        metavar="NAME",
+        help=escape(f"{models}{own}. Default: the first that is on this machine."),
+        rich_help_panel=panel,
+        show_default=False,
+    )
+    download = typer.Option(
+        "--download",
+        help="Download the model if it is not on this machine, into the first of the models' "
+        "folders. Without this no request is made.",
+        rich_help_panel=panel,
+    )
+    return {
+        **({"resolution": _option(RESOLUTION, panel)} if learning.any_size else {}),
+        "model": (Annotated[str, model], ""),
+        "models": (ModelsOption, None),
+        "download": (Annotated[bool, download], False),
+    }
+
+
+def _option(parameter: Parameter, panel: str | None = None) -> tuple[Any, Any]:
+    """The annotation and the default that make typer's option of a parameter."""
+    words: dict[str, Any] = {"help": escape(parameter.tooltip), "rich_help_panel": panel}
+    kind: Any = type(parameter.default)
+    if kind in (int, float):
+        words["help"] += f" From {_number(parameter.low)} to {_number(parameter.high)}."
+    if parameter.choices:
+        make: Any = enum.Enum  # the kind of type that every typer takes for choices
+        choices = make("choices", [(choice, choice) for choice in parameter.choices])
+        return Annotated[choices, typer.Option(**words)], choices(parameter.default)
+    return Annotated[kind, typer.Option(**words)], parameter.default
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value}"  # all digits of a seed
+
+
+def _settings(entry: Preprocessor, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {parameter.name: _plain(given[parameter.name]) for parameter in entry.parameters}
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def _sizing(entry: Preprocessor, given: Mapping[str, Any]) -> Sizing:
+    size = _size(given["size"]) if given["size"] is not None else None
+    fit = _plain(given.get(FIT.name, FIT.default))
+    resolution: Any = RESOLUTION.checked(given.get(RESOLUTION.name, 0), entry.name)
+    return Sizing(size, fit, resolution)
+
+
+def _size(text: str) -> Size:
+    sides = re.fullmatch(r"(\d+)[xX×](\d+)", text, re.ASCII)
+    if sides is None:
+        raise UserError(f"--size {text} is no size; write width x height, such as 512x768.")
+    return int(sides[1]), int(sides[2])
+
+
+def _help(entry: Preprocessor) -> str:
+    paragraphs = [entry.description, f"Made for {entry.controls}."]
+    if entry.learning is not None:
+        for model in (*entry.learning.models, *entry.learning.also):
+            paragraphs.append(_about(model))
+    return "\n\n".join(escape(text) for text in paragraphs)
+
+
+def _about(model: Weights) -> str:
+    use = "" if model.commercial else ", not for commercial use"
+    return f"{model.name}: {model.repo}, {model.megabytes} MB, licence {model.licence}{use}."
+
+
+def _clause(description: str) -> str:
+    """What comes before the description's first colon, semicolon or full stop."""
+    return escape(re.split(r"[:;]|\. |\.$", description, maxsplit=1)[0])

@@ -1,0 +1,72 @@
+"""IN... -> files: a folder's pictures, and globs, which Windows' shells hand over as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+
+WILD = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that were named, each once and in that order, and a sentence for each name that
+    named none."""
+
+    files: tuple[Path, ...]
+    failures: tuple[str, ...]
+
+
+def find_inputs(names: Sequence[str], endings: Collection[str]) -> Inputs:
+    """The files that `names` (files, folders, globs) stand for.
+
+    A folder stands for the files directly in it that have one of `endings`, sorted by name; a glob
+    for what matches it, hidden files left out.
+    """
+    files: dict[Path, None] = {}
+    failures = []
+    for name in names:
+        try:
+            files.update(dict.fromkeys(_files(name, endings)))
+        except (UserError, OSError) as error:
+            failures.append(
+                f"{name}: {error.strerror}" if isinstance(error, OSError) else f"{error}"
+            )
+    return Inputs(tuple(files), tuple(failures))
+
+
+def _files(name: str, endings: Collection[str]) -> Iterator[Path]:
+    path = Path(name)
+    if path.is_dir():
+        yield from _inside(path, endings)
+    elif path.exists():
+        yield path
+    elif WILD & set(name):
+        matches = sorted(_matches(path))
+        if not matches:
+            raise UserError(f"{name} matches no file; see how it is spelled.")
+        for match in matches:
+            yield from _files(str(match), endings)
+    else:
+        raise UserError(f"{name} is not there; name a file, a folder or a glob such as 'in/*.png'.")
+
+
+def _inside(folder: Path, endings: Collection[str]) -> list[Path]:
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
+    )
+    if not found:
+        raise UserError(f"{folder} holds no file that ends in {', '.join(sorted(endings))}.")
+    return found
+
+
+def _matches(pattern: Path) -> Iterator[Path]:
+    base = Path(pattern.anchor)
+    for path in base.glob(str(pattern.relative_to(pattern.anchor))):
+        if not path.name.startswith("."):
+            yield path

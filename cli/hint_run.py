@@ -1,0 +1,154 @@
+"""What `controlstack hint NAME IN...` does once its options are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from ..errors import UserError
+from ..headless.folders import IMAGE_SUFFIXES, write_atomic
+from ..headless.hint_files import encode_hint, free_names
+from ..headless.hint_sources import read_mask, read_sources
+from ..headless.progress import reporter
+from ..preprocessors.making import Made, Sizing, make
+from ..preprocessors.picture import checked_size
+from ..preprocessors.pose.people import to_json
+from ..preprocessors.spec import Preprocessor, Value
+from .hint_inputs import find_inputs
+from .progress import shown_progress
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asked for: hints of `inputs` in the folder `out`.
+
+    `mask` is for every masked picture; `json` asks for the people that were found, too. `model` is
+    "" for the first that is in the folders `models`, which are laid out as ComfyUI's.
+    """
+
+    entry: Preprocessor
+    inputs: tuple[str, ...]
+    settings: Mapping[str, Value]
+    sizing: Sizing
+    out: Path
+    mask: Path | None
+    json: bool
+    model: str
+    models: tuple[Path, ...]
+    download: bool
+
+
+@dataclass
+class _Outcome:
+    written: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def carry_out(order: Order) -> None:
+    """Make and write every hint, print its file's name, and go on past a file that gives none.
+
+    Raises UserError with a line for each file that gave none, and at once for what is wrong with
+    the order itself.
+    """
+    settings = order.entry.settings(order.settings)
+    if order.sizing.size is not None:
+        checked_size(*order.sizing.size, "The hint")
+    if order.out.exists() and not order.out.is_dir():
+        raise UserError(f"{order.out} is a file; name a folder for the hints with --out.")
+    mask = read_mask(order.mask) if order.mask is not None else None
+    endings = (".json",) if order.entry.takes == "pose" else IMAGE_SUFFIXES
+    inputs = find_inputs(order.inputs, endings)
+    outcome = _Outcome(failures=list(inputs.failures))
+    with _told(outcome), shown_progress():
+        if inputs.files:
+            _make_all(order, settings, inputs.files, mask, outcome)
+    if outcome.failures:
+        raise UserError(_summary(outcome.failures, len(inputs.files) + len(inputs.failures)))
+
+
+def _make_all(
+    order: Order,
+    settings: Mapping[str, Value],
+    files: Sequence[Path],
+    mask: npt.NDArray[np.float32] | None,
+    outcome: _Outcome,
+) -> None:
+    entry = order.entry
+    loaded = None
+    if entry.learning is not None:
+        reporter().stage(f"loading {entry.name}")
+        from ..headless.hint_networks import load  # torch with it
+
+        loaded = load(entry, order.model, order.models, order.download)
+    targets = free_names(files, entry.name, order.out, taken=files)
+    with reporter().steps(len(files), entry.name) as bar:
+        for path, target in zip(files, targets, strict=True):
+            try:
+                read = read_sources(entry.takes, path, mask)
+                made = [make(entry, one, settings, order.sizing, loaded) for one in read.sources]
+                outcome.notes += read.notes
+                _write(made, path, target, order, outcome)
+            except (UserError, OSError) as error:
+                outcome.failures.append(_naming(path, error))
+            except Exception:  # a bug of ours, which whoever reports it can show with this file
+                outcome.notes.append(f"it was {path} that went wrong")
+                raise
+            bar.advance()
+
+
+def _write(
+    made: Sequence[Made], source: Path, target: Path, order: Order, outcome: _Outcome
+) -> None:
+    """Write what was made of `source`: `target` with an ending, frames with a number each."""
+    order.out.mkdir(parents=True, exist_ok=True)
+    numbers = [f"_{number:04}" for number in range(1, len(made) + 1)] if len(made) > 1 else [""]
+    files = [target.with_name(f"{target.name}{number}.png") for number in numbers]
+    for file, one in zip(files, made, strict=True):
+        write_atomic(file, encode_hint(one.hint))
+        outcome.written.append(file)
+        if one.pose is None:
+            continue
+        if not one.pose.people:
+            outcome.notes.append(f"nobody in {source}; {file} is black")
+        if order.json:
+            people = file.with_suffix(".json")
+            write_atomic(people, json.dumps(to_json(one.pose)).encode())
+            outcome.written.append(people)
+    if target.name != f"{source.stem}_{order.entry.name}":
+        outcome.notes.append(f"{source} becomes {files[0]}, since another file has the plain name")
+
+
+@contextmanager
+def _told(outcome: _Outcome) -> Iterator[None]:
+    """Prints what was done after the block, also where it was stopped: a progress bar on the same
+    terminal would garble lines printed meanwhile."""
+    try:
+        yield
+    except BaseException:
+        outcome.notes += outcome.failures
+        raise
+    finally:
+        for note in outcome.notes:
+            typer.echo(f"Note: {note.removesuffix('.')}.", err=True)
+        for path in outcome.written:
+            typer.echo(path)
+
+
+def _naming(path: Path, error: UserError | OSError) -> str:
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return said if str(path) in said else f"{path}: {said}"
+
+
+def _summary(failures: Sequence[str], count: int) -> str:
+    if count == 1:
+        return failures[0]
+    lines = "".join(f"\n  {failure}" for failure in failures)
+    return f"{len(failures)} of {count} inputs gave no hint:{lines}"

@@ -1,0 +1,54 @@
+"""Hints as PNG files, and the names of those files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..preprocessors.spec import Hint
+
+
+def encode_hint(hint: Hint) -> bytes:
+    """A hint (H x W x 3) as PNG, 8 bits a channel.
+
+    Eight bits hold no -1: pixels with a negative value become transparent black, so that the file
+    is a masked picture again. Values over 1 become white.
+    """
+    stream = BytesIO()
+    Image.fromarray(_pixels(hint)).save(stream, "PNG", compress_level=4)
+    return stream.getvalue()
+
+
+def free_names(
+    sources: Sequence[Path], name: str, folder: Path, taken: Iterable[Path]
+) -> Iterator[Path]:
+    """For each of `sources` its hint's file without an ending: `folder / <stem>_<name>`.
+
+    Where an earlier source has that name, or one of the files `taken` has it, a number follows.
+    Names that differ only in case count as one, as on Windows and macOS.
+    """
+    used = {str(path.with_suffix("").absolute()).casefold() for path in taken}
+    for source in sources:
+        wanted = chosen = folder / f"{source.stem}_{name}"
+        number = 1
+        while (key := str(chosen.absolute()).casefold()) in used:
+            number += 1
+            chosen = wanted.with_name(f"{wanted.name}_{number}")
+        used.add(key)
+        yield chosen
+
+
+def _pixels(hint: Hint) -> NDArray[np.uint8]:
+    if hint.dtype == np.uint8:
+        return hint.astype(np.uint8, copy=False)
+    pixels: NDArray[np.uint8] = (hint.clip(0, 1) * 255).round().astype(np.uint8)
+    masked = (hint < 0).any(axis=2)
+    if not masked.any():
+        return pixels
+    alpha = np.where(masked, 0, 255).astype(np.uint8)
+    return np.dstack((pixels, alpha))

@@ -1,0 +1,116 @@
+"""Files -> what a preprocessor takes (`preprocessors.spec.Takes`). Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import UserError
+from ..preprocessors.making import Source
+from ..preprocessors.pose.people import parse_poses
+from ..preprocessors.spec import Takes
+from .picture_files import colours, first_frame, transparency
+
+LABELS = 256
+"""Classes that a label map of bytes can tell apart."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a file holds: its sources (several for a pose JSON of several frames), and what a
+    person should be told about it."""
+
+    sources: tuple[Source, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_sources(takes: Takes, path: Path, mask: NDArray[np.float32] | None = None) -> Read:
+    """The sources in `path` for a preprocessor that `takes` them.
+
+    Of an animated picture the first frame is read. `mask` (float32, H x W, 1 where masked) stands
+    for the transparency of a masked picture. Raises UserError, naming `path`, for a file that holds
+    something else.
+    """
+    if takes == "pose":
+        return Read(_poses(path))
+    frame, count = first_frame(path)
+    notes = (f"{path} has {count} frames; the first is used",) if count > 1 else ()
+    if takes == "labels":
+        return Read((_labels(frame, path),), notes)
+    if takes == "depth":
+        return Read((_depth(frame, path),), notes)
+    if takes == "masked picture":
+        masked = transparency(frame) if mask is None else mask
+        if masked is None:
+            raise UserError(
+                f"{path} has no transparent part that would be painted anew; give a mask with "
+                "--mask FILE, or a picture with an alpha channel."
+            )
+        return Read(((colours(frame), masked),), notes)
+    return Read((_bytes(frame),), notes)
+
+
+def read_mask(path: Path) -> NDArray[np.float32]:
+    """The mask in a picture file: float32, H x W, 1 where it is transparent or, in a picture
+    without transparency, white. Raises UserError for a file that is no picture."""
+    frame, _ = first_frame(path)
+    masked = transparency(frame)
+    return _grey(frame) if masked is None else masked
+
+
+def _poses(path: Path) -> tuple[Source, ...]:
+    try:
+        return parse_poses(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text, so no OpenPose JSON; give a JSON file.") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _bytes(frame: Image.Image) -> NDArray[np.uint8]:
+    if frame.mode == "RGB":
+        return np.array(frame)  # a copy: torch warns of arrays that cannot be written
+    # Rounding gives 8-bit pictures their own bytes again.
+    return (colours(frame) * 255).round().astype(np.uint8)
+
+
+def _depth(frame: Image.Image, path: Path) -> NDArray[np.float32]:
+    if frame.mode != "F":
+        return _grey(frame)
+    depth: NDArray[np.float32] = np.asarray(frame)
+    if not (depth.min() >= 0 and depth.max() <= 1):  # so that NaN is refused too
+        raise UserError(
+            f"{path} has depths from {depth.min():g} to {depth.max():g}; floats have to be from 0 "
+            "(far) to 1 (near), or save the depth as 16-bit grey."
+        )
+    return depth
+
+
+def _grey(frame: Image.Image) -> NDArray[np.float32]:
+    grey: NDArray[np.float32] = colours(frame).mean(axis=2, dtype=np.float32)
+    return grey
+
+
+def _labels(frame: Image.Image, path: Path) -> NDArray[np.uint8]:
+    """A palette's indices, not its colours; a grey picture's levels."""
+    if frame.mode in ("P", "L", "1"):
+        return np.asarray(frame).astype(np.uint8)
+    if frame.mode.startswith("I"):
+        labels = np.asarray(frame)
+        if labels.min() < 0 or labels.max() >= LABELS:
+            raise UserError(
+                f"{path} has labels from {labels.min()} to {labels.max()}; a label map has classes "
+                f"from 0 to {LABELS - 1}."
+            )
+        return labels.astype(np.uint8)
+    rgb = np.asarray(frame.convert("RGB"))
+    if (rgb != rgb[..., :1]).any():
+        raise UserError(
+            f"{path} is a coloured picture; a label map holds one class number a pixel: give a "
+            "grey PNG or one with a palette."
+        )
+    return np.ascontiguousarray(rgb[..., 0])

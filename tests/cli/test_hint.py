@@ -1,0 +1,180 @@
+"""`controlstack hint NAME IN...`: settings, sizes, every kind of source, and what is written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from controlstack.preprocessors.pose.draw import draw_pose
+from controlstack.preprocessors.registry import PREPROCESSORS
+from tests.cli.prompts import WORKFLOWS, Run
+
+SCENE = WORKFLOWS / "input" / "controlstack_scene.png"
+STANDING = {
+    "canvas_width": 64,
+    "canvas_height": 48,
+    "people": [{"pose_keypoints_2d": [value for i in range(18) for value in (3 * i, 2 * i, 1)]}],
+}
+
+
+def pixels(path: Path | str) -> Any:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image)
+
+
+def test_a_hint_has_its_settings_and_its_name(run: Run) -> None:
+    result = run("hint", "canny", SCENE, "--low-threshold", 50, "--high-threshold", 90)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "output/controlstack_scene_canny.png\n"
+    with Image.open(SCENE) as scene:
+        edges = cv2.Canny(np.asarray(scene.convert("RGB")), 50, 90)
+    assert np.array_equal(pixels(result.stdout.strip()), np.dstack([edges] * 3))
+
+
+def test_dashes_are_underscores(run: Run) -> None:
+    assert run("hint", "color-palette", SCENE, "--out", "here").stdout == (
+        "here/controlstack_scene_color_palette.png\n"
+    )
+
+
+def test_a_choice_is_one_of_its_words(run: Run, folder: Path) -> None:
+    (folder / "pose.json").write_text(json.dumps(STANDING))
+    assert run("hint", "pose", "pose.json", "--style", "v1.0", "--no-face").exit_code == 0
+    assert np.array_equal(
+        pixels("output/pose_pose.png"), draw_pose(STANDING, 64, 48, style="v1.0", face=False)
+    )
+    wrong = run("hint", "pose", "pose.json", "--style", "v2")
+    assert wrong.exit_code == 2
+    assert "v1.0" in wrong.stderr
+
+
+@pytest.mark.parametrize("name", PREPROCESSORS)
+def test_the_help_says_what_the_entry_says(run: Run, name: str) -> None:
+    entry = PREPROCESSORS[name]
+    result = run("hint", name, "--help")
+    said = "".join(c for c in result.stdout if c not in "│╭╮╰╯─").split()
+    assert result.exit_code == 0
+    assert " ".join(entry.description.split()) in " ".join(said)
+    for parameter in entry.parameters:
+        assert f"--{parameter.name.replace('_', '-')}" in " ".join(said)
+        assert str(parameter.default) in result.stdout or isinstance(parameter.default, bool)
+    for model in entry.learning.models if entry.learning is not None else ():
+        assert model.repo in result.stdout.replace("\n", "")
+        assert ("not for commercial use" in " ".join(said)) or model.commercial
+
+
+def test_the_list_has_a_line_of_every_preprocessor(run: Run) -> None:
+    listed = run("hint", "--help").stdout
+    exact, learned = listed.split("With weights")
+    for name, entry in PREPROCESSORS.items():
+        assert f" {name} " in (exact if entry.learning is None else learned)
+
+
+def test_no_setting_hides_a_common_option() -> None:
+    common = {"inputs", "out", "size", "fit", "mask", "json", "model", "models", "download"}
+    common |= {"resolution", "debug", "help"}
+    for entry in PREPROCESSORS.values():
+        assert not common & {parameter.name for parameter in entry.parameters}, entry.name
+
+
+def test_the_help_of_hint_imports_no_torch_and_no_opencv() -> None:
+    script = (
+        "import sys\n"
+        "from controlstack.cli.main import main\n"
+        "sys.argv = ['controlstack', 'hint', 'canny', '--help']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'torch', 'PIL', 'cv2', 'transformers', 'controlnet_aux'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_an_exact_hint_imports_no_torch(folder: Path) -> None:
+    script = (
+        "import sys\n"
+        "from controlstack.cli.main import app\n"
+        f"app(['hint', 'canny', {str(SCENE)!r}], standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+    assert (folder / "output" / "controlstack_scene_canny.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("fit", "left", "right"), [("fill", 100, 150), ("fit", 0, 0), ("stretch", 50, 200)]
+)
+def test_size_and_fit(run: Run, folder: Path, fit: str, left: int, right: int) -> None:
+    """A ramp along the picture's width shows which part of it fills the hint's width."""
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 64, axis=0).repeat(3, axis=2)
+    Image.fromarray(ramp).save(folder / "ramp.png")
+    assert run("hint", "tile", "ramp.png", "--size", "64x64", "--fit", fit).exit_code == 0
+    hint = pixels("output/ramp_tile.png")
+    assert hint.shape == (64, 64, 3)
+    row = hint[0 if fit == "fit" else 32, :, 0]
+    assert abs(int(row[13]) - left) <= 12
+    assert abs(int(row[50]) - right) <= 12
+
+
+def test_frames_of_a_pose_are_numbered(run: Run, folder: Path) -> None:
+    (folder / "walk.json").write_text(json.dumps([STANDING, {**STANDING, "people": []}]))
+    result = run("hint", "pose", "walk.json", "--size", "128x96")
+    assert result.stdout.split() == ["output/walk_pose_0001.png", "output/walk_pose_0002.png"]
+    assert np.array_equal(pixels("output/walk_pose_0001.png"), draw_pose(STANDING, 128, 96))
+    assert not pixels("output/walk_pose_0002.png").any()
+    assert result.stderr == "Note: nobody in walk.json; output/walk_pose_0002.png is black.\n"
+
+
+def test_a_pose_without_a_canvas_is_512_pixels(run: Run, folder: Path) -> None:
+    (folder / "pose.json").write_text(json.dumps({"people": STANDING["people"]}), "utf-8-sig")
+    assert run("hint", "pose", "pose.json").exit_code == 0
+    assert pixels("output/pose_pose.png").shape == (512, 512, 3)
+
+
+def masked_picture(folder: Path) -> Any:
+    """A picture of noise whose left quarter is transparent; its colours."""
+    colours = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    alpha = np.full((8, 16), 255, np.uint8)
+    alpha[:, :4] = 0
+    Image.fromarray(np.dstack((colours, alpha))).save(folder / "cut.png")
+    Image.fromarray(colours).save(folder / "whole.png")
+    Image.fromarray(255 - alpha).save(folder / "mask.png")
+    return colours
+
+
+@pytest.mark.parametrize("asked", [("cut.png",), ("whole.png", "--mask", "mask.png")])
+def test_an_inpaint_hint_is_a_masked_picture_again(
+    run: Run, folder: Path, asked: tuple[str, ...]
+) -> None:
+    colours = masked_picture(folder)
+    first = run("hint", "inpaint", *asked).stdout.strip()
+    hint = pixels(first)
+    assert np.array_equal(hint[:, 4:, :3], colours[:, 4:])
+    assert np.array_equal(hint[..., 3], np.where(np.arange(16) < 4, 0, 255)[None].repeat(8, 0))
+    second = run("hint", "inpaint", first, "--out", "again").stdout.strip()
+    assert np.array_equal(pixels(second), hint)
+
+
+def test_bars_of_an_inpaint_hint_are_masked_too(run: Run, folder: Path) -> None:
+    masked_picture(folder)
+    asked = ("whole.png", "--mask", "mask.png", "--size", "16x16", "--fit", "fit")
+    hint = pixels(run("hint", "inpaint", *asked).stdout.strip())
+    assert hint[:4, :, 3].max() == hint[12:, :, 3].max() == 0
+    assert hint[4:12, 4:, 3].min() == 255
+
+
+def test_a_black_inpaint_hint_is_an_ordinary_picture(run: Run, folder: Path) -> None:
+    colours = masked_picture(folder)
+    colours[:, :4] = 0
+    assert np.array_equal(pixels(run("hint", "inpaint_black", "cut.png").stdout.strip()), colours)

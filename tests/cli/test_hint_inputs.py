@@ -1,0 +1,184 @@
+"""Files, folders and globs; broken files among good ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from controlstack.cli.hint_inputs import find_inputs
+from controlstack.headless import picture_files
+from tests.cli.prompts import Run
+
+PNG = (".png", ".jpg")
+
+
+@pytest.fixture
+def pictures(folder: Path) -> Path:
+    """in/: b.png, a.JPG, a text, a hidden picture and a folder with c.png."""
+    (folder / "in" / "deeper").mkdir(parents=True)
+    for name in ("b.png", "a.JPG", ".hidden.png", "deeper/c.png"):
+        Image.new("RGB", (8, 8), "gray").save(folder / "in" / name)
+    (folder / "in" / "notes.txt").write_text("no picture")
+    return folder
+
+
+def found(*names: object) -> list[str]:
+    inputs = find_inputs([str(name) for name in names], PNG)
+    assert not inputs.failures
+    return [path.as_posix() for path in inputs.files]
+
+
+def test_a_folder_is_its_pictures_by_name(pictures: Path) -> None:
+    assert found("in") == ["in/a.JPG", "in/b.png"]
+
+
+def test_a_glob_is_what_matches(pictures: Path) -> None:
+    assert found("in/*.png") == ["in/b.png"]
+    assert found("**/*.png") == ["in/b.png", "in/deeper/c.png"]
+    assert found(pictures / "in" / "?.png") == [(pictures / "in" / "b.png").as_posix()]
+    assert found("i[mn]") == ["in/a.JPG", "in/b.png"]
+
+
+def test_a_name_with_brackets_is_a_name_first(pictures: Path) -> None:
+    (pictures / "in" / "b.png").rename("x[1].png")
+    assert found("x[1].png") == ["x[1].png"]
+
+
+def test_a_file_is_taken_once(pictures: Path) -> None:
+    assert found("in/b.png", "in", "in/*.png") == ["in/b.png", "in/a.JPG"]
+
+
+@pytest.mark.parametrize("name", ["none.png", "none/*.png", "none", "in/deeper/*.jpg", "empty"])
+def test_what_is_not_there_is_said_with_its_name(pictures: Path, name: str) -> None:
+    (pictures / "empty").mkdir()
+    inputs = find_inputs([name, "in/b.png"], PNG)
+    assert inputs.files == (Path("in/b.png"),)
+    assert [name in failure for failure in inputs.failures] == [True]
+
+
+def test_a_folder_gives_a_hint_of_each(pictures: Path, run: Run) -> None:
+    result = run("hint", "tile", "in", "in/deeper/*", "--out", "new/hints")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.split() == [f"new/hints/{name}_tile.png" for name in "abc"]
+
+
+def test_equal_names_get_numbers_and_it_is_said(folder: Path, run: Run) -> None:
+    for number, name in enumerate(("a", "b"), start=1):
+        (folder / name).mkdir()
+        Image.new("RGB", (number, 1)).save(folder / name / "x.png")
+    result = run("hint", "tile", "a", "b")
+    assert result.stdout.split() == ["output/x_tile.png", "output/x_tile_2.png"]
+    assert "b/x.png becomes output/x_tile_2.png" in result.stderr
+    with Image.open("output/x_tile.png") as first, Image.open("output/x_tile_2.png") as second:
+        assert (first.width, second.width) == (1, 2)
+
+
+def test_no_input_is_written_over(folder: Path, run: Run) -> None:
+    for name in ("x.png", "x_tile.png"):
+        Image.new("RGB", (4, 4), "red").save(folder / name)
+    before = (folder / "x_tile.png").read_bytes()
+    result = run("hint", "tile", ".", "--out", ".")
+    assert result.stdout.split() == ["x_tile_2.png", "x_tile_tile.png"]
+    assert (folder / "x_tile.png").read_bytes() == before
+
+
+def broken(folder: Path) -> dict[str, str]:
+    """Files that give no hint, and what is said of each."""
+    (folder / "in").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "in" / "good.png")
+    whole = (folder / "in" / "good.png").read_bytes()
+    (folder / "in" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "in" / "empty.png").write_bytes(b"")
+    (folder / "in" / "text.png").write_text("a text")
+    Image.new("1", (20000, 2)).save(folder / "in" / "wide.png")
+    Image.new("1", (1500, 1000)).save(folder / "in" / "zenormous.png")
+    (folder / "in" / "zgood.png").write_bytes(whole)
+    said = "cannot be read as a picture"
+    return {
+        "cut.png": said,
+        "empty.png": said,
+        "text.png": said,
+        "wide.png": "20000 x 2 pixels",
+        "zenormous.png": "1500 x 1000 pixels",
+    }
+
+
+def test_a_broken_file_does_not_stop_the_others(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = broken(folder)
+    monkeypatch.setattr(picture_files, "MAX_PIXELS", 1_000_000)
+    result = run("hint", "canny", "in", "nowhere.png")
+    assert result.exit_code == 2
+    assert result.stdout.split() == ["output/good_canny.png", "output/zgood_canny.png"]
+    head, *lines = result.stderr.splitlines()
+    assert head == f"Error: {len(bad) + 1} of {len(bad) + 3} inputs gave no hint:"
+    assert "nowhere.png is not there" in lines[0]
+    for line, (name, said) in zip(lines[1:], bad.items(), strict=True):
+        assert f"in/{name}" in line
+        assert said in line
+    assert len(list((folder / "output").iterdir())) == 2
+
+
+def test_one_broken_file_alone_is_one_sentence(folder: Path, run: Run) -> None:
+    (folder / "text.png").write_text("a text")
+    result = run("hint", "canny", "text.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: text.png cannot be read as a picture")
+    assert result.stderr.count("\n") == 1
+    assert not (folder / "output").exists()
+
+
+def test_the_first_frame_of_an_animation_is_used_and_said(folder: Path, run: Run) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    result = run("hint", "tile", "moving.gif")
+    assert result.exit_code == 0
+    assert result.stderr == "Note: moving.gif has 2 frames; the first is used.\n"
+    with Image.open("output/moving_tile.png") as hint:
+        assert hint.getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("canny", "x.png", "--low-threshold", "300"), "300"),
+        (("canny", "x.png", "--low-threshold", "201"), "201"),
+        (("canny", "x.png", "--size", "64"), "512x768"),
+        (("canny", "x.png", "--size", "0x64"), "0 x 64"),
+        (("canny", "x.png", "--size", "20000x64"), "16384"),
+        (("canny", "x.png", "--out", "x.png"), "x.png is a file"),
+        (("inpaint", "x.png"), "--mask"),
+        (("inpaint", "x.png", "--mask", "none.png"), "none.png"),
+        (("inpaint", "x.png", "--mask", "small.png"), "4 x 2"),
+        (("pose", "x.png"), "x.png is no text"),
+        (("pose", "short.json"), "short.json"),
+        (("depth", "x.png"), "--download"),
+        (("depth", "x.png", "--model", "nowhere"), "no model nowhere"),
+        (("mlsd", "x.png", "--resolution", "20000"), "20000"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    folder: Path, run: Run, asked: tuple[str, ...], said: str
+) -> None:
+    Image.new("RGB", (8, 8)).save(folder / "x.png")
+    Image.new("L", (4, 2)).save(folder / "small.png")
+    (folder / "short.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": [1, 2]}]}))
+    before = set(folder.rglob("*"))
+    result = run("hint", *asked)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert said in result.stderr
+    assert set(folder.rglob("*")) == before
+
+
+def test_an_unknown_name_is_told_what_it_may_have_been(run: Run) -> None:
+    result = run("hint", "cany", "x.png")
+    assert result.exit_code == 2
+    assert "canny" in result.stderr

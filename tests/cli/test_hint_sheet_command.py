@@ -1,0 +1,45 @@
+"""`controlstack hint --sheet IMAGE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.prompts import WORKFLOWS, Run
+
+SCENE = WORKFLOWS / "input" / "controlstack_scene.png"
+
+
+def test_the_page_is_written_and_what_it_lacks_is_said(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder))
+    result = run("hint", "--sheet", SCENE)
+    assert result.exit_code == 0, result.stderr
+    page, head, *lines = result.stdout.splitlines()
+    assert page == "output/hint_sheet.png"
+    assert head == "Not on the page:"
+    assert any(
+        line.startswith("  hed: Needs ControlNetHED.pth (29 MB, Apache-2.0") for line in lines
+    )
+    with Image.open(page) as image:
+        assert image.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--sheet", "none.png"), "none.png"),
+        (("--sheet", "text.txt"), "text.txt"),
+        (("--sheet", SCENE, "--out", "."), "is a folder"),
+        (("--debug",), "--sheet"),
+    ],
+)
+def test_what_is_wrong_is_said(run: Run, folder: Path, asked: tuple[str, ...], said: str) -> None:
+    (folder / "text.txt").write_text("hello")
+    result = run("hint", *asked)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+    assert said in result.stderr
