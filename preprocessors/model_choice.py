@@ -34,10 +34,12 @@ class Choice:
 
 def names(learning: Learning, places: Sequence[Path]) -> list[str]:
     """The models to pick from: those on this machine first, then the other published ones."""
-    published = {model.name: weights.find(model, places) is not None for model in learning.models}
+    found = {model.name: weights.find(model, places) for model in learning.models}
+    here = [name for name, paths in found.items() if paths is not None]
+    known = {path for paths in found.values() for path in paths or ()}
     own = weights.local_folders(places, learning.model_types)
-    here = [name for name, there in published.items() if there]
-    return list(dict.fromkeys([*here, *own, *published]))
+    strangers = [name for name, path in own.items() if path not in known]
+    return list(dict.fromkeys([*here, *strangers, *found]))
 
 
 def choose(
