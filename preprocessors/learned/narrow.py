@@ -44,7 +44,7 @@ def taking(picture: npt.NDArray[np.uint8], what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (ValueError, RuntimeError, ZeroDivisionError) as error:
+    except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         if isinstance(error, device_errors):
             raise
         height, width = picture.shape[:2]

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def dpt(models: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the tiny DPT to damage."""
     return Path(shutil.copytree(models["dpt"], tmp_path / "dpt"))
+
+
+def _edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def _noise(height: int, width: int) -> np.ndarray:
@@ -79,6 +84,39 @@ def test_near_is_white_whatever_the_model_counts() -> None:
     assert 0 < zoe[50] < 1
 
 
+class Brightness(torch.nn.Module):
+    """A network that takes what is bright for near."""
+
+    def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(predicted_depth=pixel_values.mean(dim=1))
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize(
+    ("size", "rows", "columns"),
+    [((48, 96), (12, 36), (36, 84)), ((16, 400), (3, 13), (150, 300))],
+    ids=["wide", "narrow"],
+)
+def test_a_shape_stays_where_it_was(
+    name: str,
+    size: tuple[int, int],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    models: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    folder = Path(shutil.copytree(models[name], tmp_path / name))
+    _edit(folder / "preprocessor_config.json", size={"height": 384, "width": 384})
+    model = replace(load_depth([folder]), network=Brightness())
+    picture = np.zeros((*size, 3), np.uint8)
+    picture[slice(*rows), slice(*columns)] = 255
+    near = model(picture, CPU)[..., 0]
+    box = near < 0.5 if model.reading == "zoe" else near > 0.5
+    found = [np.flatnonzero(box.any(axis=1)), np.flatnonzero(box.any(axis=0))]
+    edges = [(int(place.min()), int(place.max()) + 1) for place in found]
+    assert np.allclose(edges, [rows, columns], atol=1), edges
+
+
 @pytest.mark.parametrize(
     ("config", "reading"),
     [
@@ -120,8 +158,7 @@ def test_a_flat_answer_is_black_and_no_number_is_an_error() -> None:
     ],
 )
 def test_a_config_of_nonsense_is_one_sentence(changes: dict[str, Any], dpt: Path) -> None:
-    file = dpt / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    _edit(dpt / "config.json", **changes)
     with pytest.raises(UserError) as caught:
         load_depth([dpt])(_noise(32, 32), CPU)
     assert "\n" not in str(caught.value)
