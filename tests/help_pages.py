@@ -28,6 +28,8 @@ NODES: Mapping[str, Any] = controlstack.NODE_CLASS_MAPPINGS
 HINTS = [node_id for node_id, node in NODES.items() if node.CATEGORY == CATEGORY]
 LEARNED = {entry.node: entry.learning for entry in PREPROCESSORS.values() if entry.learning}
 WIDTH = 104
+CONFIGS = ("config.json", "preprocessor_config.json")
+"""What every folder of transformers has beside its weights."""
 
 
 def path_of(node_id: str, language: str) -> Path:
@@ -126,19 +128,22 @@ def _output_table(node_id: str, language: str) -> str:
 def _weights(learning: Learning, words: Words) -> str:
     rows = [_weights_row(one, "", words) for one in learning.models]
     rows += [_weights_row(one, words.needed_besides, words) for one in learning.also]
-    blocks = [_table(words.weights_table, rows), words.places]
+    blocks = [_table(words.weights_table, rows)]
+    if learning.models[0].is_folder:
+        blocks.append(words.folders.format(*(f"`{file}`" for file in CONFIGS)))
+    blocks.append(words.places)
     if learning.model_types:
-        types = ", ".join(f"`{kind}`" for kind in learning.model_types)
+        types = words.either.join(f"`{kind}`" for kind in learning.model_types)
         blocks.append(words.own_folders.format(types=types))
     return "\n\n".join(blocks)
 
 
 def _weights_row(weights: Weights, note: str, words: Words) -> tuple[str, ...]:
     terms = weights.licence if weights.commercial else f"{weights.licence} ({words.not_commercial})"
+    files = [file for file in weights.files if file not in CONFIGS]
     return (
-        f"`{weights.name}`" + (f" ({note})" if note else ""),
-        ", ".join(f"`{file}`" for file in weights.files),
-        f"[{weights.repo}](https://huggingface.co/{weights.repo})",
+        f"[{weights.name}](https://huggingface.co/{weights.repo})" + (f" ({note})" if note else ""),
+        ", ".join(f"`{file}`" for file in files),
         f"{weights.megabytes} MB",
         terms,
     )

@@ -24,8 +24,10 @@ class Words:
     standing: str
     models: str
     of_this_machine: str
+    folders: str
     places: str
     own_folders: str
+    either: str
     needed_besides: str
     not_commercial: str
 
@@ -39,7 +41,7 @@ WORDS = {
         mistakes="Common mistakes",
         input_table=("input", "what it is", "type", "default", "range"),
         output_table=("output", "what it is", "type"),
-        weights_table=("model", "files", "page", "size", "licence"),
+        weights_table=("model", "files", "size", "licence"),
         to="to",
         optional="optional",
         on="on",
@@ -47,11 +49,13 @@ WORDS = {
         standing="a standing person",
         models="those of **Weights** below",
         of_this_machine="the first on this machine",
+        folders="Each is a folder: {} and {} of its page lie beside that file.",
         places="Looked for in `models/controlstack` and its extra paths, in a folder of the "
         "model's name or its page's; in `models/depth` and comfyui_controlnet_aux's `ckpts`; then "
         "in the local Hugging Face cache. Nothing is asked of the network unless `download` is on.",
         own_folders="A folder of your own works there, too, as transformers saves one, if its "
-        "`config.json` has the `model_type` {types}.",
+        "`config.json` says {types} for `model_type`.",
+        either=" or ",
         needed_besides="needed with each",
         not_commercial="**not for commercial use**",
     ),
@@ -63,7 +67,7 @@ WORDS = {
         mistakes="常见错误",
         input_table=("输入", "说明", "类型", "默认值", "范围"),
         output_table=("输出", "说明", "类型"),
-        weights_table=("模型", "文件", "页面", "大小", "许可证"),
+        weights_table=("模型", "文件", "大小", "许可证"),
         to="到",
         optional="可选",
         on="开",
@@ -71,11 +75,13 @@ WORDS = {
         standing="一个站立的人",
         models="见下文**权重**",
         of_this_machine="本机已有的第一个",
+        folders="每个模型是一个文件夹，里面还要有同一页面的 {} 和 {}。",
         places="依次查找：`models/controlstack` 及其额外路径里以模型或页面命名的文件夹，"
         "`models/depth` 和 comfyui_controlnet_aux 的 `ckpts`，最后是本机的 Hugging Face 缓存。"
         "不打开 `download`，就不会发出任何网络请求。",
         own_folders="也可以放入自己的模型文件夹（transformers 保存的格式），"
-        "只要其 `config.json` 里的 `model_type` 是 {types} 之一。",
+        "只要其 `config.json` 里的 `model_type` 是 {types}。",
+        either=" 或 ",
         needed_besides="每个模型都需要",
         not_commercial="**不可商用**",
     ),

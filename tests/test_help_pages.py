@@ -125,9 +125,10 @@ def test_the_weights_of_a_page_are_the_preprocessor_s(language: str) -> None:
         if entry.learning is None or weights is None:
             continue
         for one in (*entry.learning.models, *entry.learning.also):
-            (row,) = [line for line in weights.splitlines() if line.startswith(f"| `{one.name}`")]
-            assert all(f"`{file}`" in row for file in one.files)
-            assert f"(https://huggingface.co/{one.repo})" in row
+            link = f"| [{one.name}](https://huggingface.co/{one.repo})"
+            (row,) = [line for line in weights.splitlines() if line.startswith(link)]
+            assert f"`{one.files[-1]}`" in row
+            assert all(f"`{file}`" in weights for file in one.files)
             assert one.licence in row
             assert ("**" in row) == (not one.commercial), "the mark of what is not for sale"
 

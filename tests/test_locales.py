@@ -38,13 +38,13 @@ def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def test_the_english_texts_are_the_nodes_own() -> None:
-    assert _read("en", "nodeDefs.json") == node_texts(), "run: python tests/node_texts.py"
+    assert _read("en", "nodeDefs.json") == node_texts(), "run: python -m tests.help_pages"
 
 
 def test_the_chinese_texts_are_those_of_chinese_json() -> None:
     known = read_chinese()
-    assert list(known) == keys(known), "run: python tests/node_texts.py"
-    assert _read("zh", "nodeDefs.json") == chinese_texts(known), "run: python tests/node_texts.py"
+    assert list(known) == keys(known), "run: python -m tests.help_pages"
+    assert _read("zh", "nodeDefs.json") == chinese_texts(known), "run: python -m tests.help_pages"
 
 
 def test_every_folder_of_the_node_menu_has_a_name() -> None:
