@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from ..errors import UserError
+from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import FIT, RESOLUTION, Sizing
 from ..preprocessors.sizing import Size
 from ..preprocessors.spec import Parameter, Preprocessor, Weights
@@ -56,6 +57,7 @@ def command_of(entry: Preprocessor) -> Any:
                     out=given["out"],
                     mask=given.get("mask"),
                     json=given.get("json", False),
+                    deep=given.get("deep", False),
                     model=given.get("model", ""),
                     models=tuple(given.get("models") or [Path("models")]),
                     download=given.get("download", False),
@@ -102,9 +104,8 @@ def _common(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
     options: dict[str, tuple[Any, Any]] = {
         "out": (Annotated[Path, out], Path("output")),
         "size": (Annotated[str | None, size], None),
+        "fit": _option(FIT),
     }
-    if entry.takes != "pose":
-        options["fit"] = _option(FIT)
     if entry.takes == "masked picture":
         mask = typer.Option(
             metavar="FILE",
@@ -115,6 +116,11 @@ def _common(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
     if entry.learning is not None and entry.learning.finds_people:
         people = typer.Option("--json", help="Write the people as OpenPose JSON, too.")
         options["json"] = (Annotated[bool, people], False)
+    if entry.name == DEPTH.name:
+        deep = typer.Option(
+            "--deep", help="Write 16-bit grey: for normal_from_depth, which shows steps of 8 bits."
+        )
+        options["deep"] = (Annotated[bool, deep], False)
     return options
 
 
@@ -171,9 +177,8 @@ def _plain(value: Any) -> Any:
 
 def _sizing(entry: Preprocessor, given: Mapping[str, Any]) -> Sizing:
     size = _size(given["size"]) if given["size"] is not None else None
-    fit = _plain(given.get(FIT.name, FIT.default))
     resolution: Any = RESOLUTION.checked(given.get(RESOLUTION.name, 0), entry.name)
-    return Sizing(size, fit, resolution)
+    return Sizing(size, _plain(given[FIT.name]), resolution)
 
 
 def _size(text: str) -> Size:

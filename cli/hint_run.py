@@ -29,8 +29,9 @@ from .progress import shown_progress
 class Order:
     """What a user asked for: hints of `inputs` in the folder `out`.
 
-    `mask` is for every masked picture; `json` asks for the people that were found, too. `model` is
-    "" for the first that is in the folders `models`, which are laid out as ComfyUI's.
+    `mask` is for every masked picture; `json` asks for the people that were found, too, and `deep`
+    for 16 bits. `model` is "" for the first that is in the folders `models`, which are laid out as
+    ComfyUI's.
     """
 
     entry: Preprocessor
@@ -40,6 +41,7 @@ class Order:
     out: Path
     mask: Path | None
     json: bool
+    deep: bool
     model: str
     models: tuple[Path, ...]
     download: bool
@@ -112,7 +114,7 @@ def _write(
     numbers = [f"_{number:04}" for number in range(1, len(made) + 1)] if len(made) > 1 else [""]
     files = [target.with_name(f"{target.name}{number}.png") for number in numbers]
     for file, one in zip(files, made, strict=True):
-        write_atomic(file, encode_hint(one.hint))
+        write_atomic(file, encode_hint(one.hint, order.deep))
         outcome.written.append(file)
         if one.pose is None:
             continue

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from ..headless.page import FAINT, INK, PAPER, font
 
 CELL = 256
 """Pixels of a side of a cell: a 128 px picture twice as large."""
 GAP, MARGIN, LINE = 14, 48, 22
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 44, 20, 16
-PAPER, INK, FAINT = (250, 249, 246), (32, 34, 38), (120, 122, 128)
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ def draw_sheet(
     height = head + 2 * LINE + len(rows) * row_height + MARGIN // 2
     page = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(page)
-    pen.text((MARGIN, MARGIN // 2), title, INK, _font(TITLE_SIZE))
-    pen.text((MARGIN, MARGIN // 2 + TITLE_SIZE + LINE // 2), subtitle, FAINT, _font(TEXT_SIZE))
+    pen.text((MARGIN, MARGIN // 2), title, INK, font(TITLE_SIZE))
+    pen.text((MARGIN, MARGIN // 2 + TITLE_SIZE + LINE // 2), subtitle, FAINT, font(TEXT_SIZE))
     for i, label in enumerate(columns):
-        pen.text((_left(i) + CELL // 2, head + LINE), label, INK, _font(TEXT_SIZE), anchor="mm")
+        pen.text((_left(i) + CELL // 2, head + LINE), label, INK, font(TEXT_SIZE), anchor="mm")
     for i, row in enumerate(rows):
         _draw_row(page, pen, row, head + 2 * LINE + i * row_height)
     return page
@@ -53,14 +54,10 @@ def _draw_row(page: Image.Image, pen: ImageDraw.ImageDraw, row: Row, top: int) -
     for i, cell in enumerate(row.cells):
         page.paste(cell.picture.resize((CELL, CELL), Image.Resampling.LANCZOS), (_left(i), top))
         middle = (_left(i) + CELL // 2, top + CELL + LINE // 2 + 2)
-        pen.text(middle, cell.note, FAINT, _font(SMALL_SIZE), anchor="mm")
+        pen.text(middle, cell.note, FAINT, font(SMALL_SIZE), anchor="mm")
     below = (MARGIN, top + CELL + LINE + LINE // 2)
-    pen.text(below, row.caption, INK, _font(SMALL_SIZE), anchor="lm")
+    pen.text(below, row.caption, INK, font(SMALL_SIZE), anchor="lm")
 
 
 def _left(column: int) -> int:
     return MARGIN + column * (CELL + GAP)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -13,14 +13,14 @@ from PIL import Image
 from ..preprocessors.spec import Hint
 
 
-def encode_hint(hint: Hint) -> bytes:
-    """A hint (H x W x 3) as PNG, 8 bits a channel.
+def encode_hint(hint: Hint, deep: bool = False) -> bytes:
+    """A hint (H x W x 3) as PNG: 8 bits a channel, or for a grey one 16 if it shall be `deep`.
 
     Eight bits hold no -1: pixels with a negative value become transparent black, so that the file
     is a masked picture again. Values over 1 become white.
     """
     stream = BytesIO()
-    Image.fromarray(_pixels(hint)).save(stream, "PNG", compress_level=4)
+    Image.fromarray(_deep(hint) if deep else _pixels(hint)).save(stream, "PNG", compress_level=4)
     return stream.getvalue()
 
 
@@ -52,3 +52,9 @@ def _pixels(hint: Hint) -> NDArray[np.uint8]:
         return pixels
     alpha = np.where(masked, 0, 255).astype(np.uint8)
     return np.dstack((pixels, alpha))
+
+
+def _deep(hint: Hint) -> NDArray[np.uint16]:
+    grey = hint[..., 0].astype(np.float64) / (255 if hint.dtype == np.uint8 else 1)
+    levels: NDArray[np.uint16] = (grey.clip(0, 1) * 65535).round().astype(np.uint16)
+    return levels

@@ -38,6 +38,12 @@ def run(folder: Path) -> Run:
     return invoke
 
 
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hugging Face cache without models, whatever this machine has."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
 @functools.cache
 def _api_form(name: str) -> Prompt:
     host.install()

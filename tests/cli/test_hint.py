@@ -80,7 +80,7 @@ def test_the_list_has_a_line_of_every_preprocessor(run: Run) -> None:
 
 
 def test_no_setting_hides_a_common_option() -> None:
-    common = {"inputs", "out", "size", "fit", "mask", "json", "model", "models", "download"}
+    common = {"inputs", "out", "size", "fit", "mask", "json", "deep", "model", "models", "download"}
     common |= {"resolution", "debug", "help"}
     for entry in PREPROCESSORS.values():
         assert not common & {parameter.name for parameter in entry.parameters}, entry.name
@@ -142,6 +142,15 @@ def test_a_pose_without_a_canvas_is_512_pixels(run: Run, folder: Path) -> None:
     assert pixels("output/pose_pose.png").shape == (512, 512, 3)
 
 
+def test_a_pose_fits_its_hint_as_a_picture_does(run: Run, folder: Path) -> None:
+    (folder / "pose.json").write_text(json.dumps(STANDING))
+    asked = ("hint", "pose", "pose.json", "--size", "64x96", "--fit", "fit")
+    hint = pixels(run(*asked).stdout.strip())
+    assert hint[24:72].any()
+    assert not hint[:20].any()
+    assert not hint[76:].any()
+
+
 def masked_picture(folder: Path) -> Any:
     """A picture of noise whose left quarter is transparent; its colours."""
     colours = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
@@ -178,3 +187,28 @@ def test_a_black_inpaint_hint_is_an_ordinary_picture(run: Run, folder: Path) -> 
     colours = masked_picture(folder)
     colours[:, :4] = 0
     assert np.array_equal(pixels(run("hint", "inpaint_black", "cut.png").stdout.strip()), colours)
+
+
+def test_label_maps_are_coloured_by_their_numbers(run: Run, folder: Path) -> None:
+    """Wall (0) is (120, 120, 120) and building (1) (180, 120, 120) in ADE20K's palette."""
+    palette = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
+    palette.putpalette([9, 9, 9, 200, 30, 60])
+    palette.save(folder / "labels.png")
+    result = run("hint", "seg_labels", "labels.png", "--size", "4x4")
+    assert result.exit_code == 0, result.stderr
+    wall, building = (120, 120, 120), (180, 120, 120)
+    hint = pixels(result.stdout.strip())
+    assert np.array_equal(hint[::2, ::2], [[wall, building], [building, wall]])
+    assert {tuple(pixel) for pixel in hint.reshape(-1, 3)} == {wall, building}
+
+
+def test_normals_of_a_deep_depth_have_no_steps(run: Run, folder: Path) -> None:
+    """One slope: in 8 bits it is two levels with an edge between them, in 16 the same all over."""
+    slope = np.arange(40_000, 40_256, 4, dtype=np.uint16)[None].repeat(64, axis=0)
+    Image.fromarray(slope).save(folder / "deep.png")
+    Image.fromarray((slope >> 8).astype(np.uint8)).save(folder / "flat.png")
+    result = run("hint", "normal_from_depth", "deep.png", "flat.png", "--a", 0.1)
+    assert result.exit_code == 0, result.stderr
+    deep, flat = (pixels(name)[8:-8, 8:-8].astype(int) for name in result.stdout.split())
+    assert np.ptp(deep, axis=(0, 1)).max() <= 2
+    assert np.ptp(flat, axis=(0, 1)).max() >= 4

@@ -12,10 +12,8 @@ from tests.cli.prompts import WORKFLOWS, Run
 SCENE = WORKFLOWS / "input" / "controlstack_scene.png"
 
 
-def test_the_page_is_written_and_what_it_lacks_is_said(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(folder))
+@pytest.mark.usefixtures("empty_cache")
+def test_the_page_is_written_and_what_it_lacks_is_said(run: Run) -> None:
     result = run("hint", "--sheet", SCENE)
     assert result.exit_code == 0, result.stderr
     page, head, *lines = result.stdout.splitlines()

@@ -20,6 +20,13 @@ def test_bytes_stay_and_floats_are_rounded() -> None:
             assert np.array_equal(np.asarray(image), levels)
 
 
+def test_a_deep_hint_has_sixteen_bits_of_grey() -> None:
+    steps = np.arange(1000, 1016, dtype=np.uint16).reshape(4, 4)
+    hint = (steps / 65535).astype(np.float32)[..., None].repeat(3, axis=2)
+    with Image.open(BytesIO(encode_hint(hint, deep=True))) as image:
+        assert np.array_equal(np.asarray(image), steps)
+
+
 def test_what_is_over_one_is_white() -> None:
     with Image.open(BytesIO(encode_hint(np.full((1, 1, 3), 1.5, np.float32)))) as image:
         assert image.getpixel((0, 0)) == (255, 255, 255)

@@ -80,7 +80,7 @@ def test_words_are_wrapped_and_cut() -> None:
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A picture of 96 x 64 noise in a folder where no weights are."""
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     noise = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     path = tmp_path / "scene.png"
     Image.fromarray(noise).resize((96, 64), Image.Resampling.BICUBIC).save(path)
