@@ -50,7 +50,8 @@ class ControlStackHint:
             return True
         if preprocessor not in OF_PICTURES:
             return f"There is no preprocessor {preprocessor}; there is {', '.join(OF_PICTURES)}."
-        return accepted(lambda: check(OF_PICTURES[preprocessor], {"download": download}))
+        first = {"model": "", "download": download}
+        return accepted(lambda: check(OF_PICTURES[preprocessor], first))
 
     def make(self, image: Tensor, preprocessor: str, **inputs: Any) -> tuple[Tensor]:
         """(B, H, W, 3) in 0..1 -> hints in 0..1, of that size or the latent's."""

@@ -1,0 +1,429 @@
+"""Every hint node as a host meets it: its inputs, its weights, what it keeps and lets go of.
+
+`test_hints` has pictures and sizes; here are the nodes of learned preprocessors, with random
+weights in the embedded host's folders.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from controlstack.errors import UserError
+from controlstack.headless import folders, host
+from controlstack.nodes import host as node_host
+from controlstack.nodes.any_hint import OF_PICTURES
+from controlstack.nodes.hint_node import HintNode, node_of
+from controlstack.nodes.hints import NODE_CLASS_MAPPINGS as NODES
+from controlstack.preprocessors import model_choice
+from controlstack.preprocessors.learned.teed import TEED
+from controlstack.preprocessors.learned.vitpose import VITPOSE
+from controlstack.preprocessors.making import Sizing, make
+from controlstack.preprocessors.pose.people import Joint, Person, Pose, parse_poses
+from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
+from controlstack.preprocessors.spec import Learning, Parameter, Preprocessor, Weights
+from tests.annotator_files import publish, random_state
+
+IMAGE = torch.rand(2, 20, 30, 3, generator=torch.Generator().manual_seed(0))
+
+each = pytest.mark.parametrize("entry", PREPROCESSORS.values(), ids=lambda entry: entry.name)
+learned = pytest.mark.parametrize("entry", LEARNED, ids=lambda entry: entry.name)
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The embedded host's empty models/controlstack, and an empty Hugging Face cache."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(node_host, "_installed", [])
+    host.install()
+    used = folders.Folders((tmp_path / "models",), (tmp_path,), tmp_path, tmp_path)
+    with folders.use(used):
+        yield tmp_path / "models" / "controlstack"
+
+
+def learning_of(entry: Preprocessor) -> Learning:
+    assert entry.learning is not None
+    return entry.learning
+
+
+def picked(entry: Preprocessor, number: int = 0) -> dict[str, str]:
+    """The input that picks a model of a learned preprocessor, where there is one."""
+    has_choice = "model" in NODES[entry.node].INPUT_TYPES()["required"]
+    return {"model": learning_of(entry).models[number].name} if has_choice else {}
+
+
+# Inputs
+
+
+@each
+def test_every_setting_is_a_widget_with_its_default_and_limits(entry: Preprocessor) -> None:
+    inputs = NODES[entry.node].INPUT_TYPES()
+    assert inputs.keys() == {"required", "optional"}
+    for parameter in entry.parameters:
+        kind, words = inputs["optional"][parameter.name]
+        assert words["default"] == parameter.default
+        assert words["tooltip"] == parameter.tooltip
+        if parameter.choices:
+            assert kind == list(parameter.choices)
+            continue
+        assert kind == {bool: "BOOLEAN", int: "INT", float: "FLOAT"}[type(parameter.default)]
+        if kind != "BOOLEAN":
+            assert (words["min"], words["max"]) == (parameter.low, parameter.high)
+            assert words["step"] == parameter.step > 0
+
+
+@each
+def test_a_node_has_what_its_preprocessor_needs_and_nothing_else(entry: Preprocessor) -> None:
+    inputs = NODES[entry.node].INPUT_TYPES()
+    required = {
+        "picture": {"image"},
+        "masked picture": {"image", "mask"},
+        "depth": {"image"},
+        "labels": {"image"},
+        "pose": {"pose_json", "width", "height"},
+    }[entry.takes]
+    optional = {"fit", "latent", *(parameter.name for parameter in entry.parameters)}
+    if entry.learning is not None:
+        optional |= {"download", *(["resolution"] if entry.learning.any_size else [])}
+        if len(entry.learning.models) > 1 or entry.learning.model_types:
+            required = required | {"model"}
+    assert inputs["required"].keys() == required
+    assert inputs["optional"].keys() == optional
+
+
+@each
+def test_a_setting_out_of_range_is_refused_before_anything_runs(entry: Preprocessor) -> None:
+    for parameter in entry.parameters:
+        if isinstance(parameter.default, bool):
+            continue
+        wrong = "teapot" if parameter.choices else parameter.high + 1
+        answer = NODES[entry.node].VALIDATE_INPUTS(**{parameter.name: wrong})
+        assert isinstance(answer, str)
+        assert f"{entry.name}: {parameter.name} is" in answer
+
+
+@learned
+def test_the_models_to_pick_from_are_the_published_ones(entry: Preprocessor) -> None:
+    required = NODES[entry.node].INPUT_TYPES()["required"]
+    names = [model.name for model in learning_of(entry).models]
+    assert required.get("model", [names])[0] == names
+
+
+# Weights that are not there
+
+
+@learned
+def test_missing_weights_are_said_before_anything_runs(entry: Preprocessor, models: Path) -> None:
+    answer = NODES[entry.node].VALIDATE_INPUTS(**picked(entry))
+    wanted = learning_of(entry).models[0]
+    for part in (
+        *wanted.files,
+        f"https://huggingface.co/{wanted.repo}",
+        str(models / wanted.name),
+        wanted.licence,
+        f"{wanted.megabytes} MB",
+        "download",
+    ):
+        assert part in answer
+    assert ("not for commercial use" in answer) == (not wanted.commercial)
+
+
+@learned
+def test_each_of_several_models_is_said(entry: Preprocessor, models: Path) -> None:
+    node = NODES[entry.node]
+    if not picked(entry):
+        return
+    for number, model in enumerate(learning_of(entry).models):
+        assert str(models / model.name) in node.VALIDATE_INPUTS(**picked(entry, number))
+    assert f"{entry.name} has no model teapot" in node.VALIDATE_INPUTS(model="teapot")
+
+
+@learned
+def test_with_the_download_allowed_missing_weights_wait(entry: Preprocessor) -> None:
+    assert NODES[entry.node].VALIDATE_INPUTS(download=True, **picked(entry)) is True
+
+
+@learned
+def test_weights_that_are_missing_when_it_runs_are_said_too(
+    entry: Preprocessor, models: Path
+) -> None:
+    """A model's name may come through a link, which nothing can check before."""
+    with pytest.raises(UserError, match="on this machine: get "):
+        NODES[entry.node]().make(image=IMAGE)
+
+
+@learned
+def test_a_linked_model_is_not_judged_before_it_is_known(entry: Preprocessor) -> None:
+    """What is linked is left out by ComfyUI and None in the embedded host."""
+    if picked(entry):
+        assert NODES[entry.node].VALIDATE_INPUTS() is True
+        assert NODES[entry.node].VALIDATE_INPUTS(model=None) is True
+
+
+def test_the_node_for_all_says_what_its_preprocessor_misses(models: Path) -> None:
+    node = NODES["ControlStackHint"]
+    for entry in LEARNED:
+        answer = node.VALIDATE_INPUTS(preprocessor=entry.name)
+        assert str(models / learning_of(entry).models[0].name) in answer
+        assert node.VALIDATE_INPUTS(preprocessor=entry.name, download=True) is True
+    for entry in EXACT:
+        if entry.takes == "picture":
+            assert node.VALIDATE_INPUTS(preprocessor=entry.name) is True
+
+
+def test_weights_are_downloaded_once_and_only_when_that_is_allowed(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = []
+
+    def download(weights: Weights, target: Path, progress: Any) -> tuple[Path, ...]:
+        fetched.append((weights.name, target))
+        return (publish(target / weights.name, "7_model.pth", random_state("7_model.pth")),)
+
+    monkeypatch.setattr(model_choice, "download", download)
+    node = NODES[TEED.node]()
+    with pytest.raises(UserError):
+        node.make(image=IMAGE)
+    assert fetched == []
+    (hint,) = node.make(image=IMAGE, download=True)
+    (again,) = NODES[TEED.node]().make(image=IMAGE, download=True)
+    assert fetched == [(TEED.learning and TEED.learning.models[0].name, models)]
+    assert torch.equal(hint, again)
+    assert NODES[TEED.node].VALIDATE_INPUTS() is True
+
+
+# What a node keeps
+
+
+class Net(torch.nn.Module):
+    """A network with one weight."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = torch.nn.Parameter(torch.tensor(value), requires_grad=False)
+
+
+@dataclass
+class Flat:
+    """An annotator whose hint is everywhere the byte in its file."""
+
+    networks: Sequence[torch.nn.Module]
+
+    def __call__(self, picture: Any, device: torch.device) -> Any:
+        level = int(self.networks[0].value)  # type: ignore[arg-type]
+        return picture * 0 + level
+
+
+@dataclass
+class Loads:
+    """Loads `Flat` and remembers what it was asked for, and weak references to the networks."""
+
+    asked: list[list[str]] = field(default_factory=list)
+    networks: list[weakref.ref[Net]] = field(default_factory=list)
+
+    def __call__(self, paths: Sequence[Path]) -> Flat:
+        gc.collect()
+        self.alive = sum(network() is not None for network in self.networks)
+        network = Net(float(paths[0].read_text()))
+        self.asked.append([path.name for path in paths])
+        self.networks.append(weakref.ref(network))
+        return Flat([network])
+
+
+MODELS = tuple(Weights(name, "a/b", (f"{name}.bin",), "MIT", True, 1) for name in ("one", "two"))
+
+
+@pytest.fixture
+def loads() -> Loads:
+    return Loads()
+
+
+@pytest.fixture
+def node_type(loads: Loads, models: Path) -> type[HintNode]:
+    """A node of a preprocessor with the models "one" and "two", both there."""
+    models.mkdir(parents=True)
+    (models / "one.bin").write_text("11")
+    (models / "two.bin").write_text("22")
+    return node_of(
+        Preprocessor(
+            name="flat", node="ControlStackFlat", title="Flat Hint", description="", aliases=(),
+            controls="none", learning=Learning(models=MODELS, load=loads),
+        )
+    )  # fmt: skip
+
+
+def level(node: HintNode, **inputs: Any) -> int:
+    (hint,) = node.make(image=IMAGE, **inputs)
+    (value,) = hint.mul(255).round().unique().tolist()
+    return int(value)
+
+
+def test_a_network_is_loaded_once_for_a_batch_and_kept_for_the_next_run(
+    node_type: type[HintNode], loads: Loads
+) -> None:
+    node = node_type()
+    assert [level(node), level(node, model="one"), level(node)] == [11, 11, 11]
+    assert loads.asked == [["one.bin"]]
+
+
+def test_another_model_is_another_network_and_the_first_one_goes(
+    node_type: type[HintNode], loads: Loads
+) -> None:
+    node = node_type()
+    assert level(node, model="one") == 11
+    assert level(node, model="two") == 22
+    assert loads.asked == [["one.bin"], ["two.bin"]]
+    assert loads.alive == 0, "the old network has to go before the new one comes"
+
+
+def test_a_changed_file_is_loaded_again(
+    node_type: type[HintNode], loads: Loads, models: Path
+) -> None:
+    node = node_type()
+    assert level(node) == 11
+    file = models / "one.bin"
+    then = file.stat().st_mtime_ns
+    file.write_text("33")
+    os.utime(file, ns=(then + 10**9, then + 10**9))
+    assert level(node) == 33
+    assert level(node) == 33
+    assert len(loads.asked) == 2
+
+
+def test_networks_go_with_their_node(node_type: type[HintNode], loads: Loads) -> None:
+    node, other = node_type(), node_type()
+    level(node), level(other)
+    assert len(loads.networks) == 2, "each node keeps its own"
+    del node
+    gc.collect()
+    assert [network() is None for network in loads.networks] == [True, False]
+
+
+def test_a_file_that_is_gone_is_said_although_its_network_is_kept(
+    node_type: type[HintNode], models: Path
+) -> None:
+    node = node_type()
+    level(node)
+    (models / "one.bin").unlink()
+    (models / "two.bin").unlink()
+    with pytest.raises(UserError, match=r"one\.bin of one is not on this machine"):
+        level(node)
+
+
+def test_a_failed_load_is_tried_again(
+    node_type: type[HintNode], loads: Loads, models: Path
+) -> None:
+    node = node_type()
+    (models / "one.bin").write_text("no number")
+    with pytest.raises(ValueError, match="no number"):
+        level(node)
+    (models / "one.bin").write_text("44")
+    assert level(node) == 44
+
+
+# The node for all
+
+
+SMALL = {
+    "teed": ("7_model.pth",),
+    "anyline": ("MTEED.pth",),
+    "pidinet": ("table5_pidinet.pth",),
+    "pidinet_scribble": ("table5_pidinet.pth",),
+    "mlsd": ("mlsd_large_512_fp32.pth",),
+    "lineart": ("sk_model.pth", "sk_model2.pth"),
+}
+"""Learned preprocessors whose weights are some megabytes."""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_node_for_all_gives_the_hint_of_each_node_s_defaults(name: str, models: Path) -> None:
+    for seed, file in enumerate(SMALL[name]):
+        publish(models, file, random_state(file, seed))
+    entry = PREPROCESSORS[name]
+    latent = {"samples": torch.zeros(1, 4, 5, 6)}
+    (own,) = NODES[entry.node]().make(image=IMAGE[:1], latent=latent, fit="fit", resolution=32)
+    (got,) = NODES["ControlStackHint"]().make(
+        image=IMAGE[:1], preprocessor=name, latent=latent, fit="fit", resolution=32
+    )
+    assert own.shape == (1, 40, 48, 3)
+    assert own.std() > 0
+    assert torch.equal(got, own)
+
+
+def test_the_node_for_all_takes_another_preprocessor_in_the_next_run(models: Path) -> None:
+    for name in ("teed", "mlsd"):
+        for file in SMALL[name]:
+            publish(models, file, random_state(file))
+    node = NODES["ControlStackHint"]()
+    for name in ("teed", "mlsd", "teed"):
+        (got,) = node.make(image=IMAGE[:1], preprocessor=name)
+        (own,) = NODES[PREPROCESSORS[name].node]().make(image=IMAGE[:1])
+        assert torch.equal(got, own)
+
+
+def test_the_node_for_all_offers_every_preprocessor_of_a_picture() -> None:
+    offered = NODES["ControlStackHint"].INPUT_TYPES()["required"]["preprocessor"][0]
+    assert offered == list(OF_PICTURES)
+    assert {entry.name for entry in LEARNED} <= set(offered)
+
+
+# People
+
+
+def finder(find: Callable[[Any], Pose]) -> type[HintNode]:
+    """A node of a preprocessor that finds people with `find`, and needs no weights."""
+
+    class Finds:
+        networks = ()
+
+        def __call__(self, picture: Any, device: torch.device, **_: Any) -> Pose:
+            return find(picture)
+
+    model = Weights("here", "a/b", (), "MIT", True, 1)
+    finds = Learning(models=(model,), load=lambda _: Finds(), finds_people=True)
+    return node_of(replace(VITPOSE, learning=finds))
+
+
+def test_people_come_as_a_hint_and_as_json_that_draws_the_same_hint() -> None:
+    body = (Joint(5, 5), Joint(15, 15), *(None,) * 16)
+    found = finder(lambda picture: Pose((Person(body=body),), canvas=(30, 20)))
+    hint, text = found().make(image=IMAGE, latent={"samples": torch.zeros(1, 4, 10, 15)})
+    assert hint.shape == (2, 80, 120, 3)
+    frames = parse_poses(text)
+    assert [frame.canvas for frame in frames] == [(120, 80)] * 2
+    (drawn,) = NODES["ControlStackDrawPose"]().make(pose_json=text, width=120, height=80)
+    assert torch.equal(drawn, hint)
+    assert torch.equal(drawn[0] * 255, _drawn(frames[0]))
+
+
+def _drawn(pose: Pose) -> torch.Tensor:
+    entry = PREPROCESSORS["pose"]
+    return torch.from_numpy(make(entry, pose, entry.settings({}), Sizing()).hint).float()
+
+
+def test_nobody_is_a_black_hint_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    found = finder(lambda picture: Pose((), canvas=(30, 20)))
+    with caplog.at_level(logging.WARNING, "controlstack"):
+        hint, text = found().make(image=IMAGE)
+    assert not hint.any()
+    assert [frame.people for frame in parse_poses(text)] == [(), ()]
+    assert [record.getMessage() for record in caplog.records] == [
+        "ViTPose Hint: nobody in picture 1; its hint is black.",
+        "ViTPose Hint: nobody in picture 2; its hint is black.",
+    ]
+
+
+def test_settings_have_the_types_that_widgets_know() -> None:
+    parameters: list[Parameter] = [p for entry in PREPROCESSORS.values() for p in entry.parameters]
+    assert {type(parameter.default) for parameter in parameters} == {bool, int, float, str}
+    assert all(parameter.choices for parameter in parameters if type(parameter.default) is str)
