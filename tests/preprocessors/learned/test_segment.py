@@ -166,6 +166,25 @@ def test_a_class_is_chosen_after_resizing_and_never_mixed() -> None:
     assert labels[0].tolist().index(WATER) in (37, 38)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (5, 7), (9, 40), (33, 20), (200, 180)])
+@pytest.mark.parametrize("spread", [1, 30])
+def test_the_class_is_the_highest_of_all_resized_scores(
+    size: tuple[int, int], spread: float
+) -> None:
+    random = np.random.default_rng(spread)
+    liked = random.random((150, 1, 1), np.float32) * spread  # most classes never win, or all may
+    scores = torch.from_numpy(random.random((150, 9, 11), np.float32) + liked)
+    resized = torch.nn.functional.interpolate(scores[None], size, mode="bilinear")[0]
+    assert (best_class(scores, size) == resized.argmax(0).numpy()).all()
+
+
+def test_a_class_that_wins_only_between_two_others_is_found() -> None:
+    scores = torch.zeros(150, 1, 2)
+    scores[SKY, 0, 0], scores[WATER, 0, 1] = 1.0, 1.0
+    scores[PERSON] = 0.8
+    assert best_class(scores, (1, 4)).tolist() == [[SKY, PERSON, PERSON, WATER]]
+
+
 def test_large_pictures_in_parts_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = torch.from_numpy(np.random.default_rng(1).random((150, 8, 8), np.float32))
     whole = torch.nn.functional.interpolate(scores[None], (30, 40), mode="bilinear")[0].argmax(0)
