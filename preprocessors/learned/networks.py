@@ -81,7 +81,9 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path, what: str) 
     found = {name: tuple(value.shape) for name, value in state.items()}
     wrong = _difference(wanted, found)
     if wrong:
-        raise UserError(f"{path} does not hold {what}{_seems(found)}: {wrong}.")
+        raise UserError(
+            f"{path} does not hold {what}{_seems(found)}: {wrong}; put the published file there."
+        )
     module.load_state_dict(state, strict=True)
     return module.float().eval().requires_grad_(False)
 

@@ -7,7 +7,7 @@ right and below with its own last pixels, and the hint cut back, where the annot
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class Networks:
     """
 
     who: str
-    networks: Sequence[nn.Module]
+    networks: Sequence[nn.Module] = field(repr=False)
     draw: Callable[..., Hint]
 
     def __call__(
