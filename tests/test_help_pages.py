@@ -154,3 +154,11 @@ def test_what_is_written_by_hand_is_kept() -> None:
     assert "\n\nBy hand.\n\n## Inputs\n\n| input |" in new
     assert new.endswith("## More\n\nToo.\n")
     assert not re.search("^(# Old|Old\\.|old)$", new, re.MULTILINE)
+
+
+@pages
+def test_hint_nodes_are_named_as_they_are_shown(node_id: str, language: str) -> None:
+    text = path_of(node_id, language).read_text(encoding="utf-8")
+    ending = {"en": "Hint", "zh": "控制图"}[language]
+    named = re.findall(rf"\*\*(?! )([^*]*{ending})\*\*", re.sub(r"\s+", " ", text))
+    assert set(named) <= {texts_of(node, language)["display_name"] for node in NODES}
