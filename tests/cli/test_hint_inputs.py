@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,7 @@ from controlstack.headless import picture_files
 from tests.cli.prompts import Run
 
 PNG = (".png", ".jpg")
+COMMAND = "from controlstack.cli.main import main; main()"
 
 
 @pytest.fixture
@@ -182,3 +187,32 @@ def test_an_unknown_name_is_told_what_it_may_have_been(run: Run) -> None:
     result = run("hint", "cany", "x.png")
     assert result.exit_code == 2
     assert "canny" in result.stderr
+
+
+def test_ctrl_c_leaves_whole_files_and_names_them(folder: Path) -> None:
+    Image.new("RGB", (512, 512)).save(folder / "x.png")
+    (folder / "in").mkdir()
+    for number in range(500):
+        (folder / "in" / f"{number}.png").write_bytes((folder / "x.png").read_bytes())
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "hint", "shuffle", "in"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job, as a test run may be, has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        while not list(folder.glob("output/*.png")) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (130, "Stopped.\n")
+    written = sorted(path.as_posix() for path in Path("output").iterdir())
+    assert 0 < len(written) < 500
+    assert len(set(written) - set(printed.split())) <= 1  # it was being written
+    for name in written:
+        with Image.open(name) as hint:
+            hint.load()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from PIL import Image
 from controlstack.preprocessors import registry
 from controlstack.preprocessors.learned import depth
 from controlstack.preprocessors.pose.draw import draw_pose
+from tests.annotator_files import publish, random_state
 from tests.cli.prompts import WORKFLOWS, Run
 from tests.tiny_depth import tiny_dpt
 from tests.tiny_pose import tiny_detector, tiny_vitpose
@@ -64,6 +67,20 @@ def test_one_loading_for_all_files(run: Run, folder: Path, monkeypatch: pytest.M
     assert (count := len(loaded))
     assert run("hint", "depth", "a.png", "b.png", "c.png").exit_code == 0
     assert len(loaded) == 2 * count
+
+
+def test_a_network_of_controlnet_aux_says_nothing_else(folder: Path) -> None:
+    """In a process of its own: libraries print when they are imported and when they load."""
+    weights = folder / "models" / "controlstack" / "table5_pidinet"
+    publish(weights, "table5_pidinet.pth", random_state("table5_pidinet.pth"))
+    script = "from controlstack.cli.main import main; main()"
+    asked = ["hint", "pidinet", str(SCENE), "--resolution", "128", "--safe"]
+    result = subprocess.run(
+        [sys.executable, "-c", script, *asked], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "output/controlstack_scene_pidinet.png\n"
+    assert pixels(result.stdout.strip()).shape == (512, 512, 3)
 
 
 def test_people_are_drawn_and_written_as_json(run: Run, people_models: Path) -> None:
