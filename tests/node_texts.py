@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,24 +101,23 @@ def _translated(texts: Texts, node_id: str, chinese: Mapping[str, str]) -> Texts
     }
 
 
-def _followed(known: dict[str, str]) -> dict[str, str]:
-    """`known` with the keys that the nodes need and no others, in their order.
+def followed(known: Mapping[str, str], needed: Sequence[str]) -> dict[str, str]:
+    """`known` with the keys that are `needed` and no others, in that order.
 
-    Where an English text was changed a little, its Chinese goes with it, to be read over.
+    Where an English text was changed a little, its Chinese goes with it, to be read over; what is
+    in no way known is named and left out.
     """
-    needed = keys(known)
     spare = [key for key in known if key not in needed]
     found: dict[str, str] = {}
     for key in needed:
-        if key not in known:
-            old = difflib.get_close_matches(key, spare, 1, ALIKE)
-            if not old:
-                print(f"No Chinese in {CHINESE.name} for: {key}")
-                continue
+        old = [key] if key in known else difflib.get_close_matches(key, spare, 1, ALIKE)
+        if not old:
+            print(f"No Chinese in {CHINESE.name} for: {key}")
+            continue
+        found[key] = known[old[0]]
+        if old[0] != key:
             spare.remove(old[0])
-            known[key] = known[old[0]]
-            print(f"Read the Chinese over: {known[key]}\n  was: {old[0]}\n  is:  {key}")
-        found[key] = known[key]
+            print(f"Read the Chinese over: {found[key]}\n  was: {old[0]}\n  is:  {key}")
     return found
 
 
@@ -131,8 +130,9 @@ def main() -> None:
     """Write the texts; what Chinese lacks is named."""
     _write(LOCALES / "en" / "nodeDefs.json", node_texts())
     known = read_chinese()
-    chinese = _followed(dict(known))
-    if len(chinese) < len(keys(known)):
+    needed = keys(known)
+    chinese = followed(known, needed)
+    if len(chinese) < len(needed):
         sys.exit(f"Write them there, and run this again; {CHINESE.name} stays as it is.")
     _write(CHINESE, chinese)
     _write(LOCALES / "zh" / "nodeDefs.json", chinese_texts(chinese))

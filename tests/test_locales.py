@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 import controlstack
-from tests.node_texts import CHINESE, LOCALES, chinese_texts, keys, node_texts, read_chinese
+from tests.node_texts import (
+    CHINESE,
+    LOCALES,
+    chinese_texts,
+    followed,
+    keys,
+    node_texts,
+    read_chinese,
+)
 
 FILES = ("nodeDefs.json", "main.json")
 LANGUAGES = ("en", "zh")
@@ -45,6 +53,16 @@ def test_the_chinese_texts_are_those_of_chinese_json() -> None:
     known = read_chinese()
     assert list(known) == keys(known), "run: python -m tests.help_pages"
     assert _read("zh", "nodeDefs.json") == chinese_texts(known), "run: python -m tests.help_pages"
+
+
+def test_a_changed_text_takes_its_chinese_along(capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"Finds edges in a picture.": "边缘", "Gone.": "没了", "hint": "控制图"}
+    needed = ["hint", "Finds the edges in a picture.", "Something else altogether."]
+    changed = followed(known, needed)
+    assert list(changed.items()) == list(zip(needed[:2], ("控制图", "边缘"), strict=True))
+    said = capsys.readouterr().out
+    assert "Read the Chinese over: 边缘" in said
+    assert "for: Something else altogether." in said
 
 
 def test_every_folder_of_the_node_menu_has_a_name() -> None:
