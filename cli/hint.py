@@ -20,21 +20,21 @@ class HintCommands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The preprocessors' names, in the registry's order."""
-        self._fill()
-        return list(self.commands)
+        from ..preprocessors.registry import PREPROCESSORS
+
+        return list(PREPROCESSORS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a preprocessor; None for an unknown name."""
-        self._fill()
-        return self.commands.get(cmd_name.replace("-", "_"))
+        from ..preprocessors.registry import PREPROCESSORS
+        from .hint_command import command_of
 
-    def _fill(self) -> None:
-        if not self.commands:
-            from ..preprocessors.registry import PREPROCESSORS
-            from .hint_command import command_of
-
-            for name, entry in PREPROCESSORS.items():
-                self.commands[name] = command_of(entry)
+        name = cmd_name.replace("-", "_")
+        # An unknown name is compared with all commands, for a suggestion.
+        for wanted in [name] if name in PREPROCESSORS else PREPROCESSORS:
+            if wanted not in self.commands:
+                self.commands[wanted] = command_of(PREPROCESSORS[wanted])
+        return self.commands.get(name)
 
 
 hint_app = typer.Typer(

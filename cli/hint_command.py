@@ -158,7 +158,7 @@ def _option(parameter: Parameter, panel: str | None = None) -> tuple[Any, Any]:
         words["help"] += f" From {_number(parameter.low)} to {_number(parameter.high)}."
     if parameter.choices:
         make: Any = enum.Enum  # the kind of type that every typer takes for choices
-        choices = make("choices", [(choice, choice) for choice in parameter.choices])
+        choices = make("choices", [(one, one) for one in parameter.choices], type=str)
         return Annotated[choices, typer.Option(**words)], choices(parameter.default)
     return Annotated[kind, typer.Option(**words)], parameter.default
 

@@ -110,7 +110,10 @@ def _write(
     made: Sequence[Made], source: Path, target: Path, order: Order, outcome: _Outcome
 ) -> None:
     """Write what was made of `source`: `target` with an ending, frames with a number each."""
-    order.out.mkdir(parents=True, exist_ok=True)
+    try:
+        order.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {order.out} cannot be made: {error.strerror}.") from error
     numbers = [f"_{number:04}" for number in range(1, len(made) + 1)] if len(made) > 1 else [""]
     files = [target.with_name(f"{target.name}{number}.png") for number in numbers]
     for file, one in zip(files, made, strict=True):
