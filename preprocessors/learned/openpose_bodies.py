@@ -92,13 +92,15 @@ def bodies(heat: Array, fields: Array, read: Reading) -> list[npt.NDArray[np.flo
 
 
 def _peaks(heat: Array, read: Reading, blurred: Reading) -> Peaks:
-    smooth = np.pad(blurred.whole(heat), 1)
+    smooth = blurred.whole(heat)
+    bottom, right = smooth.shape[0] - 1, smooth.shape[1] - 1
     y, x = np.nonzero(smooth > JOINT_SCORE)
     highest = smooth[y, x]
-    for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        kept = highest >= smooth[y + down, x + right]
+    for down, across in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        # Beyond an edge a pixel is compared with itself.
+        beside = smooth[(y + down).clip(0, bottom), (x + across).clip(0, right)]
+        kept = highest >= beside
         y, x, highest = y[kept], x[kept], highest[kept]
-    y, x = y - 1, x - 1  # without the border of zeros
     score = read.at(heat, y, x)
     strongest = np.sort(np.argsort(-score, kind="stable")[:MOST])
     return Peaks(x[strongest], y[strongest], score[strongest])
