@@ -8,6 +8,9 @@ trained network would find.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +32,7 @@ from controlstack.preprocessors.learned import (
 )
 from controlstack.preprocessors.learned.tensors import Networks
 from controlstack.preprocessors.spec import Annotator
+from tests import tiny_depth, tiny_segmenters
 
 LEFT, FRONT = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 """Which way BAE's stand-in says that dark and light surfaces face."""
@@ -40,10 +44,9 @@ PERSON, SKY = 12, 2
 class Passing(nn.Module):
     """A network that answers with `say` of what it is given."""
 
-    def __init__(self, say: Callable[..., Any], **config: Any) -> None:
+    def __init__(self, say: Callable[..., Any]) -> None:
         super().__init__()
         self.say = say
-        self.config = SimpleNamespace(**config)
         self.eval()
 
     def forward(self, *given: Tensor, **named: Tensor) -> Any:
@@ -52,14 +55,11 @@ class Passing(nn.Module):
 
 def annotator(name: str) -> Annotator:
     """The annotator of the preprocessor `name` around a network that sees darkness."""
-    if name == "depth":
-        processor = transformers.DPTImageProcessor(
-            size={"height": 384, "width": 384}, keep_aspect_ratio=True, ensure_multiple_of=32
-        )
-        return depth.DepthModel(Passing(_near), processor, "nearness")
-    if name == "seg_ade20k":
-        processor = transformers.SegformerImageProcessor(size={"height": 512, "width": 512})
-        return segment.Segmenter(Passing(_classes, model_type="segformer"), processor)
+    if name in _IN_FOLDERS:
+        make, say = _IN_FOLDERS[name]
+        with TemporaryDirectory() as folder:
+            loaded = make(Path(folder))
+        return replace(loaded, network=Passing(say))
     draw, say, networks = _DRAWN[name]
     return Networks(name, tuple(Passing(say) for _ in range(networks)), draw)
 
@@ -139,5 +139,28 @@ _DRAWN: dict[str, tuple[Callable[..., Any], Callable[..., Any], int]] = {
     "teed": (teed.teed, _four_scales, 1),
     "anyline": (anyline.anyline, _four_scales, 1),
 }
-NAMES = (*_DRAWN, "depth", "seg_ade20k")
+
+
+def _depth(folder: Path) -> Any:
+    """A DPT whose pictures are prepared as the published one's."""
+    tiny_depth.tiny_dpt(folder)
+    transformers.DPTImageProcessor(
+        size={"height": 384, "width": 384}, keep_aspect_ratio=True, ensure_multiple_of=32
+    ).save_pretrained(folder)
+    return depth.load_depth([folder])
+
+
+def _segmenter(folder: Path) -> Any:
+    """A SegFormer whose pictures are prepared as the published ones'."""
+    tiny_segmenters.MODELS["segformer"](folder)
+    size = {"height": 512, "width": 512}
+    transformers.SegformerImageProcessor(size=size).save_pretrained(folder)
+    return segment.load_segmenter([folder])
+
+
+_IN_FOLDERS: dict[str, tuple[Callable[[Path], Any], Callable[..., Any]]] = {
+    "depth": (_depth, _near),
+    "seg_ade20k": (_segmenter, _classes),
+}
+NAMES = (*_DRAWN, *_IN_FOLDERS)
 """The learned preprocessors that have a stand-in here; pose has its own in its own tests."""
