@@ -108,7 +108,7 @@ def _draw_cell(
     scale = min(CELL / picture.width, tall / picture.height)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
-    place = left + (CELL - size[0]) // 2, top + (tall - size[1]) // 2
+    place = left, top + (tall - size[1]) // 2
     block.paste(picture, place)
     # A white hint would have no edge on the paper.
     pen.rectangle((*place, place[0] + size[0] - 1, place[1] + size[1] - 1), outline=RULE)
