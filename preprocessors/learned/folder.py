@@ -106,15 +106,14 @@ def load_network(folder: Path, kind: Kind) -> nn.Module:
     return loaded
 
 
-def load_processor(folder: Path, kind: Kind, **instead: Any) -> Any:
+def load_processor(folder: Path, kind: Kind) -> Any:
     """What makes the network's input from a picture, as preprocessor_config.json describes it.
 
-    `instead` are settings that take the place of that file's. Raises UserError where transformers
-    cannot make it.
+    Raises UserError where transformers cannot make it.
     """
     with _loading(folder, kind) as transformers:
         return transformers.AutoImageProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **instead
+            folder, local_files_only=True, trust_remote_code=False
         )
 
 

@@ -6,8 +6,9 @@ two colours are ever mixed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,13 @@ from ..ade20k import ADE20K
 from ..labels import color_labels
 from ..picture import checked_rgb
 from ..spec import Learning, Preprocessor, Weights
-from .folder import Kind, check_folder, load_network, load_processor
+from .folder import Kind, check_folder, first_line, load_network, load_processor, read_json
 from .narrow import taking, widened
+from .oneformer import oneformer_scores, preparation_of
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 SEGMENTERS = Kind(
     what="segmentation model",
@@ -35,11 +37,6 @@ SEGMENTERS = Kind(
     },
 )
 
-TASK = (49406, 518, 10549, 533, 29119, 1550, 49407)
-"""What tells OneFormer to segment by class: "the task is semantic" in CLIP's tokens, from its start
-to its end. The rest of its `task_seq_len` is 0:
-https://github.com/SHI-Labs/OneFormer/blob/main/oneformer/data/tokenizer.py"""
-
 AT_ONCE = 2**22
 """Scores (classes x pixels) that are resized together: 16 MB, where all of a large picture's would
 fill a machine."""
@@ -47,13 +44,17 @@ fill a machine."""
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A loaded network with the preparation its pictures need: an Annotator."""
+    """A loaded network: an Annotator.
 
-    network: torch.nn.Module
-    processor: Any
+    `scores` asks it, given the network, a picture and the device: how much speaks for each class,
+    classes x h x w, at the network's own size.
+    """
+
+    network: nn.Module
+    scores: Callable[[nn.Module, npt.NDArray[np.uint8], torch.device], Tensor]
 
     @property
-    def networks(self) -> Sequence[torch.nn.Module]:
+    def networks(self) -> Sequence[nn.Module]:
         """The one network."""
         return (self.network,)
 
@@ -64,39 +65,15 @@ class Segmenter:
 
         Raises UserError where the model gives no numbers or cannot take the picture.
         """
-        picture = checked_rgb(picture, "The segmentation model")
-        height, width = picture.shape[:2]
-        with taking(picture, SEGMENTERS.what):
-            seen = widened(picture)
-            labels = best_class(self._scores(seen, device), (seen.shape[0], seen.shape[1]))
-        return color_labels(labels[:height, :width])
-
-    def _scores(self, picture: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-        """How much speaks for each class, classes x h x w, at the network's own size."""
         import torch
 
-        config: Any = self.network.config
-        with torch.inference_mode():
-            if config.model_type != "oneformer":
-                inputs = self.processor(
-                    images=picture, return_tensors="pt", input_data_format="channels_last"
-                )
-                output = self.network(pixel_values=inputs["pixel_values"].to(device))
-                scores: Tensor = output.logits[0]
-                return scores
-            inputs = self.processor(
-                images=picture,
-                task_inputs=["semantic"],
-                return_tensors="pt",
-                input_data_format="channels_last",
-            )
-            task = torch.zeros(1, config.task_seq_len, device=device)
-            task[0, : len(TASK)] = torch.tensor(TASK)
-            output = self.network(pixel_values=inputs["pixel_values"].to(device), task_inputs=task)
-            # A query is a class, or none (the last one), and the mask of where it is.
-            classes = output.class_queries_logits[0].softmax(dim=-1)[:, :-1]
-            masks = output.masks_queries_logits[0].sigmoid()
-            return torch.einsum("qc,qhw->chw", classes, masks)
+        picture = checked_rgb(picture, "The segmentation model")
+        height, width = picture.shape[:2]
+        with taking(picture, SEGMENTERS.what), torch.inference_mode():
+            seen = widened(picture)
+            scores = self.scores(self.network, seen, device)
+            labels = best_class(scores, (seen.shape[0], seen.shape[1]))
+        return color_labels(labels[:height, :width])
 
 
 def best_class(scores: Tensor, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -112,7 +89,7 @@ def best_class(scores: Tensor, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     labels = torch.zeros(size, dtype=torch.uint8, device=scores.device)
     together = max(1, AT_ONCE // (size[0] * size[1]))
     with torch.inference_mode():
-        for numbers in _contenders(scores).split(together):
+        for numbers in torch.split(_contenders(scores), together):
             part = scores[None, numbers].float()
             resized = torch.nn.functional.interpolate(part, size, mode="bilinear")[0]
             score, place = resized.max(dim=0)
@@ -138,23 +115,54 @@ def _contenders(scores: Tensor) -> Tensor:
     return able.flatten(1).any(dim=1).nonzero()[:, 0]
 
 
-def load_segmenter(paths: Sequence[Path]) -> Segmenter:
-    """The segmentation model in the folder `paths[0]`.
+def check_segmenter(paths: Sequence[Path]) -> dict[str, Any]:
+    """The config.json of the segmentation model in the folder `paths[0]`. Loads no weights.
 
     Raises UserError for a folder that is not whole, holds no segmentation model, or one of other
     classes than ADE20K's 150.
     """
     (folder,) = paths
-    network = load_network(folder, SEGMENTERS)
-    config: Any = network.config
-    if config.num_labels != len(ADE20K):
+    config = check_folder(folder, SEGMENTERS)
+    names = config.get("id2label")
+    classes = len(names) if isinstance(names, Mapping) else config.get("num_labels", 2)
+    if classes != len(ADE20K):
         raise UserError(
-            f"{folder} tells {config.num_labels} classes apart, and the segmentation ControlNets "
-            f"know the {len(ADE20K)} of ADE20K; take a model that was trained on ADE20K."
+            f"{folder} tells {classes} classes apart, and the segmentation ControlNets know the "
+            f"{len(ADE20K)} of ADE20K; take a model that was trained on ADE20K."
         )
-    # OneFormer's processor would fetch the names of the classes, which only training needs.
-    nameless = {"class_info_file": None} if config.model_type == "oneformer" else {}
-    return Segmenter(network, load_processor(folder, SEGMENTERS, **nameless))
+    return config
+
+
+def load_segmenter(paths: Sequence[Path]) -> Segmenter:
+    """The segmentation model in the folder `paths[0]`.
+
+    Raises UserError for what `check_segmenter` refuses, and for weights that do not fit.
+    """
+    (folder,) = paths
+    config = check_segmenter(paths)
+    network = load_network(folder, SEGMENTERS)
+    if config["model_type"] != "oneformer":
+        processor = load_processor(folder, SEGMENTERS)
+        return Segmenter(network, partial(_logits, processor=processor))
+    file = "preprocessor_config.json"
+    settings = read_json(folder, file, SEGMENTERS)
+    try:
+        preparation = preparation_of(settings)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{folder / file} does not say how OneFormer sees a picture ({first_line(error)}); "
+            "download the folder again."
+        ) from error
+    return Segmenter(network, partial(oneformer_scores, preparation=preparation))
+
+
+def _logits(
+    network: nn.Module, picture: npt.NDArray[np.uint8], device: torch.device, processor: Any
+) -> Tensor:
+    """The scores of SegFormer and UperNet."""
+    inputs = processor(images=picture, return_tensors="pt", input_data_format="channels_last")
+    logits: Tensor = network(pixel_values=inputs["pixel_values"].to(device)).logits
+    return logits[0]
 
 
 def _published(
@@ -218,7 +226,7 @@ SEGMENT = Preprocessor(
             ),
         ),
         load=load_segmenter,
-        check=lambda paths: check_folder(paths[0], SEGMENTERS),
+        check=check_segmenter,
         model_types=tuple(SEGMENTERS.classes),
     ),
 )

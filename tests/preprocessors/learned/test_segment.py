@@ -20,11 +20,17 @@ from controlstack.errors import UserError
 from controlstack.headless.models import tokenizers
 from controlstack.preprocessors.ade20k import ADE20K
 from controlstack.preprocessors.learned import segment
+from controlstack.preprocessors.learned.oneformer import (
+    TASK,
+    Preparation,
+    oneformer_input,
+    preparation_of,
+)
 from controlstack.preprocessors.learned.segment import (
     SEGMENT,
     SEGMENTERS,
-    TASK,
     best_class,
+    check_segmenter,
     load_segmenter,
 )
 from tests.tiny_segmenters import MODELS
@@ -127,6 +133,10 @@ def test_oneformer_s_labels_are_those_of_transformers_own_processor(
     network = transformers.OneFormerForUniversalSegmentation.from_pretrained(folder)
     with torch.no_grad():
         inputs = processor(picture, ["semantic"], return_tensors="pt")
+        preparation = preparation_of(json.loads((folder / "preprocessor_config.json").read_text()))
+        ours = oneformer_input(picture, CPU, preparation)
+        one_byte = 1 / 255 / 0.224
+        assert (ours - inputs["pixel_values"]).abs().max() < one_byte, "which rounds to bytes"
         output = network(
             pixel_values=inputs["pixel_values"], task_inputs=inputs["task_inputs"].float()
         )
@@ -137,6 +147,37 @@ def test_oneformer_s_labels_are_those_of_transformers_own_processor(
 
 def test_oneformer_s_task_is_clip_s_tokens_of_its_sentence() -> None:
     assert list(TASK) == tokenizers.openai()("the task is semantic")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, Preparation(800, 1333)),
+        ({"size": 640, "max_size": 2560}, Preparation(640, 2560)),
+        ({"size": {"shortest_edge": 640, "longest_edge": 2560}}, Preparation(640, 2560)),
+        ({"image_mean": [0, 0, 0], "image_std": [1, 1, 1]},
+         Preparation(mean=(0, 0, 0), std=(1, 1, 1))),
+    ],
+)  # fmt: skip
+def test_oneformer_s_preparation_in_the_words_of_several_years(
+    settings: dict[str, Any], expected: Preparation
+) -> None:
+    assert preparation_of(settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("picture", "seen"),
+    [((480, 640), (640, 853)), ((640, 480), (853, 640)), ((100, 1000), (256, 2560))],
+)
+def test_oneformer_s_sizes(picture: tuple[int, int], seen: tuple[int, int]) -> None:
+    assert Preparation(640, 2560).size(*picture) == seen
+
+
+def test_a_preparation_of_nonsense_is_one_sentence(models: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(models["oneformer"], tmp_path / "oneformer"))
+    (folder / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 3}}))
+    with pytest.raises(UserError, match=r"preprocessor_config\.json does not say how OneFormer"):
+        load_segmenter([folder])
 
 
 @pytest.mark.parametrize("name", list(MODELS))
@@ -204,9 +245,10 @@ def test_other_classes_than_ade20k_s_are_refused_with_both_numbers(
     name: str, classes: int, tmp_path: Path
 ) -> None:
     folder = MODELS[name](tmp_path / name, classes)
-    with pytest.raises(UserError, match=rf"{classes} classes.*150") as caught:
-        load_segmenter([folder])
-    assert str(folder) in str(caught.value)
+    for refuses in (check_segmenter, load_segmenter):
+        with pytest.raises(UserError, match=rf"{classes} classes.*150") as caught:
+            refuses([folder])
+        assert str(folder) in str(caught.value)
 
 
 def test_another_kind_of_model_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
