@@ -87,11 +87,14 @@ def load_network(folder: Path, kind: Kind) -> nn.Module:
     Raises UserError for what `check_folder` refuses, and for weights that leave gaps or do not fit
     the config.
     """
+    import torch
+
     model_type = check_folder(folder, kind)["model_type"]
     state: dict[str, Tensor] = {}
     for file in _weight_files(folder, kind):
         state.update(load_state(folder / file))
-    with _loading(folder, kind) as transformers:
+    # What files lack is drawn at random first; the random state is the host's.
+    with _loading(folder, kind) as transformers, torch.random.fork_rng(devices=()):
         network_class = getattr(transformers, kind.classes[model_type])
         config = network_class.config_class.from_pretrained(folder, local_files_only=True)
         network, report = network_class.from_pretrained(

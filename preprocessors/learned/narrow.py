@@ -28,6 +28,8 @@ def widened(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     height, width = picture.shape[:2]
     down = max(0, LEAST - height, -(-width // NARROWEST) - height)
     right = max(0, LEAST - width, -(-height // NARROWEST) - width)
+    if not (down or right):
+        return picture
     return np.pad(picture, ((0, down), (0, right), (0, 0)), mode="edge")
 
 

@@ -213,7 +213,7 @@ SEGMENT = Preprocessor(
                 203,
                 sha256="909b07dbf4129c2bbb8df4498e35dcd46f305e3ec45329d3ff6d4f0360de27f3",
             ),
-            _published("openmmlab/upernet-swin-large", "MIT", 936, "model.safetensors"),
+            _published("openmmlab/upernet-swin-large", "MIT", 940, "model.safetensors"),
             _published("openmmlab/upernet-convnext-small", "MIT", 328),
             _published("nvidia/segformer-b5-finetuned-ade-640-640", NVIDIA, 339, commercial=False),
             _published("nvidia/segformer-b2-finetuned-ade-512-512", NVIDIA, 110, commercial=False),

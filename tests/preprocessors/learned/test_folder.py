@@ -159,7 +159,9 @@ def test_weights_with_gaps_are_refused_but_not_those_that_change_nothing(dpt: Pa
     assert unused
     kept = {n: w for n, w in weights.items() if n not in unused}
     save_file(kept, dpt / "model.safetensors", {"format": "pt"})
+    random = torch.get_rng_state()
     _load(dpt)
+    assert torch.equal(torch.get_rng_state(), random), "the random state is the host's"
     kept.pop("head.head.0.weight")
     save_file(kept, dpt / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match=r"lack 1 of .*head\.head\.0\.weight"):
