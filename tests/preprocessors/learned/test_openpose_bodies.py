@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlstack.preprocessors.learned.networks import annotators
-from controlstack.preprocessors.learned.openpose_bodies import bodies
+from controlstack.preprocessors.learned import openpose_bodies
+from controlstack.preprocessors.learned.openpose_bodies import EARS, bodies
 from controlstack.preprocessors.learned.openpose_maps import Reading, reading
+from controlstack.preprocessors.pose.body import LIMBS
 
 STANDING = np.array([
     (0.50, 0.12), (0.50, 0.25), (0.40, 0.25), (0.35, 0.40), (0.33, 0.54), (0.60, 0.25),
@@ -92,6 +94,12 @@ def controlnet_aux_bodies(
         np.array([(np.nan, np.nan) if point is None else point[:2] for point in one.keypoints])
         for one in found
     ]
+
+
+def test_every_limb_has_its_own_field() -> None:
+    """Bodies are held together more than once, and would hide a wrong one."""
+    limbs = [(start - 1, end - 1) for start, end in LIMBS + EARS]
+    assert dict(zip(limbs, openpose_bodies.FIELDS, strict=True)) == FIELDS
 
 
 CROWD = {

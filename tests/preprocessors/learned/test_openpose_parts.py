@@ -92,6 +92,12 @@ def test_a_square_that_reaches_out_of_the_picture_is_grey_there() -> None:
     assert (Square(1, 1, 3).cut(picture) == picture[1:4, 1:4]).all()
 
 
+def test_a_cell_s_middle_in_the_picture() -> None:
+    # The first of 128 cells of 2 x 2 pixels covers pixels 10 and 11, 20 and 21.
+    assert Square(10, 20, 256).place(row=0, column=0, cells=128) == (10.5, 20.5)
+    assert Square(-4, 20, 64).place(row=63, column=1, cells=64) == (-3, 83)
+
+
 def _dotted(x: int, y: int) -> np.ndarray:
     picture = np.zeros((300, 400, 3), np.uint8)
     picture[y - 2 : y + 3, x - 2 : x + 3] = 255
