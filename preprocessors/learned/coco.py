@@ -16,8 +16,8 @@ COCO = (
 https://cocodataset.org/#format-data"""
 
 SHOULDERS = COCO.index("left shoulder"), COCO.index("right shoulder")
-"""COCO has no neck. In OpenPose's own training it is the middle of the shoulders, where both are
-known: https://github.com/CMU-Perceptual-Computing-Lab/openpose_train (`COCO_to_OpenPose`)."""
+"""COCO has no neck. As in DWPose's skeletons it is the middle of the shoulders, where both are
+found: dwpose/wholebody.py in https://github.com/Fannovel16/comfyui_controlnet_aux"""
 
 
 def from_coco(
