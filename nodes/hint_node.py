@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -65,11 +66,6 @@ class HintNode:
             "optional": {**settings, **optional_inputs(entry)},
         }
 
-    @classmethod
-    def VALIDATE_INPUTS(cls, **inputs: Any) -> bool | str:
-        """Whether settings, pose and model are in order; what comes through a link waits."""
-        return accepted(lambda: check(cls.PREPROCESSOR, inputs))
-
     def make(self, **inputs: Any) -> tuple[Any, ...]:
         """The hints of a batch: (B, H, W, 3) in 0..1, and of learned poses their JSON."""
         entry = self.PREPROCESSOR
@@ -116,6 +112,7 @@ def node_of(entry: Preprocessor) -> type[HintNode]:
         {
             "__doc__": entry.description,
             "PREPROCESSOR": entry,
+            "VALIDATE_INPUTS": _validator(entry),
             "DESCRIPTION": entry.description,
             "SEARCH_ALIASES": entry.aliases,
             "RETURN_TYPES": ("IMAGE", "STRING") if people else ("IMAGE",),
@@ -139,7 +136,7 @@ def make_batch(
     loaded = None
     if entry.learning is not None:
         loaded = models.ready(entry, inputs.get("model", ""), inputs.get("download", False))
-    sizing = _sizing(inputs)
+    sizing = _sizing(entry, inputs)
     made = []
     with host.steps(len(sources), entry.title) as bar:
         for number, source in enumerate(sources, start=1):
@@ -181,9 +178,38 @@ def optional_inputs(*entries: Preprocessor) -> dict[str, Any]:
     }
 
 
+def _validator(entry: Preprocessor) -> Any:
+    """VALIDATE_INPUTS for `entry`: what it names is judged here, all else by the host.
+
+    It names no more than it has to, since ComfyUI repeats its sentence for each.
+    """
+
+    def validate(cls: type, **inputs: Any) -> bool | str:
+        """Whether settings, pose and model are in order; what comes through a link waits."""
+        return accepted(lambda: check(entry, inputs))
+
+    names = ["pose_json"] if entry.takes == "pose" else []
+    names += [parameter.name for parameter in entry.parameters if entry.check is not None]
+    names += ["model"] if has_choice(entry) else []
+    names += ["download"] if entry.learning is not None else []
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    function: Any = validate
+    function.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter("cls", kind),
+            *(inspect.Parameter(name, kind, default=None) for name in names),
+        ]
+    )
+    return classmethod(function)
+
+
 def check(entry: Preprocessor, inputs: Mapping[str, Any]) -> None:
+    """Raise UserError for settings, a pose or a model of `entry` that cannot be used.
+
+    What is missing from `inputs` or None comes through a link and is not judged.
+    """
     given = {name: value for name, value in inputs.items() if value is not None}
-    for parameter in (*entry.parameters, RESOLUTION, FIT, *SIDES):
+    for parameter in entry.parameters:
         if parameter.name in given:
             parameter.checked(given[parameter.name], entry.name)
     settings = {p.name: given[p.name] for p in entry.parameters if p.name in given}
@@ -202,13 +228,17 @@ def _sources(entry: Preprocessor, inputs: Mapping[str, Any]) -> list[Source]:
     return images.sources(entry.takes, inputs["image"], inputs.get("mask"))
 
 
-def _sizing(inputs: Mapping[str, Any]) -> Sizing:
+def _sizing(entry: Preprocessor, inputs: Mapping[str, Any]) -> Sizing:
     size: Size | None = None
     if inputs.get("latent") is not None:
         size = images.size_of(inputs["latent"])
     elif "width" in inputs:
         size = inputs["width"], inputs["height"]
-    return Sizing(size, inputs.get(FIT.name, FIT.default), inputs.get(RESOLUTION.name, 0))
+    asked: dict[str, Any] = {
+        one.name: one.checked(inputs.get(one.name, one.default), entry.name)
+        for one in (FIT, RESOLUTION)
+    }
+    return Sizing(size, **asked)
 
 
 def _widget(parameter: Parameter) -> tuple[Any, dict[str, Any]]:

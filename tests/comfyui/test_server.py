@@ -142,7 +142,7 @@ REFUSED = [
     ("pose", "ControlStackAdd", "control_net", ["1", 0], "mismatch"),
     ("pose", "ControlStackApply", "stack", None, "missing"),
     ("pose", "ControlStackDrawPose", "pose_json", "{", "JSON"),
-    ("pose", "ControlStackDrawPose", "width", 8, "smaller than min"),
+    ("pose", "ControlStackDrawPose", "width", 0, "smaller than min"),
     ("canny", "ControlStackCanny", "low_threshold", 201, "threshold"),
 ]
 
