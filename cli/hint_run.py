@@ -65,6 +65,8 @@ def carry_out(order: Order) -> None:
         checked_size(*order.sizing.size, "The hint")
     if order.out.exists() and not order.out.is_dir():
         raise UserError(f"{order.out} is a file; name a folder for the hints with --out.")
+    if order.out.suffix.lower() in IMAGE_SUFFIXES and not order.out.exists():
+        raise UserError(f"--out {order.out} looks like a picture; name a folder for the hints.")
     mask = read_mask(order.mask) if order.mask is not None else None
     endings = (".json",) if order.entry.takes == "pose" else IMAGE_SUFFIXES
     inputs = find_inputs(order.inputs, endings)

@@ -158,6 +158,7 @@ def test_the_first_frame_of_an_animation_is_used_and_said(folder: Path, run: Run
         (("canny", "x.png", "--size", "0x64"), "0 x 64"),
         (("canny", "x.png", "--size", "20000x64"), "16384"),
         (("canny", "x.png", "--out", "x.png"), "x.png is a file"),
+        (("canny", "x.png", "--out", "edges.png"), "edges.png looks like a picture"),
         (("canny", "x.png", "--out", "x.png/deeper"), "folder x.png/deeper cannot be made"),
         (("inpaint", "x.png"), "--mask"),
         (("inpaint", "x.png", "--mask", "none.png"), "none.png"),
