@@ -169,7 +169,8 @@ def published(name: str, folder: Path) -> list[Path]:
         return [make(folder / str(number)) for number, make in enumerate(_FOLDERS[name])]
     if name == "pose_openpose":
         names = (openpose_files.BODY, openpose_files.HAND, openpose_files.FACE)
-        return [openpose_files.publish_random(folder, file) for file in names]
+        # So small that nobody is found, and no hand or face looked for: noise would give crowds.
+        return [openpose_files.publish_random(folder, file, gain=0.3) for file in names]
     from controlstack.preprocessors.registry import PREPROCESSORS
 
     learning = PREPROCESSORS[name].learning
@@ -181,6 +182,9 @@ def published(name: str, folder: Path) -> list[Path]:
 
 
 def _saved(folder: Path, network: Any, processor: Any) -> Path:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     network.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -204,10 +208,14 @@ def _depth_anything(folder: Path) -> Path:
 
 
 def _segformer(folder: Path) -> Path:
-    """SegFormer B0: transformers' default, for 512 pixels."""
+    """SegFormer B0: transformers' default, for 512 pixels. A dozen of its classes are likely, as
+    in a photo; in noise all 150 would be."""
+    import torch
     import transformers as library
 
     network = library.SegformerForSemanticSegmentation(library.SegformerConfig(num_labels=150))
+    with torch.no_grad():
+        network.decode_head.classifier.bias[12:] -= 1000.0
     return _saved(folder, network, library.SegformerImageProcessor())
 
 
