@@ -68,7 +68,7 @@ def test_a_placement_is_in_the_middle_and_bends_by_less_than_a_pixel(
         scale = min(wide / width, high / height)
         parts = [(inner[2] - inner[0], width * scale), (inner[3] - inner[1], height * scale)]
     for part, true in parts:
-        assert abs(part - true) <= 1 or part <= 2
+        assert abs(part - true) < 1.001 or part <= 2
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (16385, 1), (16384, 16384)])
