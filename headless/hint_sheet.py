@@ -157,7 +157,7 @@ def _cells(entries: Sequence[Preprocessor], shown: Mapping[str, Shown]) -> tuple
             shown[entry.name].made.hint,
             entry.name,
             _duration(shown[entry.name].seconds),
-            entry.controls[:1].upper() + entry.controls[1:],
+            entry.controls,
         )
         for entry in entries
         if entry.name in shown

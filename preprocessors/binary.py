@@ -43,7 +43,7 @@ BINARY = Preprocessor(
         *("binary", "BinaryPreprocessor", "threshold", "otsu", "black and white"),
         *("二值化", "二值图"),
     ),
-    controls="scribble: control_v11p_sd15_scribble, control_sd15_scribble and SDXL's",
+    controls="Scribble: control_v11p_sd15_scribble, control_sd15_scribble and SDXL's",
     parameters=(
         Parameter(
             "bin_threshold",

@@ -72,7 +72,7 @@ INPAINT = Preprocessor(
         "masked. Wire it to the control straight away: saved as a PNG, the -1 would be lost."
     ),
     aliases=(*_WORDS, "inpaint_global_harmonious", "inpaint_only", "局部重绘", "修复", "扩图"),
-    controls="inpaint: control_v11p_sd15_inpaint",
+    controls="Inpaint: control_v11p_sd15_inpaint",
     takes="masked picture",
     background=MASKED,
     run=inpaint,
@@ -87,7 +87,7 @@ INPAINT_BLACK = Preprocessor(
         "ProMax. The inpaint ControlNet for SD 1.5 needs the Inpaint Hint."
     ),
     aliases=(*_WORDS, "promax", "union", "xinsir", "局部重绘", "扩图"),
-    controls="repaint: controlnet-union-sdxl-1.0 (ProMax)",
+    controls="Repaint: controlnet-union-sdxl-1.0 (ProMax)",
     takes="masked picture",
     background=BLACK,
     run=inpaint_black,

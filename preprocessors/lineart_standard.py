@@ -52,7 +52,7 @@ LINEART_STANDARD = Preprocessor(
         *("lineart_standard", "LineartStandardPreprocessor", "line art", "lineart", "sketch"),
         *("标准线稿", "线稿"),
     ),
-    controls="line art: control_v11p_sd15_lineart and SDXL's",
+    controls="Line art: control_v11p_sd15_lineart and SDXL's",
     parameters=(
         Parameter(
             "gaussian_sigma",

@@ -50,7 +50,7 @@ COLOR_PALETTE = Preprocessor(
         *("color palette", "colour palette", "t2ia_color_grid", "ColorPreprocessor", "pixelate"),
         *("color grid", "mosaic", "调色板", "色块"),
     ),
-    controls="colour: t2iadapter_color_sd14v1",
+    controls="Colour: t2iadapter_color_sd14v1",
     drawn=True,
     run=color_palette,
 )

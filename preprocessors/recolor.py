@@ -59,7 +59,7 @@ _GAMMA_CORRECTION = Parameter(
     high=2,
     step=0.01,
 )
-_CONTROLS = "recolor: ioclab_sd15_recolor, sai_xl_recolor_128lora, sai_xl_recolor_256lora"
+_CONTROLS = "Recolor: ioclab_sd15_recolor, sai_xl_recolor_128lora, sai_xl_recolor_256lora"
 
 RECOLOR_LUMINANCE = Preprocessor(
     name="recolor_luminance",

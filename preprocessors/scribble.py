@@ -105,7 +105,7 @@ SCRIBBLE = Preprocessor(
         *("scribble", "ScribblePreprocessor", "simple_scribble", "invert", "threshold", "sketch"),
         *("doodle", "line drawing", "涂鸦", "手绘"),
     ),
-    controls="scribble: control_v11p_sd15_scribble, control_sd15_scribble and SDXL's",
+    controls="Scribble: control_v11p_sd15_scribble, control_sd15_scribble and SDXL's",
     parameters=(
         Parameter(
             "threshold",
@@ -130,7 +130,7 @@ XDOG_SCRIBBLE = Preprocessor(
         *("xdog", "scribble_xdog", "Scribble_XDoG_Preprocessor", "difference of gaussians"),
         *("scribble", "sketch", "涂鸦", "线稿"),
     ),
-    controls="scribble: control_v11p_sd15_scribble, control_sd15_scribble and SDXL's",
+    controls="Scribble: control_v11p_sd15_scribble, control_sd15_scribble and SDXL's",
     parameters=(
         Parameter(
             "threshold",

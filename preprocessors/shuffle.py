@@ -66,7 +66,7 @@ SHUFFLE = Preprocessor(
         *("shuffle", "content shuffle", "ShufflePreprocessor", "style transfer", "restyle"),
         *("内容重组", "随机洗牌", "风格"),
     ),
-    controls="shuffle: control_v11e_sd15_shuffle",
+    controls="Shuffle: control_v11e_sd15_shuffle",
     parameters=(
         Parameter(
             "seed",

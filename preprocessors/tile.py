@@ -48,7 +48,7 @@ TILE = Preprocessor(
         *("tile", "tile_resample", "TilePreprocessor", "upscale", "add detail", "blur"),
         *("分块", "平铺", "放大"),
     ),
-    controls="tile: control_v11f1e_sd15_tile and those of other families",
+    controls="Tile: control_v11f1e_sd15_tile and those of other families",
     parameters=(
         Parameter(
             "down_sampling_rate",

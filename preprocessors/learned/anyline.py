@@ -90,7 +90,7 @@ ANYLINE = Preprocessor(
     description="All kinds of lines, white on black: the outlines of a picture by a small network, "
     "and its fine dark strokes over them. Made for MistoLine; best at a resolution of 1280.",
     aliases=("AnyLineArtPreprocessor_aux", "AnyLine Lineart", "softedge_anyline", "mteed", "线稿"),
-    controls="MistoLine (mistoLine_fp16, mistoLine_rank256), and other line art controls of SDXL",
+    controls="Line art: mistoLine_fp16, mistoLine_rank256 and others of SDXL",
     parameters=(
         Parameter(
             "gaussian_sigma",

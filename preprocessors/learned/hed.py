@@ -109,7 +109,7 @@ HED = Preprocessor(
     description="Soft white edges on black, found by the HED network: outlines strong, textures "
     "weak.",
     aliases=("HEDPreprocessor", "softedge_hed", "softedge_hedsafe", "soft edge", "边缘", "软边缘"),
-    controls="soft edge (control_v11p_sd15_softedge) and HED (control_sd15_hed)",
+    controls="Soft edge: control_v11p_sd15_softedge, control_sd15_hed",
     parameters=(SAFE,),
     learning=Learning(models=(WEIGHTS,), load=load_hed, any_size=True),
 )
@@ -121,7 +121,7 @@ HED_SCRIBBLE = Preprocessor(
     description="Broad white lines on black, as if drawn by hand over the picture's outlines: the "
     "edges of the HED network, thinned and drawn again.",
     aliases=("FakeScribblePreprocessor", "scribble_hed", "fake scribble", "涂鸦"),
-    controls="scribble (control_v11p_sd15_scribble)",
+    controls="Scribble: control_v11p_sd15_scribble",
     drawn=True,
     learning=Learning(models=(WEIGHTS,), load=load_hed_scribble, any_size=True),
 )

@@ -70,7 +70,7 @@ LINEART = Preprocessor(
     description="A photo as a line drawing, white on black as the control was trained; coarse "
     "draws fewer, bolder lines.",
     aliases=("LineArtPreprocessor", "lineart_realistic", "lineart_coarse", "线稿"),
-    controls="line art (control_v11p_sd15_lineart)",
+    controls="Line art: control_v11p_sd15_lineart",
     parameters=(Parameter("coarse", False, "Fewer and bolder lines, by a network of their own."),),
     learning=Learning(models=(WEIGHTS,), load=load_lineart, any_size=True),
 )

@@ -67,6 +67,6 @@ LINEART_ANIME = Preprocessor(
     title="Anime Line Art Hint",
     description="An anime picture as a line drawing, white on black as the control was trained.",
     aliases=("AnimeLineArtPreprocessor", "lineart_anime", "anime2sketch", "动漫线稿", "线稿"),
-    controls="anime line art (control_v11p_sd15s2_lineart_anime)",
+    controls="Anime line art: control_v11p_sd15s2_lineart_anime",
     learning=Learning(models=(WEIGHTS,), load=load_lineart_anime, any_size=True),
 )

@@ -107,7 +107,7 @@ MLSD = Preprocessor(
     description="The straight lines of a picture, white and one pixel wide on black: rooms, "
     "buildings, furniture. What is not straight is left out.",
     aliases=("M-LSDPreprocessor", "mlsd", "straight lines", "hough", "直线", "建筑"),
-    controls="M-LSD (control_v11p_sd15_mlsd)",
+    controls="M-LSD: control_v11p_sd15_mlsd",
     parameters=(
         Parameter(
             "value_threshold",

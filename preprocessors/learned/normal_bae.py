@@ -77,6 +77,6 @@ NORMAL_BAE = Preprocessor(
     description="Which way each surface of a picture faces, as colours: red left, green up, blue "
     "to the viewer. For the normal ControlNet 1.1, not for 1.0.",
     aliases=("BAE-NormalMapPreprocessor", "normal_bae", "normal map", "法线"),
-    controls="normal 1.1 (control_v11p_sd15_normalbae)",
+    controls="Normal: control_v11p_sd15_normalbae",
     learning=Learning(models=(WEIGHTS,), load=load_normal_bae, any_size=True),
 )

@@ -96,7 +96,7 @@ PIDINET = Preprocessor(
         *("PiDiNetPreprocessor", "softedge_pidinet", "softedge_pidisafe"),
         *("soft edge", "边缘", "软边缘"),
     ),
-    controls="soft edge (control_v11p_sd15_softedge)",
+    controls="Soft edge: control_v11p_sd15_softedge",
     parameters=(SAFE,),
     learning=Learning(models=(WEIGHTS,), load=load_pidinet, any_size=True),
 )
@@ -109,7 +109,7 @@ PIDINET_SCRIBBLE = Preprocessor(
     "edges of PiDiNet, thinned and drawn again. Its weights are for research only, not for "
     "commercial use.",
     aliases=("Scribble_PiDiNet_Preprocessor", "scribble_pidinet", "涂鸦"),
-    controls="scribble (control_v11p_sd15_scribble)",
+    controls="Scribble: control_v11p_sd15_scribble",
     drawn=True,
     learning=Learning(models=(WEIGHTS,), load=load_pidinet_scribble, any_size=True),
 )

@@ -86,7 +86,7 @@ TEED = Preprocessor(
     title="TEED Soft Edge Hint",
     description="Soft white edges on black, found by the small TEED network, in a few even levels.",
     aliases=("TEEDPreprocessor", "TEED_Preprocessor", "softedge_teed", "soft edge", "软边缘"),
-    controls="soft edge (control_v11p_sd15_softedge, and the soft-edge controls of SDXL)",
+    controls="Soft edge: control_v11p_sd15_softedge and SDXL's",
     parameters=(
         Parameter(
             "safe_steps",
