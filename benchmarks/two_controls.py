@@ -28,7 +28,7 @@ from controlstack.headless.models.loading import load_checkpoint, load_control_n
 from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
-from controlstack.nodes.hint_node import STANDING
+from controlstack.nodes.hint_inputs import STANDING
 from controlstack.preprocessors.pose.draw import draw_pose
 
 SIDE, STEPS, GUIDANCE, SEED, ROUNDS = 128, 20, 3.0, 1, 5

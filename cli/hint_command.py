@@ -113,7 +113,7 @@ def _common(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
             "picture's own transparency.",
         )
         options["mask"] = (Annotated[Path | None, mask], None)
-    if entry.learning is not None and entry.learning.finds_people:
+    if entry.finds_people:
         people = typer.Option("--json", help="Write the people as OpenPose JSON, too.")
         options["json"] = (Annotated[bool, people], False)
     if entry.name == DEPTH.name:

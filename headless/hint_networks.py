@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
-from ..nodes.hint_node import KeptModel
+from ..nodes.hint_batch import KeptModel
 from ..preprocessors import model_choice, weights
 from ..preprocessors.making import Loaded
 from ..preprocessors.spec import Preprocessor, Weights

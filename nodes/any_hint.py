@@ -9,7 +9,9 @@ from torch import Tensor
 from ..preprocessors.registry import PREPROCESSORS
 from ..preprocessors.spec import Preprocessor
 from . import images
-from .hint_node import CATEGORY, KeptModel, accepted, check, make_batch, optional_inputs
+from .hint_batch import KeptModel, make_batch
+from .hint_inputs import optional_inputs
+from .hint_node import CATEGORY, accepted, check
 
 OF_PICTURES = {name: entry for name, entry in PREPROCESSORS.items() if entry.takes == "picture"}
 

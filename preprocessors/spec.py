@@ -162,6 +162,17 @@ class Preprocessor:
     learning: Learning | None = None
     check: Callable[..., None] | None = None
 
+    @property
+    def finds_people(self) -> bool:
+        """Whether it looks for people in a picture, and so has a pose to give besides."""
+        return self.learning is not None and self.learning.finds_people
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether there may be several models to pick from."""
+        learning = self.learning
+        return learning is not None and (len(learning.models) > 1 or bool(learning.model_types))
+
     def settings(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """`given` checked, with the defaults of what it leaves out.
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlstack.errors import UserError
-from controlstack.nodes import hint_node, hints, images
+from controlstack.nodes import hint_inputs, hints, images
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import parse_poses
@@ -150,7 +150,7 @@ def test_frames_become_a_batch_of_the_preprocessor_s_pictures() -> None:
 
 
 def test_the_example_pose_is_a_whole_person_inside_the_picture() -> None:
-    (pose,) = parse_poses(json.dumps(hint_node.STANDING))
+    (pose,) = parse_poses(json.dumps(hint_inputs.STANDING))
     (person,) = pose.people
     assert all(joint is not None and 0 < joint.x < 1 and 0 < joint.y < 1 for joint in person.body)
 

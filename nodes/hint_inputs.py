@@ -1,0 +1,125 @@
+"""What a hint node asks for: its source, its settings, its model and its size, as widgets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..preprocessors import model_choice
+from ..preprocessors.making import FIT, RESOLUTION
+from ..preprocessors.picture import MAX_SIDE
+from ..preprocessors.spec import Learning, Parameter, Preprocessor
+from . import host
+
+STANDING = {
+    "people": [
+        {
+            "pose_keypoints_2d": [
+                *(0.50, 0.14, 1, 0.50, 0.27, 1),  # nose, neck
+                *(0.41, 0.27, 1, 0.35, 0.40, 1, 0.32, 0.52, 1),  # right arm
+                *(0.59, 0.27, 1, 0.65, 0.40, 1, 0.68, 0.52, 1),  # left arm
+                *(0.45, 0.53, 1, 0.44, 0.72, 1, 0.43, 0.90, 1),  # right leg
+                *(0.55, 0.53, 1, 0.56, 0.72, 1, 0.57, 0.90, 1),  # left leg
+                *(0.48, 0.12, 1, 0.52, 0.12, 1, 0.45, 0.13, 1, 0.55, 0.13, 1),  # eyes, ears
+            ]
+        }
+    ]
+}
+"""A person to begin with, in fractions of the canvas."""
+
+SIDES = tuple(
+    Parameter(side, 512, "In pixels: best that of your picture.", 1, MAX_SIDE, 8)
+    for side in ("width", "height")
+)
+
+
+def input_types(entry: Preprocessor) -> dict[str, Any]:
+    """INPUT_TYPES of the node of `entry`.
+
+    Settings are optional: a prompt without one that came later runs with its default.
+    """
+    model = {"model": _model_widget(entry)} if entry.has_choice else {}
+    settings = {parameter.name: _widget(parameter) for parameter in entry.parameters}
+    return {
+        "required": {**_SOURCES[entry.takes], **model},
+        "optional": {**settings, **optional_inputs(entry)},
+    }
+
+
+def optional_inputs(*entries: Preprocessor) -> dict[str, Any]:
+    """What the entries have besides their source and settings: resolution, size, download."""
+    learnings: list[Learning] = [entry.learning for entry in entries if entry.learning is not None]
+    return {
+        **({"resolution": _widget(RESOLUTION)} if any(one.any_size for one in learnings) else {}),
+        "fit": _widget(FIT),
+        **({"download": _DOWNLOAD} if learnings else {}),
+        "latent": _LATENT,
+    }
+
+
+def _widget(parameter: Parameter) -> tuple[Any, dict[str, Any]]:
+    words = {"default": parameter.default, "tooltip": parameter.tooltip}
+    if parameter.choices:
+        return list(parameter.choices), words
+    match parameter.default:
+        case bool():
+            return "BOOLEAN", words
+        case str():
+            return "STRING", words
+        case int():
+            return "INT", {**words, **_range(parameter)}
+        case float():
+            return "FLOAT", {**words, **_range(parameter), "round": False}
+
+
+def _range(parameter: Parameter) -> dict[str, float]:
+    return {"min": parameter.low, "max": parameter.high, "step": parameter.step}
+
+
+def _model_widget(entry: Preprocessor) -> tuple[list[str], dict[str, str]]:
+    assert entry.learning is not None
+    places = host.current().places() if host.is_running() else []
+    tooltip = (
+        "The model. Those on this machine come first; the others are looked for in "
+        "models/controlstack and the Hugging Face cache, or downloaded if you switch that on."
+    )
+    return model_choice.names(entry.learning, places), {"tooltip": tooltip}
+
+
+_IMAGE = ("IMAGE", {"tooltip": "The picture or pictures to make a hint of."})
+_SOURCES: dict[str, dict[str, Any]] = {
+    "picture": {"image": _IMAGE},
+    "masked picture": {
+        "image": _IMAGE,
+        "mask": ("MASK", {"tooltip": "White where the picture is to be painted anew."}),
+    },
+    "depth": {"image": ("IMAGE", {"tooltip": "Depth, near is white."})},
+    "labels": {
+        "image": ("IMAGE", {"tooltip": "A label map: the grey level, 0 to 255, is the class."})
+    },
+    "pose": {
+        "pose_json": (
+            "STRING",
+            {
+                "default": json.dumps(STANDING),
+                "multiline": True,
+                "tooltip": "OpenPose JSON, as pose editors export it: people with "
+                "pose_keypoints_2d (x, y, confidence for each of 18 or 25 joints), "
+                "canvas_width, canvas_height.",
+            },
+        ),
+        **{side.name: _widget(side) for side in SIDES},
+    },
+}
+_DOWNLOAD = (
+    "BOOLEAN",
+    {
+        "default": False,
+        "tooltip": "Download the model if it is not on this machine: once, into "
+        "models/controlstack. While this is off, no request is made.",
+    },
+)
+_LATENT = (
+    "LATENT",
+    {"tooltip": "Gives the hint the size of the picture that this latent becomes."},
+)
