@@ -107,7 +107,7 @@ def test_drawn_hints_keep_their_colours_and_others_stay_in_range() -> None:
         assert {tuple(c) for c in found} <= {tuple(c) for c in colours}
         smooth = resized(drawn.astype(np.float32) / 255, size)
         assert smooth.shape == (size[1], size[0], 3)
-        assert 0 <= smooth.min()
+        assert smooth.min() >= 0
         assert smooth.max() <= 1
 
 
