@@ -28,9 +28,12 @@ def _inputs(node: Any) -> dict[str, Any]:
 
 
 def test_every_preprocessor_has_its_node_and_the_first_ids_are_for_ever() -> None:
-    assert list(NODES) == ["ControlStackHint", *(entry.node for entry in PREPROCESSORS.values())]
+    titles = {entry.node: entry.title for entry in PREPROCESSORS.values()}
+    assert {"ControlStackHint": "Any Hint", **titles} == hints.NODE_DISPLAY_NAME_MAPPINGS
+    assert list(NODES) == ["ControlStackHint", *titles]
+    for entry in PREPROCESSORS.values():
+        assert NODES[entry.node].PREPROCESSOR is entry
     assert {"ControlStackCanny", "ControlStackDrawPose", "ControlStackDepth"} <= NODES.keys()
-    assert hints.NODE_DISPLAY_NAME_MAPPINGS.keys() == NODES.keys()
 
 
 @pytest.mark.parametrize(
