@@ -29,7 +29,7 @@ class Host(Protocol):
     """What a node may ask of the program it runs in."""
 
     def names(self, kind: str) -> list[str]:
-        """The model files of one kind ("controlnet", "depth"), as a user picks them."""
+        """The model files of one kind ("controlnet"), as a user picks them."""
         ...
 
     def find(self, kind: str, name: str) -> Path:
@@ -65,21 +65,16 @@ class ComfyHost:
     """ComfyUI's own folders and loader."""
 
     def names(self, kind: str) -> list[str]:
-        """See `Host.names`. Learned annotators ("depth") are folders, so they are listed here."""
+        """See `Host.names`."""
         import folder_paths
 
-        if kind == "depth":
-            return sorted(f.name for base in _bases(kind) for f in base.glob("*/") if f.is_dir())
         return list(folder_paths.get_filename_list(kind))
 
     def find(self, kind: str, name: str) -> Path:
         """See `Host.find`."""
         import folder_paths
 
-        if kind == "depth":
-            found = next((base / name for base in _bases(kind) if (base / name).is_dir()), None)
-        else:
-            found = folder_paths.get_full_path(kind, name)
+        found = folder_paths.get_full_path(kind, name)
         # A name comes from a workflow, which may be a stranger's: it must not leave its folder.
         if found is None or ".." in Path(name).parts or Path(name).is_absolute():
             raise UserError(f"{name} is not in ComfyUI's {kind} folders; put it there, or refresh.")
