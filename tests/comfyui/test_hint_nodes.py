@@ -152,7 +152,7 @@ def test_every_hint_node_is_offered_and_knows_the_models_that_are_there(server: 
     assert NODES.keys() <= told.keys()
     choices = told["ControlStackDepth"]["input"]["required"]["model"][0]
     assert choices[0] == DEPTH_MODEL, "what is there comes before what would be downloaded"
-    assert len(choices) == 1 + len(PREPROCESSORS["depth"].learning.models)  # type: ignore[union-attr]
+    assert len(choices) == 1 + len(PREPROCESSORS["depth"].learning.models)
 
 
 @pytest.mark.parametrize("sized", ["its picture's size", "the latent's size"])

@@ -245,7 +245,7 @@ GIVEN = {
 }
 
 
-class _Seen(Exception):  # noqa: N818
+class _SeenError(Exception):
     """What a network was given."""
 
 
@@ -254,11 +254,11 @@ def test_a_network_is_given_the_colours_it_was_trained_on(
     entry: Preprocessor, expected: Any, loaded: dict[str, Annotator]
 ) -> None:
     def look(given: torch.Tensor) -> None:
-        raise _Seen(given)
+        raise _SeenError(given)
 
     annotator: Any = loaded[entry.name]
     picture = np.full((6, 5, 3), (10, 100, 250), np.uint8)
-    with pytest.raises(_Seen) as seen:
+    with pytest.raises(_SeenError) as seen:
         annotator.draw(picture, CPU, *[look for _ in annotator.networks])
     given = seen.value.args[0]
     assert given.dtype == torch.float32

@@ -32,7 +32,7 @@ def _network(
 
 
 def _drawn(network: Callable[[Tensor], Tensor], **settings: float) -> np.ndarray:
-    return mlsd(np.zeros((70, 90, 3), np.uint8), CPU, network, **settings)  # type: ignore[arg-type]
+    return mlsd(np.zeros((70, 90, 3), np.uint8), CPU, network, **settings)
 
 
 LEVEL = ((20, 10), (-8.0, 0.0, 8.0, 0.0), 3.0)
@@ -91,7 +91,7 @@ def test_lines_of_the_padding_are_not_the_pictures() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 30)])
 def test_a_map_of_fewer_points_than_lines_is_read(size: tuple[int, int]) -> None:
     line = ((0, 0), (0.0, 0.0, 8.0, 0.0), 3.0)
-    hint = mlsd(np.zeros((*size, 3), np.uint8), CPU, _network(line))  # type: ignore[arg-type]
+    hint = mlsd(np.zeros((*size, 3), np.uint8), CPU, _network(line))
     assert hint[0].all() == (size[1] <= 17)
     assert hint[0, :17].all()
 
