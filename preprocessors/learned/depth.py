@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from ...errors import UserError
 from ..picture import checked_rgb
-from ..spec import Learning, Preprocessor, Weights
+from ..spec import Learning, Preprocessor
 from .depth_folder import DEPTH_MODELS, Reading, reading_of
-from .folder import check_folder, load_network, load_processor
+from .folder import PICKLE, check_folder, load_network, load_processor, published
 from .narrow import taking, widened
 
 if TYPE_CHECKING:
@@ -108,25 +108,6 @@ def nearness(raw: npt.NDArray[np.float32], reading: Reading) -> npt.NDArray[np.f
     return level if reading == "nearness" else np.float32(1) - level
 
 
-def _published(
-    repo: str,
-    licence: str,
-    megabytes: int,
-    weights: str = "model.safetensors",
-    commercial: bool = True,
-    sha256: str = "",
-) -> Weights:
-    return Weights(
-        name=repo.partition("/")[2],
-        repo=repo,
-        files=("config.json", "preprocessor_config.json", weights),
-        licence=licence,
-        commercial=commercial,
-        megabytes=megabytes,
-        sha256={weights: sha256} if sha256 else {},
-    )
-
-
 DEPTH = Preprocessor(
     name="depth",
     node="ControlStackDepth",
@@ -145,26 +126,26 @@ DEPTH = Preprocessor(
     controls="Depth: control_v11f1p_sd15_depth",
     learning=Learning(
         models=(
-            _published(
+            published(
                 "depth-anything/Depth-Anything-V2-Small-hf",
                 "Apache-2.0",
                 99,
                 sha256="3152477ce0d8d6978d76b995120de97cb5b928701fd0f817769f59e249a16b70",
             ),
-            _published(
+            published(
                 "depth-anything/Depth-Anything-V2-Base-hf", "CC-BY-NC-4.0", 390, commercial=False
             ),
-            _published(
+            published(
                 "depth-anything/Depth-Anything-V2-Large-hf",
                 "CC-BY-NC-4.0",
                 1341,
                 commercial=False,
                 sha256="4e01e34ed5549b529b70b92d53226bc370f03041977b390d3dde45d47f516cf9",
             ),
-            _published("Intel/dpt-hybrid-midas", "Apache-2.0", 490, "pytorch_model.bin"),
-            _published("Intel/dpt-large", "Apache-2.0", 1368),
-            _published("Intel/zoedepth-nyu-kitti", "MIT", 1380),
-            _published("apple/DepthPro-hf", "Apple AMLR (research only)", 1904, commercial=False),
+            published("Intel/dpt-hybrid-midas", "Apache-2.0", 490, PICKLE),
+            published("Intel/dpt-large", "Apache-2.0", 1368),
+            published("Intel/zoedepth-nyu-kitti", "MIT", 1380),
+            published("apple/DepthPro-hf", "Apple AMLR (research only)", 1904, commercial=False),
         ),
         load=load_depth,
         check=lambda paths: check_folder(paths[0], DEPTH_MODELS),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
+from ..spec import Weights
 from .networks import load_state
 
 if TYPE_CHECKING:
@@ -40,6 +41,26 @@ class Kind:
     what: str
     classes: Mapping[str, str]
     unused: tuple[str, ...] = ()
+
+
+def published(
+    repo: str,
+    licence: str,
+    megabytes: int,
+    file: str = SAFETENSORS,
+    commercial: bool = True,
+    sha256: str = "",
+) -> Weights:
+    """A model in transformers' layout as its page `repo` offers it; `sha256` is that of `file`."""
+    return Weights(
+        name=repo.partition("/")[2],
+        repo=repo,
+        files=("config.json", "preprocessor_config.json", file),
+        licence=licence,
+        commercial=commercial,
+        megabytes=megabytes,
+        sha256={file: sha256} if sha256 else {},
+    )
 
 
 def check_folder(folder: Path, kind: Kind) -> dict[str, Any]:

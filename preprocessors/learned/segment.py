@@ -19,8 +19,17 @@ from ...errors import UserError
 from ..ade20k import ADE20K
 from ..labels import color_labels
 from ..picture import checked_rgb
-from ..spec import Learning, Preprocessor, Weights
-from .folder import Kind, check_folder, first_line, load_network, load_processor, read_json
+from ..spec import Learning, Preprocessor
+from .folder import (
+    PICKLE,
+    Kind,
+    check_folder,
+    first_line,
+    load_network,
+    load_processor,
+    published,
+    read_json,
+)
 from .narrow import taking, widened
 from .oneformer import oneformer_scores, preparation_of
 
@@ -174,25 +183,6 @@ def _logits(
     return logits[0]
 
 
-def _published(
-    repo: str,
-    licence: str,
-    megabytes: int,
-    weights: str = "pytorch_model.bin",
-    commercial: bool = True,
-    sha256: str = "",
-) -> Weights:
-    return Weights(
-        name=repo.partition("/")[2],
-        repo=repo,
-        files=("config.json", "preprocessor_config.json", weights),
-        licence=licence,
-        commercial=commercial,
-        megabytes=megabytes,
-        sha256={weights: sha256} if sha256 else {},
-    )
-
-
 NVIDIA = "NVIDIA Source Code License (research only)"
 """https://github.com/NVlabs/SegFormer/blob/master/LICENSE"""
 
@@ -215,22 +205,26 @@ SEGMENT = Preprocessor(
     drawn=True,
     learning=Learning(
         models=(
-            _published("shi-labs/oneformer_ade20k_swin_large", "MIT", 880),
-            _published(
+            published("shi-labs/oneformer_ade20k_swin_large", "MIT", 880, PICKLE),
+            published(
                 "shi-labs/oneformer_ade20k_swin_tiny",
                 "MIT",
                 203,
+                PICKLE,
                 sha256="909b07dbf4129c2bbb8df4498e35dcd46f305e3ec45329d3ff6d4f0360de27f3",
             ),
-            _published("openmmlab/upernet-swin-large", "MIT", 940, "model.safetensors"),
-            _published("openmmlab/upernet-convnext-small", "MIT", 328),
-            _published("nvidia/segformer-b5-finetuned-ade-640-640", NVIDIA, 339, commercial=False),
-            _published("nvidia/segformer-b2-finetuned-ade-512-512", NVIDIA, 110, commercial=False),
-            _published(
+            published("openmmlab/upernet-swin-large", "MIT", 940),
+            published("openmmlab/upernet-convnext-small", "MIT", 328, PICKLE),
+            published(
+                "nvidia/segformer-b5-finetuned-ade-640-640", NVIDIA, 339, PICKLE, commercial=False
+            ),
+            published(
+                "nvidia/segformer-b2-finetuned-ade-512-512", NVIDIA, 110, PICKLE, commercial=False
+            ),
+            published(
                 "nvidia/segformer-b0-finetuned-ade-512-512",
                 NVIDIA,
                 15,
-                "model.safetensors",
                 commercial=False,
             ),
         ),

@@ -18,9 +18,9 @@ from ...errors import UserError
 from ..picture import checked_rgb
 from ..pose.draw import DRAWING
 from ..pose.people import Person, Pose
-from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
+from ..spec import Annotator, Learning, Parameter, Preprocessor
 from .coco import COCO, from_coco
-from .folder import Kind, check_folder, load_network, load_processor
+from .folder import Kind, check_folder, load_network, load_processor, published
 
 if TYPE_CHECKING:
     import torch
@@ -192,27 +192,19 @@ def _check_finite(*tensors: torch.Tensor) -> None:
         raise UserError("ViTPose's networks gave no finite numbers; their weights are damaged.")
 
 
-def _folder(repo: str, megabytes: int) -> Weights:
-    return Weights(
-        name=repo.partition("/")[2],
-        repo=repo,
-        files=("config.json", "preprocessor_config.json", "model.safetensors"),
-        licence="Apache-2.0",
-        commercial=True,
-        megabytes=megabytes,
-    )
-
+LICENCE = "Apache-2.0"
+"""Of ViTPose and of RT-DETR."""
 
 MODELS = (
-    _folder("usyd-community/vitpose-base-simple", 344),
-    _folder("usyd-community/vitpose-base", 360),
-    _folder("usyd-community/vitpose-plus-small", 133),
-    _folder("usyd-community/vitpose-plus-base", 502),
-    _folder("usyd-community/vitpose-plus-large", 1740),
-    _folder("usyd-community/vitpose-plus-huge", 3600),
+    published("usyd-community/vitpose-base-simple", LICENCE, 344),
+    published("usyd-community/vitpose-base", LICENCE, 360),
+    published("usyd-community/vitpose-plus-small", LICENCE, 133),
+    published("usyd-community/vitpose-plus-base", LICENCE, 502),
+    published("usyd-community/vitpose-plus-large", LICENCE, 1740),
+    published("usyd-community/vitpose-plus-huge", LICENCE, 3600),
 )
 
-DETECTOR = _folder("PekingU/rtdetr_r50vd_coco_o365", 172)
+DETECTOR = published("PekingU/rtdetr_r50vd_coco_o365", LICENCE, 172)
 
 SELECTION = (
     Parameter(

@@ -3,7 +3,6 @@
 import json
 import pickle
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +28,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dpt(whole: Path, tmp_path: Path) -> Path:
     """A copy of the tiny DPT to damage."""
     return Path(shutil.copytree(whole, tmp_path / "dpt"))
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """A list of every address that was asked for; each is refused."""
-    asked: list[Any] = []
-
-    def refuse(*address: Any, **_: Any) -> None:
-        asked.append(address)
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    return asked
 
 
 def _edit(file: Path, **changes: Any) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,20 +38,6 @@ def model(folders: tuple[Path, Path]) -> VitPose:
     loaded = load_vitpose(folders)
     assert isinstance(loaded, VitPose)
     return loaded
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """A list of every address that was asked for; each is refused."""
-    asked: list[Any] = []
-
-    def refuse(*address: Any, **_: Any) -> None:
-        asked.append(address)
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    return asked
 
 
 def _noise(height: int, width: int) -> np.ndarray:
