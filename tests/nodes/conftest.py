@@ -1,0 +1,23 @@
+"""An embedded host with folders of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from controlstack.headless import folders, host
+from controlstack.nodes import host as node_host
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The embedded host's empty models/controlstack, and an empty Hugging Face cache."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(node_host, "_installed", [])
+    host.install()
+    used = folders.Folders((tmp_path / "models",), (tmp_path,), tmp_path, tmp_path)
+    with folders.use(used):
+        yield tmp_path / "models" / "controlstack"
