@@ -13,10 +13,11 @@ import typer
 from rich.markup import escape
 
 from ..errors import UserError
+from ..parameters import Parameter
 from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import FIT, RESOLUTION, Sizing
 from ..preprocessors.sizing import Size
-from ..preprocessors.spec import Parameter, Preprocessor, Weights
+from ..preprocessors.spec import Preprocessor, Weights
 from .outcome import DebugOption, reported
 
 WITHOUT_WEIGHTS, WITH_WEIGHTS = "Without weights", "With weights"

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ..parameters import Value
 from ..preprocessors import model_choice
 from ..preprocessors.making import FIT, RESOLUTION, Loaded, Made, Sizing, Source, make
 from ..preprocessors.sizing import Size
-from ..preprocessors.spec import Annotator, Preprocessor, Value
+from ..preprocessors.spec import Annotator, Preprocessor
 from . import host, images
 
 log = logging.getLogger("controlstack")

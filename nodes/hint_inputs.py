@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..parameters import Parameter
 from ..preprocessors import model_choice
 from ..preprocessors.making import FIT, RESOLUTION
 from ..preprocessors.picture import MAX_SIDE
-from ..preprocessors.spec import Learning, Parameter, Preprocessor
+from ..preprocessors.spec import Learning, Preprocessor
 from . import host
 
 STANDING = {

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..parameters import Parameter
 from .opencv import opencv
 from .picture import checked_rgb, grey_as_rgb
-from .spec import Parameter, Preprocessor
+from .spec import Preprocessor
 
 LOW, HIGH = 100, 200
 """Thresholds on the L1 norm of the 3 x 3 Sobel gradient, of values 0..255."""

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..parameters import Parameter
 from .ade20k import ADE20K
 from .picture import checked_size
-from .spec import Parameter, Preprocessor
+from .spec import Preprocessor
 
 UNLABELLED = 255
 """The label that mmsegmentation ignores and leaves black, `ignore_index` in

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..parameters import Parameter
 from .picture import MAX_SIDE
 from .pose.draw import DRAWING, draw_pose
 from .pose.people import Joint, Person, Points, Pose
@@ -29,7 +30,7 @@ from .sizing import (
     place,
     resized,
 )
-from .spec import Annotator, Hint, Parameter, Preprocessor
+from .spec import Annotator, Hint, Preprocessor
 
 if TYPE_CHECKING:
     import torch

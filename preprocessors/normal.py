@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..parameters import Parameter
 from .opencv import opencv
 from .picture import checked_size
-from .spec import Parameter, Preprocessor
+from .spec import Preprocessor
 
 AXES = ("v1.1", "v1.0")
 """The ControlNets by whose axes normals are coloured, the one of today first."""

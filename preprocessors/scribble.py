@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..parameters import Parameter
 from .opencv import opencv
 from .picture import checked_rgb, darkest_channel, grey_as_rgb
-from .spec import Parameter, Preprocessor
+from .spec import Preprocessor
 
 DARK = 127
 """Of `scribble`: the brightness, 0..255, below which a pixel belongs to a line."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..parameters import Parameter, Value
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +26,6 @@ Hint: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 """H x W x 3 RGB: bytes, or float32 in 0..1 where 8 bits are too few (depth) or -1 has a meaning
 (inpaint)."""
 
-Value: TypeAlias = bool | int | float | str
-
 Takes: TypeAlias = Literal["picture", "masked picture", "depth", "labels", "pose"]
 """What a preprocessor's function is given first:
 
@@ -36,41 +35,6 @@ Takes: TypeAlias = Literal["picture", "masked picture", "depth", "labels", "pose
     labels          uint8, H x W: a class number a pixel
     pose            a Pose, drawn by `pose.draw`
 """
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One named setting, its default that of the original annotator.
-
-    The default's type is the setting's type; numbers have `low`, `high` (both allowed) and `step`,
-    a choice has `choices`.
-    """
-
-    name: str
-    default: Value
-    tooltip: str
-    low: float = 0
-    high: float = 1
-    step: float = 1
-    choices: tuple[str, ...] = ()
-
-    def checked(self, value: Value, who: str) -> Value:
-        """`value` as this setting's type; UserError, naming `who`, where it is out of range."""
-        if self.choices:
-            if value not in self.choices:
-                raise UserError(
-                    f"{who}: {self.name} is {value!r}; choose one of {', '.join(self.choices)}."
-                )
-            return value
-        if isinstance(self.default, (bool, str)):
-            return type(self.default)(value)
-        number = type(self.default)(value)
-        if not self.low <= number <= self.high:
-            raise UserError(
-                f"{who}: {self.name} is {number:g}; give a number from {self.low:g} to "
-                f"{self.high:g}."
-            )
-        return number
 
 
 @dataclass(frozen=True)

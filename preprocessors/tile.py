@@ -13,9 +13,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..parameters import Parameter
 from .opencv import opencv
 from .picture import checked_rgb
-from .spec import Parameter, Preprocessor
+from .spec import Preprocessor
 
 RATE = 1.0
 

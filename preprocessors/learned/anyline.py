@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ...parameters import Parameter
 from ..lineart_standard import lineart_standard
 from ..opencv import opencv
 from ..picture import grey_as_rgb
-from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
+from ..spec import Annotator, Learning, Preprocessor, Weights
 from .teed import STEPS, teed_edges, teed_network
 from .tensors import Networks
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ...parameters import Parameter
 from ..picture import grey_as_rgb
 from ..scribble import from_edges, safe_steps
-from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
+from ..spec import Annotator, Learning, Preprocessor, Weights
 from .networks import ANNOTATORS, annotators, blank, fill, load_state
 from .tensors import Networks, batch, levels
 

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UserError
+from ...parameters import Parameter
 from ..opencv import opencv
 from ..picture import checked_rgb
 from ..pose.draw import DRAWING
 from ..pose.people import Joint, Person, Pose
 from ..pose.people import Points as Joints
-from ..spec import Annotator, Learning, Parameter, Preprocessor, Weights
+from ..spec import Annotator, Learning, Preprocessor, Weights
 from .networks import ANNOTATORS, annotators, blank, fill, load_state
 from .openpose_bodies import bodies
 from .openpose_maps import STRIDE, Array, reading

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UserError
+from ...parameters import Parameter
 from ..picture import checked_rgb
 from ..pose.draw import DRAWING
 from ..pose.people import Person, Pose
-from ..spec import Annotator, Learning, Parameter, Preprocessor
+from ..spec import Annotator, Learning, Preprocessor
 from .coco import COCO, from_coco
 from .folder import Kind, check_folder, load_network, load_processor, published
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UserError
+from ...parameters import Parameter
 from ..picture import checked_size
-from ..spec import Parameter, Preprocessor
+from ..spec import Preprocessor
 from .body import draw_blended_bodies, draw_body
 from .hands_and_face import draw_face, draw_hand
 from .people import PARTS, Joint, Person, Pose, parse_poses

@@ -19,13 +19,14 @@ from controlstack.errors import UserError
 from controlstack.nodes.any_hint import OF_PICTURES
 from controlstack.nodes.hint_node import HintNode, node_of
 from controlstack.nodes.hints import NODE_CLASS_MAPPINGS as NODES
+from controlstack.parameters import Parameter
 from controlstack.preprocessors import model_choice
 from controlstack.preprocessors.learned.teed import TEED
 from controlstack.preprocessors.learned.vitpose import VITPOSE
 from controlstack.preprocessors.making import Sizing, make
 from controlstack.preprocessors.pose.people import Joint, Person, Pose, parse_poses
 from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
-from controlstack.preprocessors.spec import Learning, Parameter, Preprocessor, Weights
+from controlstack.preprocessors.spec import Learning, Preprocessor, Weights
 from tests.annotator_files import publish, random_state
 
 IMAGE = torch.rand(2, 20, 30, 3, generator=torch.Generator().manual_seed(0))

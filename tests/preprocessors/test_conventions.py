@@ -22,9 +22,10 @@ from torch import Tensor
 
 from controlstack.nodes import images
 from controlstack.nodes.hints import NODE_CLASS_MAPPINGS as NODES
+from controlstack.parameters import Value
 from controlstack.preprocessors.making import Loaded, Sizing, make
 from controlstack.preprocessors.registry import PREPROCESSORS
-from controlstack.preprocessors.spec import Preprocessor, Value
+from controlstack.preprocessors.spec import Preprocessor
 from tests import passing_networks
 
 Kind = Literal["white lines", "soft white lines", "grey", "colours", "picture", "masked", "pose"]

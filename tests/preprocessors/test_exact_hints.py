@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from controlstack.errors import UserError
+from controlstack.parameters import Parameter, Value
 from controlstack.preprocessors.binary import BINARY
 from controlstack.preprocessors.canny import CANNY
 from controlstack.preprocessors.inpaint import INPAINT, INPAINT_BLACK
@@ -16,7 +17,7 @@ from controlstack.preprocessors.palette import COLOR_PALETTE
 from controlstack.preprocessors.recolor import RECOLOR_INTENSITY, RECOLOR_LUMINANCE
 from controlstack.preprocessors.scribble import SCRIBBLE, XDOG_SCRIBBLE
 from controlstack.preprocessors.shuffle import SHUFFLE
-from controlstack.preprocessors.spec import Parameter, Preprocessor, Value
+from controlstack.preprocessors.spec import Preprocessor
 from controlstack.preprocessors.tile import TILE
 
 IN_PLACE = (

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from controlstack.errors import UserError
+from controlstack.parameters import Parameter
 from controlstack.preprocessors.making import Loaded, Sizing, make
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
 from controlstack.preprocessors.sizing import Fit
-from controlstack.preprocessors.spec import Learning, Parameter, Preprocessor
+from controlstack.preprocessors.spec import Learning, Preprocessor
 
 WORDS: dict[str, Any] = {
     "node": "ControlStackTest",

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from controlstack.parameters import Parameter
 from controlstack.preprocessors.pose.draw import DRAWING
 from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
-from controlstack.preprocessors.spec import Parameter, Preprocessor
+from controlstack.preprocessors.spec import Preprocessor
 
 ENTRIES = [pytest.param(entry, id=name) for name, entry in PREPROCESSORS.items()]
 WITH_WEIGHTS = [pytest.param(entry, id=entry.name) for entry in LEARNED]
