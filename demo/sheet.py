@@ -16,6 +16,7 @@ from statistics import fmean
 from PIL import Image
 from torch import Tensor
 
+from ..contact_sheet import Cell, Row, draw_sheet
 from ..errors import UserError
 from ..evaluation.joint_reader import JointReader, load_reader
 from ..headless import folders, host
@@ -26,7 +27,6 @@ from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
 from ..headless.progress import reporter
 from ..preprocessors.progress import Steps
-from .contact_sheet import Cell, Row, draw_sheet
 from .models import aliases, one_thread, require_weights, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ..page import FAINT, INK, PAPER, font, wrapped
 from ..preprocessors.spec import Hint
-from .page import FAINT, INK, PAPER, font, wrapped
 
 COLUMNS = 5
 CELL = 352

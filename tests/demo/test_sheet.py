@@ -4,34 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from controlstack.demo import contact_sheet
-from controlstack.demo.contact_sheet import CELL, Cell, Row, draw_sheet
+from controlstack.contact_sheet import CELL
 from controlstack.demo.scenes import SHEET_SEEDS, sample_scene
 from controlstack.demo.sheet import COLUMNS, make_sheet
 from controlstack.errors import UserError
-
-
-def test_every_picture_stands_whole_in_its_place() -> None:
-    colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30)]
-    cells = [Cell(Image.new("RGB", (64, 64), colour), "a note") for colour in colours]
-    page = draw_sheet(
-        "T", "S", ["one", "two"], [Row(tuple(cells[:2]), "A"), Row(tuple(cells[2:]), "B")]
-    )
-    pixels = np.asarray(page)
-    for colour in colours:
-        assert (pixels == colour).all(axis=2).sum() == CELL * CELL
-
-
-def test_a_page_grows_with_its_rows_and_columns() -> None:
-    cell = Cell(Image.new("RGB", (8, 8)))
-    one = draw_sheet("T", "S", ["a"], [Row((cell,), "")])
-    more = draw_sheet("T", "S", ["a", "b"], [Row((cell, cell), "")] * 2)
-    assert more.width - one.width == CELL + contact_sheet.GAP
-    assert more.height - one.height > CELL
 
 
 def test_the_sheets_scenes_have_a_person_beside_a_solid() -> None:

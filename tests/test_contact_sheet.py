@@ -1,0 +1,41 @@
+"""The grid of pictures: every picture whole, in its place and shape."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from controlstack.contact_sheet import CELL, GAP, MARGIN, Cell, Row, draw_sheet
+from controlstack.page import PAPER
+
+
+def test_every_picture_stands_whole_in_its_place() -> None:
+    colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30)]
+    cells = [Cell(Image.new("RGB", (64, 64), colour), "a note") for colour in colours]
+    page = draw_sheet(
+        "T", "S", ["one", "two"], [Row(tuple(cells[:2]), "A"), Row(tuple(cells[2:]), "B")]
+    )
+    pixels = np.asarray(page)
+    for colour in colours:
+        assert (pixels == colour).all(axis=2).sum() == CELL * CELL
+
+
+def test_a_page_grows_with_its_rows_and_columns() -> None:
+    cell = Cell(Image.new("RGB", (8, 8)))
+    one = draw_sheet("T", "S", ["a"], [Row((cell,), "")])
+    more = draw_sheet("T", "S", ["a", "b"], [Row((cell, cell), "")] * 2)
+    assert more.width - one.width == CELL + GAP
+    assert more.height - one.height > CELL
+
+
+def test_cells_have_the_pictures_shape() -> None:
+    red = (200, 30, 30)
+    page = draw_sheet("T", "S", ["a"], [Row((Cell(Image.new("RGB", (64, 96), red)),), "")], 128)
+    down, across = np.nonzero((np.asarray(page) == red).all(axis=2))
+    assert (np.ptp(across) + 1, np.ptp(down) + 1) == (128, 192)
+
+
+def test_a_long_caption_stays_on_the_page() -> None:
+    row = Row((Cell(Image.new("RGB", (8, 8))),), "a very long prompt " * 40)
+    pixels = np.asarray(draw_sheet("T", "S", ["a"], [row]))
+    assert (pixels[:, -MARGIN // 2 :] == PAPER).all()
