@@ -15,12 +15,12 @@ import typer
 from ..errors import UserError
 from ..headless.folders import IMAGE_SUFFIXES, write_atomic
 from ..headless.hint_files import encode_hint, free_names
-from ..headless.hint_sources import read_mask, read_sources
 from ..headless.progress import reporter
 from ..parameters import Value
 from ..preprocessors.making import Made, Sizing, make
 from ..preprocessors.picture import checked_size
 from ..preprocessors.pose.people import to_json
+from ..preprocessors.sources import read_mask, read_sources
 from ..preprocessors.spec import Preprocessor
 from .hint_inputs import find_inputs
 from .progress import shown_progress

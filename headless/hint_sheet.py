@@ -15,12 +15,12 @@ from ..errors import UserError
 from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import Made, Sizing, Source, make
 from ..preprocessors.opencv import opencv
+from ..preprocessors.picture_files import colours, first_frame, transparency
 from ..preprocessors.registry import EXACT, LEARNED
 from ..preprocessors.sizing import looked_at, resized
 from ..preprocessors.spec import Preprocessor
 from .folders import write_atomic
 from .hint_page import Cell, Group, Missing, draw_page
-from .picture_files import colours, first_frame, transparency
 from .progress import reporter
 
 SIDE = 512

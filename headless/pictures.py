@@ -15,7 +15,13 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..errors import UserError
-from .picture_files import colours, first_frame, read_frames, transparency, transparent
+from ..preprocessors.picture_files import (
+    colours,
+    first_frame,
+    read_frames,
+    transparency,
+    transparent,
+)
 
 # The mask of a picture without transparency, as the core makes it.
 NO_MASK_SIDE = 64

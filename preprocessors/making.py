@@ -100,7 +100,7 @@ def make(
     if isinstance(source, Pose):
         size = sizing.size or _canvas(source, POSE_SIZE)
         canvas = _canvas(source, size)
-        pose = _placed(source, canvas, place(canvas, size, sizing.fit))
+        pose = placed(source, canvas, place(canvas, size, sizing.fit))
         return Made(draw_pose(pose, *size, **settings), pose)
     pictures = list(source) if isinstance(source, tuple) else [source]
     height, width = pictures[0].shape[:2]
@@ -122,7 +122,7 @@ def make(
         raise ValueError(f"{preprocessor.name} is a learned preprocessor and none was loaded")
     if isinstance(found, Pose):
         inner = placement.inner_size
-        pose = _placed(found, inner, replace(placement, crop=(0, 0, *inner)))
+        pose = placed(found, inner, replace(placement, crop=(0, 0, *inner)))
         return Made(draw_pose(pose, *placement.size, **drawing), pose)
     hint = resized(found, placement.inner_size, preprocessor.drawn)
     return Made(cast(Hint, paste(hint, placement, preprocessor.background)))
@@ -142,7 +142,7 @@ def _by_network(
     return loaded.annotator(resized(picture, seen), loaded.device, **settings)
 
 
-def _placed(pose: Pose, seen: Size, placement: Placement) -> Pose:
+def placed(pose: Pose, seen: Size, placement: Placement) -> Pose:
     """`pose`, of a picture of the size `seen`, in pixels of the hint where `placement` puts it."""
     canvas = (1.0, 1.0) if pose.fractions else pose.canvas or seen
     left, top, right, bottom = placement.crop

@@ -54,7 +54,7 @@ def test_a_bug_of_ours_is_said_without_a_trace(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("controlstack.headless.hint_sources.parse_poses", fail)
+    monkeypatch.setattr("controlstack.preprocessors.sources.parse_poses", fail)
     (folder / "pose.json").write_text("{}")
     result = run("hint", "pose", "pose.json")
     assert result.exit_code == 1

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from controlstack.cli.hint_inputs import find_inputs
-from controlstack.headless import picture_files
+from controlstack.preprocessors import picture_files
 from tests.cli.prompts import Run
 
 PNG = (".png", ".jpg")

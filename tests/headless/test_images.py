@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 
 from controlstack.errors import UserError
-from controlstack.headless import folders, picture_files
+from controlstack.headless import folders
 from controlstack.headless.core_nodes import image as nodes
 from controlstack.headless.file_names import expand
 from controlstack.headless.graph.execute import Executor
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import load_workflow, read_workflow
+from controlstack.preprocessors import picture_files
 
 
 @pytest.fixture

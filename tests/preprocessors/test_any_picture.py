@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from controlstack.headless.hint_sources import read_sources
 from controlstack.nodes import hints, images
 from controlstack.preprocessors.learned.openpose import OpenPose
 from controlstack.preprocessors.learned.vitpose import VitPose
@@ -27,6 +26,7 @@ from controlstack.preprocessors.pose.draw import DRAWING, draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
 from controlstack.preprocessors.registry import EXACT, PREPROCESSORS
 from controlstack.preprocessors.sizing import FITS, Fit
+from controlstack.preprocessors.sources import read_sources
 from controlstack.preprocessors.spec import Hint, Preprocessor, Takes
 from tests import passing_networks
 

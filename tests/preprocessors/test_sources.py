@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from controlstack.errors import UserError
-from controlstack.headless.hint_sources import read_mask, read_sources
 from controlstack.preprocessors.pose.people import Pose
+from controlstack.preprocessors.sources import read_mask, read_sources
 from controlstack.preprocessors.spec import Takes
 
 LABELS = np.array([[0, 149, 7], [255, 6, 0]], np.uint8)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from ..preprocessors.making import Source
-from ..preprocessors.pose.people import parse_poses
-from ..preprocessors.spec import Takes
+from .making import Source
 from .picture_files import colours, first_frame, transparency
+from .pose.people import parse_poses
+from .spec import Takes
 
 LABELS = 256
 """Classes that a label map of bytes can tell apart."""
@@ -28,16 +28,21 @@ class Read:
     notes: tuple[str, ...] = ()
 
 
-def read_sources(takes: Takes, path: Path, mask: NDArray[np.float32] | None = None) -> Read:
+def read_sources(
+    takes: Takes,
+    path: Path,
+    mask: NDArray[np.float32] | None = None,
+    content: bytes | None = None,
+) -> Read:
     """The sources in `path` for a preprocessor that `takes` them.
 
     Of an animated picture the first frame is read. `mask` (float32, H x W, 1 where masked) stands
-    for the transparency of a masked picture. Raises UserError, naming `path`, for a file that holds
-    something else.
+    for the transparency of a masked picture; `content` is the file's, where it is not on the disk
+    and `path` only names it. Raises UserError, naming `path`, for a file that holds something else.
     """
     if takes == "pose":
-        return Read(_poses(path))
-    frame, count = first_frame(path)
+        return Read(_poses(path, content))
+    frame, count = first_frame(path, content)
     notes = (f"{path} has {count} frames; the first is used",) if count > 1 else ()
     if takes == "labels":
         return Read((_labels(frame, path),), notes)
@@ -54,17 +59,19 @@ def read_sources(takes: Takes, path: Path, mask: NDArray[np.float32] | None = No
     return Read((_bytes(frame),), notes)
 
 
-def read_mask(path: Path) -> NDArray[np.float32]:
+def read_mask(path: Path, content: bytes | None = None) -> NDArray[np.float32]:
     """The mask in a picture file: float32, H x W, 1 where it is transparent or, in a picture
-    without transparency, white. Raises UserError for a file that is no picture."""
-    frame, _ = first_frame(path)
+    without transparency, white. `content` is as in `read_sources`. Raises UserError for a file that
+    is no picture."""
+    frame, _ = first_frame(path, content)
     masked = transparency(frame)
     return _grey(frame) if masked is None else masked
 
 
-def _poses(path: Path) -> tuple[Source, ...]:
+def _poses(path: Path, content: bytes | None) -> tuple[Source, ...]:
     try:
-        return parse_poses(path.read_text(encoding="utf-8-sig"))
+        data = path.read_bytes() if content is None else content
+        return parse_poses(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise UserError(f"{path} is no text, so no OpenPose JSON; give a JSON file.") from None
     except UserError as error:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ..errors import UserError
-from .wording import shown
 
 # All frames together; a float32 RGB batch of this many pixels takes 1.6 GB.
 MAX_PIXELS = 2**27
@@ -25,18 +25,22 @@ def read_frames(path: Path) -> list[Image.Image]:
     return _read(path, only_first=False)[0]
 
 
-def first_frame(path: Path) -> tuple[Image.Image, int]:
+def first_frame(path: Path, content: bytes | None = None) -> tuple[Image.Image, int]:
     """The first frame of a picture file, decoded and upright, and how many frames it has.
 
-    Raises UserError as `read_frames` does; later frames do not count as pixels.
+    `content` is the file's, where it is not on the disk and `path` only names it. Raises UserError
+    as `read_frames` does; later frames do not count as pixels.
     """
-    frames, count = _read(path, only_first=True)
+    frames, count = _read(path, only_first=True, content=content)
     return frames[0], count
 
 
-def _read(path: Path, only_first: bool) -> tuple[list[Image.Image], int]:
+def _read(
+    path: Path, only_first: bool, content: bytes | None = None
+) -> tuple[list[Image.Image], int]:
+    file = path if content is None else io.BytesIO(content)
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(file) as image:
             # Pillow warns above its own limit; ours is said below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # A JPEG of several pictures (MPO) is its first; the others are other views of it.
@@ -50,7 +54,8 @@ def _read(path: Path, only_first: bool) -> tuple[list[Image.Image], int]:
     # Broken files make Pillow's readers raise almost anything.
     except Exception as error:
         system = error.strerror if isinstance(error, OSError) else None
-        reason = system or shown(str(error), 200)
+        known = not isinstance(error, UnidentifiedImageError)
+        reason = system or (_quoted(str(error)) if known else "it is in no format of pictures")
         raise UserError(f"{path} cannot be read as a picture: {reason}") from error
 
 
@@ -79,6 +84,12 @@ def transparent(frame: Image.Image) -> NDArray[np.float32]:
     """1 where transparent, (H, W): zeros for a picture that has no transparency."""
     alpha = frame.convert("RGBA").getchannel("A")
     return np.float32(1.0) - np.asarray(alpha, dtype=np.float32) / np.float32(255.0)
+
+
+def _quoted(text: str, limit: int = 200) -> str:
+    """`text` on one line, whatever a library put into it."""
+    quoted = repr(text)
+    return quoted if len(quoted) <= limit else quoted[: limit - 3] + "..."
 
 
 def _check_size(path: Path, image: Image.Image, count: int) -> None:
