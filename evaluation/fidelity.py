@@ -1,19 +1,203 @@
-"""How alike are two pictures?"""
+"""The one way in: a condition found again in a picture beside the hint that the picture was made
+from -> the figures of its kind.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .edges import same_size
+from ..errors import UserError
+from ..preprocessors.pose.people import Pose
+from ..preprocessors.spec import Hint
+from .depth import aligned_rmse, log_rmse, rank_correlation
+from .edges import Mask, edge_agreement, same_size, tolerance_at
+from .normals import normal_agreement
+from .people import pose_agreement
+from .pictures import Picture, colour_intersection, rmse, ssim
+from .segmentation import labels_of, mean_iou, overlap, pixel_accuracy
+
+Condition: TypeAlias = Hint | Pose
+"""What is compared: a hint (h, w, 3), bytes or floats in 0..1, or the people in it."""
+
+SOFT = 0.5
+"""An edge is what is brighter than this: the threshold (127 of 255) at which ControlNet itself cuts
+soft edges, `gradio_fake_scribble2image.py` in https://github.com/lllyasviel/ControlNet"""
 
 
-def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of two 8-bit pictures; infinite when they are equal. Raises
-    UserError when the sizes differ.
+@dataclass(frozen=True)
+class Figure:
+    """One figure of one picture. NaN where it has no meaning, such as joints where nobody is."""
+
+    name: str
+    value: float
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A figure over a set: the mean of the `count` values that are numbers, and their sample
+    standard deviation. NaN where there are too few.
     """
-    same_size(one, other, "pictures")
-    error = float(np.mean((one.astype(np.float64) - other.astype(np.float64)) ** 2))
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+    name: str
+    value: float
+    deviation: float
+    count: int
+    higher_is_better: bool
+
+
+def kind_of(preprocessor: str) -> str:
+    """The kind of the hints that a preprocessor of this name makes, for `compare`. Raises UserError
+    for a name that is none.
+    """
+    if preprocessor not in _KIND_OF:
+        raise UserError(
+            f"There is no preprocessor {preprocessor!r} whose hints could be compared; choose one "
+            f"of {', '.join(_KIND_OF)}."
+        )
+    return _KIND_OF[preprocessor]
+
+
+def compare(kind: str, found: Condition, wanted: Condition) -> tuple[Figure, ...]:
+    """How well the condition `found` in a picture agrees with the hint `wanted`, the headline
+    first. `kind` is one of KINDS; "pose" takes two Poses, all others two hints of one size.
+
+    Raises UserError for sizes that differ (both are named), another kind, and a skeleton that is a
+    picture.
+    """
+    if kind not in KINDS:
+        raise UserError(f"There is no kind of hint {kind!r}; choose one of {', '.join(KINDS)}.")
+    if kind == "pose":
+        return _pose(found, wanted)
+    if isinstance(found, Pose) or isinstance(wanted, Pose):
+        raise UserError(f"Hints of the kind {kind} are pictures, and one of the two is a pose.")
+    one, other = _values(found), _values(wanted)
+    same_size(one, other, "hints")
+    return _FIGURES[kind](one, other)
+
+
+def means(rows: Sequence[Sequence[Figure]]) -> tuple[Mean, ...]:
+    """The figures of a set, one row a picture, in the order of the first row."""
+    names = {figure.name: figure.higher_is_better for row in rows for figure in row}
+    return tuple(
+        _mean(name, [f.value for row in rows for f in row if f.name == name], higher)
+        for name, higher in names.items()
+    )
+
+
+def _mean(name: str, values: Sequence[float], higher_is_better: bool) -> Mean:
+    known = [value for value in values if not math.isnan(value)]
+    value = float(np.mean(known)) if known else math.nan
+    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
+    return Mean(name, value, deviation, len(known), higher_is_better)
+
+
+def _values(hint: Hint) -> Picture:
+    """A hint (h, w, 3) as float64 in 0..1; -1, the inpaint hint's mask, stays."""
+    if hint.ndim != 3 or hint.shape[2] != 3 or not hint.size:
+        shape = " x ".join(str(side) for side in hint.shape)
+        raise UserError(f"A hint is a picture, height x width x 3 (RGB), and this one is {shape}.")
+    values = hint.astype(np.float64)
+    return values / 255 if hint.dtype == np.uint8 else values
+
+
+def _edges(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
+    one, other = (_bright(hint) for hint in (found, wanted))
+    agreement = edge_agreement(one, other, tolerance_at(*one.shape))
+    return (
+        Figure("edge F1", agreement.f1, True),
+        Figure("edge precision", agreement.precision, True),
+        Figure("edge recall", agreement.recall, True),
+        Figure("SSIM", ssim(found, wanted), True),
+    )
+
+
+def _bright(hint: Picture) -> Mask:
+    return np.asarray(hint.max(axis=-1) > SOFT)
+
+
+def _depth(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
+    one, other = (hint.mean(axis=-1) for hint in (found, wanted))
+    return (
+        Figure("depth RMSE, aligned", aligned_rmse(one, other), False),
+        Figure("depth log RMSE, scale-invariant", log_rmse(one, other), False),
+        Figure("depth rank correlation", rank_correlation(one, other), True),
+    )
+
+
+def _normals(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
+    agreement = normal_agreement(found, wanted)
+    return (
+        Figure("normal angle (degrees)", agreement.mean_angle, False),
+        Figure("normals within 11.25°", agreement.close, True),
+    )
+
+
+def _segmentation(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
+    one, other = (labels_of(_bytes(hint)) for hint in (found, wanted))
+    return (
+        Figure("mean IoU", mean_iou([overlap(one, other)]), True),
+        Figure("pixel accuracy", pixel_accuracy(one, other), True),
+    )
+
+
+def _bytes(hint: Picture) -> NDArray[np.uint8]:
+    return np.rint(np.clip(hint, 0, 1) * 255).astype(np.uint8)
+
+
+def _picture(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
+    asked: Mask = wanted.min(axis=-1) >= 0
+    return (
+        Figure("SSIM", ssim(found, wanted, asked), True),
+        Figure("RMSE", rmse(found, wanted, asked), False),
+    )
+
+
+def _colours(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
+    return (Figure("colours in common", colour_intersection(found, wanted), True),)
+
+
+def _pose(found: Condition, wanted: Condition) -> tuple[Figure, ...]:
+    if not isinstance(found, Pose) or not isinstance(wanted, Pose):
+        raise UserError(
+            "A drawn skeleton cannot be compared: give poses, as OpenPose JSON, for both."
+        )
+    agreement = pose_agreement(found, wanted)
+    return (
+        Figure("PCK@0.1", agreement.pck, True),
+        Figure("OKS", agreement.oks, True),
+        Figure("extra people", float(agreement.extra), False),
+    )
+
+
+_FIGURES: Mapping[str, Callable[[Picture, Picture], tuple[Figure, ...]]] = {
+    "edges": _edges,
+    "depth": _depth,
+    "normals": _normals,
+    "segmentation": _segmentation,
+    "picture": _picture,
+    "colours": _colours,
+}
+
+KINDS = (*_FIGURES, "pose")
+"""Kinds of hint. "picture" stands for hints that keep places and colours as they are, "colours" for
+those that keep colours and move them about."""
+
+_KIND_OF: Mapping[str, str] = {
+    **dict.fromkeys(("canny", "scribble", "scribble_xdog", "lineart_standard", "hed"), "edges"),
+    **dict.fromkeys(("hed_scribble", "pidinet", "pidinet_scribble", "mlsd"), "edges"),
+    **dict.fromkeys(("lineart", "lineart_anime", "teed", "anyline"), "edges"),
+    "depth": "depth",
+    **dict.fromkeys(("normal_from_depth", "normal_bae"), "normals"),
+    **dict.fromkeys(("seg_labels", "seg_ade20k"), "segmentation"),
+    **dict.fromkeys(("pose", "pose_vitpose", "pose_openpose"), "pose"),
+    **dict.fromkeys(("binary", "recolor_luminance", "recolor_intensity", "tile"), "picture"),
+    **dict.fromkeys(("color_palette", "inpaint", "inpaint_black"), "picture"),
+    "shuffle": "colours",
+}

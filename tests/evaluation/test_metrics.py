@@ -10,7 +10,7 @@ import pytest
 from controlstack.errors import UserError
 from controlstack.evaluation.colour import colour_accuracy, colour_name, hue
 from controlstack.evaluation.edges import edge_f1, widened
-from controlstack.evaluation.fidelity import psnr
+from controlstack.evaluation.psnr import psnr
 from controlstack.evaluation.joints import body_size, pck
 from controlstack.evaluation.silhouette import saturated, silhouette_iou
 
