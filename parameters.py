@@ -29,6 +29,15 @@ class Parameter:
     step: float = 1
     choices: tuple[str, ...] = ()
 
+    @property
+    def limits(self) -> str:
+        """A sentence on what the setting may be: its range or its choices; "" for other kinds."""
+        if self.choices:
+            return f"One of {', '.join(self.choices)}."
+        if isinstance(self.default, (bool, str)):
+            return ""
+        return f"From {_number(self.low)} to {_number(self.high)}."
+
     def checked(self, value: Value, who: str) -> Value:
         """`value` as this setting's type; UserError, naming `who`, where it is out of range."""
         if self.choices:
@@ -46,3 +55,7 @@ class Parameter:
                 f"{self.high:g}."
             )
         return number
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value}"  # all digits of a seed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import inspect
 import re
 from collections.abc import Mapping
@@ -13,11 +12,11 @@ import typer
 from rich.markup import escape
 
 from ..errors import UserError
-from ..parameters import Parameter
 from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import FIT, RESOLUTION, Sizing
 from ..preprocessors.sizing import Size
 from ..preprocessors.spec import Preprocessor, Weights
+from .options import Option, option, plain, with_options
 from .outcome import DebugOption, reported
 
 WITHOUT_WEIGHTS, WITH_WEIGHTS = "Without weights", "With weights"
@@ -43,7 +42,6 @@ _INPUTS = {
 
 def command_of(entry: Preprocessor) -> Any:
     """The command that makes hints with `entry`, as typer builds one."""
-    signature = _signature(entry)
 
     def run(debug: bool, **given: Any) -> None:
         with reported(debug):
@@ -65,9 +63,6 @@ def command_of(entry: Preprocessor) -> Any:
                 )
             )
 
-    function: Any = run
-    function.__signature__ = signature
-    function.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     app = typer.Typer(add_completion=False)
     app.command(
         entry.name,
@@ -75,37 +70,31 @@ def command_of(entry: Preprocessor) -> Any:
         short_help=_clause(entry.description),
         rich_help_panel=WITHOUT_WEIGHTS if entry.learning is None else WITH_WEIGHTS,
         no_args_is_help=True,
-    )(function)
+    )(with_options(run, _asked(entry)))
     return typer.main.get_command(app)
 
 
-def _signature(entry: Preprocessor) -> inspect.Signature:
-    """The command's parameters, in the order of its help."""
-    asked: dict[str, tuple[Any, Any]] = {
+def _asked(entry: Preprocessor) -> dict[str, Option]:
+    """The command's options, in the order of its help."""
+    return {
         "inputs": (
             Annotated[list[str], typer.Argument(metavar="IN", help=_INPUTS[entry.takes])],
             inspect.Parameter.empty,
         ),
-        **{p.name: _option(p, "Settings") for p in entry.parameters},
+        **{p.name: option(p, "Settings") for p in entry.parameters},
         **_common(entry),
         **(_of_models(entry) if entry.learning is not None else {}),
         "debug": (DebugOption, False),
     }
-    return inspect.Signature(
-        [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
-            for name, (kind, value) in asked.items()
-        ]
-    )
 
 
-def _common(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
+def _common(entry: Preprocessor) -> dict[str, Option]:
     out = typer.Option(metavar="DIR", help="Folder for the hints, made if need be.")
     size = typer.Option(metavar="WxH", help="The hint's size in pixels. Default: its source's.")
-    options: dict[str, tuple[Any, Any]] = {
+    options: dict[str, Option] = {
         "out": (Annotated[Path, out], Path("output")),
         "size": (Annotated[str | None, size], None),
-        "fit": _option(FIT),
+        "fit": option(FIT),
     }
     if entry.takes == "masked picture":
         mask = typer.Option(
@@ -125,7 +114,7 @@ def _common(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
     return options
 
 
-def _of_models(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
+def _of_models(entry: Preprocessor) -> dict[str, Option]:
     learning = entry.learning
     assert learning is not None
     panel = "Model"
@@ -144,42 +133,21 @@ def _of_models(entry: Preprocessor) -> dict[str, tuple[Any, Any]]:
         rich_help_panel=panel,
     )
     return {
-        **({"resolution": _option(RESOLUTION, panel)} if learning.any_size else {}),
+        **({"resolution": option(RESOLUTION, panel)} if learning.any_size else {}),
         "model": (Annotated[str, model], ""),
         "models": (ModelsOption, None),
         "download": (Annotated[bool, download], False),
     }
 
 
-def _option(parameter: Parameter, panel: str | None = None) -> tuple[Any, Any]:
-    """The annotation and the default that make typer's option of a parameter."""
-    words: dict[str, Any] = {"help": escape(parameter.tooltip), "rich_help_panel": panel}
-    kind: Any = type(parameter.default)
-    if kind in (int, float):
-        words["help"] += f" From {_number(parameter.low)} to {_number(parameter.high)}."
-    if parameter.choices:
-        make: Any = enum.Enum  # the kind of type that every typer takes for choices
-        choices = make("choices", [(one, one) for one in parameter.choices], type=str)
-        return Annotated[choices, typer.Option(**words)], choices(parameter.default)
-    return Annotated[kind, typer.Option(**words)], parameter.default
-
-
-def _number(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else f"{value}"  # all digits of a seed
-
-
 def _settings(entry: Preprocessor, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {parameter.name: _plain(given[parameter.name]) for parameter in entry.parameters}
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, enum.Enum) else value
+    return {parameter.name: plain(given[parameter.name]) for parameter in entry.parameters}
 
 
 def _sizing(entry: Preprocessor, given: Mapping[str, Any]) -> Sizing:
     size = _size(given["size"]) if given["size"] is not None else None
     resolution: Any = RESOLUTION.checked(given.get(RESOLUTION.name, 0), entry.name)
-    return Sizing(size, _plain(given[FIT.name]), resolution)
+    return Sizing(size, plain(given[FIT.name]), resolution)
 
 
 def _size(text: str) -> Size:

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from .demo import demo_command
+from .demo_model import model_app
 from .hint import hint_app
 from .nodes import nodes_command
 from .run import run_command
-from .train import train_command
 
 app = typer.Typer(
     name="controlstack",
@@ -23,19 +23,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-model_app = typer.Typer(help="The demo model.", no_args_is_help=True)
 
 app.command("run")(run_command)
 app.command("demo")(demo_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")
 app.add_typer(model_app, name="demo-model")
-model_app.command("train")(train_command)
-
-
-@model_app.callback()
-def _model_commands() -> None:
-    """Make the demo model again."""
 
 
 def _show_version(asked: bool) -> None:

@@ -1,7 +1,8 @@
-"""`controlstack demo-model train`: the demo model made again from its seeds."""
+"""`controlstack demo-model`: the demo model made again from its seeds, and data to train on it."""
 
 from __future__ import annotations
 
+import enum
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,11 +10,47 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .outcome import DebugOption, reported
+from .progress import shown_progress
 
 if TYPE_CHECKING:
     from ..training.loop import Progress
 
 
+model_app = typer.Typer(help="The demo model.", no_args_is_help=True)
+
+
+class Kind(str, enum.Enum):
+    """Kinds of hints of the demo's scenes."""
+
+    canny = "canny"
+    depth = "depth"
+    pose = "pose"
+
+
+@model_app.callback()
+def _model_commands() -> None:
+    """Make the demo model again, or data to train on it."""
+
+
+@model_app.command("data")
+def data_command(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the data.")] = Path(
+        "output/demo-data"
+    ),
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many scenes.")] = 500,
+    kind: Annotated[Kind, typer.Option(help="What the hints show.")] = Kind.canny,
+    debug: DebugOption = False,
+) -> None:
+    """Write scenes with hints and captions as a training set, for `controlstack train`."""
+    with reported(debug):
+        from ..demo.training_folder import write_folder
+
+        with shown_progress():
+            write_folder(out, count, kind.value)
+        typer.echo(out)
+
+
+@model_app.command("train")
 def train_command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the weights.")] = Path(
         "output/demo-model"
