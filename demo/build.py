@@ -20,9 +20,10 @@ import torch
 
 from ..evaluation.joint_reader import save_reader
 from ..training.control_net import ControlRecipe, train_control_net
-from ..training.copy import trainable_copy
+from ..training.copy import control_net_from
 from ..training.loop import Progress
 from ..training.parallel import run_parallel
+from ..training.settings import NetSettings
 from .build_base import (
     BaseRecipe,
     new_unet,
@@ -115,7 +116,8 @@ def collect(work: Path, out: Path) -> None:
     text, unet = load_base(work)
     save_base(out / "base", vae, text, work / "tokenizer", unet)
     for kind in KINDS:
-        copy = trainable_copy(unet, HINT_CHANNELS)
+        net = NetSettings(hint_channels=",".join(map(str, HINT_CHANNELS)))
+        copy = control_net_from(unet, net)
         copy.load_state_dict(torch.load(work / f"{kind}.pt"))
         copy.half().save_pretrained(out / f"controlnet-{kind}")
     (out / "joint-reader.safetensors").write_bytes((work / "reader.safetensors").read_bytes())

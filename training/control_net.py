@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from .copy import (
-    amplify_hints,
+    control_net_from,
     controlled,
     copied_weights,
-    trainable_copy,
+    new_weights,
     weights_hash,
-    zero_convolutions,
 )
 from .loop import LoopSettings, Progress, train
 from .noise import add_noise, min_snr_loss, offset_noise, scaled_linear_alphas, stratified_timesteps
 from .parallel import rank
+from .settings import NetSettings
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ def train_control_net(
     unet.requires_grad_(False)
     text.requires_grad_(False)
     before = weights_hash(unet)
-    copy = trainable_copy(unet, recipe.hint_channels)
-    amplify_hints(copy, recipe.hint_gain)
+    channels = ",".join(map(str, recipe.hint_channels))
+    net = NetSettings(hint_channels=channels, hint_gain=recipe.hint_gain)
+    copy = control_net_from(unet, net, recipe.seed)
     copy.set_attn_processor(next(iter(unet.attn_processors.values())))
     device = next(unet.parameters()).device
     alphas = scaled_linear_alphas().to(device)
@@ -101,7 +102,7 @@ def train_control_net(
 
     groups = [
         {"params": copied_weights(copy), "lr": recipe.rate},
-        {"params": zero_convolutions(copy), "lr": recipe.fresh_rate},
+        {"params": new_weights(copy), "lr": recipe.fresh_rate},
     ]
     settings = LoopSettings(recipe.steps, recipe.batch, ema_decay=0.995, seconds=recipe.seconds)
     train(copy, groups, loss_of, settings, report, lambda step: save(copy, step))

@@ -1,65 +1,102 @@
-"""The trainable copy: the locked U-Net's encoder with zero convolutions and a hint encoder beside
-it.
+"""The network that is trained: a copy of the locked U-Net's encoder and middle block behind zero
+convolutions, or one of the paper's two ablations of it.
+
+Source: L. Zhang, A. Rao, M. Agrawala, "Adding Conditional Control to Text-to-Image Diffusion
+Models", arXiv 2302.05543, sections 3 (the copy) and 4.3 (the ablations).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import UserError
+from .fit import check_base, check_fits
+from .settings import NetSettings
 
-def trainable_copy(unet: Any, hint_channels: tuple[int, ...] = (16, 32, 96, 256)) -> Any:
-    """A `ControlNetModel` that starts as `unet`'s encoder and, by its zero convolutions, adds
-    exactly nothing to it.
+_COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
+"""The parts that a copy shares with its U-Net, under the same names."""
 
-    `hint_channels` are the widths of the hint encoder, which works on the full picture: at 128 px
-    the usual ones (the default) cost as much as a small U-Net.
+_HINT_LAYERS = 4
+
+
+def control_net_from(unet: Any, net: NetSettings, seed: int = 0) -> Any:
+    """The network `net` for a locked `unet`, in fp32 on its device, ready for training.
+
+    Kinds: "controlnet" starts as `unet`'s encoder and adds exactly nothing to it; "gaussian" is the
+    same with ordinary convolutions in place of the zero ones; "lite" copies nothing and adds
+    nothing at first. What is new is drawn from `seed` alone, the same on every machine. Raises
+    UserError for a base that is no U-Net of the SD 1.x or 2.x kind and for wrong hint channels.
     """
-    from diffusers import ControlNetModel
+    check_base(unet)
+    channels = hint_channels(net.hint_channels)
+    with _seeded(seed):
+        network = _lite(unet, channels) if net.kind == "lite" else _copy(unet, channels)
+        if net.kind == "gaussian":
+            _fill_zero_convolutions(network)
+        _amplify_hints(network, net.hint_gain)
+    return network.float().to(next(unet.parameters()).device).train()
 
-    return ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=hint_channels)
 
+def started_from(network: Any, unet: Any) -> Any:
+    """A copy of a `network` that was trained before, to be trained further on `unet`; in fp32.
 
-@torch.no_grad()
-def amplify_hints(copy: Any, gain: float) -> None:
-    """Multiply the hint encoder's fresh weights. The usual initialisation weakens a signal about
-    threefold a layer: a thin line is then lost among the biases, and training waits for it. 2.5
-    keeps its strength.
+    The one given stays as it is. Raises UserError, naming the difference, where it does not fit.
     """
-    encoder = copy.controlnet_cond_embedding
-    for convolution in (encoder.conv_in, *encoder.blocks):
-        convolution.weight.mul_(gain)
+    import copy
+
+    check_base(unet)
+    check_fits(network, unet, "the ControlNet to start from", "the base")
+    started = copy.deepcopy(network).float().to(next(unet.parameters()).device)
+    return started.requires_grad_(True).train()
 
 
-def zero_convolutions(copy: Any) -> list[nn.Parameter]:
-    """The parameters that start from scratch: zero convolutions and hint encoder. They bear a
-    higher learning rate.
-    """
-    fresh = (copy.controlnet_down_blocks, copy.controlnet_mid_block, copy.controlnet_cond_embedding)
-    return [parameter for part in fresh for parameter in part.parameters()]
-
-
-def copied_weights(copy: Any) -> list[nn.Parameter]:
-    """The parameters that start as the U-Net's."""
-    fresh = {id(parameter) for parameter in zero_convolutions(copy)}
-    return [parameter for parameter in copy.parameters() if id(parameter) not in fresh]
+def hint_channels(text: str) -> tuple[int, ...]:
+    """The widths of the hint encoder's four layers from a text such as "16,32,96,256"."""
+    words = [word.strip() for word in text.split(",")]
+    fits = len(words) == _HINT_LAYERS and all(word.isdecimal() and int(word) for word in words)
+    if not fits:
+        raise UserError(
+            f"hint_channels is {text!r}; give {_HINT_LAYERS} numbers from 1 up with commas "
+            "between, such as 16,32,96,256."
+        )
+    return tuple(int(word) for word in words)
 
 
 def controlled(
-    unet: Any, copy: Any, noisy: Tensor, timesteps: Tensor, words: Tensor, hint: Tensor
+    unet: Any, network: Any, noisy: Tensor, timesteps: Tensor, words: Tensor, hints: Tensor
 ) -> Tensor:
-    """The locked U-Net's prediction (n, c, h, w) with the copy's residuals; `hint` is RGB 0..1 at
-    picture size.
+    """The locked U-Net's prediction (n, c, h, w) with the network's residuals added.
+
+    `noisy` (n, c, h, w), `timesteps` (n,), `words` (n, tokens, width), `hints` (n, 3, 8h, 8w) RGB
+    in 0..1.
     """
-    down, middle = copy(noisy, timesteps, words, hint, return_dict=False)
+    down, middle = network(noisy, timesteps, words, hints, return_dict=False)
     result: Tensor = unet(
         noisy, timesteps, words, return_dict=False,
         down_block_additional_residuals=down, mid_block_additional_residual=middle,
     )[0]  # fmt: skip
     return result
+
+
+def copied_weights(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that start as the U-Net's; a lite network has none."""
+    return [p for name, p in network.named_parameters() if is_copied(name)]
+
+
+def new_weights(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that start from nothing: zero convolutions and hint encoder."""
+    return [p for name, p in network.named_parameters() if not is_copied(name)]
+
+
+def is_copied(name: str) -> bool:
+    """Whether a network's parameter of this name is the U-Net's of the same name at first."""
+    return name.partition(".")[0] in _COPIED
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -71,3 +108,48 @@ def weights_hash(module: nn.Module) -> str:
             value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         )
     return digest.hexdigest()
+
+
+def _copy(unet: Any, channels: tuple[int, ...]) -> Any:
+    from diffusers import ControlNetModel
+
+    return ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels)
+
+
+def _lite(unet: Any, channels: tuple[int, ...]) -> Any:
+    from .lite import LiteControlNet
+
+    return LiteControlNet.for_unet(unet, channels)
+
+
+def _fill_zero_convolutions(network: Any) -> None:
+    """Normal weights in all zero convolutions, the last layer of the hint encoder among them.
+
+    The paper says "standard convolution layers initialized with Gaussian weights" and no deviation.
+    Here it is 1 / sqrt(fan in), so that a layer gives on what it gets at the same strength (Y.
+    LeCun et al., "Efficient BackProp", 1998); biases stay 0.
+    """
+    ends = (*network.controlnet_down_blocks, network.controlnet_mid_block)
+    for convolution in (*ends, network.controlnet_cond_embedding.conv_out):
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
+
+
+@torch.no_grad()
+def _amplify_hints(network: Any, gain: float) -> None:
+    """Multiply the hint encoder's fresh weights. The usual initialisation weakens a signal about
+    threefold a layer: a thin line is then lost among the biases, and training waits for it. 2.5
+    keeps its strength.
+    """
+    encoder = network.controlnet_cond_embedding
+    for convolution in (encoder.conv_in, *encoder.blocks):
+        convolution.weight.mul_(gain)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Weights made on the CPU inside come from `seed`; random numbers outside go on as if nothing
+    had been drawn, those of a GPU included.
+    """
+    with torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(seed)
+        yield
