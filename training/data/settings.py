@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from ...preprocessors.sizing import Size
 from ..settings import MANY, setting
+
+if TYPE_CHECKING:
+    from ...preprocessors.sizing import Size
 
 LAYOUTS = ("auto", "fill50k", "captions", "imagefolder", "dataset")
 MULTIPLE = 8
