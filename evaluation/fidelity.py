@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..preprocessors.pose.people import Pose
 from ..preprocessors.spec import Hint
 from .depth import aligned_rmse, log_rmse, rank_correlation
-from .edges import Mask, edge_agreement, same_size, tolerance_at
+from .edges import Mask, edge_agreement, tolerance_at
 from .normals import normal_agreement
 from .people import pose_agreement
 from .pictures import Picture, colour_intersection, rmse, ssim
@@ -78,7 +78,11 @@ def compare(kind: str, found: Condition, wanted: Condition) -> tuple[Figure, ...
     if isinstance(found, Pose) or isinstance(wanted, Pose):
         raise UserError(f"Hints of the kind {kind} are pictures, and one of the two is a pose.")
     one, other = _values(found), _values(wanted)
-    same_size(one, other, "hints")
+    if one.shape != other.shape:
+        raise UserError(
+            f"The condition found is {one.shape[1]} x {one.shape[0]} pixels and the hint "
+            f"{other.shape[1]} x {other.shape[0]}: resize one of them."
+        )
     return _FIGURES[kind](one, other)
 
 

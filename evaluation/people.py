@@ -14,7 +14,7 @@ from ..preprocessors.pose.people import JOINTS, Person, Pose
 from .joints import Points, body_size, pck
 
 REACH = 0.1
-"""How far a joint may lie from where it should be, as a part of the body's longer side, and at least
+"""How far a joint may lie from where it should be, as a part of the body's longer side, at least
 one pixel: PCK@0.1 of Yang and Ramanan 2013, "Articulated Human Detection with Flexible Mixtures of
 Parts"."""
 

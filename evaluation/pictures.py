@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
 from ..preprocessors.opencv import opencv
 from .edges import Mask, same_size
 
@@ -37,14 +36,11 @@ def ssim(found: Picture, wanted: Picture, asked: Mask | None = None) -> float:
     """Structural similarity, -1..1, of two pictures (h, w, 3) in 0..1: the mean over channels and
     over the pixels `asked` (h, w) whose window lies in the picture. NaN where none does.
 
-    Raises UserError when the sizes differ, and for pictures smaller than the window.
+    Raises UserError when the sizes differ.
     """
     same_size(found, wanted, "pictures")
     if min(found.shape[:2]) < WINDOW:
-        raise UserError(
-            f"SSIM looks at {WINDOW} x {WINDOW} pixels at once, and the pictures are "
-            f"{found.shape[1]} x {found.shape[0]}; give larger ones."
-        )
+        return math.nan
     mean_f, mean_w = _blurred(found), _blurred(wanted)
     var_f = _blurred(found * found) - mean_f**2
     var_w = _blurred(wanted * wanted) - mean_w**2
