@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..model_patch.protocols import ControlNet
 from ..nodes import host
 from ..preprocessors.progress import Steps
+from ..training.base import Base
 from . import folders
 from .progress import reporter
 
@@ -53,6 +54,28 @@ class EmbeddedHost:
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         """See `nodes.host.Host.steps`."""
         return reporter().steps(total, text)
+
+    def training_base(
+        self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
+    ) -> Base:
+        """See `nodes.host.Host.training_base`. The weights are shared with the MODEL's."""
+        from .training_base import base_of
+
+        return base_of(model, clip, vae, name)
+
+    def control_net_of(self, network: Any, name: str) -> ControlNet:
+        """See `nodes.host.Host.control_net_of`."""
+        from copy import deepcopy
+
+        from .models.controlnet import ControlNet as EmbeddedControlNet
+
+        return EmbeddedControlNet(deepcopy(network).eval().requires_grad_(False), name)
+
+    def training(self) -> AbstractContextManager[None]:
+        """See `nodes.host.Host.training`. There is nothing to free."""
+        import torch
+
+        return torch.enable_grad()
 
 
 def install() -> None:

@@ -20,6 +20,7 @@ from ..model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
 from ..model_files.kinds import CONTROLNET, kind_of
 from ..model_patch.protocols import ControlNet
 from ..preprocessors.progress import Steps, unseen
+from ..training.base import Base
 
 HINT_WEIGHTS = "controlstack"
 """The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""
@@ -58,6 +59,31 @@ class Host(Protocol):
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         """Show the progress of `total` steps, such as the pictures of a batch, inside the block."""
+        ...
+
+    def training_base(
+        self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
+    ) -> Base:
+        """A MODEL as the locked model of a training run, on the device that trains, in float32.
+
+        Without CLIP and VAE it has no encoders. What the MODEL's weights were patched with (LoRAs)
+        is in them; the MODEL stays as it was. Raises UserError for a family that cannot be trained,
+        for a MODEL that is changed in ways that no weights hold, and for one encoder without the
+        other.
+        """
+        ...
+
+    def control_net_of(self, network: Any, name: str) -> ControlNet:
+        """A CONTROL_NET of a trained network (`training.copy.control_net_from`); errors call it
+        `name`. It has the weights of this moment, on the CPU.
+        """
+        ...
+
+    def training(self) -> AbstractContextManager[None]:
+        """Inside the block gradients are recorded, and the host has freed the device.
+
+        Tensors that came through wires have to be cloned there before they take part.
+        """
         ...
 
 
@@ -134,6 +160,26 @@ class ComfyHost:
     def steps(self, total: int, text: str) -> Iterator[Steps]:
         """See `Host.steps`. ComfyUI shows the node's own bar, without the words."""
         yield _ComfySteps(total)
+
+    def training_base(
+        self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
+    ) -> Base:
+        """See `Host.training_base`."""
+        from . import comfy_training
+
+        return comfy_training.base_of(model, clip, vae, name)
+
+    def control_net_of(self, network: Any, name: str) -> ControlNet:
+        """See `Host.control_net_of`."""
+        from .comfy_net import control_net_of
+
+        return control_net_of(network)
+
+    def training(self) -> AbstractContextManager[None]:
+        """See `Host.training`."""
+        from . import comfy_training
+
+        return comfy_training.training()
 
 
 class _ComfySteps:

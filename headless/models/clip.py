@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -50,6 +51,16 @@ class Clip:
         if weighted:
             hidden = _move_from(hidden[-1:], hidden[:-1], weights[..., None].to(hidden))
         return [[hidden.flatten(0, 1)[None].cpu(), {"pooled_output": pooled[:1].cpu()}]]
+
+    @torch.no_grad()
+    def words(self, prompts: Sequence[str]) -> Tensor:
+        """Plain prompts to (n, 77, C) on the encoder's device, each as its conditioning would be.
+
+        Parentheses are text, and what goes beyond one row of 77 tokens is cut off.
+        """
+        vocabulary = self._vocabulary()
+        rows = [chunks([(prompt, 1.0)], vocabulary, self._length)[0] for prompt in prompts]
+        return self._forward(torch.tensor([[token for token, _ in row] for row in rows]))[0]
 
     @property
     def _length(self) -> int:

@@ -16,6 +16,7 @@ from torch import nn
 from ...errors import UserError
 from ...model_files.files import Shape, read_contents
 from ...model_files.kinds import UNET_PREFIX
+from ...model_files.unet_layout import is_ldm, under
 from ..sampling.model import Model
 from ..sampling.model_sampling import DiscreteSampling
 from . import components, layouts, tokenizers
@@ -82,16 +83,17 @@ def clip_part(path: Path, shapes: Shapes) -> Part:
 def checkpoint_parts(path: Path, shapes: Shapes) -> tuple[Part, ...]:
     """U-Net, text encoder and, where there is one, VAE; UserError for what does not run here."""
     parts = (unet_part(path, shapes), clip_part(path, shapes))
-    return (*parts, vae_part(path, shapes)) if _has_vae(shapes) else parts
+    return (*parts, vae_part(path, shapes)) if has_vae(shapes) else parts
 
 
 def load_checkpoint(path: Path) -> tuple[Model, Clip, Vae | None]:
     """MODEL, CLIP and VAE of an SD 1.x checkpoint; "no-vae" files have no VAE."""
-    vae = load_vae(path) if _has_vae(read_contents(path).shapes) else None
+    vae = load_vae(path) if has_vae(read_contents(path).shapes) else None
     return load_unet(path), load_clip(path), vae
 
 
-def _has_vae(shapes: Shapes) -> bool:
+def has_vae(shapes: Shapes) -> bool:
+    """Whether a checkpoint has a VAE; "no-vae" files have none."""
     return any(name.startswith(VAE_PREFIXES) for name in shapes)
 
 
@@ -151,9 +153,9 @@ def _part(
 ) -> Part:
     """The part below the first prefix that the file has; `tell` makes its configuration."""
     prefix = next(p for p in prefixes if any(name.startswith(p) for name in shapes) or not p)
-    inside = layouts.under(shapes, prefix)
+    inside = under(shapes, prefix)
     told = _told(path, inside, tell)
-    return Part(path, prefix, inside, _config_beside(path, told, layouts.is_ldm(inside)))
+    return Part(path, prefix, inside, _config_beside(path, told, is_ldm(inside)))
 
 
 def _told(path: Path, shapes: Shapes, tell: Callable[[Shapes], dict[str, Any]]) -> dict[str, Any]:
@@ -179,7 +181,7 @@ def _config_beside(path: Path, told: dict[str, Any], ldm: bool) -> dict[str, Any
 def _diffusers_names(part: Part, convert: Callable[[Weights, dict[str, Any]], Weights]) -> Weights:
     """The part's tensors under diffusers' names."""
     weights = part.read()
-    if not layouts.is_ldm(part.shapes):
+    if not is_ldm(part.shapes):
         return weights
     try:
         converted = convert(weights, dict(part.config))

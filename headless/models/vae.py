@@ -36,16 +36,28 @@ class Vae:
         Sides that are no multiple of the downscale ratio lose the rest, half on each side.
         """
         cut = self.crop(pixels)
-        given = self._given(cut.movedim(-1, 1) * 2.0 - 1.0)
-        encoded = self.autoencoder.encode(given)
-        latents: Tensor = (
-            encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        )
-        return (latents * self.factor).float().cpu()
+        return self.moments(cut.movedim(-1, 1) * 2.0 - 1.0)[0].cpu()
 
     @torch.no_grad()
+    def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) in -1..1 to mean and standard deviation (B, 4, h, w) of the posterior.
+
+        Both are on the autoencoder's device; the deviation is 0 where it gives one latent.
+        """
+        encoded = self.autoencoder.encode(self._given(pictures))
+        if hasattr(encoded, "latents"):
+            mean, deviation = encoded.latents, torch.zeros_like(encoded.latents)
+        else:
+            mean, deviation = encoded.latent_dist.mean, encoded.latent_dist.std
+        return (mean * self.factor).float(), (deviation * self.factor).float()
+
     def decode(self, latents: Tensor) -> Tensor:
         """(B, 4, h, w) to (B, H, W, 3) in 0..1, on the CPU."""
+        return self.pictures(latents).movedim(1, -1).cpu()
+
+    @torch.no_grad()
+    def pictures(self, latents: Tensor) -> Tensor:
+        """(B, 4, h, w) to (B, 3, H, W) in 0..1, on the autoencoder's device."""
         channels = self.autoencoder.config.latent_channels
         if latents.ndim != 4 or latents.shape[1] != channels:
             raise UserError(
@@ -53,7 +65,7 @@ class Vae:
                 "height, width); load the VAE that belongs to the model."
             )
         decoded: Tensor = self.autoencoder.decode(self._given(latents / self.factor)).sample
-        return (decoded.float() / 2.0 + 0.5).clamp(0.0, 1.0).movedim(1, -1).cpu()
+        return (decoded.float() / 2.0 + 0.5).clamp(0.0, 1.0)
 
     def crop(self, pixels: Tensor) -> Tensor:
         """Cut (B, H, W, ...) to multiples of the downscale ratio, from the centre."""

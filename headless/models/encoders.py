@@ -1,0 +1,48 @@
+"""What training asks of a text encoder and a VAE (`training/base.py`), over CLIP and VAE."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+
+from torch import Tensor
+
+from ...training.copy import weights_hash
+from .clip import Clip
+from .vae import Vae
+
+
+class ModelEncoders:
+    """See `training.base.Encoders`; all of it without gradients, where the encoders lie."""
+
+    def __init__(self, clip: Clip, vae: Vae, latent_scale: float) -> None:
+        """`latent_scale`: what the MODEL multiplies a LATENT by."""
+        self._clip = clip
+        self._vae = vae
+        self._scale = latent_scale
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of both encoders' weights and of what else decides their outputs."""
+        digest = hashlib.sha256()
+        for network in (self._clip.text_encoder, self._vae.autoencoder):
+            digest.update(weights_hash(network).encode())
+        vocabulary = sorted(self._clip.tokenizer.get_vocab().items())
+        settings = [vocabulary, self._clip.layer, self._vae.factor * self._scale]
+        digest.update(json.dumps(settings).encode())
+        return digest.hexdigest()
+
+    def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Encoders.moments`."""
+        mean, deviation = self._vae.moments(pictures)
+        return mean * self._scale, deviation * self._scale
+
+    def words(self, prompts: Sequence[str]) -> Tensor:
+        """See `Encoders.words`: plain prompts, cut at 77 tokens; CLIP's layer is respected."""
+        return self._clip.words(prompts)
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        """See `Encoders.pictures`."""
+        return self._vae.pictures(latents / self._scale)

@@ -1,0 +1,130 @@
+"""The locked model of a training run, from files or from MODEL, CLIP and VAE of the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..model_files.files import read_contents
+from ..model_files.kinds import CHECKPOINT, kind_of
+from ..nodes.bare_model import require_bare
+from ..training.base import Base, Encoders
+from ..training.fit import check_base
+from .models import inspect, loading
+from .models.clip import Clip
+from .models.components import CONFIG, PIPELINE
+from .models.encoders import ModelEncoders
+from .models.single_file import has_vae
+from .models.vae import Vae
+from .sampling.model import Model
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Where the three models lie: files or folders; None is not there."""
+
+    unet: Path
+    text_encoder: Path | None = None
+    vae: Path | None = None
+
+
+def load_base(
+    path: Path,
+    text_encoder: Path | None = None,
+    vae: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Base:
+    """The locked model in `path`, with its encoders, all on `device` in float32.
+
+    `path`: a diffusers pipeline folder, its `unet` folder, a checkpoint as a single file, or a
+    U-Net's file. `text_encoder` and `vae` (folders or files) take the place of those that lie in
+    or beside it. The noise schedule is that of the `scheduler` folder, SD 1.x's for files.
+
+    Raises UserError, before anything is loaded, where one of the three is missing, damaged, another
+    kind of file, or of a family that does not run here.
+    """
+    parts = _parts(path)
+    if text_encoder is not None:
+        inspect.check(text_encoder, "text_encoders")
+        parts = replace(parts, text_encoder=text_encoder)
+    if vae is not None:
+        inspect.check(vae, "vae")
+        parts = replace(parts, vae=vae)
+    if parts.text_encoder is None or parts.vae is None:
+        missing = "VAE" if parts.text_encoder else "text encoder"
+        missing = missing if parts.text_encoder or parts.vae else "text encoder and no VAE"
+        raise UserError(
+            f"{path} has no {missing}: name the files or folders to train with, or a whole model."
+        )
+    model, clip = loading.load_unet(parts.unet), loading.load_clip(parts.text_encoder)
+    autoencoder = loading.load_vae(parts.vae)
+    for network in (model.model.diffusion_model, clip.text_encoder, autoencoder.autoencoder):
+        network.to(device)
+    return base_of(model, clip, autoencoder, path.name)
+
+
+def load_unet(path: Path) -> Any:
+    """The U-Net alone of what `load_base` takes, on the CPU in float32; raises as it does."""
+    return loading.load_unet(_parts(path).unet).model.diffusion_model
+
+
+def base_of(model: Model, clip: Clip | None, vae: Vae | None, name: str) -> Base:
+    """The locked model behind a MODEL, with the encoders of CLIP and VAE; shares their weights.
+
+    Raises UserError for a MODEL that cannot be trained on, and where only one of CLIP and VAE is
+    given or they belong to another model.
+    """
+    check_base(model.model.diffusion_model)
+    require_bare(model, name)
+    sampling = model.model.model_sampling
+    alphas = 1 / (1 + sampling.sigmas.to(model.load_device, torch.float64) ** 2)
+    encoders = _encoders(model, clip, vae, name)
+    unet = model.model.diffusion_model
+    return Base(unet, alphas.float(), sampling.prediction_type, encoders, name)
+
+
+def _encoders(model: Model, clip: Clip | None, vae: Vae | None, name: str) -> Encoders | None:
+    if clip is None and vae is None:
+        return None
+    if clip is None or vae is None:
+        missing = "CLIP" if clip is None else "VAE"
+        raise UserError(f"{name} came without its {missing}: wire one, training needs both.")
+    config = model.model.unet_config
+    reads, gives = config["cross_attention_dim"], clip.text_encoder.config.hidden_size
+    if gives != reads:
+        raise UserError(
+            f"The text encoder gives texts {gives} wide and {name} reads {reads}: give the text "
+            "encoder that belongs to the model."
+        )
+    takes, makes = config["in_channels"], vae.autoencoder.config.latent_channels
+    if makes != takes:
+        raise UserError(
+            f"The VAE gives latents of {makes} channels and {name} takes {takes}: give the VAE "
+            "that belongs to the model."
+        )
+    return ModelEncoders(clip, vae, model.model.latent_scale)
+
+
+def _parts(path: Path) -> _Parts:
+    """The models in or beside `path`, checked; UserError where there is no U-Net that runs."""
+    if (path / PIPELINE).is_file():
+        inspect.check(path, "checkpoints")
+        return _Parts(path / "unet", path / "text_encoder", path / "vae")
+    if path.is_dir():
+        if not (path / CONFIG).is_file():
+            raise UserError(
+                f"{path} holds no model: it has neither {PIPELINE}, as a diffusers pipeline has, "
+                f"nor {CONFIG}, as its unet folder has."
+            )
+        inspect.check(path, "diffusion_models")
+        beside = (path.parent / "text_encoder", path.parent / "vae")
+        return _Parts(path, *(folder if folder.is_dir() else None for folder in beside))
+    if path.is_file() and kind_of(shapes := read_contents(path).shapes) == CHECKPOINT:
+        inspect.check(path, "checkpoints")
+        return _Parts(path, path, path if has_vae(shapes) else None)
+    inspect.check(path, "diffusion_models")
+    return _Parts(path)

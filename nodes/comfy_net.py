@@ -1,0 +1,64 @@
+"""A trained network as ComfyUI's CONTROL_NET. Imported in ComfyUI's process only."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..model_patch.protocols import ControlNet
+from ..training.export import ldm_weights, single_file_refusal, unread_by_comfyui
+
+
+class CalledByComfy(nn.Module):
+    """A network of diffusers' layout, called as ComfyUI calls its own."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What ComfyUI casts the inputs to."""
+        return next(self.network.parameters()).dtype
+
+    def forward(
+        self, x: Tensor, hint: Tensor, timesteps: Tensor, context: Tensor, **_: Any
+    ) -> dict[str, list[Tensor]]:
+        """Residuals at strength 1 for latents (n, c, h, w) and hints (n, 3, 8h, 8w) in 0..1."""
+        down, middle = self.network(x, timesteps, context, hint, return_dict=False)
+        return {"middle": [middle], "output": list(down)}
+
+
+def control_net_of(network: Any) -> ControlNet:
+    """See `nodes.host.Host.control_net_of`.
+
+    ComfyUI's own network where it has one for these weights, as if their single file was loaded;
+    else (lite networks, small hint encoders, small bases) the network itself.
+    """
+    import comfy.controlnet
+    import comfy.model_management as manager
+
+    with torch.inference_mode(False):
+        if _known(network):
+            weights = {name: value.cpu() for name, value in ldm_weights(network).items()}
+            copied = {name: value.detach().clone() for name, value in weights.items()}
+            net: ControlNet = comfy.controlnet.load_controlnet_state_dict(copied)
+            return net
+        own = CalledByComfy(deepcopy(network).cpu().eval().requires_grad_(False))
+        net = comfy.controlnet.ControlNet(own, load_device=manager.get_torch_device())
+        return net
+
+
+def _known(network: Any) -> bool:
+    """Whether ComfyUI's loader has a network for these weights."""
+    import comfy.supported_models
+    from comfy.model_detection import detect_unet_config
+
+    if single_file_refusal(network) or unread_by_comfyui(network):
+        return False
+    weights = ldm_weights(network)
+    config = detect_unet_config(weights, "")
+    return any(family.matches(config, weights) for family in comfy.supported_models.models)
