@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import itertools
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ..errors import UserError
 
 # All frames together; a float32 RGB batch of this many pixels takes 1.6 GB.
 MAX_PIXELS = 2**27
+
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations by which a picture lies on its side."""
 
 
 def read_frames(path: Path) -> list[Image.Image]:
@@ -35,20 +40,42 @@ def first_frame(path: Path, content: bytes | None = None) -> tuple[Image.Image, 
     return frames[0], count
 
 
+def upright_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
+    """Width and height of a picture file, told from its header alone.
+
+    `content` is as in `first_frame`. Raises UserError for a file that is no picture, or has more
+    than MAX_PIXELS pixels.
+    """
+    with _opened(path, content) as image:
+        _check_size(path, image, 1)
+        # A PNG without EXIF would be decoded in search of it.
+        turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(
+            ExifTags.Base.Orientation, 1
+        ) in SIDEWAYS
+        return (image.height, image.width) if turned else image.size
+
+
 def _read(
     path: Path, only_first: bool, content: bytes | None = None
 ) -> tuple[list[Image.Image], int]:
+    with _opened(path, content) as image:
+        # A JPEG of several pictures (MPO) is its first; the others are other views of it.
+        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        wanted = 1 if only_first else count
+        _check_size(path, image, wanted)
+        every = itertools.islice(ImageSequence.Iterator(image), wanted)
+        return [ImageOps.exif_transpose(frame) for frame in every], count
+
+
+@contextmanager
+def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
+    """The file opened; what goes wrong with it in the block is a UserError that names it."""
     file = path if content is None else io.BytesIO(content)
     try:
         with warnings.catch_warnings(), Image.open(file) as image:
-            # Pillow warns above its own limit; ours is said below.
+            # Pillow warns above its own limit; ours is said by _check_size.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            # A JPEG of several pictures (MPO) is its first; the others are other views of it.
-            count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-            wanted = 1 if only_first else count
-            _check_size(path, image, wanted)
-            every = itertools.islice(ImageSequence.Iterator(image), wanted)
-            return [ImageOps.exif_transpose(frame) for frame in every], count
+            yield image
     except UserError:
         raise
     # Broken files make Pillow's readers raise almost anything.
