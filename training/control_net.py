@@ -1,111 +1,226 @@
-"""Trains a ControlNet on a locked U-Net: half of the prompts dropped anew at each step, noise
-prediction as the loss.
+"""Trains a ControlNet on a locked U-Net: half of the prompts dropped anew at each step, the base's
+own prediction as the loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .copy import (
-    control_net_from,
-    controlled,
-    copied_weights,
-    new_weights,
-    weights_hash,
+from ..errors import UserError
+from ..parameters import Value
+from .base import Base
+from .batch import Batch, Batches
+from .checkpoint import Checkpoints
+from .copy import copied_weights, new_weights
+from .curve import Curve
+from .export import WEIGHTS, save_folder
+from .locked import checkpointing, decoder, lent_decoder, locked, predict, unlocked
+from .loop import Loop, Records, Task
+from .objective import (
+    add_noise,
+    draw_noise,
+    draw_timesteps,
+    min_snr_weights,
+    target,
+    weighted_loss,
 )
-from .loop import LoopSettings, Progress, train
-from .noise import add_noise, min_snr_loss, offset_noise, scaled_linear_alphas, stratified_timesteps
-from .parallel import rank
-from .settings import NetSettings
+from .order import Order, Shares
+from .processes import accelerator_for
+from .resume import check_same, in_force, write_settings
+from .settings import TrainingSettings
+from .watch import Point, Validation, Watch
+
+UNLOCKED = (
+    "The base's decoder is trained, too: a small or uneven data set makes the base worse, and the "
+    "ControlNet works with its own base alone. A low rate, such as 2e-6, is safer."
+)
+NETWORK, DECODER = "network", "unlocked-decoder.safetensors"
+"""Parts of a checkpoint: a diffusers folder of the network, and what was trained of the base."""
 
 
 @dataclass(frozen=True)
-class ControlRecipe:
-    """How a ControlNet is trained. `rate` is the copy's learning rate, `fresh_rate` that of zero
-    convolutions and hint encoder.
+class Trained:
+    """A trained `network`, its curve since the run began or was resumed, the last `step`, and
+    whether the run was `stopped` before its end. `unet` is the base with the decoder that was
+    trained with it, None where it stayed locked.
     """
 
-    steps: int
-    batch: int = 16
-    rate: float = 1e-3
-    fresh_rate: float = 3e-3
-    prompt_dropout: float = 0.5
-    offset: float = 0.3
-    gamma: float = 5.0
-    hint_channels: tuple[int, ...] = (16, 32, 96, 256)
-    hint_gain: float = 1.0
-    seed: int = 21
-    seconds: float = float("inf")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Scaled `latents` (n, c, h, w), token ids (n, length) of the prompts, `hints` (n, 3, H, W) RGB
-    0..1.
-    """
-
-    latents: Tensor
-    tokens: Tensor
-    hints: Tensor
-
-
-def drop_prompts(tokens: Tensor, empty: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """`tokens` (n, length) with about `share` of the rows replaced by the `empty` prompt's (1,
-    length).
-    """
-    dropped = torch.rand(len(tokens), 1, generator=generator) < share
-    return torch.where(dropped, empty[:, : tokens.shape[1]], tokens)
+    network: Any
+    points: tuple[Point, ...]
+    step: int
+    stopped: bool
+    unet: Any | None = None
 
 
 def train_control_net(
-    recipe: ControlRecipe,
-    unet: Any,
-    text: Any,
-    empty: Tensor,
-    batch_of: Callable[[int, torch.Generator], Batch],
-    report: Callable[[Progress], None],
-    save: Callable[[Any, int], None],
-) -> Any:
-    """Train a copy of `unet` on `batch_of(step, generator)` and return it with averaged weights.
+    base: Base,
+    network: Any,
+    batches: Batches,
+    settings: TrainingSettings,
+    watch: Watch,
+    folder: Path | None = None,
+    about: Mapping[str, Value] | None = None,
+    resume: bool = False,
+) -> Trained:
+    """Train `network` in place on the locked `base.unet`, whose weights stay as they are.
 
-    `text` encodes token ids; `empty` is the empty prompt's (1, length). Raises AssertionError
-    should the locked weights ever change.
+    `folder` gets `checkpoints/`, `curve.jsonl` and `tensorboard/`; `about`, all other settings of
+    the run, is kept with each checkpoint. `resume` goes on from the newest one. Validations are
+    made before the first step, too; in them and at the end the network holds the weights that are
+    kept (the average, with `ema`), and in them the base's U-Net has its unlocked decoder.
+
+    Each of several processes calls this; `watch` hears of the run in the first. Raises UserError
+    for all that a user can mend.
     """
-    torch.manual_seed(recipe.seed)
-    generator = torch.Generator().manual_seed(recipe.seed + rank())
-    unet.requires_grad_(False)
-    text.requires_grad_(False)
-    before = weights_hash(unet)
-    channels = ",".join(map(str, recipe.hint_channels))
-    net = NetSettings(hint_channels=channels, hint_gain=recipe.hint_gain)
-    copy = control_net_from(unet, net, recipe.seed)
-    copy.set_attn_processor(next(iter(unet.attn_processors.values())))
-    device = next(unet.parameters()).device
-    alphas = scaled_linear_alphas().to(device)
+    if not len(batches):
+        raise UserError("There is no picture to train on.")
+    accelerator = accelerator_for(base.device, settings.precision)
+    shares = Shares(
+        settings.batch, settings.accumulate, accelerator.num_processes, accelerator.process_index
+    )
+    names = in_force(settings, about or {}, shares)
+    start = _start(folder, settings, names, resume)
+    accelerator.wait_for_everyone()  # so that all have seen the same checkpoints
+    if settings.unlock_decoder:
+        warnings.warn(UNLOCKED, stacklevel=2)
+    unet = unlocked(base.unet) if settings.unlock_decoder else locked(base.unet, settings.precision)
+    network.to(base.device).requires_grad_(True)
+    with ExitStack() as stack:
+        stack.callback(network.zero_grad)
+        stack.enter_context(checkpointing([network, unet], settings.gradient_checkpointing))
+        if settings.only_middle:
+            network.controlnet_down_blocks.requires_grad_(False)
+            stack.callback(network.controlnet_down_blocks.requires_grad_)
+        first = int(start.name.rpartition("-")[2]) if start else 0
+        order = Order(len(batches), settings.seed, settings.prompt_dropout, shares)
+        loaded = batches.load(order.picks(range(first, settings.steps)), settings.workers)
+        task = Task(
+            nn.ModuleList([network, decoder(unet)] if settings.unlock_decoder else [network]),
+            _groups(network, unet, settings),
+            _loss(base, unet, network, loaded, settings, shares),
+            lambda step: _validation(base.unet, unet, network, watch, step),
+        )
+        records = None
+        if folder:
+            curve = Curve(folder, first) if accelerator.is_main_process else None
+            if curve:
+                stack.callback(curve.close)
+            records = _records(folder, network, unet, settings, names, curve)
+        loop = Loop(task, settings, watch, accelerator, records)
+        if start:
+            loop.resume(start)
+        outcome = loop.run()
+    changed = unet if settings.unlock_decoder else None
+    return Trained(network, outcome.points, outcome.step, outcome.stopped, changed)
 
-    def loss_of(step: int) -> Tensor:
-        batch = batch_of(step, generator)
-        latents, hints = batch.latents.to(device), batch.hints.to(device)
-        timesteps = stratified_timesteps(len(latents), len(alphas), generator).to(device)
-        noise = offset_noise(batch.latents, recipe.offset, generator).to(device)
-        noisy = add_noise(latents, noise, alphas, timesteps)
-        tokens = drop_prompts(batch.tokens, empty, recipe.prompt_dropout, generator).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
-            words = text(tokens).last_hidden_state
-            predicted = controlled(unet, copy, noisy, timesteps, words, hints)
-        return min_snr_loss(predicted.float(), noise, alphas, timesteps, recipe.gamma)
 
-    groups = [
-        {"params": copied_weights(copy), "lr": recipe.rate},
-        {"params": new_weights(copy), "lr": recipe.fresh_rate},
+def _start(
+    folder: Path | None, settings: TrainingSettings, names: Mapping[str, Value], resume: bool
+) -> Path | None:
+    """The checkpoint to go on from; UserError where there is none, or one that is not meant."""
+    newest = Checkpoints(folder / "checkpoints", settings.keep).newest() if folder else None
+    if not resume:
+        if newest:
+            raise UserError(
+                f"{folder} holds the checkpoint {newest.name} of an earlier run: resume it, or "
+                "choose another folder."
+            )
+        return None
+    if not newest:
+        raise UserError(f"There is no checkpoint to resume from in {folder}; begin without resume.")
+    check_same(newest, names)
+    return newest
+
+
+def _groups(network: Any, unet: Any, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """AdamW's groups: the copied weights, the new ones, and an unlocked decoder."""
+    sets = [
+        (copied_weights(network), settings.rate),
+        (new_weights(network), settings.new_rate or settings.rate),
+        (decoder(unet).parameters(), settings.rate),
     ]
-    settings = LoopSettings(recipe.steps, recipe.batch, ema_decay=0.995, seconds=recipe.seconds)
-    train(copy, groups, loss_of, settings, report, lambda step: save(copy, step))
-    if weights_hash(unet) != before:
-        raise AssertionError("The locked U-Net changed while its copy was trained.")
-    return copy
+    trained = [([w for w in weights if w.requires_grad], rate) for weights, rate in sets]
+    return [{"params": weights, "lr": rate} for weights, rate in trained if weights]
+
+
+def _loss(
+    base: Base,
+    unet: Any,
+    network: Any,
+    loaded: Iterator[Batch],
+    settings: TrainingSettings,
+    shares: Shares,
+) -> Callable[[int, int], Tensor]:
+    """The loss of a step's batch, all its chance drawn on the CPU from seed, step and position."""
+    device, alphas = base.device, base.alphas.to(base.device, torch.float32)
+    stratified = settings.timesteps == "stratified"
+
+    def loss_of(step: int, part: int) -> Tensor:
+        batch = next(loaded)
+        positions = shares.positions(part)
+        drawn = draw_timesteps(
+            shares.pictures, len(alphas), stratified, settings.seed, "timestep", step
+        )
+        keys = [(settings.seed, "noise", step, position) for position in positions]
+        noise = draw_noise(tuple(batch.latents.shape[1:]), settings.offset_noise, keys)
+        timesteps, noise, latents, words, hints = (
+            given.to(device, non_blocking=True)
+            for given in (
+                drawn[positions.start : positions.stop],
+                noise,
+                batch.latents,
+                batch.words,
+                batch.hints,
+            )
+        )
+        noisy = add_noise(latents, noise, alphas, timesteps)
+        predicted = predict(unet, network, noisy, timesteps, words, hints, settings.only_middle)
+        wanted = target(base.prediction, latents, noise, alphas, timesteps)
+        weights = None
+        if settings.min_snr:
+            weights = min_snr_weights(base.prediction, alphas, timesteps, settings.min_snr)
+        return weighted_loss(predicted, wanted, weights)
+
+    return loss_of
+
+
+def _validation(
+    locked_unet: Any, unet: Any, network: Any, watch: Watch, step: int
+) -> Validation | None:
+    """What `watch` finds, with the unlocked decoder in its place if there is one."""
+    trained = any(weight.requires_grad for weight in unet.parameters())
+    with lent_decoder(locked_unet, unet) if trained else nullcontext():
+        return watch.validate(step, network)
+
+
+def _records(
+    folder: Path,
+    network: Any,
+    unet: Any,
+    settings: TrainingSettings,
+    names: Mapping[str, Value],
+    curve: Curve | None,
+) -> Records:
+    """Checkpoints hold the network as a diffusers folder, ready for use, and all settings."""
+    from safetensors.torch import load_file, save_file
+
+    def save(target: Path) -> None:
+        write_settings(target, names)
+        save_folder(network, target / NETWORK)
+        if settings.unlock_decoder:
+            save_file(decoder(unet).state_dict(), target / DECODER)
+
+    def load(source: Path) -> None:
+        network.load_state_dict(load_file(source / NETWORK / WEIGHTS))
+        if settings.unlock_decoder:
+            decoder(unet).load_state_dict(load_file(source / DECODER))
+
+    return Records(Checkpoints(folder / "checkpoints", settings.keep), curve, save, load)

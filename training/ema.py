@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Ema:
-    """Averages `module`'s parameters in place of a copy of the module.
+    """Averages those of `module`'s parameters that are trained, in place of a copy of the module.
 
     The decay warms up as (1 + n) / (10 + n), so that the random start is forgotten early.
     """
@@ -31,18 +31,33 @@ class Ema:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The module holds the average inside the block and its own parameters after it."""
-        kept = {name: p.detach().clone() for name, p in self._live.items()}
-        self._load(self.average)
+        self._swap()
         try:
             yield
         finally:
-            self._load(kept)
-
-    def settle(self) -> None:
-        """Give the module the average for good."""
-        self._load(self.average)
+            self._swap()
 
     @torch.no_grad()
-    def _load(self, values: dict[str, Tensor]) -> None:
+    def settle(self) -> None:
+        """Give the module the average for good."""
         for name, parameter in self._live.items():
-            parameter.copy_(values[name])
+            parameter.copy_(self.average[name])
+
+    def live(self) -> dict[str, Tensor]:
+        """The parameters as they are trained, to be kept beside the average."""
+        return {name: p.detach() for name, p in self._live.items()}
+
+    @torch.no_grad()
+    def resume(self, live: Mapping[str, Tensor], updates: int) -> None:
+        """Go on from a module that holds an average of so many `updates`; it is given the `live`
+        parameters back.
+        """
+        self.updates = updates
+        for name, parameter in self._live.items():
+            self.average[name].copy_(parameter)
+            parameter.copy_(live[name])
+
+    def _swap(self) -> None:
+        """Exchange average and parameters; no weight is copied."""
+        for name, parameter in self._live.items():
+            parameter.data, self.average[name] = self.average[name], parameter.data

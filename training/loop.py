@@ -1,116 +1,241 @@
-"""The one training loop: any loss of a step number, AdamW, warm-up and cosine decay, EMA,
-checkpoints, progress.
+"""The one training loop: any loss of a step, gradients added over batches and processes, AdamW,
+EMA, checkpoints, the curve.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import UserError
+from .checkpoint import Checkpoints
+from .curve import Curve
 from .ema import Ema
-from .parallel import FlatGradients, agreed, processes, rank
+from .interrupt import StopRequest
+from .optimiser import make_optimiser, make_schedule
+from .settings import TrainingSettings
+from .watch import Point, Validation, Watch
 
 
 @dataclass(frozen=True)
-class LoopSettings:
-    """How long and how fast. `batch` is one process's; `seconds` a budget of wall-clock time that
-    ends (and decays) the run before `steps`.
-    """
-
-    steps: int
-    batch: int
-    ema_decay: float = 0.999
-    warmup: int = 100
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    seconds: float = math.inf
-    report_every: int = 50
-    checkpoint_every: int = 500
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One point of the training curve: the mean loss since the last one, images a second, seconds
-    gone and left.
-    """
-
-    step: int
-    loss: float
-    images_per_second: float
-    elapsed: float
-    left: float
-
-
-def learning_rate_factor(step: int, done: float, warmup: int) -> float:
-    """Linear warm-up over `warmup` steps, then a cosine from 1 to 0.02 over `done` (0..1)."""
-    cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    return min(1.0, (step + 1) / max(warmup, 1)) * cosine
-
-
-def train(
-    module: nn.Module,
-    groups: Iterable[dict[str, Any]],
-    loss_of: Callable[[int], Tensor],
-    settings: LoopSettings,
-    report: Callable[[Progress], None],
-    checkpoint: Callable[[int], None],
-) -> Ema:
-    """Minimise `loss_of(step)` over `groups` (AdamW's parameter groups, each with `params` and
+class Task:
+    """What is trained: `module` holds every trained parameter, `groups` are AdamW's (`params` and
     `lr`).
 
-    `module` holds every trained parameter. `checkpoint(step)` is called while it holds the averaged
-    weights, and once at the end; on return the module holds the average for good. Raises
-    FloatingPointError when the loss is not finite.
+    `loss_of(step, part)` is the mean loss of this process's batch number `part` of a step, called
+    in that order.
     """
-    optimiser = torch.optim.AdamW(
-        list(groups), betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True
-    )
-    peaks = [group["lr"] for group in optimiser.param_groups]
-    trained = [p for group in optimiser.param_groups for p in group["params"]]
-    gradients = FlatGradients(trained)
-    ema = Ema(module, settings.ema_decay)
-    begun = time.monotonic()
-    losses: list[float] = []
-    since, done, step = begun, 0.0, 0
-    while step < settings.steps and done < 1:
-        factor = learning_rate_factor(step, done, settings.warmup)
-        for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-            group["lr"] = peak * factor
-        loss = loss_of(step)
-        loss.backward()  # type: ignore[no-untyped-call]
-        gradients.average()
-        gradients.clip(settings.clip)
-        optimiser.step()
-        gradients.vector.zero_()
-        ema.update()
-        step += 1
-        losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
-            raise FloatingPointError(
-                f"The loss is {losses[-1]} at step {step}: lower the learning rate."
-            )
-        now = time.monotonic()
-        done = max(step / settings.steps, _spent(now - begun, settings.seconds))
-        if rank() == 0 and (step % settings.report_every == 0 or done >= 1):
-            speed = len(losses) * settings.batch * processes() / (now - since)
-            left = (now - begun) * (1 / done - 1)
-            report(Progress(step, sum(losses) / len(losses), speed, now - begun, max(left, 0.0)))
-            losses, since = [], now
-        if rank() == 0 and step % settings.checkpoint_every == 0 and done < 1:
-            with ema.applied():
-                checkpoint(step)
-    ema.settle()
-    if rank() == 0:
-        checkpoint(step)
-    return ema
+
+    module: nn.Module
+    groups: Sequence[dict[str, Any]]
+    loss_of: Callable[[int, int], Tensor]
+    validate: Callable[[int], Validation | None] = lambda step: None
 
 
-def _spent(elapsed: float, budget: float) -> float:
-    """The part of the time that is gone, the same in all processes."""
-    return 0.0 if budget == math.inf else agreed(elapsed / budget)
+@dataclass(frozen=True)
+class Records:
+    """Where a run is kept: `save` writes the module's weights and the settings into a folder, and
+    `load` reads the weights from one. The `curve` is process 0's.
+    """
+
+    checkpoints: Checkpoints
+    curve: Curve | None
+    save: Callable[[Path], None]
+    load: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a run came, its points since it began or was resumed, and whether it was stopped."""
+
+    step: int
+    points: tuple[Point, ...]
+    stopped: bool
+
+
+class _Loss(nn.Module):
+    """A task's loss as a module's forward pass, for accelerate to wrap."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.module = task.module
+        self._loss_of = task.loss_of
+
+    def forward(self, step: int, part: int) -> Tensor:
+        return self._loss_of(step, part)
+
+
+class Loop:
+    """One run of a task. After `run` the module holds the weights that are kept."""
+
+    def __init__(
+        self,
+        task: Task,
+        settings: TrainingSettings,
+        watch: Watch,
+        accelerator: Any,
+        records: Records | None = None,
+    ) -> None:
+        self.task, self.settings, self.watch = task, settings, watch
+        self.accelerator, self.records = accelerator, records
+        device = next(task.module.parameters()).device
+        self.optimiser = make_optimiser(task.groups, settings, device)
+        self.schedule = make_schedule(self.optimiser, settings)
+        self._loss, self._stepper = accelerator.prepare(_Loss(task), self.optimiser)
+        self._trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+        self.ema = Ema(task.module, settings.ema) if settings.ema else None
+        self.stop = StopRequest()
+        self.step, self.points = 0, list[Point]()
+        self._losses: list[float] = []
+        self._earlier = self._busy = 0.0
+        self._saved = -1
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the checkpoint `folder`."""
+        assert self.records
+        self.records.load(folder)
+        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.ema:
+            self.ema.resume(state["live"], state["updates"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.step = self._saved = state["step"]
+        self._losses, self._busy, self._earlier = state["losses"], state["busy"], state["elapsed"]
+
+    def run(self) -> Outcome:
+        """Train until the last step, or until somebody asks for an end.
+
+        Raises UserError at the first loss or gradient that is not finite, before it reaches a
+        weight, and where a checkpoint cannot be written.
+        """
+        self._begun, self._first = time.monotonic(), self.step
+        with self.stop.signals():
+            self._tell(lambda: self.watch.begin(self.step, self.settings.steps))
+            if self.step == 0:
+                self._validate()
+            while self.step < self.settings.steps and not self._stopping():
+                self._advance()
+            stopped = self.step < self.settings.steps
+            if self._saved != self.step:
+                self._save()
+        if self.ema:
+            self.ema.settle()
+        return Outcome(self.step, tuple(self.points), stopped)
+
+    def _advance(self) -> None:
+        begun = time.monotonic()
+        loss = self._learn()
+        self._busy += time.monotonic() - begun
+        self.step += 1
+        self._losses.append(loss)
+        self._tell(lambda: self.watch.step(self.step, loss))
+        if self._due(self.settings.log_every):
+            self._point()
+        if self._due(self.settings.save_every):
+            self._save()
+        if self._due(self.settings.validate_every):
+            self._validate()
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and (self.step % every == 0 or self.step == self.settings.steps)
+
+    def _learn(self) -> float:
+        """One step of the optimiser; its loss."""
+        parts = self.settings.accumulate
+        total = torch.zeros((), device=self.accelerator.device)
+        for part in range(parts):
+            alone = part < parts - 1
+            with self.accelerator.no_sync(self._loss) if alone else nullcontext():
+                loss = self._loss(self.step, part) / parts
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        norm = self.accelerator.clip_grad_norm_(self._trained, self.settings.clip or math.inf)
+        # One wait for the device a step: a step that went wrong must not reach the weights.
+        loss, norm = self.accelerator.reduce(torch.stack([total, norm]), "mean").tolist()
+        self._check_finite(loss, norm)
+        self.rate = self.optimiser.param_groups[0]["lr"]
+        self._stepper.step()
+        self.schedule.step()
+        self._stepper.zero_grad(set_to_none=True)
+        if self.ema:
+            self.ema.update()
+        return float(loss)
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        scaled = self.accelerator.scaler is not None  # which leaves out gradients that overflow
+        if math.isfinite(loss) and (scaled or math.isfinite(norm)):
+            return
+        what = f"The loss is {loss}" if not math.isfinite(loss) else f"The gradient is {norm}"
+        newest = self.records.checkpoints.newest() if self.records else None
+        kept = f"The last good checkpoint is {newest}" if newest else "There is no checkpoint yet"
+        rate = self.optimiser.param_groups[0]["lr"]
+        raise UserError(
+            f"{what} at step {self.step + 1}, with a learning rate of {rate:.3g}; no weight was "
+            f"changed by it. {kept}; go on with a lower rate."
+        )
+
+    def _stopping(self) -> bool:
+        """Whether any of the processes was asked to stop."""
+        asked = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, "sum").item())
+
+    def _point(self) -> None:
+        shares = self.settings.batch * self.settings.accumulate * self.accelerator.num_processes
+        now = time.monotonic() - self._begun
+        left = now / (self.step - self._first) * (self.settings.steps - self.step)
+        mean = sum(self._losses) / len(self._losses)
+        speed = shares * len(self._losses) / max(self._busy, 1e-9)
+        point = Point(self.step, mean, self.rate, speed, self._earlier + now, left)
+        self._losses, self._busy = [], 0.0
+        self.points.append(point)
+        if self.records and self.records.curve:
+            self.records.curve.point(point)
+        self._tell(lambda: self.watch.point(point))
+
+    def _validate(self) -> None:
+        if not self.accelerator.is_main_process or not self.settings.validate_every:
+            return
+        with self.ema.applied() if self.ema else nullcontext():
+            found = self.stop.hear(lambda: self.task.validate(self.step))
+        if found and self.records and self.records.curve:
+            self.records.curve.validation(found)
+
+    def _save(self) -> None:
+        self._saved = self.step
+        if not self.records or not self.accelerator.is_main_process:
+            return
+        folder = self.records.checkpoints.save(self.step, self._write)
+        self._tell(lambda: self.watch.saved(self.step, folder))
+
+    def _write(self, folder: Path) -> None:
+        assert self.records
+        state = {
+            "step": self.step,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "losses": self._losses,
+            "busy": self._busy,
+            "elapsed": self._earlier + time.monotonic() - self._begun,
+        }
+        if self.accelerator.scaler:
+            state["scaler"] = self.accelerator.scaler.state_dict()
+        if self.ema:
+            state |= {"live": self.ema.live(), "updates": self.ema.updates}
+        with self.ema.applied() if self.ema else nullcontext():
+            self.records.save(folder)
+        torch.save(state, folder / "state.pt")
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        """Tell whoever watches, from process 0."""
+        if self.accelerator.is_main_process:
+            self.stop.hear(call)

@@ -1,0 +1,90 @@
+"""The objective of a diffusion model as pure functions: noise levels, noise, what is to be
+predicted, and the weights of the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from .draws import generator
+
+
+def scaled_linear_alphas(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> Tensor:
+    """Cumulative alphas (steps,) of Stable Diffusion: betas linear in their square root."""
+    betas = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
+    return torch.cumprod(1 - betas, 0).float()
+
+
+def draw_timesteps(count: int, levels: int, stratified: bool, *key: int | str) -> Tensor:
+    """`count` timesteps (int64, 0..levels-1) drawn from `key`.
+
+    Stratified: one from each of `count` equal slices, shuffled, so that a step's loss depends less
+    on luck.
+    """
+    chance = generator(*key)
+    drawn = torch.rand(count, generator=chance, dtype=torch.float64)
+    if stratified:
+        drawn = ((torch.arange(count) + drawn) / count)[torch.randperm(count, generator=chance)]
+    return (drawn * levels).long().clamp(max=levels - 1)
+
+
+def draw_noise(
+    shape: tuple[int, ...], offset: float, keys: Iterable[tuple[int | str, ...]]
+) -> Tensor:
+    """Unit noise (n, c, h, w), one sample of `shape` (c, h, w) for each key, plus `offset` times
+    one unit value a channel, so that the means of pictures are learnt, too.
+
+    Source: N. Guttenberg, "Diffusion with offset noise" (2023), crosslabs.org.
+    """
+    samples = []
+    for key in keys:
+        chance = generator(*key)
+        noise = torch.randn(shape, generator=chance)
+        if offset:
+            noise += offset * torch.randn(shape[0], 1, 1, generator=chance)
+        samples.append(noise)
+    return torch.stack(samples)
+
+
+def add_noise(latents: Tensor, noise: Tensor, alphas: Tensor, timesteps: Tensor) -> Tensor:
+    """sqrt(a) x + sqrt(1 - a) noise, a the cumulative alpha of each sample's timestep."""
+    kept = alphas[timesteps].view(-1, 1, 1, 1)
+    return kept.sqrt() * latents + (1 - kept).sqrt() * noise
+
+
+def target(
+    prediction: str, latents: Tensor, noise: Tensor, alphas: Tensor, timesteps: Tensor
+) -> Tensor:
+    """What the network shall predict: the noise ("epsilon"), or v = sqrt(a) noise - sqrt(1 - a) x
+    ("v_prediction"; T. Salimans, J. Ho 2022, arXiv 2202.00512).
+    """
+    if prediction == "epsilon":
+        return noise
+    if prediction != "v_prediction":
+        raise ValueError(f"a base that predicts {prediction!r} is not known here")
+    kept = alphas[timesteps].view(-1, 1, 1, 1)
+    return kept.sqrt() * noise - (1 - kept).sqrt() * latents
+
+
+def min_snr_weights(prediction: str, alphas: Tensor, timesteps: Tensor, gamma: float) -> Tensor:
+    """Weights (n,) of the samples' losses by their signal-to-noise ratio a / (1 - a).
+
+    min(snr, gamma) / snr for epsilon, which is 1 where there is no signal at all, and
+    min(snr, gamma) / (snr + 1) for v (T. Hang et al. 2023, arXiv 2303.09556, section 3.4).
+    """
+    kept = alphas[timesteps]
+    snr = kept / (1 - kept)
+    if prediction == "v_prediction":
+        return snr.clamp(max=gamma) / (snr + 1)
+    return (gamma / snr).clamp(max=1.0)
+
+
+def weighted_loss(predicted: Tensor, wanted: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean squared error of (n, c, h, w), in fp32, each sample times its weight."""
+    error = (predicted.float() - wanted.float()) ** 2
+    if weights is None:
+        return error.mean()
+    return (error.mean(dim=(1, 2, 3)) * weights).mean()
