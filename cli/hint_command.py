@@ -16,21 +16,12 @@ from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import FIT, RESOLUTION, Sizing
 from ..preprocessors.sizing import Size
 from ..preprocessors.spec import Preprocessor, Weights
-from .options import Option, option, plain, with_options
+from .options import ModelsOption, Option, option, plain, with_options
 from .outcome import DebugOption, reported
 
 WITHOUT_WEIGHTS, WITH_WEIGHTS = "Without weights", "With weights"
 """Headings of the list of commands."""
 
-ModelsOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--models",
-        metavar="DIR",
-        help="Folder laid out as ComfyUI's, with weights in controlstack/ or depth/; repeat for "
-        "more. Default: models.",
-    ),
-]
 _INPUTS = {
     "picture": "Pictures, folders of them, or globs.",
     "masked picture": "Pictures, folders of them, or globs.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -12,6 +13,15 @@ from rich.markup import escape
 
 from ..parameters import Parameter
 
+ModelsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--models",
+        metavar="DIR",
+        help="Folder laid out as ComfyUI's, with weights in controlstack/ or depth/; repeat for "
+        "more. Default: models.",
+    ),
+]
 Option: TypeAlias = tuple[Any, Any]
 """What typer makes an option of: an annotation and a default."""
 

@@ -1,0 +1,125 @@
+"""`controlstack train`: every setting a flag, made from the settings' Parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..parameters import Value
+from ..training.run_settings import SECTIONS
+from ..training.settings import parameters
+from .options import ModelsOption, Option, optional, plain, with_options
+from .outcome import DebugOption, reported
+
+PANELS: Mapping[str, str] = {
+    "base": "Base model",
+    "data": "Data",
+    "network": "Network",
+    "training": "Training",
+    "validation": "Validation",
+    "out": "Results",
+}
+"""Section -> the heading of its flags."""
+MAIN: Mapping[tuple[str, str], str] = {
+    ("base", "path"): "base",
+    ("data", "path"): "data",
+    ("network", "kind"): "network",
+    ("out", "folder"): "out",
+}
+"""Settings whose flag is their section."""
+
+
+def flag(section: str, name: str) -> str:
+    """The flag of a setting: its name, behind its section's where that is validation."""
+    bare = f"{section}_{name}" if section == "validation" else MAIN.get((section, name), name)
+    return f"--{bare.replace('_', '-')}"
+
+
+def _flags() -> dict[str, Option]:
+    return {
+        f"{section}_{one.name}": optional(one, flag(section, one.name), PANELS[section])
+        for section, kind in SECTIONS.items()
+        for one in parameters(kind)
+    }
+
+
+def _given(flags: Mapping[str, Any]) -> dict[str, dict[str, Value]]:
+    """The flags that were given, checked, by section and setting."""
+    return {
+        section: {
+            one.name: one.checked(plain(value), flag(section, one.name))
+            for one in parameters(kind)
+            if (value := flags[f"{section}_{one.name}"]) is not None
+        }
+        for section, kind in SECTIONS.items()
+    }
+
+
+def _train(
+    config: Path | None,
+    resume: bool,
+    dry_run: bool,
+    write_config: Path | None,
+    models: list[Path] | None,
+    debug: bool,
+    **flags: Any,
+) -> None:
+    with reported(debug):
+        from .train_run import Order, carry_out
+
+        carry_out(
+            Order(
+                config=config,
+                given=_given(flags),
+                resume=resume,
+                dry_run=dry_run,
+                write_config=write_config,
+                models=tuple(models or [Path("models")]),
+            )
+        )
+
+
+train_command = with_options(
+    _train,
+    {
+        "config": (
+            Annotated[
+                Path | None,
+                typer.Argument(metavar="CONFIG", help="TOML file of settings; flags win over it."),
+            ],
+            None,
+        ),
+        "resume": (
+            Annotated[
+                bool,
+                typer.Option("--resume", help="Go on from the newest checkpoint in the folder."),
+            ],
+            False,
+        ),
+        "dry_run": (
+            Annotated[
+                bool,
+                typer.Option("--dry-run", help="Check every row of the data, and train nothing."),
+            ],
+            False,
+        ),
+        "write_config": (
+            Annotated[
+                Path | None,
+                typer.Option(
+                    metavar="FILE",
+                    help="Write all settings, as they are with CONFIG and the flags, to a TOML "
+                    "file with comments, and train nothing.",
+                ),
+            ],
+            None,
+        ),
+        "models": (ModelsOption, None),
+        "debug": (DebugOption, False),
+        **_flags(),
+    },
+)
+train_command.__doc__ = """Train a ControlNet on a locked base model."""

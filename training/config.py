@@ -1,0 +1,135 @@
+"""Settings of a run from a TOML file and from flags, and back into a file."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..errors import UserError
+from ..parameters import Parameter, Value
+from .run_settings import SECTIONS, RunSettings
+from .settings import parameters
+
+Given: TypeAlias = Mapping[str, Mapping[str, Value]]
+"""Section -> setting -> value, for those that were given."""
+
+WIDTH = 96
+"""Letters of a line of comment."""
+
+
+def read_config(path: Path) -> Given:
+    """The settings in a TOML file, each known, of its type and in range.
+
+    Raises UserError, naming the file and the setting, for what is not, and for a file that is no
+    TOML.
+    """
+    tables = _toml(path)
+    given: dict[str, dict[str, Value]] = {}
+    for section, table in tables.items():
+        if section not in SECTIONS:
+            what = f"section [{section}]" if isinstance(table, dict) else f"section for {section}"
+            raise UserError(f"{path}: there is no {what}; {_nearest(section, SECTIONS)}.")
+        if not isinstance(table, dict):
+            raise UserError(f"{path}: {section} is a section; write [{section}] on its own line.")
+        known = {parameter.name: parameter for parameter in parameters(SECTIONS[section])}
+        where = f"{path}: [{section}]"
+        for name in table:
+            if name not in known:
+                raise UserError(f"{where} has no setting {name}; {_nearest(name, known)}.")
+        given[section] = {
+            name: known[name].checked(_typed(value, known[name], where), where)
+            for name, value in table.items()
+        }
+    return given
+
+
+def run_settings(*given: Given) -> RunSettings:
+    """The settings `given`, later ones winning, and the defaults of the rest."""
+    chosen = {
+        section: kind(**{name: v for one in given for name, v in one.get(section, {}).items()})
+        for section, kind in SECTIONS.items()
+    }
+    return RunSettings(**chosen)
+
+
+def written(settings: RunSettings) -> str:
+    """`settings` as a TOML file that `read_config` reads, every setting with its words above it."""
+    return "\n".join(
+        f"[{section}]\n{''.join(_lines(parameters(kind), asdict(getattr(settings, section))))}"
+        for section, kind in SECTIONS.items()
+    )
+
+
+def flat(settings: RunSettings, sections: Iterable[str]) -> dict[str, Value]:
+    """The settings of some sections in one mapping, as "data.path"."""
+    return {
+        f"{section}.{name}": value
+        for section in sections
+        for name, value in asdict(getattr(settings, section)).items()
+    }
+
+
+def _lines(settings: Iterable[Parameter], values: Mapping[str, Value]) -> Iterable[str]:
+    for one in settings:
+        words = f"{one.tooltip} {one.limits}".strip()
+        yield "".join(f"# {line}\n" for line in textwrap.wrap(words, WIDTH))
+        yield f"{one.name} = {_toml_value(values[one.name])}\n\n"
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text, so no TOML file of settings.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is no TOML file: {error}.") from error
+
+
+def _typed(value: Any, parameter: Parameter, where: str) -> Value:
+    """`value` if it is of the setting's type; whole numbers are good where others are asked for."""
+    kind = type(parameter.default)
+    if type(value) is kind:
+        typed: Value = value
+        return typed
+    if kind is float and type(value) is int:
+        return float(value)
+    found = _TYPES.get(type(value), "something else")
+    raise UserError(
+        f"{where}: {parameter.name} is {json.dumps(value, ensure_ascii=False, default=str)}, "
+        f"{found}; it has to be {_TYPES[kind]}, such as {_toml_value(parameter.default)}."
+    )
+
+
+_TYPES: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def _toml_value(value: Value) -> str:
+    if isinstance(value, str):
+        # JSON's escapes are TOML's; TOML wants one for DEL, too.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    every = list(known)
+    near = difflib.get_close_matches(name, every, 1)
+    return f"the nearest is {near[0]}" if near else f"there is {', '.join(every)}"

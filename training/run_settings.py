@@ -1,0 +1,104 @@
+"""All settings of a training run from files to files, by their sections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .data.settings import DataSettings
+from .settings import NetSettings, TrainingSettings, setting
+
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """The locked model."""
+
+    path: str = setting(
+        "",
+        "The model to train on, which stays as it is: a diffusers folder, or a single file of the "
+        "Stable Diffusion 1.x family.",
+    )
+    text_encoder: str = setting(
+        "", "Text encoder for a base that has none: a folder or a file. Empty: the base's own."
+    )
+    vae: str = setting("", "VAE for a base that has none. Empty: the base's own.")
+    device: str = setting(
+        "auto",
+        "Where to train: auto is a GPU if there is one.",
+        choices=("auto", "cpu"),
+    )
+
+
+@dataclass(frozen=True)
+class NetworkSettings(NetSettings):
+    """The network, and what it starts from."""
+
+    start_from: str = setting(
+        "",
+        "An existing ControlNet to go on from, a diffusers folder or a single file. Empty: a new "
+        "one is made of the base.",
+    )
+    transfer_from: str = setting(
+        "",
+        "The base model that start_from was trained on, to move it to the new base: each weight "
+        "becomes control + new base - old base.",
+    )
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """What the network is tried on while it learns. The seed is the same every time, so that what
+    changes from sheet to sheet is the network.
+    """
+
+    count: int = setting(
+        4,
+        "Pictures on a sheet. Where they are rows of the data, these are held out of training.",
+        low=1,
+        high=64,
+    )
+    hints: str = setting(
+        "",
+        "Hints to try: a picture or a folder of them, of sides that are multiples of 8. Empty: "
+        "rows of the data, spread over all of it and held out.",
+    )
+    prompts: str = setting(
+        "",
+        "A text file with a prompt a line, in the order of the hints. Empty: the rows' captions, "
+        "or no prompt with hints of your own.",
+    )
+    steps: int = setting(20, "Steps of the sampler (DDIM).", low=1, high=1000)
+    guidance: float = setting(
+        7.5, "Scale of classifier-free guidance; 1 is none.", low=1.0, high=100.0, step=0.5
+    )
+    seed: int = setting(0, "Decides the noise that the pictures begin with.", high=2**63 - 1)
+
+
+@dataclass(frozen=True)
+class OutSettings:
+    """What is written, and where."""
+
+    folder: str = setting("output/train", "Folder of the run.")
+    name: str = setting(
+        "controlnet", "Name of the result: a diffusers folder, and a single file beside it."
+    )
+    single_file: bool = setting(
+        True, "Write the single file, which ComfyUI and others load, besides the folder."
+    )
+    half: bool = setting(False, "Write the results in fp16: half the size.")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A whole run: a section of the TOML file is a field here."""
+
+    base: BaseSettings = BaseSettings()
+    data: DataSettings = DataSettings()
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+    validation: ValidationSettings = ValidationSettings()
+    out: OutSettings = OutSettings()
+
+
+SECTIONS: dict[str, type[Any]] = {f.name: type(f.default) for f in fields(RunSettings)}
+"""Section -> the dataclass of its settings."""

@@ -1,0 +1,197 @@
+"""A look at the network while it learns: the same pictures from the same noise, with and without
+it, and how well they follow their hints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ..contact_sheet import CELL, Cell, Row, draw_sheet
+from ..errors import UserError
+from .base import Base
+from .batch import Batch, Batches, Pick
+from .run_settings import ValidationSettings
+from .sampling import sample
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""A picture, H x W x 3 RGB."""
+
+TOGETHER = 4
+"""Pictures sampled at once."""
+LARGEST_CELL = 512
+"""Pixels of a cell's width on a sheet, at most."""
+UNCONTROLLED = "without control"
+"""What follows a figure's name where the network was not used."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is tried: a hint (3, H, W) RGB in 0..1, sides multiples of 8, a prompt, and the picture
+    that both come from, if there is one."""
+
+    hint: Tensor
+    prompt: str
+    target: Pixels | None = None
+
+
+Fidelity: TypeAlias = Callable[[Pixels, Sample], Mapping[str, float]]
+"""How well a picture follows its sample's hint: figures by name, the headline first."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A sheet, and the mean of each figure over its pictures."""
+
+    sheet: Image.Image
+    figures: dict[str, float]
+
+
+class Validator:
+    """Tries a network on the same samples each time; the base without it is tried once."""
+
+    def __init__(
+        self,
+        base: Base,
+        samples: Sequence[Sample],
+        settings: ValidationSettings,
+        fidelity: Fidelity | None = None,
+    ) -> None:
+        """Raises UserError for a base without encoders."""
+        if base.encoders is None:
+            raise UserError(f"Validation needs the text encoder and the VAE of {base.name}.")
+        self._base = base
+        self._encoders = base.encoders
+        self._samples = tuple(samples)
+        self._settings = settings
+        self._fidelity = fidelity
+        self._uncontrolled: list[Pixels] | None = None
+
+    def __call__(self, step: int, network: Any) -> Tried:
+        """The sheet of `network` at `step`, and its figures; those of the base alone, which the
+        first figure needs for a scale, are named "... without control".
+        """
+        if self._uncontrolled is None:
+            self._uncontrolled = self._pictures(None)
+        plain, steered = self._uncontrolled, self._pictures(network)
+        before, after = self._figures(plain), self._figures(steered)
+        figures = _means(after)
+        headline = next(iter(figures), None)
+        if headline is not None:
+            figures[f"{headline} {UNCONTROLLED}"] = _means(before)[headline]
+        rows = [
+            _row(sample, (one, _note(old, headline)), (other, _note(new, headline)))
+            for sample, one, old, other, new in zip(
+                self._samples, plain, before, steered, after, strict=True
+            )
+        ]
+        columns = ["hint", UNCONTROLLED, "with control"]
+        columns += ["target"] * (len(rows[0].cells) - len(columns))
+        cell = min(max(self._samples[0].hint.shape[-1], CELL), LARGEST_CELL)
+        sheet = draw_sheet(f"Step {step}", _subtitle(figures), columns, rows, cell)
+        return Tried(sheet, figures)
+
+    def _figures(self, pictures: Sequence[Pixels]) -> list[Mapping[str, float]]:
+        if self._fidelity is None:
+            return [{} for _ in pictures]
+        pairs = zip(pictures, self._samples, strict=True)
+        return [self._fidelity(picture, one) for picture, one in pairs]
+
+    def _pictures(self, network: Any | None) -> list[Pixels]:
+        return [picture for part in self._parts() for picture in self._drawn(part, network)]
+
+    def _parts(self) -> Iterator[range]:
+        """Samples next to each other and of one size, at most TOGETHER at once."""
+        start = 0
+        for end in range(1, len(self._samples) + 1):
+            first = self._samples[start]
+            full = end - start == TOGETHER or end == len(self._samples)
+            if full or self._samples[end].hint.shape != first.hint.shape:
+                yield range(start, end)
+                start = end
+
+    def _drawn(self, part: range, network: Any | None) -> list[Pixels]:
+        samples = [self._samples[index] for index in part]
+        latents = sample(
+            self._base,
+            network,
+            torch.stack([one.hint for one in samples]),
+            self._encoders.words([one.prompt for one in samples]),
+            self._encoders.words([""]),
+            [self._settings.seed + index for index in part],
+            self._settings.steps,
+            self._settings.guidance,
+        )
+        with torch.no_grad():
+            pictures = self._encoders.pictures(latents).float().clamp(0, 1)
+        return [_pixels(picture) for picture in pictures]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a data set, as a data set of their own."""
+
+    whole: Batches
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def load(self, picks: Iterable[Sequence[Pick]], workers: int = 0) -> Iterator[Batch]:
+        """See `Batches.load`."""
+        moved = ([replace(one, row=self.rows[one.row]) for one in batch] for batch in picks)
+        return self.whole.load(moved, workers)
+
+
+def held_out(rows: int, count: int) -> list[int]:
+    """The numbers of `count` rows, spread evenly over all `rows`, at most a tenth of them.
+
+    Raises UserError where a tenth is none.
+    """
+    held = min(count, rows // 10)
+    if not held:
+        raise UserError(
+            f"There are {rows} rows of data, too few to hold some out for validation; give hints "
+            "to validate on, or switch it off with validate_every 0."
+        )
+    return [index * rows // held for index in range(held)]
+
+
+def _means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each figure over the pictures that have one."""
+    means = {}
+    for name in figures[0]:
+        known = [one[name] for one in figures if not math.isnan(one[name])]
+        means[name] = sum(known) / len(known) if known else math.nan
+    return means
+
+
+def _subtitle(figures: Mapping[str, float]) -> str:
+    shown = [f"{name} {value:.3g}" for name, value in figures.items() if not math.isnan(value)]
+    return "  ·  ".join(shown)
+
+
+def _note(figures: Mapping[str, float], headline: str | None) -> str:
+    return f"{headline} {figures[headline]:.3g}" if headline is not None else ""
+
+
+def _row(sample: Sample, plain: tuple[Pixels, str], steered: tuple[Pixels, str]) -> Row:
+    cells = [Cell(Image.fromarray(_pixels(sample.hint.clamp(0, 1))))]
+    cells += [Cell(Image.fromarray(picture), note) for picture, note in (plain, steered)]
+    if sample.target is not None:
+        cells.append(Cell(Image.fromarray(sample.target)))
+    return Row(tuple(cells), sample.prompt or "(no prompt)")
+
+
+def _pixels(picture: Tensor) -> Pixels:
+    """(3, H, W) in 0..1 -> H x W x 3 bytes."""
+    pixels: Pixels = (picture.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    return pixels
