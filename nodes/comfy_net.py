@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model_patch.protocols import ControlNet
-from ..training.export import ldm_weights, single_file_refusal, unread_by_comfyui
+from ..training.ldm_layout import ldm_weights, refusal, unread_by_comfyui
 
 
 class CalledByComfy(nn.Module):
@@ -42,23 +42,10 @@ def control_net_of(network: Any) -> ControlNet:
     import comfy.model_management as manager
 
     with torch.inference_mode(False):
-        if _known(network):
-            weights = {name: value.cpu() for name, value in ldm_weights(network).items()}
-            copied = {name: value.detach().clone() for name, value in weights.items()}
-            net: ControlNet = comfy.controlnet.load_controlnet_state_dict(copied)
+        if refusal(network) is None and unread_by_comfyui(network) is None:
+            copies = {n: w.detach().to("cpu", copy=True) for n, w in ldm_weights(network).items()}
+            net: ControlNet = comfy.controlnet.load_controlnet_state_dict(copies)
             return net
         own = CalledByComfy(deepcopy(network).cpu().eval().requires_grad_(False))
         net = comfy.controlnet.ControlNet(own, load_device=manager.get_torch_device())
         return net
-
-
-def _known(network: Any) -> bool:
-    """Whether ComfyUI's loader has a network for these weights."""
-    import comfy.supported_models
-    from comfy.model_detection import detect_unet_config
-
-    if single_file_refusal(network) or unread_by_comfyui(network):
-        return False
-    weights = ldm_weights(network)
-    config = detect_unet_config(weights, "")
-    return any(family.matches(config, weights) for family in comfy.supported_models.models)
