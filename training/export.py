@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,15 +13,12 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .ldm_names import ldm_name
+from .fit import NETWORKS
+from .ldm_layout import ldm_weights, refusal
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 """Diffusers' names of a network's two files."""
-
-COMFYUI_HINT_CHANNELS = (16, 32, 96, 256)
-"""The hint encoder's widths that ComfyUI's loader expects in a single file; it reads no others.
-Source: comfy/cldm/cldm.py of github.com/comfyanonymous/ComfyUI, `ControlNet.__init__`."""
 
 
 def save_folder(network: Any, folder: Path, about: Mapping[str, str] | None = None) -> None:
@@ -52,12 +48,11 @@ def load_network(folder: Path) -> Any:
         weights = load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder} holds no ControlNet that can be read: {error}.") from error
-    kind = config.get("_class_name") if isinstance(config, dict) else None
-    network = _class_of(kind, folder).from_config(config)
+    network = _made(config, folder)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
+        first = str(error).splitlines()[1].strip()
         raise UserError(f"{folder}: {WEIGHTS} does not fit {CONFIG}: {first}") from error
     return network.train()
 
@@ -71,65 +66,37 @@ def save_single_file(
     """Write a ControlNet as one safetensors file in ldm layout, which ComfyUI's own loader reads.
 
     `dtype` is what the file keeps; `about` goes into its header. An older file survives what goes
-    wrong. Raises UserError for a network that the layout cannot hold (`single_file_refusal`) and
+    wrong. Raises UserError for a network that the layout cannot hold, a lite one for example, and
     where the file cannot be written.
     """
-    refusal = single_file_refusal(network)
-    if refusal:
-        raise UserError(refusal)
+    why_not = refusal(network)
+    if why_not:
+        raise UserError(why_not)
     with _written(path) as (file,):
         _save(ldm_weights(network), file, about, dtype)
 
 
-def single_file_refusal(network: Any) -> str | None:
-    """Why `network` cannot be one file in ldm layout, as a sentence; None where it can."""
-    kind = type(network).__name__
-    if kind != "ControlNetModel":
-        return (
-            f"A {kind} has no place in ldm layout, which ComfyUI reads, as it copies no encoder; "
-            "save it as a diffusers folder."
-        )
-    if network.config.controlnet_conditioning_channel_order != "rgb":
-        return (
-            "A ControlNet that reads BGR cannot be saved in ldm layout, which is RGB; save it as a "
-            "diffusers folder."
-        )
-    return None
+def _made(config: Any, folder: Path) -> Any:
+    """The network of a configuration that comes from a file, with weights of no meaning yet."""
+    kind = config.get("_class_name") if isinstance(config, dict) else None
+    if kind not in NETWORKS:
+        words = " or ".join(NETWORKS)
+        raise UserError(f"{folder / CONFIG} is that of a {kind}, where a {words} belongs.")
+    try:
+        return _class_of(kind).from_config(config)
+    except Exception as error:  # a configuration is free text: anything may be wrong with it
+        words = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder / CONFIG} makes no network: {words}.") from error
 
 
-def unread_by_comfyui(network: Any) -> str | None:
-    """Why ComfyUI's loader cannot read the single file of `network`, as a sentence, or None.
-
-    Such a file still loads here.
-    """
-    widths = tuple(network.config.conditioning_embedding_out_channels)
-    if widths == COMFYUI_HINT_CHANNELS:
-        return None
-    return (
-        f"ComfyUI's own loader reads hint encoders of {_listed(COMFYUI_HINT_CHANNELS)} channels, "
-        f"and this one has {_listed(widths)}: load the file with ControlStack's loader instead."
-    )
-
-
-def ldm_weights(network: Any) -> dict[str, Tensor]:
-    """The weights of a ControlNetModel under their ldm names."""
-    layers = network.config.layers_per_block
-    hint_blocks = len(network.controlnet_cond_embedding.blocks)
-    return {
-        ldm_name(name, layers, hint_blocks): weight for name, weight in network.state_dict().items()
-    }
-
-
-def _class_of(kind: object, folder: Path) -> Any:
-    if kind == "ControlNetModel":
-        from diffusers import ControlNetModel
-
-        return ControlNetModel
+def _class_of(kind: str) -> Any:
     if kind == "LiteControlNet":
         from .lite import LiteControlNet
 
         return LiteControlNet
-    raise UserError(f"{folder} holds a {kind}, where a ControlNetModel or LiteControlNet belongs.")
+    from diffusers import ControlNetModel
+
+    return ControlNetModel
 
 
 def _save(
@@ -141,7 +108,8 @@ def _save(
     from safetensors.torch import save_file
 
     ready = {
-        name: weight.detach().to("cpu", dtype).contiguous() for name, weight in weights.items()
+        name: weight.detach().to("cpu", dtype or weight.dtype).contiguous()
+        for name, weight in weights.items()
     }
     save_file(ready, file, metadata={"format": "pt", **(about or {})})
 
@@ -160,12 +128,8 @@ def _written(*paths: Path) -> Iterator[tuple[Path, ...]]:
             files = tuple(Path(beside) / path.name for path in paths)
             yield files
             for file, path in zip(files, paths, strict=True):
-                os.replace(file, path)
+                file.replace(path)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"{paths[-1]} cannot be written: {error}. What was there before is as it was."
         ) from error
-
-
-def _listed(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers))

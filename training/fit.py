@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UserError
 
-_BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D")
-_MIDDLE = "UNetMidBlock2DCrossAttn"
+NETWORKS = ("ControlNetModel", "LiteControlNet")
+"""The classes of the networks that are trained here."""
+
+_BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D", "UNetMidBlock2DCrossAttn")
 _PLAIN = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
 
 _SHARED = (
@@ -31,35 +34,21 @@ _SHARED = (
 )
 """What a ControlNet has in common with its U-Net, by the names of diffusers' configurations."""
 
+_PER_LEVEL = (
+    "attention_head_dim",
+    "num_attention_heads",
+    "cross_attention_dim",
+    "transformer_layers_per_block",
+    "only_cross_attention",
+)
+
 
 def check_base(unet: Any) -> None:
-    """UserError unless `unet` is a U-Net of the SD 1.x or 2.x kind, which ControlNets are trained
-    on here.
+    """UserError unless `unet` is one that a ControlNet can be trained on here: a U-Net of the SD
+    1.x or 2.x kind which takes a latent and nothing beside it.
     """
-    from diffusers import UNet2DConditionModel
-
-    if not isinstance(unet, UNet2DConditionModel):
-        raise UserError(
-            f"The base is not a U-Net but a {type(unet).__name__}: a ControlNet can be trained on "
-            "the U-Net of a Stable Diffusion 1.x or 2.x model."
-        )
+    _check_unet(unet, "the base")
     config: Any = unet.config
-    for key in _PLAIN:
-        if config.get(key) is not None:
-            family = "the SDXL family" if config[key] == "text_time" else "another family"
-            raise UserError(
-                f"The base is of {family} ({key}: {config[key]!r}): ControlNets are trained here "
-                "for Stable Diffusion 1.x and 2.x."
-            )
-    strange = [
-        *(kind for kind in config.down_block_types if kind not in _BLOCKS),
-        *([] if config.mid_block_type == _MIDDLE else [config.mid_block_type]),
-    ]
-    if strange:
-        raise UserError(
-            f"The base's encoder has a {strange[0]}: ControlNets are trained here for encoders of "
-            f"{', '.join(_BLOCKS)} and {_MIDDLE}, as in Stable Diffusion 1.x and 2.x."
-        )
     if config.in_channels != config.out_channels:
         raise UserError(
             f"The base takes {config.in_channels} channels and gives {config.out_channels}: it is "
@@ -74,29 +63,62 @@ def check_fits(network: Any, unet: Any, network_words: str, unet_words: str) -> 
 
     `network_words` and `unet_words` are what the sentence calls the two.
     """
+    begins = _capital(network_words)
+    kind = type(network).__name__
+    if kind not in NETWORKS:
+        raise UserError(f"{begins} is a {kind}, not a {' or '.join(NETWORKS)}.")
+    _check_unet(unet, unet_words)
     theirs: Any = unet.config
-    wanted = {**theirs, "in_channels": theirs.out_channels}
+    wanted = {**theirs, "in_channels": theirs["out_channels"]}  # the latent alone
     for key in _SHARED:
-        if key not in network.config or key not in wanted:
-            continue
-        has, asks = _levels(network.config, key), _levels(wanted, key)
+        if key not in network.config:
+            continue  # a lite network has no attention, for one
+        has, asks = per_level(network.config, key), per_level(wanted, key)
         if has != asks:
             raise UserError(
-                f"{network_words[0].upper()}{network_words[1:]} does not fit {unet_words}: its "
-                f"{key} is {_shown(has)}, and {unet_words} has {_shown(asks)}. Take one that was "
-                "trained for this kind of base."
+                f"{begins} does not fit {unet_words}: its {key} is {_shown(has)}, and {unet_words} "
+                f"has {_shown(asks)}. Take one that was trained for this kind of base."
             )
 
 
-def _levels(config: Any, key: str) -> Any:
-    """A setting as a tuple of one value a level where diffusers allows one value for all."""
+def _check_unet(unet: Any, words: str) -> None:
+    """UserError unless `unet` is a U-Net of the SD 1.x or 2.x kind."""
+    from diffusers import UNet2DConditionModel
+
+    begins = _capital(words)
+    if not isinstance(unet, UNet2DConditionModel):
+        raise UserError(
+            f"{begins} is not a U-Net but a {type(unet).__name__}: ControlNets are made here for "
+            "the U-Net of a Stable Diffusion 1.x or 2.x model."
+        )
+    config: Any = unet.config
+    for key in _PLAIN:
+        if config.get(key) is not None:
+            family = "the SDXL family" if config[key] == "text_time" else "another family"
+            raise UserError(
+                f"{begins} is of {family} ({key}: {config[key]!r}): ControlNets are made here for "
+                "Stable Diffusion 1.x and 2.x."
+            )
+    for kind in (*config.down_block_types, config.mid_block_type):
+        if kind not in _BLOCKS:
+            raise UserError(
+                f"{begins} has a {kind} in its encoder: ControlNets are made here for Stable "
+                f"Diffusion 1.x and 2.x, of {', '.join(_BLOCKS)} alone."
+            )
+
+
+def per_level(config: Mapping[str, Any], key: str) -> Any:
+    """A configuration's value, as a tuple where diffusers allows one for all levels or one each."""
     value = config[key]
     if isinstance(value, list):
         return tuple(value)
-    single = key in ("attention_head_dim", "cross_attention_dim", "transformer_layers_per_block")
-    if (single or key == "only_cross_attention") and not isinstance(value, tuple):
+    if key in _PER_LEVEL and value is not None and not isinstance(value, tuple):
         return (value,) * len(config["block_out_channels"])
     return value
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _shown(value: Any) -> str:

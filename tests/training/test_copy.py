@@ -1,4 +1,4 @@
-"""The trainable copy starts as nothing, its ablations by their names, and all of them from a seed."""
+"""The trainable copy starts as nothing; its ablations by their names; all of it from a seed."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ def test_amplified_hints_reach_further() -> None:
     unet = tiny_unet()
     plain = control_net_from(unet, NET).controlnet_cond_embedding
     loud = control_net_from(unet, replace(NET, hint_gain=2.5)).controlnet_cond_embedding
-    for quiet, amplified in zip((plain.conv_in, *plain.blocks), (loud.conv_in, *loud.blocks)):
+    layers = [(encoder.conv_in, *encoder.blocks) for encoder in (plain, loud)]
+    for quiet, amplified in zip(*layers, strict=True):
         assert torch.equal(amplified.weight, quiet.weight * 2.5)
         assert torch.equal(amplified.bias, quiet.bias)
 
@@ -173,7 +174,7 @@ def test_bases_that_cannot_be_trained_on_are_refused() -> None:
         control_net_from(nn.Linear(2, 2), NET)
     with pytest.raises(UserError, match="not a U-Net but a UNet2DModel"):
         control_net_from(UNet2DModel(block_out_channels=(32, 32, 32, 32)), NET)
-    with pytest.raises(UserError, match="takes 9 channels and gives 4: .* inpainting"):
+    with pytest.raises(UserError, match=r"takes 9 channels and gives 4: .* inpainting"):
         control_net_from(tiny_unet(in_channels=9), NET)
     sdxl = UNet2DConditionModel(
         block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1, cross_attention_dim=8,
@@ -187,7 +188,7 @@ def test_bases_that_cannot_be_trained_on_are_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "16,32,96", "16,32,96,0", "16;32;96;256", "16,32,96,-1"])
 def test_wrong_hint_channels_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="hint_channels is .*give 4 numbers"):
+    with pytest.raises(UserError, match=r"hint_channels is .*give 4 numbers"):
         control_net_from(tiny_unet(), replace(NET, hint_channels=text))
 
 

@@ -9,6 +9,24 @@ import torch
 from tests.tiny import CONTEXT
 
 
+def sd15_unet(seed: int = 0) -> Any:
+    """As SD 1.5 in all that a file's shapes do not tell: eight heads, norms of 32 groups."""
+    from diffusers import UNet2DConditionModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(32, 64),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=CONTEXT,
+            attention_head_dim=8,
+        )
+    return unet.eval().requires_grad_(False)
+
+
 def sd2_unet(seed: int = 0) -> Any:
     """As SD 2.x: linear projections, another number of heads at each level."""
     from diffusers import UNet2DConditionModel

@@ -1,0 +1,126 @@
+"""A ControlNet in ldm layout, the one of lllyasviel's own files, which ComfyUI's loader reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from torch import Tensor
+
+from .fit import per_level
+
+_RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+_STEMS = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "controlnet_mid_block": "middle_block_out.0",
+    "controlnet_cond_embedding.conv_in": "input_hint_block.0",
+}
+_BLOCK = re.compile(r"down_blocks\.(\d+)\.(resnets|attentions|downsamplers)\.(\d+)\.(.+)")
+_MIDDLE = re.compile(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)")
+_HINT = re.compile(r"controlnet_cond_embedding\.(?:blocks\.(\d+)|conv_out)\.(.+)")
+_ZERO = re.compile(r"controlnet_down_blocks\.(\d+)\.(.+)")
+
+
+_COMFYUI_HINT = (16, 32, 96, 256)
+_COMFYUI_CHANNELS = 320
+_SD1, _SD2 = 768, 1024  # the widths of their texts
+
+
+def refusal(network: Any) -> str | None:
+    """Why `network` cannot be written in ldm layout, as a sentence; None where it can."""
+    kind = type(network).__name__
+    if kind != "ControlNetModel":
+        return (
+            f"A {kind} cannot be one file in ldm layout: that has names for a copied encoder only. "
+            "Save it as a diffusers folder."
+        )
+    if network.config.controlnet_conditioning_channel_order != "rgb":
+        return (
+            "A ControlNet that reads BGR cannot be one file in ldm layout, where hints are RGB. "
+            "Save it as a diffusers folder."
+        )
+    return None
+
+
+def unread_by_comfyui(network: Any) -> str | None:
+    """Why ComfyUI's own loader cannot read the ldm file of `network`, as a sentence; None where it
+    can. It knows no configuration and goes by the shapes of Stable Diffusion 1.x and 2.x.
+
+    Source: comfy/cldm/cldm.py (hint encoder) and comfy/supported_models.py (SD15, SD20) of
+    github.com/comfyanonymous/ComfyUI.
+    """
+    config = network.config
+    hint = tuple(config.conditioning_embedding_out_channels)
+    text = set(per_level(config, "cross_attention_dim"))
+    heads = per_level(config, "num_attention_heads") or per_level(config, "attention_head_dim")
+    widths = tuple(config.block_out_channels)
+    linear, wanted = (True, tuple(w // 64 for w in widths)) if text == {_SD2} else (False, (8,))
+    fits = (
+        (hint == _COMFYUI_HINT, f"a hint encoder of {hint} channels, not {_COMFYUI_HINT}"),
+        (text in ({_SD1}, {_SD2}), f"texts {max(text)} wide, not {_SD1} or {_SD2}"),
+        (widths[0] == _COMFYUI_CHANNELS, f"{widths[0]} channels at first, not {_COMFYUI_CHANNELS}"),
+        (set(heads) == set(wanted), f"{heads} attention heads, not {wanted}"),
+        (config.use_linear_projection == linear, "other projections beside its attention"),
+        (config.norm_num_groups == 32, f"norms of {config.norm_num_groups} groups, not 32"),
+    )
+    for same, words in fits:
+        if not same:
+            return (
+                f"ComfyUI's own loader cannot read this ControlNet, which has {words}. Load it "
+                "with ControlStack, without ComfyUI."
+            )
+    return None
+
+
+def ldm_weights(network: Any) -> dict[str, Tensor]:
+    """The weights of a ControlNetModel under their ldm names."""
+    layers = network.config.layers_per_block
+    hint_blocks = len(network.controlnet_cond_embedding.blocks)
+    return {
+        ldm_name(name, layers, hint_blocks): weight for name, weight in network.state_dict().items()
+    }
+
+
+def ldm_name(name: str, layers: int, hint_blocks: int) -> str:
+    """The ldm name of a ControlNetModel's weight.
+
+    `layers` is layers_per_block; `hint_blocks` the number of the hint encoder's inner convolutions.
+    In ldm all blocks of all levels are one list, level i beginning at 1 + i (layers + 1), each
+    with its parts by number: resnet or halving 0, attention 1; the hint encoder counts its SiLUs.
+    Source: cldm/cldm.py of github.com/lllyasviel/ControlNet, `ControlNet.__init__`. Raises KeyError
+    for a name that no ControlNet of the SD 1.x or 2.x kind has.
+    """
+    if found := _BLOCK.fullmatch(name):
+        level, part, layer, rest = int(found[1]), found[2], int(found[3]), found[4]
+        start = 1 + level * (layers + 1)
+        if part == "downsamplers":
+            return f"input_blocks.{start + layers}.0.{rest.replace('conv.', 'op.', 1)}"
+        if part == "resnets":
+            return f"input_blocks.{start + layer}.0.{_resnet(rest)}"
+        return f"input_blocks.{start + layer}.1.{rest}"
+    if found := _MIDDLE.fullmatch(name):
+        part, index, rest = found[1], int(found[2]), found[3]
+        if part == "resnets":
+            return f"middle_block.{2 * index}.{_resnet(rest)}"
+        return f"middle_block.{2 * index + 1}.{rest}"
+    if found := _HINT.fullmatch(name):
+        index = hint_blocks if found[1] is None else int(found[1])
+        return f"input_hint_block.{2 * (index + 1)}.{found[2]}"
+    if found := _ZERO.fullmatch(name):
+        return f"zero_convs.{found[1]}.0.{found[2]}"
+    stem, _, kind = name.rpartition(".")
+    return f"{_STEMS[stem]}.{kind}"
+
+
+def _resnet(rest: str) -> str:
+    part, _, kind = rest.partition(".")
+    return f"{_RESNET[part]}.{kind}"
