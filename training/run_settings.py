@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .data.settings import DataSettings
@@ -92,13 +92,18 @@ class OutSettings:
 class RunSettings:
     """A whole run: a section of the TOML file is a field here."""
 
-    base: BaseSettings = BaseSettings()
-    data: DataSettings = DataSettings()
-    network: NetworkSettings = NetworkSettings()
-    training: TrainingSettings = TrainingSettings()
-    validation: ValidationSettings = ValidationSettings()
-    out: OutSettings = OutSettings()
+    base: BaseSettings = field(default_factory=BaseSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    out: OutSettings = field(default_factory=OutSettings)
 
 
-SECTIONS: dict[str, type[Any]] = {f.name: type(f.default) for f in fields(RunSettings)}
+def _kind(section: Any) -> type[Any]:
+    kind: type[Any] = section.default_factory
+    return kind
+
+
+SECTIONS: dict[str, type[Any]] = {section.name: _kind(section) for section in fields(RunSettings)}
 """Section -> the dataclass of its settings."""
