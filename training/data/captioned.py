@@ -1,0 +1,118 @@
+"""Rows told by names alone: a caption beside each picture, as kohya's sd-scripts have it, and hints
+beside them or in a folder of their own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ...errors import UserError
+from .condition import looks_for_hints
+from .row import PICTURES, POSES, Bad, File, Row, Rows
+from .settings import DataSettings
+
+CAPTIONS = (".txt", ".caption")
+"""sd-scripts' own default is .caption, and what people use is .txt:
+https://github.com/kohya-ss/sd-scripts/blob/main/docs/config_README-en.md"""
+
+PICTURE_FOLDERS = ("images", "image", "target")
+HINT_FOLDERS = ("hints", "conditioning_images", "conditioning_image", "conditioning", "source")
+BESIDE = "_hint"
+"""What the name of a hint ends with that lies beside its picture."""
+
+
+def has_captions(folder: Path) -> bool:
+    """Whether a picture with its caption is in `folder`, or in its folder of pictures."""
+    return any(_caption(path) is not None for path in _files(_pictures_in(folder), PICTURES))
+
+
+def read_captioned(folder: Path, settings: DataSettings) -> Rows:
+    """A row for each picture in `folder` or in its folder of pictures, by the order of their names.
+
+    A picture's caption has its name and the ending .txt or .caption. Its hint has its name in the
+    folder of hints (`hint_folder`, or one of HINT_FOLDERS), or its name with "_hint" beside it; it
+    is a picture or an OpenPose JSON. Folders below are read, too. Raises UserError for a folder
+    without pictures, and for a hint_folder that is none.
+    """
+    pictures = _pictures_in(folder)
+    hints = _hint_folder(folder, pictures, settings)
+    inner = [hints] if hints is not None else []
+    names = _by_name(pictures, PICTURES, inner)
+    drawings = {} if hints is None else _by_name(hints, (*PICTURES, POSES), [])
+    beside = _by_name(pictures, (*PICTURES, POSES), inner)
+    rows = {name: files for name, files in names.items() if not _is_beside(name, names)}
+    if not rows:
+        raise UserError(
+            f"{pictures} has no pictures ({', '.join(PICTURES)}); name the folder that has them."
+        )
+    found = {
+        name: drawings.get(name, []) if hints is not None else beside.get(name + BESIDE, [])
+        for name in rows
+    }
+    if not looks_for_hints(settings):
+        found = {name: [] for name in rows}
+    given = any(found.values())
+    made = [_row(name, files, found[name], given) for name, files in sorted(rows.items())]
+    good = tuple(row for row in made if isinstance(row, Row))
+    return Rows("captions", str(folder), good, tuple(row for row in made if isinstance(row, Bad)))
+
+
+def _row(name: str, pictures: list[Path], hints: list[Path], given: bool) -> Row | Bad:
+    picture = pictures[0]
+    if len(pictures) > 1 or len(hints) > 1:
+        same = pictures if len(pictures) > 1 else hints
+        return Bad(name, f"{same[0].name} and {same[1].name} have one name; keep one of them")
+    caption = _caption(picture)
+    if caption is None:
+        return Bad(name, f"no caption: {picture.with_suffix(CAPTIONS[0])} is not there")
+    if given and not hints:
+        return Bad(name, f"no hint for {picture}")
+    try:
+        text = " ".join(caption.read_text(encoding="utf-8-sig").split())
+    except UnicodeDecodeError:
+        return Bad(name, f"{caption} is no text in UTF-8")
+    return Row(name, File(picture), File(hints[0]) if hints else None, text)
+
+
+def _pictures_in(folder: Path) -> Path:
+    return next((folder / name for name in PICTURE_FOLDERS if (folder / name).is_dir()), folder)
+
+
+def _hint_folder(folder: Path, pictures: Path, settings: DataSettings) -> Path | None:
+    if settings.hint_folder:
+        chosen = Path(settings.hint_folder).expanduser()
+        for place in (folder / chosen, chosen):
+            if place.is_dir():
+                return place
+        raise UserError(f"hint_folder is {chosen}, which is no folder here and none in {folder}.")
+    places = (parent / name for parent in (folder, pictures) for name in HINT_FOLDERS)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _caption(picture: Path) -> Path | None:
+    files = (picture.with_suffix(ending) for ending in CAPTIONS)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _by_name(
+    folder: Path, endings: Iterable[str], without: Iterable[Path]
+) -> Mapping[str, list[Path]]:
+    """Files by their name inside `folder` without the ending, those in `without` left out."""
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in _files(folder, endings):
+        if not any(inner in path.parents for inner in without):
+            found[path.relative_to(folder).with_suffix("").as_posix()].append(path)
+    return found
+
+
+def _files(folder: Path, endings: Iterable[str]) -> list[Path]:
+    wanted = set(endings)
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in wanted)
+
+
+def _is_beside(name: str, names: Mapping[str, list[Path]]) -> bool:
+    return name.endswith(BESIDE) and name.removesuffix(BESIDE) in names

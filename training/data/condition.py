@@ -1,0 +1,138 @@
+"""What the hints of a run show, and whether they are given or made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...errors import UserError
+from ...parameters import Parameter, Value
+from ...preprocessors.pose.draw import DRAWING
+from ...preprocessors.registry import PREPROCESSORS
+from ...preprocessors.spec import Preprocessor
+from .settings import DataSettings, hint_values
+
+YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a row's hint comes to be.
+
+    `entry` is None for given hints of which nothing is known. `values` are its settings, complete.
+    `made`: it makes the hints, of the pictures or, where it takes something else, of the hint
+    files.
+    """
+
+    entry: Preprocessor | None = None
+    values: Mapping[str, Value] = field(default_factory=dict)
+    made: bool = False
+
+    @property
+    def from_picture(self) -> bool:
+        """Whether hints are made of the pictures alone, and no hint file is looked for."""
+        return self.made and self.entry is not None and self.entry.takes == "picture"
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether the picture has to be read to have its hint."""
+        takes = self.entry.takes if self.entry is not None else None
+        return self.made and takes in ("picture", "masked picture")
+
+    @property
+    def by_network(self) -> bool:
+        """Whether a loaded network has to make the hints."""
+        return self.from_picture and self.entry is not None and self.entry.learning is not None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether hints are resized to the nearest pixel."""
+        return self.entry is not None and self.entry.drawn
+
+    @property
+    def draws_people(self) -> bool:
+        """Whether hints are skeletons."""
+        return self.entry is not None and (self.entry.takes == "pose" or self.entry.finds_people)
+
+    @property
+    def drawing(self) -> Mapping[str, Value]:
+        """How people are drawn."""
+        names = {parameter.name for parameter in DRAWING}
+        return {name: value for name, value in self.values.items() if name in names}
+
+    @property
+    def turned_channel(self) -> int | None:
+        """The channel of a normal map that says how far a surface faces left."""
+        if self.entry is None or self.entry.name not in ("normal_bae", "normal_from_depth"):
+            return None
+        return 2 if self.values.get("axes") == "v1.0" else 0
+
+
+def condition_of(settings: DataSettings, has_hints: bool) -> Condition:
+    """The condition that `settings` ask for, of data that has hint files or has none.
+
+    Raises UserError for an unknown name or setting, and where hints are neither given nor can be
+    made.
+    """
+    made = settings.hints == "made" or (settings.hints == "auto" and not has_hints)
+    entry = _entry(settings.condition)
+    if entry is None:
+        if settings.hint_settings:
+            raise UserError(
+                "hint_settings are given and condition is empty; name the preprocessor they are "
+                "for with condition."
+            )
+        if made or not has_hints:
+            raise UserError(
+                "The training data has no hints, and condition does not say how to make them; name "
+                "a preprocessor such as canny with condition, or give hint files."
+            )
+        return Condition()
+    if not has_hints and (not made or entry.takes != "picture"):
+        wanted = f"{entry.name} takes {entry.takes} files" if made else "hints is given"
+        raise UserError(f"The training data has no hint files, and {wanted}; give them.")
+    return Condition(entry, _values(entry, settings), made)
+
+
+def looks_for_hints(settings: DataSettings) -> bool:
+    """Whether hint files matter at all: not where all hints are made of the pictures."""
+    entry = _entry(settings.condition)
+    return not (settings.hints == "made" and entry is not None and entry.takes == "picture")
+
+
+def _entry(name: str) -> Preprocessor | None:
+    if not name:
+        return None
+    if name in PREPROCESSORS:
+        return PREPROCESSORS[name]
+    near = difflib.get_close_matches(name, PREPROCESSORS, 1)
+    mean = f"; {near[0]} may be meant" if near else ""
+    raise UserError(
+        f"condition is {name!r}, which is no preprocessor{mean}. There are "
+        f"{', '.join(PREPROCESSORS)}."
+    )
+
+
+def _values(entry: Preprocessor, settings: DataSettings) -> Mapping[str, Value]:
+    known = {parameter.name: parameter for parameter in entry.parameters}
+    given = hint_values(settings)
+    read = {
+        name: _value(known[name], text, entry.name) if name in known else text
+        for name, text in given.items()
+    }
+    return entry.settings(read)  # says which names are none
+
+
+def _value(parameter: Parameter, text: str, who: str) -> Value:
+    """`text` as the parameter's kind of value."""
+    default = parameter.default
+    try:
+        if isinstance(default, bool):
+            if text.lower() not in (*YES, *NO):
+                raise ValueError(text)
+            return text.lower() in YES
+        return type(default)(text)
+    except ValueError:
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+        raise UserError(f"{who}: {parameter.name} is {text!r}; give {kind}.") from None

@@ -1,0 +1,179 @@
+"""The cache of a training run: filled before it, read by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from ...errors import UserError
+from ...preprocessors.making import Sizing, make
+from ...preprocessors.progress import Progress
+from ..base import Encoders
+from .cache import Shelf, digest, share
+from .condition import Condition
+from .reading import HintMaker, Picture, read_picture
+from .row import Bad, Row
+from .settings import DataSettings, picture_size
+from .view import view_of
+
+PICTURES, PROMPTS = 4, 32
+"""How many are encoded at once: enough for a GPU, little enough for its memory."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where the encoded pictures, prompts and made hints of a run lie; `names` are the rows', in
+    their order.
+    """
+
+    pictures: Shelf
+    words: Shelf
+    hints: Shelf | None
+    names: tuple[str, ...]
+
+    def key(self, row: int, flip: bool) -> str:
+        """The key of a row's picture and hint, as they are or mirrored."""
+        return self.names[row] + ("-mirrored" if flip else "")
+
+
+def fill(
+    rows: Sequence[Row],
+    settings: DataSettings,
+    condition: Condition,
+    encoders: Encoders,
+    maker: HintMaker | None,
+    progress: Progress,
+) -> tuple[Kept, tuple[Row, ...], tuple[Bad, ...]]:
+    """Encode what is not in the cache yet; the cache, the rows in it, and those that cannot be.
+
+    Both orientations are kept where pictures are mirrored at times. Raises UserError for random
+    crops, which no cache can hold, and for a disk that refuses.
+    """
+    if settings.crop == "random":
+        raise UserError(
+            "The cache keeps one part of each picture, and crop is random; set crop to center, or "
+            "leave cache empty."
+        )
+    kept = _shelves(rows, settings, condition, encoders, maker)
+    flips = [flip for flip, used in ((False, settings.flip < 1), (True, settings.flip > 0)) if used]
+    jobs = [
+        (number, flip)
+        for number in range(len(rows))
+        for flip in flips
+        if not _has(kept, kept.key(number, flip))
+    ]
+    wrong: dict[int, Bad] = {}
+    with progress(len(jobs), "encoding the training pictures") as bar:
+        for batch in _batches(_from_own_share(jobs), PICTURES):
+            parts: list[tuple[str, Picture]] = []
+            for number, flip in batch:
+                if not _has(kept, kept.key(number, flip)):  # made by another process meanwhile
+                    try:
+                        parts.append((kept.key(number, flip), _seen(rows[number], settings, flip)))
+                    except UserError as error:
+                        wrong[number] = Bad(rows[number].where, str(error).removesuffix("."))
+                bar.advance()
+            _keep_pictures(parts, kept, condition, encoders, maker)
+    good = [number for number in range(len(rows)) if number not in wrong]
+    _keep_words([rows[number].caption for number in good], kept, encoders, progress)
+    names = tuple(kept.names[number] for number in good)
+    return (
+        Kept(kept.pictures, kept.words, kept.hints, names),
+        tuple(rows[number] for number in good),
+        tuple(wrong.values()),
+    )
+
+
+def _shelves(
+    rows: Sequence[Row],
+    settings: DataSettings,
+    condition: Condition,
+    encoders: Encoders,
+    maker: HintMaker | None,
+) -> Kept:
+    folder = Path(settings.cache).expanduser()
+    width, height = picture_size(settings)
+    model = digest(encoders.fingerprint)[:12]
+    hints = None
+    if condition.from_picture:
+        assert condition.entry is not None
+        made_by = (condition.entry.name, sorted(condition.values.items()), maker and maker.name)
+        hints = Shelf(folder / f"hints-{condition.entry.name}-{digest(*made_by)[:12]}", ".npz")
+    names = tuple(digest(row.picture.stamp(), width, height) for row in rows)
+    return Kept(Shelf(folder / f"latents-{model}"), Shelf(folder / f"words-{model}"), hints, names)
+
+
+def _has(kept: Kept, key: str) -> bool:
+    return kept.pictures.has(key) and (kept.hints is None or kept.hints.has(key))
+
+
+def _seen(row: Row, settings: DataSettings, flip: bool) -> Picture:
+    picture = read_picture(row)
+    view = view_of((picture.shape[1], picture.shape[0]), settings, seed=0)
+    seen: Picture = replace(view, flip=flip).of(picture)
+    return seen
+
+
+def _keep_pictures(
+    parts: Sequence[tuple[str, Picture]],
+    kept: Kept,
+    condition: Condition,
+    encoders: Encoders,
+    maker: HintMaker | None,
+) -> None:
+    if not parts:
+        return
+    means, deviations = encode(encoders, np.stack([picture for _, picture in parts]))
+    for (key, picture), mean, deviation in zip(parts, means, deviations, strict=True):
+        if kept.hints is not None:
+            assert condition.entry is not None
+            loaded = maker.loaded if maker else None
+            made = make(condition.entry, picture, condition.values, Sizing(), loaded)
+            kept.hints.write_hint(key, made.hint)
+        tensors = {"mean": mean, "deviation": deviation} if deviation.any() else {"mean": mean}
+        kept.pictures.write_tensors(key, tensors)
+
+
+def encode(
+    encoders: Encoders, pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of the latents of `pictures` (uint8 RGB, n x H x W x 3)."""
+    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().float()
+    with torch.no_grad():
+        return encoders.moments(values.div_(127.5).sub_(1))
+
+
+def _keep_words(
+    captions: Iterable[str], kept: Kept, encoders: Encoders, progress: Progress
+) -> None:
+    prompts = [p for p in dict.fromkeys(("", *captions)) if not kept.words.has(digest(p))]
+    with progress(len(prompts), "encoding the prompts") as bar:
+        for batch in _batches(_from_own_share(prompts), PROMPTS):
+            asked = [prompt for prompt in batch if not kept.words.has(digest(prompt))]
+            with torch.no_grad():
+                found = encoders.words(asked) if asked else ()
+            for prompt, words in zip(asked, found, strict=True):
+                kept.words.write_tensors(digest(prompt), {"words": words})
+            for _ in batch:
+                bar.advance()
+
+
+def _from_own_share(items: Sequence[Item]) -> Sequence[Item]:
+    """All items, beginning where this process's share does: each skips what others have made."""
+    number, processes = share()
+    start = len(items) * number // processes
+    return [*items[start:], *items[:start]]
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -1,0 +1,113 @@
+"""Reads the rows of a step from the disk: in the calling process or in workers of a DataLoader."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ...errors import UserError
+from ...preprocessors.spec import Hint
+from ..batch import Pick
+from .cache import digest, moments_of
+from .condition import Condition
+from .kept import Kept
+from .reading import Picture, hint_in, read_hint, read_picture, size_of
+from .row import Row
+from .settings import DataSettings
+from .view import view_of
+
+log = logging.getLogger("controlstack")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was read for one pick; what is None still has to be computed."""
+
+    prompt: str
+    picture: Picture | None = None
+    hint: Hint | None = None
+    moments: tuple[Tensor, Tensor] | None = None
+    words: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read for the picks of a batch."""
+
+    picks: tuple[Pick, ...]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A map from picks to what they need, as torch's DataLoader asks for it."""
+
+    rows: tuple[Row, ...]
+    settings: DataSettings
+    condition: Condition
+    kept: Kept | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, picks: Sequence[Pick]) -> Reading | UserError:
+        """One batch. An error is given back, as a worker that raises adds its trace to it."""
+        try:
+            return Reading(tuple(picks), tuple(self._readable(pick) for pick in picks))
+        except UserError as error:
+            return error
+
+    def _readable(self, pick: Pick) -> Part:
+        """The pick's row or, where files broke since the check and bad rows are skipped, the next
+        one that can be read.
+        """
+        for tried in range(len(self.rows)):
+            number = (pick.row + tried) % len(self.rows)
+            row = self.rows[number]
+            try:
+                return self._part(number, row, pick)
+            except (UserError, OSError) as error:
+                if self.settings.bad_rows == "stop":
+                    raise UserError(f"{row.where}: {error}") from error
+                log.warning("%s is skipped: %s", row.where, error)
+        raise UserError("No row of the training data can be read any more.")
+
+    def _part(self, number: int, row: Row, pick: Pick) -> Part:
+        prompt = "" if pick.drop else row.caption
+        if self.kept is not None:
+            return self._kept_part(self.kept, number, row, pick, prompt)
+        picture = read_picture(row)
+        size = picture.shape[1], picture.shape[0]
+        view = view_of(size, self.settings, pick.seed)
+        hint = None
+        if not self.condition.by_network:
+            hint = hint_in(view, read_hint(row, picture, self.condition), size, self.condition)
+        return Part(prompt, view.of(picture), hint)
+
+    def _kept_part(self, kept: Kept, number: int, row: Row, pick: Pick, prompt: str) -> Part:
+        size = size_of(row.picture)
+        view = view_of(size, self.settings, pick.seed)
+        key = kept.key(number, view.flip)
+        if kept.hints is not None:
+            hint = kept.hints.hint(key)
+        else:
+            picture = read_picture(row) if self.condition.needs_picture else None
+            hint = hint_in(view, read_hint(row, picture, self.condition), size, self.condition)
+        words = kept.words.tensors(digest(prompt))["words"]
+        return Part(prompt, None, hint, moments_of(kept.pictures.tensors(key)), words)
+
+
+def same(reading: Any) -> Any:
+    """What was read, as it is: batches are put together where they are used."""
+    return reading
+
+
+def begin_worker(number: int) -> None:
+    """One thread a worker: OpenCV's own threads do not survive a fork."""
+    from ...preprocessors.opencv import opencv
+
+    opencv().setNumThreads(0)

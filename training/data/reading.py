@@ -1,0 +1,144 @@
+"""A row's picture and hint: read, compared, and cut to what is seen at a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import UserError
+from ...preprocessors.making import Loaded, Sizing, Source, make
+from ...preprocessors.picture_files import colours, first_frame, upright_size
+from ...preprocessors.pose.draw import draw_pose
+from ...preprocessors.pose.people import Pose
+from ...preprocessors.sizing import Size
+from ...preprocessors.sources import read_mask, read_sources
+from ...preprocessors.spec import Hint
+from .condition import Condition
+from .mirror import swapped_sides, turned_normals
+from .row import Row, Stored
+from .view import View
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class HintMaker:
+    """A loaded network that makes hints of pictures.
+
+    `name` is that of its weights: hints are kept in the cache under it.
+    """
+
+    loaded: Loaded
+    name: str
+
+
+def read_picture(row: Row) -> Picture:
+    """The row's picture, uint8 RGB, H x W x 3, upright. Raises UserError, naming it."""
+    read = read_sources("picture", row.picture.name, content=row.picture.content())
+    return cast(Picture, read.sources[0])
+
+
+def size_of(stored: Stored) -> Size:
+    """Width and height of a stored picture, upright, by its header. Raises UserError."""
+    return upright_size(stored.name, stored.content())
+
+
+def read_hint(row: Row, picture: Picture | None, condition: Condition) -> Source:
+    """What the row's hint is made of, or the hint itself where it is given, at its own size.
+
+    `picture` is needed where `condition` makes hints of it, or of it and a mask. Raises UserError,
+    naming the file, for one that holds something else and for one of another size.
+    """
+    if condition.from_picture:
+        assert picture is not None
+        return picture
+    assert row.hint is not None
+    source = _source(row.hint, picture, condition)
+    if picture is not None:
+        check_size(row, source, (picture.shape[1], picture.shape[0]))
+    return source
+
+
+def check_size(row: Row, hint: Source | Size, picture: Size) -> None:
+    """Raise UserError, naming both sizes, for a hint that is not of its picture's size.
+
+    A pose's canvas may be larger or smaller, where it has the picture's shape to a pixel.
+    """
+    if isinstance(hint, Pose):
+        if hint.canvas is None:
+            return
+        wide, high = hint.canvas
+        fits = abs(high * picture[0] / wide - picture[1]) <= 1
+        size = f"{wide:g} x {high:g}"
+    else:
+        found = _size(hint)
+        fits = found == picture
+        size = f"{found[0]} x {found[1]}"
+    if not fits:
+        assert row.hint is not None
+        raise UserError(
+            f"the hint {row.hint.name} is {size} and the picture {row.picture.name} "
+            f"{picture[0]} x {picture[1]} pixels; give hints of the pictures' size"
+        )
+
+
+def hint_in(
+    view: View, source: Source, picture: Size, condition: Condition, maker: HintMaker | None = None
+) -> Hint:
+    """The hint that `view` shows of `source` (see `read_hint`): H x W x 3 of the training's size.
+
+    `picture` is the size of the whole picture; `maker` is needed where a network makes the hints.
+    """
+    entry = condition.entry
+    whole = condition.made or (entry is not None and entry.takes == "masked picture")
+    drawn = entry is not None and entry.takes == "labels" if whole else condition.drawn
+    seen = view.of_source(source, picture, drawn)
+    if isinstance(seen, Pose):
+        return draw_pose(seen, *view.placement.size, **condition.drawing)  # type: ignore[arg-type]
+    if whole:
+        assert entry is not None
+        loaded = maker.loaded if maker else None
+        return make(entry, seen, condition.values, Sizing(), loaded).hint
+    hint = cast(Hint, seen)
+    return _other_side(hint, condition) if view.flip else hint
+
+
+def _other_side(hint: Hint, condition: Condition) -> Hint:
+    """A mirrored hint with what a mirror changes beside the places."""
+    if hint.dtype != np.uint8:
+        return hint
+    pixels = cast(Picture, hint)
+    if condition.draws_people:
+        return swapped_sides(pixels)
+    channel = condition.turned_channel
+    return pixels if channel is None else turned_normals(pixels, channel)
+
+
+def _source(stored: Stored, picture: Picture | None, condition: Condition) -> Source:
+    entry = condition.entry
+    name, content = stored.name, stored.content()
+    if stored.is_pose or (condition.made and entry is not None and entry.takes == "pose"):
+        if not condition.draws_people:
+            raise UserError(f"the hint {name} is no picture; for poses set condition to pose")
+        return read_sources("pose", name, content=content).sources[0]
+    if entry is not None and entry.takes == "masked picture":
+        if not condition.made:
+            return read_sources("masked picture", name, content=content).sources[0]
+        assert picture is not None
+        return picture.astype(np.float32) / np.float32(255), read_mask(name, content)
+    if condition.made and entry is not None:
+        return read_sources(entry.takes, name, content=content).sources[0]
+    frame, _ = first_frame(name, content)
+    # Depth of 16 bits keeps its steps.
+    return colours(frame) if frame.mode.startswith("I") else np.array(frame.convert("RGB"))
+
+
+def _size(hint: Source | Size) -> Size:
+    if isinstance(hint, np.ndarray):
+        return hint.shape[1], hint.shape[0]
+    assert isinstance(hint, tuple)
+    last = hint[-1]  # the mask, of a picture with its mask
+    return (last.shape[1], last.shape[0]) if isinstance(last, np.ndarray) else hint

@@ -1,0 +1,69 @@
+"""The rows of a data set, whatever its layout."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ...errors import UserError
+from .captioned import has_captions, read_captioned
+from .hub import is_data_set, read_data_set
+from .row import Rows
+from .settings import DataSettings
+from .tables import METADATA, PROMPTS, find_metadata, find_prompts, read_table
+
+NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+"""What a data set on the hub may be called: a name, mostly with its owner's before it."""
+
+
+def read_rows(settings: DataSettings) -> Rows:
+    """The rows of `settings.path`, the first `max_rows` of them. Opens no picture.
+
+    Raises UserError for a path that is none, data that does not have its layout, and no rows.
+    """
+    if not settings.path:
+        raise UserError("The training data has no path; name a folder or a data set.")
+    folder = Path(settings.path).expanduser()
+    layout = told_layout(settings)
+    if layout == "dataset":
+        rows = read_data_set(settings)
+    elif layout == "captions":
+        rows = read_captioned(folder, settings)
+    else:
+        file = (
+            find_prompts(folder) if layout == "fill50k" else find_metadata(folder, settings.split)
+        )
+        if file is None:
+            names = " or ".join(PROMPTS if layout == "fill50k" else METADATA)
+            raise UserError(f"{folder} has no {names}, which the layout {layout} needs.")
+        rows = read_table(file, layout, settings)
+    if not rows.good and not rows.bad:
+        raise UserError(f"{rows.place} has no rows; nothing can be learnt from it.")
+    return rows.first(settings.max_rows)
+
+
+def told_layout(settings: DataSettings) -> str:
+    """The layout that `settings` name or, for "auto", that is told by what is there.
+
+    Raises UserError where nothing tells it.
+    """
+    folder = Path(settings.path).expanduser()
+    if not folder.exists():
+        if settings.layout in ("auto", "dataset") and NAME.fullmatch(settings.path):
+            return "dataset"
+        raise UserError(f"The training data {folder} is not there; name a folder that is.")
+    if settings.layout != "auto":
+        return settings.layout
+    if find_prompts(folder):
+        return "fill50k"
+    if find_metadata(folder, settings.split):
+        return "imagefolder"
+    if is_data_set(folder):
+        return "dataset"
+    if has_captions(folder):
+        return "captions"
+    raise UserError(
+        f"{folder} has no layout that is known: neither {PROMPTS[0]}, nor {' or '.join(METADATA)}, "
+        "nor a data set that the library datasets wrote, nor pictures with a .txt of the same "
+        "name beside them."
+    )

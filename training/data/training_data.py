@@ -1,0 +1,176 @@
+"""Training data: picks of rows -> batches of latents, words and hints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import UserError
+from ...preprocessors.making import Sizing, make
+from ...preprocessors.progress import Progress, unseen
+from ...preprocessors.spec import Hint
+from ..base import Encoders
+from ..batch import Batch, Pick
+from .cache import digest
+from .check import Report, check, usable
+from .condition import Condition
+from .kept import encode, fill
+from .reader import Part, Reader, Reading, begin_worker, same
+from .reading import HintMaker
+from .row import Rows
+from .settings import DataSettings
+
+OWN_NOISE = 0x6C6174656E74
+"""Mixed into a pick's seed where its latent is drawn, so that nobody else who draws noise with that
+seed draws the same."""
+
+
+def training_data(
+    settings: DataSettings,
+    encoders: Encoders,
+    make_hint: HintMaker | None = None,
+    progress: Progress = unseen,
+    report: Report | None = None,
+) -> TrainingData:
+    """The data that `settings` describe, looked at and, where a cache is asked for, encoded.
+
+    `make_hint` is a loaded network, needed where the condition's preprocessor is one
+    (`check(settings).condition.by_network`). `report` is a check of the same settings that was made
+    already. Raises UserError for settings that are wrong, for data that cannot be used, and for bad
+    rows unless they are skipped.
+    """
+    report = report or check(settings, full=False, progress=progress)
+    rows = usable(report)
+    condition = report.condition
+    if condition.by_network and make_hint is None:
+        assert condition.entry is not None
+        raise UserError(
+            f"The condition {condition.entry.name} needs a network to make hints, and none is "
+            "loaded; make the hints first with controlstack hint, and give them."
+        )
+    if not settings.cache:
+        return TrainingData(Reader(rows, settings, condition, None), encoders, make_hint)
+    kept, rows, broken = fill(rows, settings, condition, encoders, make_hint, progress)
+    if broken:
+        found = Rows(report.rows.layout, report.rows.place, rows, broken)
+        rows = usable(Report(settings, condition, found, {}))
+    return TrainingData(Reader(rows, settings, condition, kept), None, None)
+
+
+class TrainingData:
+    """Rows to learn from: a `training.batch.Batches`.
+
+    With a cache there is no need of encoders any more, and none are held.
+    """
+
+    def __init__(
+        self, reader: Reader, encoders: Encoders | None, make_hint: HintMaker | None
+    ) -> None:
+        self._reader = reader
+        self._encoders = encoders
+        self._make_hint = make_hint
+        self._empty: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    @property
+    def condition(self) -> Condition:
+        """What the hints show."""
+        return self._reader.condition
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes when rows come, go, change places or captions: a resumed run has to have the
+        same.
+        """
+        rows = self._reader.rows
+        return digest(*((row.picture.name.name, row.caption) for row in rows))
+
+    def load(self, picks: Iterable[Sequence[Pick]], workers: int = 0) -> Iterator[Batch]:
+        """One batch for each list of picks, in their order, on the CPU or where the encoders are.
+
+        A batch depends on its picks alone. `workers` processes read ahead; with 0, a thread reads
+        one batch ahead. Raises UserError, naming the row, for one that cannot be read any more
+        unless bad rows are skipped.
+        """
+        for reading in self._ahead(picks) if workers == 0 else self._by_workers(picks, workers):
+            if isinstance(reading, UserError):
+                raise reading
+            yield self._batch(reading)
+
+    def _by_workers(
+        self, picks: Iterable[Sequence[Pick]], workers: int
+    ) -> Iterable[Reading | UserError]:
+        from torch.utils.data import DataLoader
+
+        return DataLoader(
+            self._reader,  # type: ignore[arg-type]
+            batch_sampler=picks,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=same,
+            worker_init_fn=begin_worker,
+        )
+
+    def _ahead(self, picks: Iterable[Sequence[Pick]]) -> Iterator[Reading | UserError]:
+        with ThreadPoolExecutor(1) as thread:
+            waiting = None
+            for batch in picks:
+                reading = thread.submit(self._reader.__getitems__, batch)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = reading
+            if waiting is not None:
+                yield waiting.result()
+
+    def _batch(self, reading: Reading) -> Batch:
+        parts = reading.parts
+        mean, deviation = self._moments(parts)
+        noise = torch.stack([_noise(pick, mean.shape[1:]) for pick in reading.picks])
+        latents = mean + deviation * noise.to(mean)
+        return Batch(latents, self._words(parts), _hints([self._hint(part) for part in parts]))
+
+    def _moments(self, parts: Sequence[Part]) -> tuple[Tensor, Tensor]:
+        kept = [part.moments for part in parts if part.moments is not None]
+        if kept:
+            return torch.stack([mean for mean, _ in kept]), torch.stack([dev for _, dev in kept])
+        assert self._encoders is not None
+        pictures = [part.picture for part in parts if part.picture is not None]
+        return encode(self._encoders, np.stack(pictures))
+
+    def _words(self, parts: Sequence[Part]) -> Tensor:
+        kept = [part.words for part in parts if part.words is not None]
+        if kept:
+            return torch.stack(kept)
+        assert self._encoders is not None
+        prompts = list(dict.fromkeys(part.prompt for part in parts if part.prompt))
+        with torch.no_grad():
+            if self._empty is None:
+                self._empty = self._encoders.words([""])
+            every = torch.cat((self._empty, self._encoders.words(prompts))) if prompts else None
+        places = {prompt: number for number, prompt in enumerate(("", *prompts))}
+        table = self._empty if every is None else every
+        return table[[places[part.prompt] for part in parts]]
+
+    def _hint(self, part: Part) -> Hint:
+        if part.hint is not None:
+            return part.hint
+        entry, values = self.condition.entry, self.condition.values
+        assert entry is not None
+        assert part.picture is not None
+        assert self._make_hint is not None
+        return make(entry, part.picture, values, Sizing(), self._make_hint.loaded).hint
+
+
+def _noise(pick: Pick, shape: Sequence[int]) -> Tensor:
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(pick.seed ^ OWN_NOISE))
+
+
+def _hints(hints: Sequence[Hint]) -> Tensor:
+    """Hints (H x W x 3, bytes or floats) as one tensor (n, 3, H, W), 0..1."""
+    stacked = torch.from_numpy(np.stack(hints)).permute(0, 3, 1, 2).contiguous()
+    return stacked.float().div_(255) if stacked.dtype == torch.uint8 else stacked.float()

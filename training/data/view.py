@@ -1,0 +1,56 @@
+"""Which part of a picture is seen at a step, and whether it is mirrored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...preprocessors.making import Source, placed
+from ...preprocessors.pose.people import Pose
+from ...preprocessors.sizing import Picture, Placement, Size, cut, place
+from .mirror import mirrored_pose
+from .settings import DataSettings, picture_size
+
+
+@dataclass(frozen=True)
+class View:
+    """How a picture is brought to the training's size; the same for its hint."""
+
+    placement: Placement
+    flip: bool
+
+    def of(self, picture: Picture, drawn: bool = False) -> Picture:
+        """What is seen of `picture` (H x W or H x W x C); `drawn` takes the nearest pixel."""
+        part = cut(picture, self.placement, drawn)
+        return np.ascontiguousarray(part[:, ::-1]) if self.flip else part
+
+    def of_pose(self, pose: Pose, picture: Size) -> Pose:
+        """What is seen of the people in a picture of the size `picture`, in the view's pixels."""
+        seen = placed(pose, picture, self.placement)
+        return mirrored_pose(seen, self.placement.size[0]) if self.flip else seen
+
+    def of_source(self, source: Source, picture: Size, drawn: bool = False) -> Source:
+        """What is seen of anything that a preprocessor takes."""
+        if isinstance(source, Pose):
+            return self.of_pose(source, picture)
+        if isinstance(source, tuple):
+            return self.of(source[0], drawn), self.of(source[1], drawn)
+        return self.of(source, drawn)
+
+
+def view_of(picture: Size, settings: DataSettings, seed: int) -> View:
+    """The view that `seed` draws of a picture of the size `picture`.
+
+    The largest part that has the training's shape is seen: the middle one, or with random crops
+    one anywhere along the longer side.
+    """
+    draws = np.random.default_rng(seed).random(3)
+    placement = place(picture, picture_size(settings), "fill")
+    if settings.crop == "random":
+        left, top, right, bottom = placement.crop
+        wide, high = right - left, bottom - top
+        left = int(draws[1] * (picture[0] - wide + 1))
+        top = int(draws[2] * (picture[1] - high + 1))
+        placement = replace(placement, crop=(left, top, left + wide, top + high))
+    return View(placement, bool(draws[0] < settings.flip))
