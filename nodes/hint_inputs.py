@@ -11,6 +11,7 @@ from ..preprocessors.making import FIT, RESOLUTION
 from ..preprocessors.picture import MAX_SIDE
 from ..preprocessors.spec import Learning, Preprocessor
 from . import host
+from .widgets import widget, widgets
 
 STANDING = {
     "people": [
@@ -40,10 +41,9 @@ def input_types(entry: Preprocessor) -> dict[str, Any]:
     Settings are optional: a prompt without one that came later runs with its default.
     """
     model = {"model": _model_widget(entry)} if entry.has_choice else {}
-    settings = {parameter.name: _widget(parameter) for parameter in entry.parameters}
     return {
         "required": {**_SOURCES[entry.takes], **model},
-        "optional": {**settings, **optional_inputs(entry)},
+        "optional": {**widgets(entry.parameters), **optional_inputs(entry)},
     }
 
 
@@ -51,30 +51,11 @@ def optional_inputs(*entries: Preprocessor) -> dict[str, Any]:
     """What the entries have besides their source and settings: resolution, size, download."""
     learnings: list[Learning] = [entry.learning for entry in entries if entry.learning is not None]
     return {
-        **({"resolution": _widget(RESOLUTION)} if any(one.any_size for one in learnings) else {}),
-        "fit": _widget(FIT),
+        **({"resolution": widget(RESOLUTION)} if any(one.any_size for one in learnings) else {}),
+        "fit": widget(FIT),
         **({"download": _DOWNLOAD} if learnings else {}),
         "latent": _LATENT,
     }
-
-
-def _widget(parameter: Parameter) -> tuple[Any, dict[str, Any]]:
-    words = {"default": parameter.default, "tooltip": parameter.tooltip}
-    if parameter.choices:
-        return list(parameter.choices), words
-    match parameter.default:
-        case bool():
-            return "BOOLEAN", words
-        case str():
-            return "STRING", words
-        case int():
-            return "INT", {**words, **_range(parameter)}
-        case float():
-            return "FLOAT", {**words, **_range(parameter), "round": False}
-
-
-def _range(parameter: Parameter) -> dict[str, float]:
-    return {"min": parameter.low, "max": parameter.high, "step": parameter.step}
 
 
 def _model_widget(entry: Preprocessor) -> tuple[list[str], dict[str, str]]:
@@ -109,7 +90,7 @@ _SOURCES: dict[str, dict[str, Any]] = {
                 "canvas_width, canvas_height.",
             },
         ),
-        **{side.name: _widget(side) for side in SIDES},
+        **widgets(SIDES),
     },
 }
 _DOWNLOAD = (
