@@ -12,6 +12,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.controlnets.controlnet import (
     ControlNetConditioningEmbedding,
     ControlNetOutput,
+    zero_module,
 )
 from torch import Tensor, nn
 from torch.nn import functional
@@ -52,28 +53,28 @@ class LiteControlNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         self.controlnet_cond_embedding = ControlNetConditioningEmbedding(
             first, conditioning_channels, conditioning_embedding_out_channels
         )
-        self.blocks = nn.ModuleList(
-            _convolutions(block_out_channels, layers_per_block, downsample_padding)
-        )
+        blocks = _convolutions(block_out_channels, layers_per_block, downsample_padding)
+        self.blocks = nn.ModuleList(blocks)
         self.middle = nn.Conv2d(last, last, 3, padding=1)
-        for layer in (self.latent_in, *self.blocks, self.middle):
+        for layer in (self.latent_in, *blocks, self.middle):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-        ends = [first, *(block.out_channels for block in self.blocks)]
-        self.controlnet_down_blocks = nn.ModuleList(_zero_convolution(n) for n in ends)
-        self.controlnet_mid_block = _zero_convolution(last)
+            nn.init.constant_(layer.get_parameter("bias"), 0)
+        ends = (first, *(block.out_channels for block in blocks))
+        self.controlnet_down_blocks = nn.ModuleList(zero_module(nn.Conv2d(n, n, 1)) for n in ends)
+        self.controlnet_mid_block = zero_module(nn.Conv2d(last, last, 1))
 
     @classmethod
     def for_unet(cls, unet: Any, hint_channels: tuple[int, ...]) -> LiteControlNet:
         """A fresh one for a U-Net of `CrossAttnDownBlock2D` and `DownBlock2D`."""
         config = unet.config
-        return cls(
+        made: LiteControlNet = cls(
             in_channels=config.in_channels,
             block_out_channels=tuple(config.block_out_channels),
             layers_per_block=config.layers_per_block,
             downsample_padding=config.downsample_padding,
             conditioning_embedding_out_channels=hint_channels,
         )
+        return made
 
     def forward(
         self,
@@ -135,10 +136,3 @@ def _convolutions(channels: tuple[int, ...], layers: int, padding: int) -> list[
         if level < len(channels) - 1:
             found.append(_Halving(width, padding))
     return found
-
-
-def _zero_convolution(channels: int) -> nn.Conv2d:
-    convolution = nn.Conv2d(channels, channels, 1)
-    nn.init.zeros_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
-    return convolution

@@ -14,7 +14,7 @@ from ..sampling.model import Model
 from ..sampling.model_sampling import DiscreteSampling
 from . import tokenizers
 from .clip import Clip
-from .families import require_class, require_plain, require_text_encoder
+from .families import LITE_CLASS, require_class, require_plain, require_text_encoder
 from .vae import LATENT_SCALE, Vae
 from .weights import Weights, fill, read_config, read_folder, skeleton
 
@@ -61,7 +61,7 @@ def load_vae(folder: Path) -> Vae:
 
 
 def load_control_network(folder: Path) -> nn.Module:
-    """A ControlNet folder as diffusers' ControlNetModel."""
+    """A ControlNet folder as diffusers' ControlNetModel, or as our LiteControlNet."""
     return make_control_network(read_config(folder / CONFIG), read_folder(folder), folder)
 
 
@@ -80,9 +80,13 @@ def make_unet(config: Config, weights: Weights, source: Path) -> nn.Module:
 
 
 def make_control_network(config: Config, weights: Weights, source: Path) -> nn.Module:
-    """Diffusers' ControlNetModel of this configuration; UserError for another family."""
+    """The ControlNetModel or LiteControlNet of this configuration; UserError for another family."""
     require_class(config, "controlnet", source)
     require_plain(config, source)
+    if config["_class_name"] == LITE_CLASS:
+        from ...training.lite import LiteControlNet
+
+        return _of_diffusers(LiteControlNet, config, weights, source)
     from diffusers import ControlNetModel
 
     return _of_diffusers(ControlNetModel, config, weights, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from ..wording import shown
 RUNS = "the embedded host runs models of the SD 1.x and 2.x kind: a U-Net and one CLIP text encoder"
 
 ADAPTER_CLASS = "T2IAdapter"
+LITE_CLASS = "LiteControlNet"  # of our own training
 CLASSES: Mapping[str, tuple[str, ...]] = {
     "diffusion_models": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
-    "controlnet": ("ControlNetModel", ADAPTER_CLASS),
+    "controlnet": ("ControlNetModel", LITE_CLASS, ADAPTER_CLASS),
 }
-"""Diffusers' classes that run here, by the folder their files lie in."""
+"""Classes that run here, by the folder their files lie in."""
 
 Config = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ def require_class(config: Config, kind: str, source: Path) -> None:
         return
     if name == "ControlNetUnionModel":
         raise UserError(f"{source} is a union ControlNet, made for SDXL; {RUNS}.")
-    raise UserError(f"{source} is a {_named(name)} where a {' or '.join(classes)} belongs.")
+    raise UserError(f"{source} is a {_named(name)} where a {_either(classes)} belongs.")
 
 
 def require_plain(config: Config, source: Path) -> None:
@@ -46,6 +47,11 @@ def require_text_encoder(config: Config, source: Path) -> None:
     kind = config.get("model_type")
     if kind != "clip_text_model":
         raise UserError(f"{source} is a model of type {shown(kind)}, no CLIP text encoder; {RUNS}.")
+
+
+def _either(classes: Sequence[str]) -> str:
+    *first, last = classes
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _named(name: object) -> str:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from controlstack.errors import UserError
+from controlstack.headless.models import inspect
 from controlstack.headless.models.loading import load_control_net
 from controlstack.training.copy import control_net_from, weights_hash
 from controlstack.training.export import load_network, save_folder, save_single_file
@@ -74,7 +75,8 @@ def residuals(network: Any) -> list[Tensor]:
 
 @torch.no_grad()
 def hosted(path: Path) -> list[Tensor]:
-    """The residuals of what the embedded host loads from `path`."""
+    """The residuals of what the embedded host loads from `path`, which it finds to be right."""
+    inspect.check(path, "controlnet")
     halves = load_control_net(path).network
     noisy, times, words, hint = inputs()
     down, middle = halves(noisy, times, words, halves.encode_hint(hint), 1.0)
@@ -182,8 +184,9 @@ def test_the_embedded_host_loads_the_single_file(dtype: torch.dtype, tmp_path: P
         torch.testing.assert_close(found, wanted)
 
 
-def test_the_embedded_host_loads_the_folder(tmp_path: Path) -> None:
-    network = network_of(tiny_unet())
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_embedded_host_loads_the_folder(kind: str, tmp_path: Path) -> None:
+    network = network_of(tiny_unet(), kind)
     save_folder(network, tmp_path / "net")
     for found, wanted in zip(hosted(tmp_path / "net"), residuals(network), strict=True):
         torch.testing.assert_close(found, wanted)

@@ -177,7 +177,9 @@ def test_whole_ones_pass(whole: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_class(whole: Path) -> None:
-    words = "is a UNet2DConditionModel where a ControlNetModel or T2IAdapter belongs"
+    words = (
+        "is a UNet2DConditionModel where a ControlNetModel, LiteControlNet or T2IAdapter belongs"
+    )
     assert words in said(whole / "unet", "controlnet")
 
 
