@@ -108,7 +108,14 @@ def _values(hint: Hint) -> Picture:
         shape = " x ".join(str(side) for side in hint.shape)
         raise UserError(f"A hint is a picture, height x width x 3 (RGB), and this one is {shape}.")
     values = hint.astype(np.float64)
-    return values / 255 if hint.dtype == np.uint8 else values
+    if hint.dtype == np.uint8:
+        return values / 255
+    if not np.isfinite(values).all() or values.max() > 1:
+        raise UserError(
+            f"A hint of floats is in 0..1, and this one goes up to {values.max():g}; scale it, or "
+            "give bytes."
+        )
+    return values
 
 
 def _edges(found: Picture, wanted: Picture) -> tuple[Figure, ...]:

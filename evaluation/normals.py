@@ -33,8 +33,10 @@ def normal_agreement(found: NDArray[np.float64], wanted: NDArray[np.float64]) ->
     asked: Mask = wanted.max(axis=-1) > 0
     if not asked.any():
         return NormalAgreement(math.nan, math.nan)
-    cosine = (_unit(found[asked]) * _unit(wanted[asked])).sum(axis=-1)
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    one, other = _unit(found[asked]), _unit(wanted[asked])
+    # Half the angle, by two sides of a right triangle: exact where the arccosine is not, near 0.
+    apart, along = (np.linalg.norm(side, axis=-1) for side in (one - other, one + other))
+    angle = np.degrees(2 * np.arctan2(apart, along))
     return NormalAgreement(float(angle.mean()), float((angle <= CLOSE).mean()))
 
 
