@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,14 @@ def pair(groups: Sequence[Group], hints: Sequence[Path], suffix: str = "") -> Pa
     return Pairing(tuple(rows), tuple(lone), lone_hints)
 
 
+def known_start(file: Path, names: Container[str]) -> str | None:
+    """The one of `names` (in small letters) that `file` is called, or else the longest that its
+    name begins with before a character that is no letter or digit.
+    """
+    stem = file.stem.lower()
+    return next((name for name in (stem, *_starts(stem)) if name in names), None)
+
+
 def _by_key(hints: Sequence[Path], suffix: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     ending = f"_{suffix}".lower()
@@ -100,11 +108,10 @@ def _longer(keys: Iterable[str]) -> dict[str, list[str]]:
 def _key_of(
     picture: Path, by_key: Mapping[str, Path], longer: Mapping[str, Sequence[str]]
 ) -> str | None:
-    stem = picture.stem.lower()
-    for name in (stem, *_starts(stem)):
-        if name in by_key:
-            return name
-    fitting = longer.get(stem, [])
+    known = known_start(picture, by_key)
+    if known is not None:
+        return known
+    fitting = longer.get(picture.stem.lower(), [])
     if len(fitting) > 1:
         raise UserError(
             f"{picture} fits several hints: {listing(_names([by_key[key] for key in fitting]), 5)}."

@@ -1,0 +1,68 @@
+"""Pages of HTML that are one file: pictures, style and script inside, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import math
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..preprocessors.spec import Hint
+
+PAGES = Path(__file__).parent / "pages"
+THUMBNAIL = 320
+"""Pixels of the longer side of a picture on a page of many."""
+QUALITY = 82
+"""WebP's, of 100: edges of one pixel stay clean."""
+
+
+def render(page: str, **values: object) -> str:
+    """The page `page` of the folder `pages/` with `values` in it, each escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment.get_template(page).render(**values)
+
+
+def number(value: float) -> str:
+    """A figure with as many digits as a reader needs; a dash for NaN."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    size = abs(value)
+    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def webp(hint: Hint, longest: int = THUMBNAIL, quality: int = QUALITY) -> bytes:
+    """A picture (H x W x 3, bytes, or floats in 0..1) as WebP without any metadata, made smaller
+    where a side is over `longest` pixels.
+    """
+    picture = Image.fromarray(_bytes(hint))
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    stream = BytesIO()
+    picture.save(stream, "WEBP", quality=quality)
+    return stream.getvalue()
+
+
+def data_uri(picture: bytes) -> str:
+    """A WebP picture as an address that holds it."""
+    return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
+
+
+def _bytes(hint: Hint) -> NDArray[np.uint8]:
+    if hint.dtype == np.uint8:
+        return hint.astype(np.uint8, copy=False)
+    pixels: NDArray[np.uint8] = (hint.clip(0, 1) * 255).round().astype(np.uint8)
+    return pixels
