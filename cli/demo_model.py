@@ -13,7 +13,7 @@ from .outcome import DebugOption, reported
 from .progress import shown_progress
 
 if TYPE_CHECKING:
-    from ..training.loop import Progress
+    from ..training.watch import Point
 
 
 model_app = typer.Typer(help="The demo model.", no_args_is_help=True)
@@ -83,10 +83,10 @@ def train_command(
         typer.echo(out)
 
 
-def print_progress(stage: str, progress: Progress) -> None:
+def print_progress(stage: str, point: Point) -> None:
     """One line on stderr; called in the processes that train."""
     typer.echo(
-        f"{stage}: step {progress.step}, loss {progress.loss:.4f}, "
-        f"{progress.images_per_second:.0f} images/s, {progress.left / 60:.1f} min left",
+        f"{stage}: step {point.step}, loss {point.loss:.4f}, "
+        f"{point.images_per_second:.0f} images/s, {point.left / 60:.1f} min left",
         err=True,
     )

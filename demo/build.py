@@ -14,33 +14,27 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from ..evaluation.joint_reader import save_reader
-from ..training.control_net import ControlRecipe, train_control_net
 from ..training.copy import control_net_from
-from ..training.loop import Progress
-from ..training.parallel import run_parallel
-from ..training.settings import NetSettings
-from .build_base import (
-    BaseRecipe,
-    new_unet,
-    plain_attention,
-    prompt_length,
-    save_base,
-    tokens_of,
-    train_base,
-)
-from .build_control import KINDS, batches
+from ..training.processes import run_parallel
+from ..training.settings import NetSettings, TrainingSettings
+from ..training.watch import Point, Quiet
+from .build_base import BaseRecipe, new_unet, plain_attention, save_base, train_base
+from .build_control import KINDS, SEED, ControlRecipe, Prompts, SceneBatches, train_control
 from .build_data import SceneSet, render_scenes
 from .build_joints import ReaderRecipe, train_reader
 from .build_text import text_encoder, write_tokenizer
 from .build_vae import DecoderRecipe, encode_all, new_vae, train_decoder
 
-Report = Callable[[str, Progress], None]
+Report = Callable[[str, Point], None]
 """Called with a stage's name and where it is, in whichever process runs it."""
+
+
+Stage = TypeVar("Stage", BaseRecipe, DecoderRecipe, ReaderRecipe, ControlRecipe)
 
 
 @dataclass(frozen=True)
@@ -59,28 +53,44 @@ class Recipe:
         def part(whole: int) -> int:
             return max(2, math.ceil(whole * share))
 
+        def fewer(stage: Stage) -> Stage:
+            steps = part(stage.training.steps)
+            return replace(stage, training=replace(stage.training, steps=steps))
+
         return Recipe(
             max(64, part(self.scenes)),
-            replace(self.base, steps=part(self.base.steps)),
-            replace(self.decoder, steps=part(self.decoder.steps)),
-            replace(self.reader, steps=part(self.reader.steps)),
-            {kind: replace(c, steps=part(c.steps)) for kind, c in self.controls.items()},
+            fewer(self.base),
+            fewer(self.decoder),
+            fewer(self.reader),
+            {kind: fewer(control) for kind, control in self.controls.items()},
         )
 
 
-HINT_CHANNELS = (8, 16, 32, 64)
+HINT_CHANNELS = "8,16,32,64"
 """Widths of the ControlNets' hint encoders: at 128 px the usual ones cost as much as the U-Net."""
+
+
+def _training(steps: int, batch: int, rate: float, ema: float, **more: Any) -> TrainingSettings:
+    """What all stages have in common."""
+    return TrainingSettings(
+        steps, batch, rate=rate, ema=ema, schedule="cosine", warmup=100, precision="bf16",
+        log_every=50, **more,
+    )  # fmt: skip
+
+
+_DIFFUSION: Mapping[str, Any] = {"min_snr": 5.0, "offset_noise": 0.3, "timesteps": "stratified"}
+_CONTROL = _training(2000, 16, 1e-3, 0.995, new_rate=3e-3, seed=SEED, **_DIFFUSION)
 
 RECIPE = Recipe(
     scenes=30_000,
-    base=BaseRecipe(steps=3300),
-    decoder=DecoderRecipe(steps=3200),
-    reader=ReaderRecipe(steps=700),
+    base=BaseRecipe(_training(3300, 48, 1.2e-3, 0.999, prompt_dropout=0.1, seed=11, **_DIFFUSION)),
+    decoder=DecoderRecipe(_training(3200, 16, 2e-3, 0.995, weight_decay=0.0, seed=5)),
+    reader=ReaderRecipe(_training(700, 24, 2e-3, 0.99, seed=31)),
     controls={
         # Without the gain, thin lines went unnoticed for 500 steps; with it, for 100.
-        "canny": ControlRecipe(steps=2000, hint_channels=HINT_CHANNELS, hint_gain=2.5),
-        "depth": ControlRecipe(steps=2000, hint_channels=HINT_CHANNELS),
-        "pose": ControlRecipe(steps=2000, hint_channels=HINT_CHANNELS),
+        "canny": ControlRecipe(_CONTROL, NetSettings(hint_channels=HINT_CHANNELS, hint_gain=2.5)),
+        "depth": ControlRecipe(_CONTROL, NetSettings(hint_channels=HINT_CHANNELS)),
+        "pose": ControlRecipe(_CONTROL, NetSettings(hint_channels=HINT_CHANNELS)),
     },
 )
 """What made the weights in the repository, on two cores."""
@@ -116,8 +126,7 @@ def collect(work: Path, out: Path) -> None:
     text, unet = load_base(work)
     save_base(out / "base", vae, text, work / "tokenizer", unet)
     for kind in KINDS:
-        net = NetSettings(hint_channels=",".join(map(str, HINT_CHANNELS)))
-        copy = control_net_from(unet, net)
+        copy = control_net_from(unet, NetSettings(hint_channels=HINT_CHANNELS))
         copy.load_state_dict(torch.load(work / f"{kind}.pt"))
         copy.half().save_pretrained(out / f"controlnet-{kind}")
     (out / "joint-reader.safetensors").write_bytes((work / "reader.safetensors").read_bytes())
@@ -136,16 +145,8 @@ def load_base(work: Path) -> tuple[Any, Any]:
 
 def _base(work: Path, recipe: Recipe, report: Report) -> None:
     scenes, latents = _inputs(work, recipe)
-    text, unet = train_base(
-        recipe.base,
-        latents,
-        scenes.captions,
-        _tokenizer(work),
-        _recorder(work, "base", report),
-        lambda text, unet, step: _keep(
-            {"text": text.state_dict(), "unet": unet.state_dict()}, work / "base-unfinished.pt"
-        ),
-    )
+    watch = _Recorder(work, "base", report)
+    text, unet = train_base(recipe.base, latents, scenes.captions, _tokenizer(work), watch)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return
     _keep({"text": text.state_dict(), "unet": unet.state_dict()}, work / "base.pt")
@@ -156,14 +157,7 @@ def _decoder(work: Path, recipe: Recipe, report: Report) -> None:
         return
     scenes, latents = _inputs(work, recipe)
     vae = new_vae()
-    train_decoder(
-        recipe.decoder,
-        vae,
-        latents,
-        scenes,
-        _recorder(work, "decoder", report),
-        lambda vae, step: None,
-    )
+    train_decoder(recipe.decoder, vae, latents, scenes, _Recorder(work, "decoder", report))
     _keep(vae.state_dict(), work / "decoder.pt")
 
 
@@ -171,7 +165,7 @@ def _reader(work: Path, recipe: Recipe, report: Report) -> None:
     if (work / "reader.safetensors").exists():
         return
     scenes, _ = _inputs(work, recipe)
-    reader = train_reader(recipe.reader, scenes, _recorder(work, "reader", report))
+    reader = train_reader(recipe.reader, scenes, _Recorder(work, "reader", report))
     save_reader(reader, work / "reader.safetensors")
 
 
@@ -179,20 +173,11 @@ def _control(work: Path, recipe: Recipe, report: Report, kind: str) -> None:
     if (work / f"{kind}.pt").exists():
         return
     scenes, latents = _inputs(work, recipe)
-    tokenizer = _tokenizer(work)
-    tokens, empty = tokens_of(tokenizer, scenes.captions), tokens_of(tokenizer, [""])
     text, unet = load_base(work)
     control = recipe.controls[kind]
-    lengths = prompt_length(tokens, recipe.base.short, control.steps)
-    copy = train_control_net(
-        control,
-        unet,
-        text,
-        empty,
-        batches(kind, scenes, latents, tokens, control.batch, lengths),
-        _recorder(work, kind, report),
-        lambda copy, step: _keep(copy.state_dict(), work / f"{kind}-unfinished.pt"),
-    )
+    prompts = Prompts(text, _tokenizer(work), scenes.captions, control.short)
+    batches = SceneBatches.of_kind(kind, scenes, latents, prompts)
+    copy = train_control(control, unet, batches, _Recorder(work, kind, report))
     _keep(copy.state_dict(), work / f"{kind}.pt")
 
 
@@ -206,17 +191,20 @@ def _tokenizer(work: Path) -> Any:
     return CLIPTokenizer.from_pretrained(work / "tokenizer")
 
 
-def _recorder(work: Path, stage: str, report: Report) -> Callable[[Progress], None]:
-    """Passes progress on and adds it to the stage's curve."""
-    curve = work / f"{stage}-curve.jsonl"
-    curve.unlink(missing_ok=True)
+class _Recorder(Quiet):
+    """Passes points on and adds them to the stage's curve."""
 
-    def record(progress: Progress) -> None:
-        with curve.open("a") as lines:
-            lines.write(json.dumps(asdict(progress)) + "\n")
-        report(stage, progress)
+    def __init__(self, work: Path, stage: str, report: Report) -> None:
+        super().__init__()
+        self._curve, self._stage, self._report = work / f"{stage}-curve.jsonl", stage, report
 
-    return record
+    def begin(self, step: int, steps: int) -> None:
+        self._curve.unlink(missing_ok=True)
+
+    def point(self, point: Point) -> None:
+        with self._curve.open("a") as lines:
+            lines.write(json.dumps(asdict(point)) + "\n")
+        self._report(self._stage, point)
 
 
 def _keep(value: Any, path: Path) -> None:

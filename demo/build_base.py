@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..training.loop import LoopSettings, Progress, train
-from ..training.noise import (
-    add_noise,
-    min_snr_loss,
-    offset_noise,
-    scaled_linear_alphas,
-    stratified_timesteps,
-)
-from ..training.parallel import processes, rank
+from ..training.draws import number
+from ..training.loop import Loop, Task
+from ..training.objective import Objective, scaled_linear_alphas, weighted_loss
+from ..training.order import Order, Shares
+from ..training.processes import accelerator_for
+from ..training.settings import TrainingSettings
+from ..training.watch import Watch
 from .build_text import HIDDEN, MAX_TOKENS, text_encoder
 
 CHANNELS = (32, 64, 96, 96)
-SEED = 11
+BETAS = (0.9, 0.99)
+"""AdamW's, with a shorter memory than usual: so are the runs."""
 
 
 @dataclass(frozen=True)
 class BaseRecipe:
-    """What made the base: `batch` of all processes together, AdamW's rate, the share of dropped
-    prompts (for guidance), offset noise, min-SNR's gamma. For the first `short` of the run prompts
-    are padded to the longest caption's length only, which is a quarter faster; the rest teaches the
-    usual 77 tokens.
+    """What makes the base; the batch is that of all processes together. For the first `short` of
+    the run prompts are padded to the longest caption's length only, which is a quarter faster; the
+    rest teaches the usual 77 tokens.
     """
 
-    steps: int
-    batch: int = 48
-    rate: float = 1.2e-3
-    prompt_dropout: float = 0.1
-    offset: float = 0.3
-    gamma: float = 5.0
+    training: TrainingSettings
     short: float = 0.75
-    seconds: float = float("inf")
 
 
 def new_unet() -> Any:
@@ -105,42 +97,35 @@ def plain_attention(unet: Any) -> None:
 
 
 def train_base(
-    recipe: BaseRecipe,
-    latents: Tensor,
-    captions: list[str],
-    tokenizer: Any,
-    report: Callable[[Progress], None],
-    save: Callable[[Any, Any, int], None],
+    recipe: BaseRecipe, latents: Tensor, captions: list[str], tokenizer: Any, watch: Watch
 ) -> tuple[Any, Any]:
-    """Train and return (text encoder, U-Net). `latents` (n, 4, 16, 16); `save(text, unet, step)`
-    gets averaged weights.
-    """
-    torch.manual_seed(SEED)
-    generator = torch.Generator().manual_seed(SEED + rank())
+    """Train and return (text encoder, U-Net). `latents` (n, 4, 16, 16). Each process calls this."""
+    settings = recipe.training
+    accelerator = accelerator_for(torch.device("cpu"), settings.precision)
+    count = accelerator.num_processes
+    settings = replace(settings, batch=max(1, settings.batch // count))
+    shares = Shares(settings.batch, 1, count, accelerator.process_index)
+    order = Order(len(latents), settings.seed, settings.prompt_dropout, shares)
+    objective = Objective(scaled_linear_alphas(), "epsilon", settings, shares)
+    torch.manual_seed(number(settings.seed, "weights"))
     text, unet = text_encoder(len(tokenizer)), new_unet()
     plain_attention(unet)
-    both = nn.ModuleList([text, unet])
-    alphas = scaled_linear_alphas()
     tokens, empty = tokens_of(tokenizer, captions), tokens_of(tokenizer, [""])
-    length = prompt_length(tokens, recipe.short, recipe.steps)
-    batch = max(1, recipe.batch // processes())
+    length = prompt_length(tokens, recipe.short, settings.steps)
 
-    def loss_of(step: int) -> Tensor:
-        picked = torch.randint(len(latents), (batch,), generator=generator)
-        dropped = torch.rand(batch, 1, generator=generator) < recipe.prompt_dropout
-        clean, timesteps = latents[picked], stratified_timesteps(batch, 1000, generator)
-        noise = offset_noise(clean, recipe.offset, generator)
-        noisy = add_noise(clean, noise, alphas, timesteps)
-        with torch.autocast("cpu", torch.bfloat16):
-            words = text(
-                torch.where(dropped, empty, tokens[picked])[:, : length(step)]
-            ).last_hidden_state
-            predicted = unet(noisy, timesteps, words, return_dict=False)[0]
-        return min_snr_loss(predicted.float(), noise, alphas, timesteps, recipe.gamma)
+    def loss_of(step: int, part: int) -> Tensor:
+        picks = [order.pick(step, position) for position in shares.positions(part)]
+        rows = [pick.row for pick in picks]
+        dropped = torch.tensor([pick.drop for pick in picks])[:, None]
+        seen = objective.noised(latents[rows], step, part)
+        prompts = torch.where(dropped, empty, tokens[rows])[:, : length(step)]
+        words = text(prompts).last_hidden_state
+        predicted = unet(seen.noisy, seen.timesteps, words, return_dict=False)[0]
+        return weighted_loss(predicted, seen.wanted, seen.weights)
 
-    settings = LoopSettings(recipe.steps, batch, seconds=recipe.seconds)
-    groups = [{"params": list(both.parameters()), "lr": recipe.rate}]
-    train(both, groups, loss_of, settings, report, lambda step: save(text, unet, step))
+    both = nn.ModuleList([text, unet])
+    groups = [{"params": list(both.parameters()), "lr": settings.rate, "betas": BETAS}]
+    Loop(Task(both, groups, loss_of), settings, watch, accelerator).run()
     return text, unet
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,50 +11,47 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from ..evaluation.joint_reader import CELL, JointReader
-from ..training.loop import LoopSettings, Progress, train
+from ..training.loop import Loop, Task
+from ..training.processes import accelerator_for
+from ..training.settings import TrainingSettings
+from ..training.watch import Watch
+from .build_base import BETAS
 from .build_data import SceneSet
 from .scenes import SIZE
-
-SEED = 31
 
 
 @dataclass(frozen=True)
 class ReaderRecipe:
-    """What made the joint reader. `spread` is the deviation, in cells, of the blobs that it is
+    """What makes the joint reader. `spread` is the deviation, in cells, of the blobs that it is
     taught to draw.
     """
 
-    steps: int
-    batch: int = 24
-    rate: float = 2e-3
+    training: TrainingSettings
     spread: float = 0.8
-    seconds: float = float("inf")
 
 
-def train_reader(
-    recipe: ReaderRecipe, scenes: SceneSet, report: Callable[[Progress], None]
-) -> JointReader:
+def train_reader(recipe: ReaderRecipe, scenes: SceneSet, watch: Watch) -> JointReader:
     """A reader trained on the scenes with a person, their pictures softened and made noisy at
     random.
     """
-    torch.manual_seed(SEED)
-    rng = np.random.default_rng(SEED)
+    settings = recipe.training
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
     reader = JointReader()
     peopled = np.flatnonzero(~np.isnan(scenes.joints[:, 0, 0]))
 
-    def loss_of(step: int) -> Tensor:
-        picked = np.sort(rng.choice(peopled, recipe.batch))
+    def loss_of(step: int, part: int) -> Tensor:
+        picked = np.sort(rng.choice(peopled, settings.batch))
         rgb = torch.from_numpy(scenes.rgb[picked]).permute(0, 3, 1, 2).float() / 255
         wanted = blobs(scenes.joints[picked], recipe.spread)
-        with torch.autocast("cpu", torch.bfloat16):
-            heat = reader(_worn(rgb))
+        heat = reader(_worn(rgb))
         # Cross entropy over the cells of each map: a joint is in one place.
         agreement: Tensor = (wanted * heat.float().flatten(2).log_softmax(-1)).sum(-1)
         return -agreement.mean()
 
-    settings = LoopSettings(recipe.steps, recipe.batch, ema_decay=0.99, seconds=recipe.seconds)
-    groups = [{"params": list(reader.parameters()), "lr": recipe.rate}]
-    train(reader, groups, loss_of, settings, report, lambda step: None)
+    groups = [{"params": list(reader.parameters()), "lr": settings.rate, "betas": BETAS}]
+    accelerator = accelerator_for(torch.device("cpu"), settings.precision)
+    Loop(Task(reader, groups, loss_of), settings, watch, accelerator).run()
     return reader.eval()
 
 

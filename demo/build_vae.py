@@ -8,7 +8,6 @@ unit deviation over the training scenes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..training.loop import LoopSettings, Progress, train
+from ..training.loop import Loop, Task
+from ..training.processes import accelerator_for
+from ..training.settings import TrainingSettings
+from ..training.watch import Watch
+from .build_base import BETAS
 from .build_data import SceneSet
 
-SEED = 5
 _BRIGHT = (1 / 3, 1 / 3, 1 / 3)
 # Rows: latent channels. Columns: block means of R, G, B, then brightness of the upper left and
 # lower right quarter.
@@ -80,39 +82,32 @@ def encode_all(vae: Any, scenes: SceneSet, chunk: int = 500) -> Tensor:
 
 @dataclass(frozen=True)
 class DecoderRecipe:
-    """What made the decoder: crops of `crop` latent cells around drawn things, then whole pictures
+    """What makes the decoder: crops of `crop` latent cells around drawn things, then whole pictures
     for the last `whole`.
 
     `jitter` is noise on the latents (their deviation is 1), as generated latents are never exact.
     """
 
-    steps: int
-    batch: int = 16
+    training: TrainingSettings
     whole_batch: int = 4
     crop: int = 8
     whole: float = 0.3
-    rate: float = 2e-3
     jitter: float = 0.06
-    seconds: float = float("inf")
 
 
 def train_decoder(
-    recipe: DecoderRecipe,
-    vae: Any,
-    latents: Tensor,
-    scenes: SceneSet,
-    report: Callable[[Progress], None],
-    save: Callable[[Any, int], None],
+    recipe: DecoderRecipe, vae: Any, latents: Tensor, scenes: SceneSet, watch: Watch
 ) -> None:
     """Train `vae`'s decoder in place on the absolute error of pixels and of their differences."""
-    rng = np.random.default_rng(SEED)
-    torch.manual_seed(SEED)
+    settings = recipe.training
+    rng = np.random.default_rng(settings.seed)
+    torch.manual_seed(settings.seed)
     # Nearly flat cells show the pale ground: only their brightness lies near the mean of all.
     drawn = (latents[:, 1:].abs().amax(1) > 0.8).numpy()
 
-    def loss_of(step: int) -> Tensor:
-        cells, count = recipe.crop, recipe.batch
-        if step >= (1 - recipe.whole) * recipe.steps:
+    def loss_of(step: int, part: int) -> Tensor:
+        cells, count = recipe.crop, settings.batch
+        if step >= (1 - recipe.whole) * settings.steps:
             cells, count = latents.shape[-1], recipe.whole_batch
         picked = np.sort(rng.integers(len(latents), size=count))
         inputs, targets = [], []
@@ -124,15 +119,12 @@ def train_decoder(
         clean = torch.stack(inputs)
         noisy = clean + recipe.jitter * torch.randn_like(clean)
         wanted = torch.stack(targets).permute(0, 3, 1, 2).float() / 127.5 - 1
-        with torch.autocast("cpu", torch.bfloat16):
-            decoded = vae.decoder(noisy / vae.config.scaling_factor)
+        decoded = vae.decoder(noisy / vae.config.scaling_factor)
         return _pixel_loss(decoded.float(), wanted)
 
-    settings = LoopSettings(
-        recipe.steps, recipe.batch, ema_decay=0.995, seconds=recipe.seconds, weight_decay=0.0
-    )
-    groups = [{"params": list(vae.decoder.parameters()), "lr": recipe.rate}]
-    train(vae.decoder, groups, loss_of, settings, report, lambda step: save(vae, step))
+    groups = [{"params": list(vae.decoder.parameters()), "lr": settings.rate, "betas": BETAS}]
+    accelerator = accelerator_for(torch.device("cpu"), settings.precision)
+    Loop(Task(vae.decoder, groups, loss_of), settings, watch, accelerator).run()
 
 
 def _corner(rng: np.random.Generator, drawn: NDArray[np.bool_], cells: int) -> tuple[int, int]:

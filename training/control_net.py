@@ -24,14 +24,7 @@ from .curve import Curve
 from .export import WEIGHTS, save_folder
 from .locked import checkpointing, decoder, lent_decoder, locked, predict, unlocked
 from .loop import Loop, Records, Task
-from .objective import (
-    add_noise,
-    draw_noise,
-    draw_timesteps,
-    min_snr_weights,
-    target,
-    weighted_loss,
-)
+from .objective import Objective, weighted_loss
 from .order import Order, Shares
 from .processes import accelerator_for
 from .resume import check_same, in_force, write_settings
@@ -159,35 +152,22 @@ def _loss(
     settings: TrainingSettings,
     shares: Shares,
 ) -> Callable[[int, int], Tensor]:
-    """The loss of a step's batch, all its chance drawn on the CPU from seed, step and position."""
-    device, alphas = base.device, base.alphas.to(base.device, torch.float32)
-    stratified = settings.timesteps == "stratified"
+    """The loss of the next batch that was `loaded`."""
+    device = base.device
+    alphas = base.alphas.to(device, torch.float32)
+    objective = Objective(alphas, base.prediction, settings, shares)
 
     def loss_of(step: int, part: int) -> Tensor:
         batch = next(loaded)
-        positions = shares.positions(part)
-        drawn = draw_timesteps(
-            shares.pictures, len(alphas), stratified, settings.seed, "timestep", step
-        )
-        keys = [(settings.seed, "noise", step, position) for position in positions]
-        noise = draw_noise(tuple(batch.latents.shape[1:]), settings.offset_noise, keys)
-        timesteps, noise, latents, words, hints = (
+        latents, words, hints = (
             given.to(device, non_blocking=True)
-            for given in (
-                drawn[positions.start : positions.stop],
-                noise,
-                batch.latents,
-                batch.words,
-                batch.hints,
-            )
+            for given in (batch.latents, batch.words, batch.hints)
         )
-        noisy = add_noise(latents, noise, alphas, timesteps)
-        predicted = predict(unet, network, noisy, timesteps, words, hints, settings.only_middle)
-        wanted = target(base.prediction, latents, noise, alphas, timesteps)
-        weights = None
-        if settings.min_snr:
-            weights = min_snr_weights(base.prediction, alphas, timesteps, settings.min_snr)
-        return weighted_loss(predicted, wanted, weights)
+        seen = objective.noised(latents, step, part)
+        predicted = predict(
+            unet, network, seen.noisy, seen.timesteps, words, hints, settings.only_middle
+        )
+        return weighted_loss(predicted, seen.wanted, seen.weights)
 
     return loss_of
 

@@ -5,11 +5,63 @@ predicted, and the weights of the loss.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .draws import generator
+from .order import Shares
+from .settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Latents as a network sees them: `noisy` (n, c, h, w) at `timesteps` (n,), what it shall
+    predict of them (`wanted`), and the `weights` (n,) of their losses, None where all are 1.
+    """
+
+    noisy: Tensor
+    timesteps: Tensor
+    wanted: Tensor
+    weights: Tensor | None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Noise prediction by the schedule `alphas` (levels,) as the settings say.
+
+    `prediction` is "epsilon" or "v_prediction". All chance is drawn on the CPU from the settings'
+    seed, the step and the position in the step.
+    """
+
+    alphas: Tensor
+    prediction: str
+    settings: TrainingSettings
+    shares: Shares
+
+    def noised(self, latents: Tensor, step: int, part: int) -> Noised:
+        """What `latents` (n, c, h, w), this process's batch `part` of a step, become."""
+        seed, where = self.settings.seed, self.shares.positions(part)
+        stratified = self.settings.timesteps == "stratified"
+        drawn = draw_timesteps(
+            self.shares.pictures, len(self.alphas), stratified, seed, "timestep", step
+        )
+        keys = [(seed, "noise", step, position) for position in where]
+        noise = draw_noise(tuple(latents.shape[1:]), self.settings.offset_noise, keys)
+        timesteps = drawn[where.start : where.stop].to(latents.device, non_blocking=True)
+        noise = noise.to(latents.device, non_blocking=True)
+        weights = None
+        if self.settings.min_snr:
+            weights = min_snr_weights(
+                self.prediction, self.alphas, timesteps, self.settings.min_snr
+            )
+        return Noised(
+            add_noise(latents, noise, self.alphas, timesteps),
+            timesteps,
+            target(self.prediction, latents, noise, self.alphas, timesteps),
+            weights,
+        )
 
 
 def scaled_linear_alphas(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> Tensor:

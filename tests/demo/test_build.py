@@ -6,29 +6,28 @@ from pathlib import Path
 
 import torch
 
+from controlstack.cli.demo_model import print_progress  # which other processes can import
 from controlstack.demo.build import RECIPE, build
 from controlstack.demo.build_control import KINDS
 from controlstack.demo.build_curve import STAGES, read_curves
 from controlstack.evaluation.joint_reader import load_reader
-from controlstack.training.loop import Progress
-
-
-def _quiet(stage: str, progress: Progress) -> None:
-    """Reports nothing; a function other processes can import."""
 
 
 def test_a_shorter_recipe_is_shorter_everywhere() -> None:
     tenth = RECIPE.shorter(0.1)
-    assert (tenth.scenes, tenth.base.steps) == (RECIPE.scenes // 10, RECIPE.base.steps // 10)
-    assert tenth.base.rate == RECIPE.base.rate
-    assert {c.steps for c in RECIPE.shorter(0).controls.values()} == {2}
+    assert (tenth.scenes, tenth.base.training.steps) == (
+        RECIPE.scenes // 10,
+        RECIPE.base.training.steps // 10,
+    )
+    assert tenth.base.training.rate == RECIPE.base.training.rate
+    assert {c.training.steps for c in RECIPE.shorter(0).controls.values()} == {2}
 
 
 def test_everything_is_made_again_and_finished_stages_are_kept(tmp_path: Path) -> None:
     from diffusers import ControlNetModel, StableDiffusionPipeline
 
     out, work = tmp_path / "out", tmp_path / "work"
-    build(out, work, _quiet, RECIPE.shorter(0), cores=1)
+    build(out, work, print_progress, RECIPE.shorter(0), cores=1)
     pipeline = StableDiffusionPipeline.from_pretrained(out / "base", local_files_only=True)
     assert pipeline.unet.dtype == torch.float32
     for kind in KINDS:
@@ -36,5 +35,5 @@ def test_everything_is_made_again_and_finished_stages_are_kept(tmp_path: Path) -
     load_reader(out / "joint-reader.safetensors")
     assert set(read_curves(work)) == set(STAGES)
     before = (work / "base.pt").stat().st_mtime_ns
-    build(out, work, _quiet, RECIPE.shorter(0), cores=1)
+    build(out, work, print_progress, RECIPE.shorter(0), cores=1)
     assert (work / "base.pt").stat().st_mtime_ns == before
