@@ -25,7 +25,8 @@ Ballard found enough."""
 
 def rmse(found: Picture, wanted: Picture, asked: Mask | None = None) -> float:
     """Root mean square error of two pictures (h, w, 3) in 0..1, over the pixels `asked` (h, w). NaN
-    where none is. Raises UserError when the sizes differ.
+    where none is. The peak signal-to-noise ratio in dB is -20 log10 of it. Raises UserError when
+    the sizes differ.
     """
     same_size(found, wanted, "pictures")
     squares = (found - wanted) ** 2 if asked is None else ((found - wanted) ** 2)[asked]

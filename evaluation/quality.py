@@ -92,9 +92,8 @@ def fid(
             f"{counts[True]} real ones; give 2 of each at least, and thousands for a sound figure."
         )
     name = "FID" if features == FID_FEATURES else f"FID ({features} features)"
-    return SetFigure(
-        name, float(metric.compute()), False, counts[False], counts[True], _fid_note(counts)
-    )
+    note = _fid_note(min(counts.values()), features)
+    return SetFigure(name, float(metric.compute()), False, counts[False], counts[True], note)
 
 
 def clip_scores(
@@ -192,11 +191,10 @@ def _batches(pictures: Iterable[Picture]) -> Iterable[torch.Tensor]:
             yield torch.from_numpy(np.stack(part).transpose(0, 3, 1, 2).copy())
 
 
-def _fid_note(counts: dict[bool, int]) -> str:
-    fewest = min(counts.values())
+def _fid_note(fewest: int, features: int) -> str:
     if fewest >= FID_ENOUGH:
         return ""
-    rank = ", and the covariance of its features has no full rank" * (fewest < FID_FEATURES)
+    rank = ", and the covariance of its features has no full rank" * (fewest <= features)
     return (
         f"FID of {fewest} pictures comes out too high{rank}: compare it only with FID of sets of "
         f"the same size. {FID_ENOUGH} pictures are usual."

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 from controlstack.errors import UserError
 from controlstack.evaluation.colour import colour_accuracy, colour_name, hue
 from controlstack.evaluation.edges import edge_f1, widened
-from controlstack.evaluation.psnr import psnr
 from controlstack.evaluation.joints import body_size, pck
 from controlstack.evaluation.silhouette import saturated, silhouette_iou
 
@@ -89,10 +86,3 @@ def test_grey_has_no_colour_and_counts_as_wrong() -> None:
     assert colour_name(rgb, parts["box"], COLOURS) is None
     wanted = {"ball": "blue", "box": "red", "hidden": "red"}
     assert colour_accuracy(rgb, parts, wanted, COLOURS) == (1, 2)
-
-
-def test_psnr() -> None:
-    one = np.zeros((2, 2, 3), np.uint8)
-    assert psnr(one, one) == math.inf
-    assert psnr(one, one + 255) == 0
-    assert psnr(one, one + 1) == pytest.approx(48.13, abs=0.01)
