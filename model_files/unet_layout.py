@@ -2,7 +2,9 @@
 
 Two layouts: "ldm" (CompVis: input_blocks, output_blocks) and diffusers' own (down_blocks). What
 shapes do not tell is SD 1.x's: eight heads, groups of 32
-(https://github.com/CompVis/stable-diffusion, configs/stable-diffusion/v1-inference.yaml).
+(https://github.com/CompVis/stable-diffusion, configs/stable-diffusion/v1-inference.yaml); with
+linear projections SD 2.x's: heads of 64 channels
+(https://github.com/Stability-AI/stablediffusion, configs/stable-diffusion/v2-inference.yaml).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ Shapes = Mapping[str, Shape]
 Config = dict[str, Any]
 
 HEADS = 8
+HEAD_CHANNELS = 64
 
 
 @dataclass(frozen=True)
@@ -102,16 +105,19 @@ def _encoder_config(shapes: Shapes, levels: list[_Level], ldm: bool) -> Config:
         raise UserError("it is of the SDXL family, and SD 1.x is what runs here")
     first = min(name for name in shapes if name.endswith("attn2.to_k.weight"))
     projection = first.split("transformer_blocks")[0] + "proj_in.weight"
+    linear = len(shapes[projection]) == 2
+    channels = [level.channels for level in levels]
+    heads = [max(width // HEAD_CHANNELS, 1) for width in channels] if linear else HEADS
     return {
         "in_channels": shapes["input_blocks.0.0.weight" if ldm else "conv_in.weight"][1],
-        "block_out_channels": [level.channels for level in levels],
+        "block_out_channels": channels,
         "down_block_types": [
             "CrossAttnDownBlock2D" if level.attends else "DownBlock2D" for level in levels
         ],
         "layers_per_block": levels[0].layers,
         "cross_attention_dim": shapes[first][1],
-        "attention_head_dim": HEADS,  # diffusers' name for the number of heads
-        "use_linear_projection": len(shapes[projection]) == 2,
+        "attention_head_dim": heads,  # diffusers' name for the number of heads
+        "use_linear_projection": linear,
     }
 
 

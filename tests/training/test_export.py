@@ -25,7 +25,7 @@ from controlstack.training.export import load_network, save_folder, save_single_
 from controlstack.training.ldm_layout import ldm_weights, unread_by_comfyui
 from controlstack.training.settings import NetSettings
 from tests.tiny import CONTEXT, tiny_unet
-from tests.training.unets import sd2_unet, sd15_unet
+from tests.training.unets import sd2_unet, sd15_unet, sd21_unet
 
 KINDS = ("controlnet", "gaussian", "lite")
 CHANNELS = "4,4,8,8"
@@ -172,8 +172,11 @@ def test_the_names_are_those_of_published_files() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_the_embedded_host_loads_the_single_file(dtype: torch.dtype, tmp_path: Path) -> None:
-    network = network_of(sd15_unet())
+@pytest.mark.parametrize("make", [sd15_unet, sd21_unet])
+def test_the_embedded_host_loads_the_single_file(
+    make: Any, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    network = network_of(make())
     path = tmp_path / "trained.safetensors"
     save_single_file(network, path, dtype, {"base": "tiny"})
     assert headers(path) == {"format": "pt", "base": "tiny"}

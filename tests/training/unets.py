@@ -11,20 +11,17 @@ from tests.tiny import CONTEXT
 
 def sd15_unet(seed: int = 0) -> Any:
     """As SD 1.5 in all that a file's shapes do not tell: eight heads, norms of 32 groups."""
-    from diffusers import UNet2DConditionModel
+    return _two_levels(seed, block_out_channels=(32, 64), attention_head_dim=8)
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(32, 64),
-            layers_per_block=1,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=CONTEXT,
-            attention_head_dim=8,
-        )
-    return unet.eval().requires_grad_(False)
+
+def sd21_unet(seed: int = 0) -> Any:
+    """As SD 2.1 in all that a file's shapes do not tell: heads of 64 channels."""
+    return _two_levels(
+        seed,
+        block_out_channels=(128, 256),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+    )
 
 
 def sd2_unet(seed: int = 0) -> Any:
@@ -40,5 +37,21 @@ def sd2_unet(seed: int = 0) -> Any:
             use_linear_projection=True,
             norm_num_groups=4,
             cross_attention_dim=CONTEXT,
+        )
+    return unet.eval().requires_grad_(False)
+
+
+def _two_levels(seed: int, **shape: Any) -> Any:
+    from diffusers import UNet2DConditionModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=CONTEXT,
+            **shape,
         )
     return unet.eval().requires_grad_(False)
