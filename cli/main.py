@@ -17,6 +17,7 @@ from .evaluate import evaluate_command
 from .hint import hint_app
 from .nodes import nodes_command
 from .run import run_command
+from .study import study_app
 from .train import train_command
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")
+app.add_typer(study_app, name="study")
 app.add_typer(model_app, name="demo-model")
 model_app.command("score")(score_command)
 

@@ -88,12 +88,12 @@ def check_extracts(entry: Preprocessor) -> None:
         )
 
 
-def read_hint(entry: Preprocessor, path: Path) -> Seen:
-    """The condition in a hint file: OpenPose JSON where `entry` finds people, else a picture.
+def read_hint(path: Path, people: bool = False) -> Seen:
+    """The condition in a hint file: a picture, or OpenPose JSON where it is `people`.
 
     Raises UserError for a file that holds something else, and for a pose without a canvas size.
     """
-    if not entry.finds_people:
+    if not people:
         frame, _ = first_frame(path)
         deep = frame.mode.startswith(("I", "F"))
         hint: Hint = colours(frame) if deep else np.array(frame.convert("RGB"))

@@ -54,7 +54,7 @@ def measure(
     """
     check_extracts(extractor.entry)
     kind = kind_of(extractor.entry.name)
-    pairing = pair(groups, hints, extractor.entry.name)
+    pairing = pair(groups, hints, (extractor.entry.name,))
     failures: list[str] = []
     wanted = _wanted(pairing.rows, extractor, originals, failures)
     others = _others(wanted)
@@ -115,7 +115,9 @@ def _wanted(
         for path in paths:
             try:
                 seen = (
-                    extractor.from_picture(path) if originals else read_hint(extractor.entry, path)
+                    extractor.from_picture(path)
+                    if originals
+                    else read_hint(path, extractor.entry.finds_people)
                 )
                 wanted[path] = packed(seen)
             except UserError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +41,17 @@ class Pairing:
     lone_hints: tuple[Path, ...]
 
 
-def pair(groups: Sequence[Group], hints: Sequence[Path], suffix: str = "") -> Pairing:
+def pair(groups: Sequence[Group], hints: Sequence[Path], endings: Collection[str] = ()) -> Pairing:
     """Match every picture with the hint it was made from.
 
     Names are compared without their endings, and capitals do not count. A hint's name may end in
-    `_suffix` (`controlstack hint` writes the preprocessor's name there). A picture belongs to the
+    "_" and one of `endings` (`controlstack hint` writes the preprocessor's name there). A picture belongs to the
     hint of its name; else to the longest name that its own begins with, before a character that is
     no letter or digit (garden_00001_ belongs to garden); else to the one hint whose name begins
     with its own in that way. Raises UserError where two hints have one name, where a picture fits
     several hints, and where nothing fits.
     """
-    by_key = _by_key(hints, suffix)
+    by_key = _by_key(hints, endings)
     longer = _longer(by_key)
     found: dict[str, list[list[Path]]] = defaultdict(lambda: [[] for _ in groups])
     lone: list[Path] = []
@@ -81,12 +81,12 @@ def known_start(file: Path, names: Container[str]) -> str | None:
     return next((name for name in (stem, *_starts(stem)) if name in names), None)
 
 
-def _by_key(hints: Sequence[Path], suffix: str) -> dict[str, Path]:
+def _by_key(hints: Sequence[Path], endings: Collection[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    ending = f"_{suffix}".lower()
     for hint in hints:
         stem = hint.stem.lower()
-        key = stem.removesuffix(ending) if suffix and stem != ending else stem
+        ends = [f"_{ending}".lower() for ending in endings if stem.endswith(f"_{ending}".lower())]
+        key = stem.removesuffix(max(ends, key=len, default="")) or stem
         if key in found:
             raise UserError(
                 f"{found[key]} and {hint} are both hints of {key}: keep one of them, or give them "

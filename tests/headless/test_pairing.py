@@ -14,9 +14,9 @@ def paths(*names: str) -> tuple[Path, ...]:
     return tuple(Path("somewhere") / name for name in names)
 
 
-def found(pictures: tuple[str, ...], hints: tuple[str, ...], suffix: str = "") -> dict[str, str]:
+def found(pictures: tuple[str, ...], hints: tuple[str, ...], *endings: str) -> dict[str, str]:
     """Row's name -> picture's name."""
-    rows = pair([Group("g", paths(*pictures))], paths(*hints), suffix).rows
+    rows = pair([Group("g", paths(*pictures))], paths(*hints), endings).rows
     return {row.name: str(row.pictures[0].name) for row in rows if row.pictures[0]}
 
 

@@ -1,0 +1,128 @@
+"""`controlstack study make` and `controlstack study read`: people rank pictures, blindly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .outcome import DebugOption, reported
+from .progress import shown_progress
+
+if TYPE_CHECKING:
+    from ..evaluation.study_answers import Result
+
+study_app = typer.Typer(
+    help="A blind ranking of pictures by people: a page to rank on, and the average human rank.",
+    no_args_is_help=True,
+)
+
+
+@study_app.command("make", no_args_is_help=True)
+def make_command(
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="METHODS",
+            help="Folders of pictures, one for each method, named after it or by NAME=FOLDER.",
+        ),
+    ],
+    hints: Annotated[
+        list[str],
+        typer.Option(
+            metavar="DIR",
+            help="The hints that the pictures were made from, named as the pictures: a folder, "
+            "file or glob.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the page and its key.")] = (
+        Path("output/study")
+    ),
+    rows: Annotated[int, typer.Option(min=1, help="Hints to ask at most.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the order of the pictures.")] = 0,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Show the prompts in this file, by hint's name: JSON, JSON lines, CSV, or lines "
+            "of `name: prompt`.",
+        ),
+    ] = None,
+    title: Annotated[str, typer.Option(help="What the page is called.")] = "Which is better?",
+    debug: DebugOption = False,
+) -> None:
+    """Make a page on which people rank the methods' pictures, not knowing which is whose.
+
+    Give study.html away: it is one file, works offline and on a phone, and each rater saves a file
+    of ranks to send back. Keep key.json: it tells which picture is whose.
+    """
+    with reported(debug):
+        from ..headless.folders import IMAGE_SUFFIXES
+        from ..headless.study import StudyOrder, write_study
+        from .groups import files_of, groups_of
+
+        order = StudyOrder(
+            groups=groups_of(methods),
+            hints=files_of(hints, IMAGE_SUFFIXES),
+            rows=rows,
+            seed=seed,
+            title=title,
+            prompts=prompts,
+        )
+        with shown_progress():
+            written, notes = write_study(order, out)
+        for note in notes:
+            typer.echo(f"Note: {note}.", err=True)
+        for path in written:
+            typer.echo(path)
+
+
+@study_app.command("read", no_args_is_help=True)
+def read_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with the key.")],
+    ranks: Annotated[
+        list[str],
+        typer.Argument(metavar="RANKS", help="The files that raters saved, folders, or globs."),
+    ],
+    debug: DebugOption = False,
+) -> None:
+    """Read the raters' ranks: every method's average human rank, by quality and by fidelity.
+
+    Prints a table, and writes result.json and result.html beside the key.
+    """
+    with reported(debug):
+        from ..headless.study import read_study
+        from .groups import files_of
+
+        result, written = read_study(folder, files_of(ranks, (".json",)))
+        _print_table(result)
+        for note in result.notes:
+            typer.echo(f"Note: {note}.", err=True)
+        for path in written:
+            typer.echo(path)
+
+
+def _print_table(result: Result) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..evaluation.html import number
+    from ..evaluation.study import CRITERIA
+
+    raters = len(result.raters)
+    table = Table(
+        "", box=box.SIMPLE_HEAD, title=f"Average human rank, {raters} rater{'s' * (raters != 1)}"
+    )
+    by_method: dict[str, list[str]] = {}
+    for criterion in CRITERIA:
+        if criterion.name not in result.ranks:
+            continue
+        table.add_column(f"{criterion.title} ↑", justify="right")
+        for rank in result.ranks[criterion.name]:
+            spread = f" ± {number(rank.deviation)}" if rank.raters > 1 else ""
+            by_method.setdefault(rank.method, []).append(f"{number(rank.mean)}{spread}")
+    for method, cells in by_method.items():
+        table.add_row(method, *cells)
+    Console().print(table)
