@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +60,14 @@ class EmbeddedHost:
     def training_base(
         self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
     ) -> Base:
-        """See `nodes.host.Host.training_base`. The weights are shared with the MODEL's."""
+        """See `nodes.host.Host.training_base`. The U-Net is a copy: its decoder may be trained."""
         from .training_base import base_of
 
-        return base_of(model, clip, vae, name)
+        base = base_of(model, clip, vae, name)
+        return replace(base, unet=deepcopy(base.unet))
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
         """See `nodes.host.Host.control_net_of`."""
-        from copy import deepcopy
-
         from .models.controlnet import ControlNet as EmbeddedControlNet
 
         return EmbeddedControlNet(deepcopy(network).eval().requires_grad_(False), name)

@@ -110,9 +110,10 @@ def _unet(model: Any, name: str) -> Any:
 
     weights = _baked(model)
     try:
-        config = unet_config({key: tuple(value.shape) for key, value in weights.items()})
+        told = unet_config({key: tuple(value.shape) for key, value in weights.items()})
     except UserError as error:
         raise UserError(f"{name} cannot be trained on: {error}.") from error
+    config = {key: value for key, value in told.items() if key != "_class_name"}
     config["attention_head_dim"] = _heads(model.model.model_config.unet_config, config)
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config)
