@@ -20,7 +20,6 @@ _SHARED = (
     "layers_per_block",
     "cross_attention_dim",
     "attention_head_dim",
-    "num_attention_heads",
     "use_linear_projection",
     "transformer_layers_per_block",
     "norm_num_groups",
@@ -28,15 +27,14 @@ _SHARED = (
     "act_fn",
     "only_cross_attention",
     "downsample_padding",
-    "upcast_attention",
     "flip_sin_to_cos",
     "freq_shift",
 )
-"""What a ControlNet has in common with its U-Net, by the names of diffusers' configurations."""
+"""What a ControlNet has in common with its U-Net, by the names of diffusers' configurations: all
+that decides what its weights mean. `upcast_attention` is left out: it is a matter of precision."""
 
 _PER_LEVEL = (
     "attention_head_dim",
-    "num_attention_heads",
     "cross_attention_dim",
     "transformer_layers_per_block",
     "only_cross_attention",
@@ -108,8 +106,13 @@ def _check_unet(unet: Any, words: str) -> None:
 
 
 def per_level(config: Mapping[str, Any], key: str) -> Any:
-    """A configuration's value, as a tuple where diffusers allows one for all levels or one each."""
+    """A configuration's value, as a tuple where diffusers allows one for all levels or one each.
+
+    "attention_head_dim" is the number of heads, as diffusers reads it.
+    """
     value = config[key]
+    if key == "attention_head_dim":
+        value = config.get("num_attention_heads") or value
     if isinstance(value, list):
         return tuple(value)
     if key in _PER_LEVEL and value is not None and not isinstance(value, tuple):

@@ -30,6 +30,7 @@ _HINT = re.compile(r"controlnet_cond_embedding\.(?:blocks\.(\d+)|conv_out)\.(.+)
 _ZERO = re.compile(r"controlnet_down_blocks\.(\d+)\.(.+)")
 
 
+_ASSUMED = {"controlnet_conditioning_channel_order": "rgb", "global_pool_conditions": False}
 _COMFYUI_HINT = (16, 32, 96, 256)
 _COMFYUI_CHANNELS = 320
 _SD1, _SD2 = 768, 1024  # the widths of their texts
@@ -43,11 +44,12 @@ def refusal(network: Any) -> str | None:
             f"A {kind} cannot be one file in ldm layout: that has names for a copied encoder only. "
             "Save it as a diffusers folder."
         )
-    if network.config.controlnet_conditioning_channel_order != "rgb":
-        return (
-            "A ControlNet that reads BGR cannot be one file in ldm layout, where hints are RGB. "
-            "Save it as a diffusers folder."
-        )
+    for key, assumed in _ASSUMED.items():
+        if network.config[key] != assumed:
+            return (
+                f"A ControlNet whose {key} is {network.config[key]} cannot be one file in ldm "
+                f"layout, which cannot say so and means {assumed}. Save it as a diffusers folder."
+            )
     return None
 
 
@@ -61,7 +63,7 @@ def unread_by_comfyui(network: Any) -> str | None:
     config = network.config
     hint = tuple(config.conditioning_embedding_out_channels)
     text = set(per_level(config, "cross_attention_dim"))
-    heads = per_level(config, "num_attention_heads") or per_level(config, "attention_head_dim")
+    heads = per_level(config, "attention_head_dim")
     widths = tuple(config.block_out_channels)
     linear, wanted = (True, tuple(w // 64 for w in widths)) if text == {_SD2} else (False, (8,))
     fits = (

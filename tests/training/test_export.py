@@ -33,27 +33,16 @@ CHANNELS = "4,4,8,8"
 
 def network_of(unet: Any, kind: str = "controlnet") -> Any:
     """A network with something in its zero convolutions."""
-    network = control_net_from(unet, NetSettings(kind, CHANNELS))
+    return stirred(control_net_from(unet, NetSettings(kind, CHANNELS)))
+
+
+@torch.no_grad()
+def stirred(network: Any) -> Any:
+    """The network with all weights moved, so that no two are equal."""
     torch.manual_seed(6)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.05)
+    for parameter in network.parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=0.05)
     return network
-
-
-def shallow_unet() -> Any:
-    """Three levels of one layer, with attention where SD 1.5 has none."""
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
-        block_out_channels=(8, 16, 16),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=CONTEXT,
-        attention_head_dim=2,
-        norm_num_groups=4,
-    )
 
 
 def inputs() -> tuple[Tensor, ...]:
@@ -134,17 +123,31 @@ def test_halves_stay_halves_in_a_folder_and_become_full_when_loaded(tmp_path: Pa
     assert {p.dtype for p in load_network(tmp_path).parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("make", [tiny_unet, sd2_unet, shallow_unet])
-def test_diffusers_reads_the_ldm_layout_back(make: Any) -> None:
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("attends", ["CD", "DCC", "CCCD", "DCDCC"])
+@pytest.mark.parametrize("linear", [False, True])
+def test_diffusers_reads_the_ldm_layout_back(layers: int, attends: str, linear: bool) -> None:
     """Its converter goes the other way and was written by others."""
+    from diffusers import ControlNetModel
     from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 
-    network = network_of(make())
+    kinds = {"C": "CrossAttnDownBlock2D", "D": "DownBlock2D"}
+    network = ControlNetModel(
+        block_out_channels=tuple(4 * (level + 1) for level in range(len(attends))),
+        down_block_types=tuple(kinds[letter] for letter in attends),
+        layers_per_block=layers,
+        use_linear_projection=linear,
+        cross_attention_dim=CONTEXT,
+        attention_head_dim=2,
+        norm_num_groups=4,
+        conditioning_embedding_out_channels=(4, 4, 8, 8),
+    )
+    stirred(network)
     found = convert_controlnet_checkpoint(ldm_weights(network), dict(network.config))
     wanted = network.state_dict()
     assert {name for name, weight in found.items() if weight is not None} == set(wanted)
     for name, weight in wanted.items():
-        assert torch.equal(found[name], weight)
+        assert found[name] is weight or torch.equal(found[name], weight), name
 
 
 def test_the_names_are_those_of_published_files() -> None:
@@ -201,10 +204,16 @@ def test_lite_has_no_single_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_net_that_reads_bgr_has_no_single_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("controlnet_conditioning_channel_order", "bgr"), ("global_pool_conditions", True)],
+)
+def test_what_the_layout_cannot_say_has_no_single_file(
+    key: str, value: Any, tmp_path: Path
+) -> None:
     network = network_of(tiny_unet())
-    network.register_to_config(controlnet_conditioning_channel_order="bgr")
-    with pytest.raises(UserError, match="reads BGR"):
+    network.register_to_config(**{key: value})
+    with pytest.raises(UserError, match=f"whose {key} is {value} cannot be one file"):
         save_single_file(network, tmp_path / "x.safetensors")
 
 
