@@ -45,11 +45,12 @@ def pair(groups: Sequence[Group], hints: Sequence[Path], endings: Collection[str
     """Match every picture with the hint it was made from.
 
     Names are compared without their endings, and capitals do not count. A hint's name may end in
-    "_" and one of `endings` (`controlstack hint` writes the preprocessor's name there). A picture belongs to the
-    hint of its name; else to the longest name that its own begins with, before a character that is
-    no letter or digit (garden_00001_ belongs to garden); else to the one hint whose name begins
-    with its own in that way. Raises UserError where two hints have one name, where a picture fits
-    several hints, and where nothing fits.
+    "_" and one of `endings` (`controlstack hint` writes the preprocessor's name there).
+
+    A picture belongs to the hint of its name; else to the longest name that its own begins with,
+    before a character that is no letter or digit (garden_00001_ belongs to garden); else to the one
+    hint whose name begins with its own in that way. Raises UserError where two hints have one name,
+    where a picture fits several hints, and where nothing fits.
     """
     by_key = _by_key(hints, endings)
     longer = _longer(by_key)
