@@ -67,8 +67,8 @@ def _load(settings: DataSettings) -> Any:
     except Exception as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"The data set {settings.path} cannot be read: {why} A name on the hub needs a "
-            "connection, or a copy in the library's cache; a folder may be given instead."
+            f"The data set {settings.path} cannot be read: {why.rstrip('.')}. A name on the hub "
+            "needs a connection, or a copy in the library's cache; a folder may be given instead."
         ) from error
     if not hasattr(loaded, "keys"):
         return loaded
