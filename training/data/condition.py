@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ...errors import UserError
 from ...parameters import Parameter, Value
@@ -28,6 +29,10 @@ class Condition:
     entry: Preprocessor | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
     made: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Workers are sent it; what a preprocessor holds need not be sendable, its name is.
+        return _again, (self.entry and self.entry.name, dict(self.values), self.made)
 
     @property
     def from_picture(self) -> bool:
@@ -93,6 +98,10 @@ def condition_of(settings: DataSettings, has_hints: bool) -> Condition:
         wanted = f"{entry.name} takes {entry.takes} files" if made else "hints is given"
         raise UserError(f"The training data has no hint files, and {wanted}; give them.")
     return Condition(entry, _values(entry, settings), made)
+
+
+def _again(name: str | None, values: Mapping[str, Value], made: bool) -> Condition:
+    return Condition(PREPROCESSORS[name] if name else None, values, made)
 
 
 def looks_for_hints(settings: DataSettings) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -136,9 +136,10 @@ def _source(stored: Stored, picture: Picture | None, condition: Condition) -> So
     return colours(frame) if frame.mode.startswith("I") else np.array(frame.convert("RGB"))
 
 
-def _size(hint: Source | Size) -> Size:
-    if isinstance(hint, np.ndarray):
-        return hint.shape[1], hint.shape[0]
+def _size(hint: Picture | Hint | tuple[Any, Any]) -> Size:
+    """A hint's or mask's own size; a size is itself."""
+    last = hint[-1] if isinstance(hint, tuple) else hint
+    if isinstance(last, np.ndarray):
+        return last.shape[1], last.shape[0]
     assert isinstance(hint, tuple)
-    last = hint[-1]  # the mask, of a picture with its mask
-    return (last.shape[1], last.shape[0]) if isinstance(last, np.ndarray) else hint
+    return hint
