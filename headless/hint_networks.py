@@ -11,6 +11,7 @@ from ..nodes.hint_batch import KeptModel
 from ..preprocessors import model_choice, weights
 from ..preprocessors.making import Loaded
 from ..preprocessors.spec import Preprocessor, Weights
+from ..training.data.reading import HintMaker
 from . import folders, host
 
 
@@ -22,6 +23,17 @@ def load(entry: Preprocessor, model: str, models: Sequence[Path], download: bool
     """
     with _among(models):
         return KeptModel().ready(entry, model, download)
+
+
+def hint_maker(entry: Preprocessor, models: Sequence[Path]) -> HintMaker:
+    """`entry` with the first of its models in the folders `models`, for training data.
+
+    Raises UserError for weights that are missing or do not fit.
+    """
+    with _among(models) as places:
+        choice = model_choice.choose(entry, "", places)
+        files = ", ".join(path.name for path in choice.paths)
+        return HintMaker(KeptModel().ready(entry, "", False), f"{files} {choice.changed}")
 
 
 def require(entry: Preprocessor, models: Sequence[Path]) -> None:

@@ -58,6 +58,7 @@ def draw_curve(points: Sequence[Point], validations: Sequence[Validation], title
     if headline is not None:
         _draw_figure(axes[1], validations, headline)
     axes[-1].set_xlabel("step")
+    axes[-1].xaxis.get_major_locator().set_params(integer=True)
     for one in axes:
         one.grid(True, alpha=0.25)
         one.spines[["top", "right"]].set_visible(False)

@@ -5,8 +5,8 @@ it, and how well they follow their hints.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +18,6 @@ from torch import Tensor
 from ..contact_sheet import CELL, Cell, Row, draw_sheet
 from ..errors import UserError
 from .base import Base
-from .batch import Batch, Batches, Pick
 from .run_settings import ValidationSettings
 from .sampling import sample
 
@@ -135,36 +134,6 @@ class Validator:
         return [_pixels(picture) for picture in pictures]
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some rows of a data set, as a data set of their own."""
-
-    whole: Batches
-    rows: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def load(self, picks: Iterable[Sequence[Pick]], workers: int = 0) -> Iterator[Batch]:
-        """See `Batches.load`."""
-        moved = ([replace(one, row=self.rows[one.row]) for one in batch] for batch in picks)
-        return self.whole.load(moved, workers)
-
-
-def held_out(rows: int, count: int) -> list[int]:
-    """The numbers of `count` rows, spread evenly over all `rows`, at most a tenth of them.
-
-    Raises UserError where a tenth is none.
-    """
-    held = min(count, rows // 10)
-    if not held:
-        raise UserError(
-            f"There are {rows} rows of data, too few to hold some out for validation; give hints "
-            "to validate on, or switch it off with validate_every 0."
-        )
-    return [index * rows // held for index in range(held)]
-
-
 def _means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each figure over the pictures that have one."""
     means = {}
@@ -175,8 +144,14 @@ def _means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _subtitle(figures: Mapping[str, float]) -> str:
-    shown = [f"{name} {value:.3g}" for name, value in figures.items() if not math.isnan(value)]
-    return "  ·  ".join(shown)
+    words = []
+    for name, value in figures.items():
+        if name.endswith(UNCONTROLLED) or math.isnan(value):
+            continue
+        plain = figures.get(f"{name} {UNCONTROLLED}")
+        more = f" ({plain:.3g} {UNCONTROLLED})" if plain is not None else ""
+        words.append(f"{name} {value:.3g}{more}")
+    return "  ·  ".join(words)
 
 
 def _note(figures: Mapping[str, float], headline: str | None) -> str:

@@ -1,9 +1,9 @@
-"""Validation sheets: the same pictures each time, their figures, and rows held out for them."""
+"""Validation sheets: the same pictures each time, their figures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -12,9 +12,8 @@ from torch import Tensor
 
 from controlstack.errors import UserError
 from controlstack.training.base import Base
-from controlstack.training.batch import Batch, Pick
 from controlstack.training.run_settings import ValidationSettings
-from controlstack.training.validation import Part, Pixels, Sample, Validator, held_out
+from controlstack.training.validation import Pixels, Sample, Validator
 from tests.tiny import CONTEXT, tiny_controlnet, tiny_unet
 
 ALPHAS = torch.cumprod(1 - torch.linspace(0.001, 0.02, 50, dtype=torch.float64), 0).float()
@@ -119,39 +118,3 @@ def test_figures_that_are_no_numbers_do_not_count() -> None:
 def test_a_base_without_encoders() -> None:
     with pytest.raises(UserError, match="needs the text encoder and the VAE"):
         Validator(Base(tiny_unet(), ALPHAS), [sample_of(1)], SETTINGS)
-
-
-class Rows:
-    """Batches that hold the numbers of the rows they are made of."""
-
-    def __len__(self) -> int:
-        return 40
-
-    def load(self, picks: Iterable[Sequence[Pick]], workers: int = 0) -> Iterator[Batch]:
-        for batch in picks:
-            numbers = torch.tensor([[one.row, one.seed, one.drop] for one in batch])
-            yield Batch(numbers, numbers, numbers)
-
-
-def test_held_out_rows_are_never_trained_on() -> None:
-    held = held_out(40, 4)
-    assert held == [0, 10, 20, 30]
-    kept = [row for row in range(40) if row not in held]
-    part = Part(Rows(), kept)
-    assert len(part) == 36
-    every = [[Pick(row, 7, True) for row in range(36)]]
-    (batch,) = part.load(every)
-    assert batch.latents[:, 0].tolist() == kept
-    assert batch.latents[:, 1:].tolist() == [[7, 1]] * 36
-
-
-@pytest.mark.parametrize(("rows", "count", "found"), [(10, 4, 1), (39, 4, 3), (1000, 4, 4)])
-def test_at_most_a_tenth_is_held_out(rows: int, count: int, found: int) -> None:
-    held = held_out(rows, count)
-    assert len(set(held)) == found
-    assert all(0 <= row < rows for row in held)
-
-
-def test_too_few_rows_to_hold_some_out() -> None:
-    with pytest.raises(UserError, match="There are 9 rows of data, too few to hold some out"):
-        held_out(9, 1)

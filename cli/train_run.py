@@ -1,0 +1,89 @@
+"""What `controlstack train` does once its flags are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from ..errors import UserError
+from ..parameters import Value
+from ..training.config import read_config, run_settings, written
+from ..training.run_settings import RunSettings
+from .outcome import STOPPED, USER_ERROR
+from .progress import shown_progress
+from .train_watch import terminal_watch
+
+DEMO = "demo"
+"""The demo model's name as a base, where there is no file or folder of that name."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asked for: the settings of the file `config`, `given` flags over them."""
+
+    config: Path | None
+    given: Mapping[str, Mapping[str, Value]]
+    resume: bool
+    dry_run: bool
+    write_config: Path | None
+    models: tuple[Path, ...]
+
+
+def carry_out(order: Order) -> None:
+    """Write the settings, check the data, or train; print the names of what was made.
+
+    Raises UserError for what a user can mend; typer.Exit with 130 where a run was stopped, and
+    with 2 where the data has bad rows.
+    """
+    settings = run_settings(*([read_config(order.config)] if order.config else []), order.given)
+    if order.write_config is not None:
+        _write(order.write_config, settings)
+    elif order.dry_run:
+        _check(settings)
+    else:
+        _train(settings, order)
+
+
+def _write(path: Path, settings: RunSettings) -> None:
+    from ..headless.folders import write_atomic
+
+    if path.exists():
+        raise UserError(f"{path} is there already; name another file with --write-config.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, written(settings).encode())
+    typer.echo(path)
+
+
+def _check(settings: RunSettings) -> None:
+    from ..headless.progress import reporter
+    from ..training.data.check import check
+
+    with shown_progress():
+        report = check(settings.data, progress=reporter().steps)
+    typer.echo(report.text)
+    if report.rows.bad:
+        raise typer.Exit(USER_ERROR)
+
+
+def _train(settings: RunSettings, order: Order) -> None:
+    from ..demo.models import BASE
+    from ..headless.train_prepare import prepare
+
+    with shown_progress():
+        run = prepare(settings, order.models, order.resume, {DEMO: BASE})
+    with terminal_watch() as watch:
+        trained, files = run.train(watch, order.resume)
+    if not run.first:
+        return
+    if trained.stopped:
+        typer.echo(
+            f"Stopped at step {trained.step}, saved; go on with: controlstack train "
+            f"{run.folder / 'config.toml'} --resume",
+            err=True,
+        )
+        raise typer.Exit(STOPPED)
+    for file in files:
+        typer.echo(file)

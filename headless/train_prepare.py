@@ -1,0 +1,169 @@
+"""What a training run needs, made of its settings: everything that can be wrong is said here,
+before a step is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..nodes.obedience import fidelity_of
+from ..training.base import Base
+from ..training.config import flat
+from ..training.control_net import UNLOCKED
+from ..training.copy import control_net_from, started_from
+from ..training.data.check import Report, check
+from ..training.data.condition import Condition
+from ..training.data.reading import HintMaker
+from ..training.data.row import Row
+from ..training.data.training_data import training_data
+from ..training.processes import accelerator_for
+from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
+from ..training.samples import held_out, samples_of_files, samples_of_rows
+from ..training.transfer import transferred
+from ..training.validation import Validator
+from .hint_networks import hint_maker
+from .models import components, inspect, single_file
+from .progress import reporter
+from .train_run import Run
+from .training_base import load_base, load_unet
+
+NO_MATTER = ("base.device", "data.cache")
+"""Settings that change nothing about what is learnt, so that a resumed run may have others."""
+
+
+def prepare(
+    settings: RunSettings,
+    models: Sequence[Path],
+    resume: bool,
+    bases: Mapping[str, Path] | None = None,
+) -> Run:
+    """The run that `settings` describe, ready to begin.
+
+    Hint networks are looked for in the folders `models`; `bases` are base models by names that
+    stand for them where there is no such file. Raises UserError for all that a user can
+    mend: a base that is none, data that cannot be used, a folder that holds something already.
+    """
+    if not settings.base.path:
+        raise UserError("No base model is named: give --base, or path under [base] in the file.")
+    if not settings.data.path:
+        raise UserError("No data is named: give --data, or path under [data] in the file.")
+    device = _device(settings.base.device)
+    processes = accelerator_for(device, settings.training.precision)
+    if processes.is_main_process:
+        _check_folder(settings, resume)
+    report = check(settings.data, full=False, progress=reporter().steps)
+    maker, notes = _maker(report.condition, models)
+    held: tuple[Row, ...] = ()
+    if settings.training.validate_every and not settings.validation.hints:
+        split = held_out(report, settings.validation.count)
+        report, held = split.kept, split.held
+    reporter().stage(f"loading {settings.base.path}")
+    base = _base(settings.base, bases or {}, device)
+    network = _network(settings.network, base, settings.training.seed)
+    assert base.encoders is not None  # load_base has none without
+    with processes.main_process_first():  # it fills the cache for all
+        data = training_data(settings.data, base.encoders, maker, reporter().steps, report)
+    first = processes.is_main_process
+    validator = _validator(settings, base, report, held, maker) if first else None
+    about = flat(settings, ("base", "data", "network"))
+    about = {name: value for name, value in about.items() if name not in NO_MATTER}
+    about |= {"rows held out": len(held), "rows": data.fingerprint}
+    if held:
+        notes.append(f"{len(held)} of the rows are held out, to validate on")
+    if settings.training.unlock_decoder:
+        notes.append(UNLOCKED.removesuffix("."))
+    return Run(settings, base, network, data, validator, first, about, notes)
+
+
+def _check_folder(settings: RunSettings, resume: bool) -> None:
+    """Raise UserError for a folder that holds something, unless the run goes on in it."""
+    folder = Path(settings.out.folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the run with --out.")
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        raise UserError(
+            f"{folder} holds something already: name another folder with --out, or go on with the "
+            "run in it by --resume."
+        )
+    name = settings.out.name
+    if not name or Path(name).name != name:
+        raise UserError(f"The result's name is {name!r}; give a name without folders.")
+
+
+def _base(settings: BaseSettings, bases: Mapping[str, Path], device: torch.device) -> Base:
+    def path(text: str) -> Path | None:
+        return Path(text).expanduser() if text else None
+
+    place = Path(settings.path).expanduser()
+    if not place.exists():
+        place = bases.get(settings.path, place)
+    return load_base(place, path(settings.text_encoder), path(settings.vae), device)
+
+
+def _device(asked: str) -> torch.device:
+    """The device of this process: `accelerate launch` says which, by the variables it sets."""
+    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
+    if asked == "cpu" or on_cpu:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _network(settings: NetworkSettings, base: Base, seed: int) -> Any:
+    """The network to train: a new one, one to go on with, or one moved from another base."""
+    if not settings.start_from:
+        if settings.transfer_from:
+            raise UserError(
+                "transfer_from names the base of an existing ControlNet; name that with start_from."
+            )
+        return control_net_from(base.unet, settings, seed)
+    path = Path(settings.start_from).expanduser()
+    inspect.check(path, "controlnet")
+    if inspect.is_adapter(path):
+        raise UserError(f"{path} is a T2I adapter; give a ControlNet to go on from.")
+    load = components.load_control_network if path.is_dir() else single_file.load_control_network
+    network: Any = load(path)
+    if settings.transfer_from:
+        old = load_unet(Path(settings.transfer_from).expanduser())
+        network = transferred(network.to(base.device), old.to(base.device), base.unet)
+    return started_from(network, base.unet)
+
+
+def _maker(condition: Condition, models: Sequence[Path]) -> tuple[HintMaker | None, list[str]]:
+    """The condition's network, and what is to be said where it is missing and can be done without:
+    it makes hints of pictures, and finds them again in what is drawn.
+    """
+    entry = condition.entry
+    if entry is None or entry.learning is None:
+        return None, []
+    try:
+        reporter().stage(f"loading {entry.name}")
+        return hint_maker(entry, models), []
+    except UserError as error:
+        if condition.by_network:
+            raise
+        return None, [f"no fidelity is measured: {str(error).removesuffix('.')}"]
+
+
+def _validator(
+    settings: RunSettings,
+    base: Base,
+    report: Report,
+    held: Sequence[Row],
+    maker: HintMaker | None,
+) -> Validator | None:
+    """What tries the network; None where that is off."""
+    if not settings.training.validate_every:
+        return None
+    if settings.validation.hints:
+        samples = samples_of_files(settings.validation)
+    else:
+        samples = samples_of_rows(held, report, settings.validation, maker)
+    fidelity = fidelity_of(report.condition, maker)
+    return Validator(base, samples, settings.validation, fidelity)

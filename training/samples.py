@@ -1,0 +1,124 @@
+"""What a validation tries: rows of the data that are held out of training, or hints of a user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..preprocessors.picture_files import first_frame
+from ..preprocessors.spec import Hint
+from .data.check import Report
+from .data.reading import HintMaker, hint_in, read_hint, read_picture
+from .data.row import PICTURES, Row
+from .data.settings import MULTIPLE
+from .data.view import view_of
+from .run_settings import ValidationSettings
+from .validation import Sample
+
+
+@dataclass(frozen=True)
+class Split:
+    """Checked data without the rows that are `held` out of it."""
+
+    kept: Report
+    held: tuple[Row, ...]
+
+
+def held_out(report: Report, count: int) -> Split:
+    """`report` without `count` of its rows, spread evenly over all, at most a tenth of them.
+
+    Raises UserError where a tenth is none.
+    """
+    rows = report.rows.good
+    held = min(count, len(rows) // 10)
+    if not held:
+        raise UserError(
+            f"{report.rows.place} has {len(rows)} rows, too few to hold some out for validation; "
+            "name hints to validate on, or set validate_every to 0."
+        )
+    chosen = {index * len(rows) // held for index in range(held)}
+    kept = tuple(row for number, row in enumerate(rows) if number not in chosen)
+    return Split(
+        replace(report, rows=replace(report.rows, good=kept)),
+        tuple(rows[number] for number in sorted(chosen)),
+    )
+
+
+def samples_of_rows(
+    rows: Sequence[Row], report: Report, settings: ValidationSettings, maker: HintMaker | None
+) -> list[Sample]:
+    """`rows` as samples, with the settings' prompts if there are any: the middle of each picture,
+    not mirrored. Raises UserError, naming the row, for one that cannot be read.
+    """
+    prompts = _prompts(settings, len(rows)) or [row.caption for row in rows]
+    return [
+        _sample_of_row(row, prompt, report, maker)
+        for row, prompt in zip(rows, prompts, strict=True)
+    ]
+
+
+def samples_of_files(settings: ValidationSettings) -> list[Sample]:
+    """The first `count` of the settings' hints, by name, with their prompts.
+
+    Raises UserError where there is none, for a file that is no picture, and for one whose sides are
+    no multiples of 8.
+    """
+    path = Path(settings.hints).expanduser()
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in files if file.suffix.lower() in PICTURES][: settings.count]
+    if not files:
+        raise UserError(f"There is no hint to validate on in {path}; name a picture or a folder.")
+    prompts = _prompts(settings, len(files)) or [""] * len(files)
+    return [
+        Sample(_hint_in_file(file), prompt) for file, prompt in zip(files, prompts, strict=True)
+    ]
+
+
+def _sample_of_row(row: Row, prompt: str, report: Report, maker: HintMaker | None) -> Sample:
+    picture = read_picture(row)
+    size = picture.shape[1], picture.shape[0]
+    view = view_of(size, replace(report.settings, flip=0.0, crop="center"), seed=0)
+    source = read_hint(row, picture, report.condition)
+    hint = hint_in(view, source, size, report.condition, maker)
+    return Sample(_tensor(hint), prompt, view.of(picture).astype(np.uint8, copy=False))
+
+
+def _hint_in_file(file: Path) -> Tensor:
+    frame, _ = first_frame(file)
+    if frame.width % MULTIPLE or frame.height % MULTIPLE:
+        raise UserError(
+            f"The hint {file} is {frame.width} x {frame.height} pixels; both sides have to be "
+            f"multiples of {MULTIPLE}."
+        )
+    return _tensor(np.array(frame.convert("RGB")))
+
+
+def _prompts(settings: ValidationSettings, count: int) -> list[str]:
+    """`count` prompts of the settings' file; none where they name no file."""
+    if not settings.prompts:
+        return []
+    path = Path(settings.prompts).expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"The prompts {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text; give a file with a prompt a line.") from None
+    if len(lines) < count:
+        raise UserError(
+            f"{path} has {len(lines)} prompts for {count} pictures; give one a line, or set "
+            f"the validation's count to {max(len(lines), 1)}."
+        )
+    return lines[:count]
+
+
+def _tensor(hint: Hint) -> Tensor:
+    """H x W x 3 -> float (3, H, W), bytes as 0..1."""
+    found = torch.from_numpy(np.ascontiguousarray(hint)).permute(2, 0, 1).float()
+    return found / 255 if hint.dtype == np.uint8 else found
