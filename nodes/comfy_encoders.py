@@ -28,7 +28,9 @@ class ComfyEncoders:
         self._vae = vae
         self._into: Any = base.process_latent_in
         self._out_of: Any = base.process_latent_out
-        self._width: int = base.model_config.unet_config["context_dim"]
+        config = base.model_config.unet_config
+        self._width: int = config["context_dim"]
+        self._channels: int = config["in_channels"]
         self._name = name
 
     @cached_property
@@ -60,6 +62,11 @@ class ComfyEncoders:
         pixels = ((pictures.float() + 1) / 2).movedim(1, -1).cpu()
         with torch.inference_mode(), _posteriors(self._vae) as found:
             latents = self._vae.encode(pixels)
+        if latents.shape[1] != self._channels:
+            raise UserError(
+                f"The VAE gives latents of {latents.shape[1]} channels and {self._name} takes "
+                f"{self._channels}: wire the VAE that belongs to the model."
+            )
         mean, deviation = _plain(latents), torch.zeros(latents.shape)
         if found:
             parameters = _plain(torch.cat(found))

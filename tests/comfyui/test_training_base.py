@@ -143,6 +143,16 @@ def test_a_network_learns_inside_training_though_nodes_run_in_inference_mode(mod
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+def test_training_frees_the_device_of_comfyui_s_models(model: Any) -> None:
+    import comfy.model_management as manager
+
+    manager.load_models_gpu([model])
+    assert manager.loaded_models()
+    with host.current().training():
+        assert not manager.loaded_models()
+        assert torch.is_grad_enabled()
+
+
 def filled(network: Any) -> Any:
     """With residuals of the size of the U-Net's own skips."""
     weights = {name: tuple(value.shape) for name, value in network.state_dict().items()}

@@ -16,6 +16,7 @@ from controlstack.headless.training_base import load_base
 from controlstack.nodes import host
 from controlstack.training.base import Base
 from tests.comfyui import small
+from tests.comfyui.models import Shelf
 from tests.sd15_files import write_checkpoint, write_lora
 
 PROMPTS = ("", "a red ball beside a house (blue)", "many words " * 60)
@@ -144,3 +145,11 @@ def test_a_clip_of_another_width_is_refused(loaded: tuple[Any, Any, Any]) -> Non
     assert encoders is not None
     with pytest.raises(UserError, match="768 wide and the base model reads 1024"):
         encoders.words([""])
+
+
+def test_a_vae_of_another_family_is_refused(loaded: tuple[Any, Any, Any], shelf: Shelf) -> None:
+    model, clip, _ = loaded
+    encoders = taken((model, clip, shelf.vae())).encoders
+    assert encoders is not None
+    with pytest.raises(UserError, match="of 16 channels and the base model takes 4"):
+        encoders.moments(pictures())
