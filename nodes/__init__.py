@@ -3,13 +3,18 @@ No logic lives here, and nothing heavy is imported before a node runs."""
 
 from pathlib import Path
 
-from . import hints, stack
+from . import hints, stack, training
 from .help_pages import WEB_DIRECTORY, serve_as_asked
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {**stack.NODE_CLASS_MAPPINGS, **hints.NODE_CLASS_MAPPINGS}
+NODE_CLASS_MAPPINGS: dict[str, type] = {
+    **stack.NODE_CLASS_MAPPINGS,
+    **hints.NODE_CLASS_MAPPINGS,
+    **training.NODE_CLASS_MAPPINGS,
+}
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **stack.NODE_DISPLAY_NAME_MAPPINGS,
     **hints.NODE_DISPLAY_NAME_MAPPINGS,
+    **training.NODE_DISPLAY_NAME_MAPPINGS,
 }
 
 serve_as_asked(Path(__file__).parents[1])

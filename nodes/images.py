@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
@@ -37,10 +38,20 @@ def sources(takes: Takes, image: Tensor, mask: Tensor | None = None) -> list[Sou
     return list(pictures[..., 0]) if takes == "labels" else list(pictures)
 
 
+def hints_of(image: Tensor) -> list[Hint]:
+    """Each hint of IMAGE (B, H, W, C) as float32 (H, W, 3) in 0..1. Raises as `sources` does."""
+    return list(_rgb(image).numpy())
+
+
 def image_of(hints: Sequence[Hint]) -> Tensor:
     """Hints of one size -> IMAGE (B, H, W, 3): bytes become 0..1, floats stay as they are."""
     made = torch.from_numpy(np.stack(hints))
     return made.float() / 255 if made.dtype == torch.uint8 else made
+
+
+def of_picture(picture: Image.Image) -> Tensor:
+    """One RGB picture -> IMAGE (1, H, W, 3) in 0..1."""
+    return image_of([np.asarray(picture)])
 
 
 def size_of(latent: Mapping[str, Any]) -> Size:

@@ -1,0 +1,145 @@
+"""Does a picture follow its hint: the condition is found again in the picture and compared."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import UserError
+from ..evaluation.fidelity import Condition, Figure, compare, kind_of, means
+from ..preprocessors.making import Made
+from ..preprocessors.pose.people import parse_poses
+from ..preprocessors.spec import Preprocessor
+from . import images
+from .any_hint import OF_PICTURES
+from .hint_batch import KeptModel, make_batch
+from .hint_inputs import optional_inputs
+from .hint_node import accepted, check
+
+
+class ControlStackFidelity:
+    """Figures of how well pictures follow their hints."""
+
+    DESCRIPTION = (
+        "Measures whether pictures follow their hints: finds the condition again in each picture "
+        "with the preprocessor that made the hint, and compares the two."
+    )
+    SEARCH_ALIASES = (
+        *("controlnet metric", "evaluate", "fidelity", "edge f1", "iou", "pck"),
+        *("does it obey", "条件一致性", "评估"),
+    )
+    CATEGORY = "ControlStack"
+    FUNCTION = "measure"
+    RETURN_TYPES = ("FLOAT", "STRING", "IMAGE")
+    RETURN_NAMES = ("fidelity", "figures", "found")
+    OUTPUT_TOOLTIPS = (
+        "The first figure, the mean over the pictures: edge F1, mean IoU, PCK ...",
+        "All figures as JSON: their means, and those of each picture.",
+        "What was found again in the pictures, to be looked at beside the hints.",
+    )
+
+    def __init__(self) -> None:
+        self._model = KeptModel()
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs and widgets."""
+        of_pictures = optional_inputs(*OF_PICTURES.values())
+        return {
+            "required": {
+                "images": ("IMAGE", {"tooltip": "The pictures that were generated."}),
+                "hint": (
+                    "IMAGE",
+                    {"tooltip": "The hint that they should follow, one for all or one a picture."},
+                ),
+                "preprocessor": (
+                    list(OF_PICTURES),
+                    {"tooltip": "What finds the condition again: the kind that made the hint."},
+                ),
+            },
+            "optional": {
+                "pose_json": (
+                    "STRING",
+                    {
+                        "forceInput": True,
+                        "tooltip": "For poses: the hint's people as OpenPose JSON, from the node "
+                        "that found them. A drawn skeleton cannot be compared.",
+                    },
+                ),
+                **{name: of_pictures[name] for name in ("resolution", "download")},
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, preprocessor: str | None = None, download: bool = False) -> bool | str:
+        """Whether the preprocessor's model is there; None where its name comes through a link."""
+        if preprocessor is None:
+            return True
+        if preprocessor not in OF_PICTURES:
+            return f"There is no preprocessor {preprocessor}; there is {', '.join(OF_PICTURES)}."
+        first = {"model": "", "download": download}
+        return accepted(lambda: check(OF_PICTURES[preprocessor], first))
+
+    def measure(
+        self,
+        images: Tensor,
+        hint: Tensor,
+        preprocessor: str,
+        pose_json: str | None = None,
+        **inputs: Any,
+    ) -> tuple[float, str, Tensor]:
+        """`images` and `hint` (B, H, W, 3) in 0..1 -> the first figure, all of them, what was
+        found (B, H, W, 3).
+        """
+        entry = OF_PICTURES[preprocessor]
+        wanted = _wanted(entry, hint, pose_json)
+        found = _found(entry, images, inputs, self._model)
+        if len(wanted) not in (1, len(found)):
+            raise UserError(
+                f"There are {len(found)} pictures and {len(wanted)} hints; give one hint, or one a "
+                "picture."
+            )
+        each = wanted if len(wanted) == len(found) else wanted * len(found)
+        kind = kind_of(entry.name)
+        rows = [
+            compare(kind, made.hint if made.pose is None else made.pose, one)
+            for made, one in zip(found, each, strict=True)
+        ]
+        return means(rows)[0].value, _as_json(rows), _drawn(found)
+
+
+def _wanted(entry: Preprocessor, hint: Tensor, pose_json: str | None) -> list[Condition]:
+    if not entry.finds_people:
+        return list(images.hints_of(hint))
+    if pose_json is None:
+        raise UserError(
+            "A drawn skeleton cannot be compared with a pose: wire pose_json, which the node that "
+            "made the hint gives."
+        )
+    return list(parse_poses(pose_json))
+
+
+def _found(
+    entry: Preprocessor, pictures: Tensor, inputs: dict[str, Any], model: KeptModel
+) -> list[Made]:
+    sources = images.sources(entry.takes, pictures)
+    return make_batch(entry, sources, entry.settings({}), inputs, model)
+
+
+def _drawn(found: Sequence[Made]) -> Tensor:
+    return images.image_of([one.hint for one in found])
+
+
+def _as_json(rows: Sequence[Sequence[Figure]]) -> str:
+    summary = {one.name: _number(one.value) for one in means(rows)}
+    pictures = [{figure.name: _number(figure.value) for figure in row} for row in rows]
+    return json.dumps({"mean": summary, "pictures": pictures}, indent=2, ensure_ascii=False)
+
+
+def _number(value: float) -> float | None:
+    """`value`, or None where it is not a number, which JSON does not have."""
+    return None if math.isnan(value) else value

@@ -1,0 +1,158 @@
+"""A trainable network of a MODEL, and networks as files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import UserError
+from ..training.settings import NetSettings, parameters, settings_of
+from . import host
+from .train_values import CATEGORY, TRAINABLE, Trainable
+from .upstream import HIDDEN, Prompt, file_behind
+from .widgets import widgets
+
+
+class ControlStackControlNetFromModel:
+    """A MODEL -> a network to be trained on it."""
+
+    DESCRIPTION = (
+        "Makes a trainable ControlNet of a model: a copy of its encoder behind zero convolutions, "
+        "which adds nothing before it is trained. The model is not changed."
+    )
+    SEARCH_ALIASES = (
+        *("controlnet from unet", "create controlnet", "new controlnet", "trainable copy"),
+        *("train controlnet", "训练", "从模型创建 ControlNet"),
+    )
+    CATEGORY = CATEGORY
+    FUNCTION = "make"
+    RETURN_TYPES = (TRAINABLE,)
+    RETURN_NAMES = ("net",)
+    OUTPUT_TOOLTIPS = ("The network, for Train ControlNet.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs and widgets."""
+        seed = {"default": 0, "min": 0, "max": 2**63 - 1, "control_after_generate": False}
+        words = "Decides the weights that do not come from the model."
+        return {
+            "required": {
+                "model": ("MODEL", {"tooltip": "The model to control, of the SD 1.5 family."}),
+                **widgets(parameters(NetSettings)),
+                "net_seed": ("INT", {**seed, "tooltip": words}),
+            },
+            "hidden": HIDDEN,
+        }
+
+    def make(
+        self,
+        model: Any,
+        net_seed: int,
+        prompt: Prompt | None = None,
+        unique_id: str | None = None,
+        **settings: Any,
+    ) -> tuple[Trainable]:
+        """Copy the MODEL's encoder; see `training.copy.control_net_from`."""
+        from ..training.copy import control_net_from
+
+        chosen = settings_of(NetSettings, settings, "ControlNet from Model")
+        name = file_behind(prompt, unique_id, "model") or "the base model"
+        with host.current().training():
+            base = host.current().training_base(model, None, None, name)
+            network = control_net_from(base.unet, chosen, net_seed)
+        return (Trainable(network.cpu(), {"kind": chosen.kind, "base": name}),)
+
+
+class ControlStackSaveControlNet:
+    """A network -> a file that the loaders list."""
+
+    DESCRIPTION = (
+        "Saves a trained ControlNet to models/controlnet, where Load ControlNet finds it. Nothing "
+        "is overwritten."
+    )
+    SEARCH_ALIASES = ("export controlnet", "write controlnet", "保存 ControlNet")
+    CATEGORY = CATEGORY
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ("STRING",)
+    RETURN_NAMES = ("path",)
+    OUTPUT_TOOLTIPS = ("Where the file or folder is.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs and widgets."""
+        return {
+            "required": {
+                "net": (TRAINABLE, {"tooltip": "The network, from Train ControlNet."}),
+                "name": (
+                    "STRING",
+                    {
+                        "default": "my_controlnet",
+                        "tooltip": "The file's name. A number is added if it is taken.",
+                    },
+                ),
+                "format": (
+                    list(FORMATS),
+                    {
+                        "tooltip": "single file: what ComfyUI and others load. diffusers: a folder "
+                        "for diffusers and for further training."
+                    },
+                ),
+                "precision": (
+                    list(PRECISIONS),
+                    {"tooltip": "Numbers that the file keeps: fp16 is half as large."},
+                ),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
+        """Whether the name can be a file's; None where it comes through a link."""
+        try:
+            check_name(name or "linked")
+        except UserError as error:
+            return str(error)
+        return True
+
+    def save(self, net: Trainable, name: str, format: str, precision: str) -> dict[str, Any]:
+        """Write the file and say where."""
+        import torch
+
+        from ..training.export import save_folder, save_single_file
+
+        check_name(name)
+        dtype = {"fp16": torch.float16, "fp32": torch.float32}[precision]
+        ending = ".safetensors" if format == "single file" else ""
+        path = _free(host.current().control_nets() / f"{name}{ending}")
+        if ending:
+            save_single_file(net.network, path, dtype, net.about)
+        else:
+            save_folder(_as(net.network, dtype), path, net.about)
+        return {"ui": {"text": [str(path)]}, "result": (str(path),)}
+
+
+FORMATS = ("single file", "diffusers")
+PRECISIONS = ("fp16", "fp32")
+
+
+def check_name(name: str) -> None:
+    """Raise UserError for a name that is none, or would leave its folder."""
+    if not name.strip() or set(name) & set('/\\:*?"<>|') or name.startswith("."):
+        raise UserError(
+            f"{name!r} cannot be a ControlNet's name: use letters, digits, spaces, - and _."
+        )
+
+
+def _free(path: Any) -> Any:
+    """`path`, or the first of path_2, path_3 ... that is not there."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    return free
+
+
+def _as(network: Any, dtype: Any) -> Any:
+    """A copy of `network` with weights of `dtype`."""
+    import copy
+
+    return copy.deepcopy(network).to(dtype)

@@ -1,0 +1,178 @@
+"""Training data, the training itself, and its curve."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from ..training.data.settings import DataSettings
+from ..training.settings import TrainingSettings, parameters, settings_of
+from . import host, images
+from .net_nodes import check_name
+from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
+from .upstream import HIDDEN, Prompt, file_behind
+from .widgets import Widget, widgets
+
+SIMPLE = {"path", "condition", "resolution", "flip", "steps", "batch", "rate", "validate_every"}
+"""Settings that are always in sight; the front end folds the others away as advanced."""
+VALIDATE_EVERY = 500
+"""Steps between two previews: a graph, other than a command, is watched."""
+
+
+def _fields(kind: type[Any]) -> dict[str, Widget]:
+    """The fields of a dataclass of settings, most of them advanced."""
+    made = {}
+    for name, (type_, options) in widgets(parameters(kind)).items():
+        # Another seed at every click of the queue would train anew.
+        fixed = {"control_after_generate": False} if name == "seed" else {}
+        folded = {} if name in SIMPLE else {"advanced": True}
+        made[name] = (type_, {**options, **fixed, **folded})
+    return made
+
+
+class ControlStackTrainingData:
+    """Pictures, hints and captions to learn from."""
+
+    DESCRIPTION = (
+        "Opens a data set for training: pictures with captions, and hints that are given or made "
+        "by a preprocessor. Every file is looked at before anything is learnt."
+    )
+    SEARCH_ALIASES = (
+        "dataset",
+        "fill50k",
+        "imagefolder",
+        "load training images",
+        "训练数据",
+        "数据集",
+    )
+    CATEGORY = CATEGORY
+    FUNCTION = "open"
+    RETURN_TYPES = (DATA, "IMAGE", "STRING")
+    RETURN_NAMES = ("data", "preview", "report")
+    OUTPUT_TOOLTIPS = (
+        "The data, for Train ControlNet.",
+        "The first rows as the training sees them: picture, hint, caption.",
+        "What was found: rows, sizes, and what is wrong with some.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's widgets."""
+        fields = _fields(DataSettings)
+        return {"required": {"path": fields.pop("path")}, "optional": fields}
+
+    @classmethod
+    def IS_CHANGED(cls, path: str | None = None, **_: Any) -> float:
+        """Data may change on the disk at any time: it is looked at for each run."""
+        return math.nan
+
+    def open(self, **settings: Any) -> tuple[Any, Tensor, str]:
+        """Read and check the rows; see `training.data.check.check`."""
+        from ..training.data.check import check, usable
+        from ..training.data.preview import preview
+
+        report = check(
+            settings_of(DataSettings, settings, "Training Data"), full=False, progress=host.steps
+        )
+        usable(report)
+        return report, images.of_picture(preview(report)), report.text
+
+
+class ControlStackTrain:
+    """Teaches a network to follow hints."""
+
+    DESCRIPTION = (
+        "Trains a ControlNet on a locked model. Checkpoints, curve and previews go to the output "
+        "folder; a run that was stopped goes on with resume."
+    )
+    SEARCH_ALIASES = ("train controlnet", "finetune", "training loop", "训练 ControlNet", "训练")
+    CATEGORY = CATEGORY
+    FUNCTION = "train"
+    RETURN_TYPES = ("CONTROL_NET", TRAINABLE, CURVE, "IMAGE")
+    RETURN_NAMES = ("control_net", "net", "curve", "sheet")
+    OUTPUT_TOOLTIPS = (
+        "The trained ControlNet, for Add Control.",
+        "The trained network, for Save ControlNet or more training.",
+        "Loss and fidelity over the steps, for Loss Plot.",
+        "The last validation: hints, pictures without and with control.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs and widgets."""
+        fields = _fields(TrainingSettings)
+        fields["validate_every"][1]["default"] = VALIDATE_EVERY
+        name = "The run's folder in the output folder, under controlstack/training."
+        resume = "Go on from the folder's newest checkpoint, with the same settings."
+        return {
+            "required": {
+                "model": ("MODEL", {"tooltip": "The model to train on. It stays as it is."}),
+                "clip": ("CLIP", {"tooltip": "The model's text encoder."}),
+                "vae": ("VAE", {"tooltip": "The model's VAE."}),
+                "net": (TRAINABLE, {"tooltip": "What is trained, from ControlNet from Model."}),
+                "data": (DATA, {"tooltip": "What it learns from, from Training Data."}),
+                "name": ("STRING", {"default": "my_controlnet", "tooltip": name}),
+                "resume": ("BOOLEAN", {"default": False, "tooltip": resume}),
+            },
+            "optional": fields,
+            "hidden": HIDDEN,
+        }
+
+    def train(
+        self,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        net: Trainable,
+        data: Any,
+        name: str,
+        resume: bool,
+        prompt: Prompt | None = None,
+        unique_id: str | None = None,
+        **settings: Any,
+    ) -> tuple[Any, Trainable, LossCurve, Tensor]:
+        """Train a copy of `net`; see `training.control_net.train_control_net`."""
+        from .train_run import Order, carry_out
+
+        check_name(name)
+        chosen = settings_of(
+            TrainingSettings, {"validate_every": VALIDATE_EVERY, **settings}, "Train ControlNet"
+        )
+        base_name = file_behind(prompt, unique_id, "model") or "the base model"
+        folder = host.current().output() / "controlstack" / "training" / name
+        order = Order(net, data, chosen, folder, name, base_name, resume)
+        done = carry_out(order, model, clip, vae)
+        return done.control_net, done.net, done.curve, images.of_picture(done.sheet)
+
+
+class ControlStackLossPlot:
+    """The curve of a training as a picture."""
+
+    DESCRIPTION = (
+        "Draws the curve of a training: the loss, and how well pictures follow their hints, with "
+        "the step where that rose fastest."
+    )
+    SEARCH_ALIASES = ("loss graph", "training curve", "plot", "损失曲线")
+    CATEGORY = CATEGORY
+    FUNCTION = "draw"
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("plot",)
+    OUTPUT_TOOLTIPS = ("The plot, for Preview Image or Save Image.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs."""
+        return {"required": {"curve": (CURVE, {"tooltip": "The curve, from Train ControlNet."})}}
+
+    def draw(self, curve: LossCurve) -> tuple[Tensor]:
+        """The plot as IMAGE (1, H, W, 3)."""
+        from io import BytesIO
+
+        from PIL import Image
+
+        from ..training.plots import draw_curve
+
+        png = draw_curve(curve.points, curve.validations, curve.name)
+        return (images.of_picture(Image.open(BytesIO(png)).convert("RGB")),)

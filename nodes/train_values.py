@@ -1,0 +1,35 @@
+"""What travels on the wires between the training nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..training.watch import Point, Validation
+
+CATEGORY = "ControlStack/training"
+TRAINABLE = "CONTROLSTACK_TRAINABLE"
+DATA = "CONTROLSTACK_DATA"
+CURVE = "CONTROLSTACK_CURVE"
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A network of diffusers' layout, new or trained; nobody changes it on its wire.
+
+    `about` is what it was made from, for the header of its file.
+    """
+
+    network: Any
+    about: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The curve of a run, under the run's name."""
+
+    name: str
+    points: Sequence[Point]
+    validations: Sequence[Validation]
