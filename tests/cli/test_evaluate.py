@@ -1,0 +1,285 @@
+"""`controlstack evaluate`: pictures whose agreement with their hints is known beforehand."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from controlstack.evaluation import quality
+from controlstack.evaluation.clip import load_clip
+from tests.cli.prompts import WORKFLOWS, Run
+from tests.comfyui.browser import MISSING, browsing
+from tests.evaluation.quality_weights import write_clip, write_inception, write_predictor
+from tests.tiny_depth import tiny_dpt
+from tests.tiny_pose import tiny_detector, tiny_vitpose
+
+SIDE = 48
+PLACES = {"left": 4, "middle": 18, "right": 32}
+"""Where a square of 10 pixels stands: nothing of one is near another."""
+
+
+def square(x: int, size: int = SIDE) -> Image.Image:
+    picture = np.full((size, size, 3), 230, np.uint8)
+    picture[16:26, x : x + 10] = (20, 60, 120)
+    return Image.fromarray(picture)
+
+
+def save(path: Path, picture: Image.Image) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+    return path
+
+
+@pytest.fixture
+def data(folder: Path) -> Path:
+    """originals/, their hints/, obeys/ with the same squares, and not/ with others."""
+    names = list(PLACES)
+    for number, (name, x) in enumerate(PLACES.items()):
+        original = save(folder / "originals" / f"{name}.png", square(x))
+        with Image.open(original) as image:
+            edges = cv2.Canny(np.asarray(image), 100, 200)
+        save(folder / "hints" / f"{name}_canny.png", Image.fromarray(np.dstack([edges] * 3)))
+        save(folder / "obeys" / f"{name}_00001_.png", square(x))
+        other = PLACES[names[(number + 1) % len(names)]]
+        save(folder / "not" / f"{name}_00001_.png", square(other))
+    return folder
+
+
+def report_of(folder: Path, out: str = "output/evaluation") -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / out / "report.json").read_text())
+    return report
+
+
+def means(report: dict[str, Any], figure: str, key: str = "groups") -> dict[str, float | None]:
+    [line] = [line for line in report["summary"] if line["figure"] == figure]
+    return {group: mean["mean"] for group, mean in line[key].items()}
+
+
+def test_what_obeys_and_what_does_not(run: Run, data: Path) -> None:
+    result = run("evaluate", "obeys", "not", "--hints", "hints", "--preprocessor", "canny")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "edge F1" in result.stdout
+    report = report_of(data)
+    assert means(report, "edge F1") == {"obeys": 1.0, "not": 0.0}
+    assert means(report, "edge F1", "shuffled")["obeys"] == 0.0
+    assert report["groups"] == ["obeys", "not"]
+    assert len(report["pictures"]) == 6
+    assert report["pictures"][0]["picture"] == "obeys/left_00001_.png"
+    assert report["about"]["settings"] == {"low_threshold": 100, "high_threshold": 200}
+    assert "controlstack" in report["versions"]
+
+
+def test_hints_made_of_the_originals_are_the_same_hints(run: Run, data: Path) -> None:
+    asked = ("evaluate", "obeys", "not", "--preprocessor", "canny")
+    assert run(*asked, "--hints", "hints", "--out", "a").exit_code == 0
+    assert run(*asked, "--originals", "originals", "--out", "b").exit_code == 0
+    one, other = report_of(data, "a"), report_of(data, "b")
+    assert one["summary"] == other["summary"]
+
+
+def test_groups_by_name_and_loose_files(run: Run, data: Path) -> None:
+    result = run(
+        *("evaluate", "good=obeys", "not/left_00001_.png", "not/right*.png"),
+        *("--hints", "hints", "--preprocessor", "canny"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert means(report_of(data), "edge F1") == {"good": 1.0, "pictures": 0.0}
+    again = run("evaluate", "obeys", "a/obeys", "--hints", "hints", "--preprocessor", "canny")
+    assert again.exit_code == 2
+    (data / "a" / "obeys").mkdir(parents=True)
+    again = run("evaluate", "obeys", "a/obeys", "--hints", "hints", "--preprocessor", "canny")
+    assert "two groups are called obeys, obeys and a/obeys" in again.stderr
+
+
+def test_settings_of_the_preprocessor(run: Run, data: Path) -> None:
+    """A faint slope has edges for low thresholds alone."""
+    faint = Image.fromarray(np.tile(np.linspace(90, 110, SIDE).astype(np.uint8), (SIDE, 1)))
+    for name in PLACES:
+        save(data / "faint" / f"{name}.png", faint.convert("RGB"))
+    asked = ("evaluate", "faint", "--hints", "hints", "--preprocessor", "canny")
+    assert run(*asked, "--set", "low_threshold=1", "--set", "high_threshold=2").exit_code == 0
+    report = report_of(data)
+    assert report["about"]["settings"] == {"low_threshold": 1, "high_threshold": 2}
+    low = means(report, "SSIM")["faint"]
+    assert run(*asked).exit_code == 0
+    assert means(report_of(data), "SSIM")["faint"] != low
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (("--set", "low_threshold=much"), "low_threshold=much: give a whole number"),
+        (("--set", "low=5"), "canny has no setting low; it has low_threshold, high_threshold"),
+        (("--set", "low_threshold"), "--set low_threshold: write NAME=VALUE"),
+        (("--originals", "originals"), "either --hints or --originals"),
+        (("--prompts", "none.json"), "none.json cannot be read as prompts"),
+        (("--real", "obeys"), "There is no Inception at models/controlstack/"),
+        (("--aesthetic",), "There is no CLIP model at models/controlstack/clip-vit-large-patch14"),
+        (("--out", "hints/left_canny.png"), "is a file; name a folder"),
+    ],
+)
+def test_one_sentence_for_what_is_wrong(
+    run: Run, data: Path, extra: tuple[str, ...], said: str
+) -> None:
+    result = run("evaluate", "obeys", "--hints", "hints", "--preprocessor", "canny", *extra)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (data / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cany", "There is no preprocessor 'cany'; did you mean canny?"),
+        ("pose", "pose takes OpenPose JSON"),
+        ("normal-from-depth", "normal_from_depth takes a depth map"),
+        ("inpaint", "inpaint takes a masked picture"),
+        ("seg_labels", "seg_labels takes a label map"),
+    ],
+)
+def test_preprocessors_that_find_nothing_in_a_picture(
+    run: Run, data: Path, name: str, said: str
+) -> None:
+    result = run("evaluate", "obeys", "--hints", "hints", "--preprocessor", name)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_another_size_is_refused_with_both_sizes(run: Run, data: Path) -> None:
+    for name, x in PLACES.items():
+        save(data / "large" / f"{name}.png", square(x).resize((96, 96), Image.Resampling.NEAREST))
+    asked = ("evaluate", "large", "--hints", "hints", "--preprocessor", "canny")
+    refused = run(*asked)
+    assert refused.exit_code == 2
+    assert "large/left.png is 96 x 96 pixels and its hint 48 x 48" in refused.stderr
+    assert run(*asked, "--fit", "stretch").exit_code == 0
+    assert means(report_of(data), "edge F1") == {"large": 1.0}
+
+
+def test_files_without_partner_and_broken_ones(run: Run, data: Path) -> None:
+    """What is whole is still measured, and the exit code says that not all was."""
+    (data / "obeys" / "left_00002_.png").write_bytes(b"no picture")
+    save(data / "obeys" / "stranger.png", square(4))
+    (data / "hints" / "lonely_canny.png").write_bytes((data / "hints/left_canny.png").read_bytes())
+    result = run("evaluate", "obeys", "--hints", "hints", "--preprocessor", "canny")
+    assert result.exit_code == 2
+    assert "left_00002_.png cannot be read as a picture" in result.stderr
+    assert "no hint for 1 pictures, left out: stranger.png" in result.stderr
+    assert "no picture for 1 hints: lonely_canny.png" in result.stderr
+    report = report_of(data)
+    assert means(report, "edge F1") == {"obeys": 1.0}
+    assert len(report["pictures"]) == 3
+    assert any("left_00002_.png" in note for note in report["notes"])
+
+
+def test_nothing_to_compare(run: Run, data: Path) -> None:
+    save(data / "strangers" / "x.png", square(4))
+    none = run("evaluate", "strangers", "--hints", "hints", "--preprocessor", "canny")
+    assert none.exit_code == 2
+    assert "No picture has the name of a hint. Pictures: x.png" in none.stderr
+    (data / "empty").mkdir()
+    empty = run("evaluate", "empty", "--hints", "hints", "--preprocessor", "canny")
+    assert empty.exit_code == 2
+    assert "empty holds no file that ends in" in empty.stderr
+
+
+def test_a_network_of_ones_own(run: Run, data: Path) -> None:
+    tiny_dpt(data / "models" / "depth" / "mine")
+    result = run(
+        *("evaluate", "obeys", "--originals", "originals"),
+        *("--preprocessor", "depth", "--model", "mine"),
+    )
+    assert result.exit_code == 0, result.stderr
+    report = report_of(data)
+    assert means(report, "depth RMSE, aligned")["obeys"] == pytest.approx(0, abs=1e-6)
+    assert means(report, "depth rank correlation")["obeys"] == pytest.approx(1)
+
+
+def test_poses_are_compared_as_people(run: Run, folder: Path) -> None:
+    weights = folder / "models" / "controlstack"
+    tiny_vitpose(weights / "vitpose-base-simple")
+    tiny_detector(weights / "rtdetr_r50vd_coco_o365")
+    scene = WORKFLOWS / "input" / "controlstack_scene.png"
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "scene.png").write_bytes(scene.read_bytes())
+    made = run("hint", "pose_vitpose", "pictures", "--json", "--out", "hints")
+    assert made.exit_code == 0, made.stderr
+    result = run("evaluate", "pictures", "--hints", "hints", "--preprocessor", "pose-vitpose")
+    assert result.exit_code == 0, result.stderr
+    assert set(report_of(folder)["pictures"][0]["figures"]) == {"PCK@0.1", "OKS", "extra people"}
+
+
+def test_figures_of_quality(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wired to the right pictures and prompts; what the figures are is tested where they are."""
+    weights = data / "models" / "controlstack"
+    write_clip(weights / "clip-vit-large-patch14", width=768)
+    write_predictor(weights / "sac+logos+ava1-l14-linearMSE.pth")
+    write_inception(weights / "weights-inception-2015-12-05-6726825d.pth", monkeypatch)
+    monkeypatch.setattr(quality, "fid", functools.partial(quality.fid, features=64))
+    prompts = {name: f"a square at the {name}" for name in PLACES}
+    (data / "prompts.json").write_text(json.dumps(prompts))
+    result = run(
+        *("evaluate", "obeys", "not", "--hints", "hints", "--preprocessor", "canny"),
+        *("--real", "originals", "--prompts", "prompts.json", "--aesthetic"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "FID of 3 pictures comes out too high" in result.stderr
+    report = report_of(data)
+    assert means(report, "FID (64 features)")["obeys"] == pytest.approx(0, abs=1e-3)
+    for figure in ("CLIP score", "aesthetic score"):
+        assert set(means(report, figure)) == {"obeys", "not"}
+    loaded = load_clip(weights / "clip-vit-large-patch14")
+    for entry in report["pictures"]:
+        with Image.open(entry["picture"]) as image:
+            [expected] = quality.clip_scores(loaded, [np.array(image)], [prompts[entry["row"]]])
+        assert entry["figures"]["CLIP score"] == pytest.approx(expected.value, abs=1e-3)
+
+
+def test_the_page_is_whole_and_names_are_only_names(run: Run, data: Path) -> None:
+    result = run("evaluate", "<b>x=obeys", "--hints", "hints", "--preprocessor", "canny")
+    assert result.exit_code == 0, result.stderr
+    html = (data / "output/evaluation/report.html").read_text()
+    assert "<b>x" not in html
+    assert "&lt;b&gt;x" in html
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", html)
+    assert "//" not in re.sub(r"data:image/webp;base64,[\w+/=]+", "", html)
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
+def test_the_page_sorts_and_enlarges(run: Run, data: Path) -> None:
+    save(data / "not" / "left_00001_.png", square(PLACES["left"]))  # the one that obeys
+    run("evaluate", "obeys", "not", "--hints", "hints", "--preprocessor", "canny")
+    with browsing() as page:
+        page.driver.get((data / "output/evaluation/report.html").as_uri())
+
+        def names() -> list[str]:
+            found: list[str] = page.js(
+                "return [...document.querySelectorAll('.row')].map(r => r.dataset.name)"
+            )
+            return found
+
+        def choose(select: str, value: str) -> None:
+            page.js(
+                "const s = document.getElementById(arguments[0]); s.value = arguments[1];"
+                "s.onchange()",
+                *(select, value),
+            )
+
+        choose("of", "not")
+        assert names() == ["middle", "right", "left"]
+        choose("order", "best")
+        assert names() == ["left", "middle", "right"]
+        choose("order", "name")
+        assert names() == ["left", "middle", "right"]
+        page.click("//button[@aria-label='The hint, larger']")
+        assert page.js("return document.getElementById('large').open")
+        assert page.driver.get_log("browser") == []
