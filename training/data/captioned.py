@@ -17,8 +17,8 @@ CAPTIONS = (".txt", ".caption")
 """sd-scripts' own default is .caption, and what people use is .txt:
 https://github.com/kohya-ss/sd-scripts/blob/main/docs/config_README-en.md"""
 
-PICTURE_FOLDERS = ("images", "image", "target")
-HINT_FOLDERS = ("hints", "conditioning_images", "conditioning_image", "conditioning", "source")
+PICTURE_FOLDERS = ("images", "image")
+HINT_FOLDERS = ("hints", "conditioning_images", "conditioning_image", "conditioning")
 BESIDE = "_hint"
 """What the name of a hint ends with that lies beside its picture."""
 
@@ -38,7 +38,7 @@ def read_captioned(folder: Path, settings: DataSettings) -> Rows:
     """
     pictures = _pictures_in(folder)
     hints = _hint_folder(folder, pictures, settings)
-    inner = [hints] if hints is not None else []
+    inner = [pictures / name for name in HINT_FOLDERS] + ([hints] if hints is not None else [])
     names = _by_name(pictures, PICTURES, inner)
     drawings = {} if hints is None else _by_name(hints, (*PICTURES, POSES), [])
     beside = _by_name(pictures, (*PICTURES, POSES), inner)

@@ -62,7 +62,7 @@ def _load(settings: DataSettings) -> Any:
         if folder.is_dir() and _is_saved(folder):
             loaded = datasets.load_from_disk(str(folder))
         else:
-            loaded = datasets.load_dataset(settings.path)
+            loaded = datasets.load_dataset(str(folder) if folder.exists() else settings.path)
     # The library raises errors of a dozen kinds of its own and of others.
     except Exception as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]

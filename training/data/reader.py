@@ -18,7 +18,7 @@ from .kept import Kept
 from .reading import Picture, hint_in, read_hint, read_picture, size_of
 from .row import Row
 from .settings import DataSettings
-from .view import view_of
+from .view import is_mirrored, view_of
 
 log = logging.getLogger("controlstack")
 
@@ -89,12 +89,12 @@ class Reader:
         return Part(prompt, view.of(picture), hint)
 
     def _kept_part(self, kept: Kept, number: int, row: Row, pick: Pick, prompt: str) -> Part:
-        size = size_of(row.picture)
-        view = view_of(size, self.settings, pick.seed)
-        key = kept.key(number, view.flip)
+        key = kept.key(number, is_mirrored(self.settings, pick.seed))
         if kept.hints is not None:
             hint = kept.hints.hint(key)
         else:
+            size = size_of(row.picture)
+            view = view_of(size, self.settings, pick.seed)
             picture = read_picture(row) if self.condition.needs_picture else None
             hint = hint_in(view, read_hint(row, picture, self.condition), size, self.condition)
         words = kept.words.tensors(digest(prompt))["words"]

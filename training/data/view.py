@@ -45,12 +45,23 @@ def view_of(picture: Size, settings: DataSettings, seed: int) -> View:
     The largest part that has the training's shape is seen: the middle one, or with random crops
     one anywhere along the longer side.
     """
-    draws = np.random.default_rng(seed).random(3)
     placement = place(picture, picture_size(settings), "fill")
     if settings.crop == "random":
         left, top, right, bottom = placement.crop
         wide, high = right - left, bottom - top
-        left = int(draws[1] * (picture[0] - wide + 1))
-        top = int(draws[2] * (picture[1] - high + 1))
+        across, down = _draws(seed)[1:]
+        left = int(across * (picture[0] - wide + 1))
+        top = int(down * (picture[1] - high + 1))
         placement = replace(placement, crop=(left, top, left + wide, top + high))
-    return View(placement, bool(draws[0] < settings.flip))
+    return View(placement, is_mirrored(settings, seed))
+
+
+def is_mirrored(settings: DataSettings, seed: int) -> bool:
+    """Whether `seed` draws a mirrored picture, whatever its size."""
+    return _draws(seed)[0] < settings.flip
+
+
+def _draws(seed: int) -> list[float]:
+    """Three numbers in 0..1: for the mirror, and for a crop's two coordinates."""
+    draws: list[float] = np.random.default_rng(seed).random(3).tolist()
+    return draws

@@ -116,6 +116,18 @@ def test_hints_in_a_folder(tmp_path: Path, pictures: str, hints: str) -> None:
     assert not rows.bad
 
 
+def test_another_folder_of_hints_holds_no_pictures(tmp_path: Path) -> None:
+    for name in ("a.png", "hints/a.png", "own/a.png"):
+        save(tmp_path / name, picture(0))
+    (tmp_path / "a.txt").write_text("a cat")
+    rows = read_rows(settings(tmp_path, hint_folder=str(tmp_path / "own")))
+    assert (len(rows.good), len(rows.bad)) == (1, 0)
+    assert rows.good[0].hint is not None
+    assert rows.good[0].hint.name == tmp_path / "own" / "a.png"
+    with pytest.raises(UserError, match="which is no folder"):
+        read_rows(settings(tmp_path, hint_folder="nowhere"))
+
+
 def test_captions_and_hints_that_are_missing_are_named(tmp_path: Path) -> None:
     for name in ("good", "good_hint", "mute", "mute_hint", "lone", "twice", "twice_hint"):
         save(tmp_path / f"{name}.png", picture(0))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from controlstack.errors import UserError
 from controlstack.preprocessors.canny import canny
@@ -255,6 +256,27 @@ def test_what_cannot_be_cached_is_a_bad_row(tmp_path: Path, bad_rows: str) -> No
         assert len(data) == 3
         (batch,) = data.load([[Pick(1, 7, False)]])
         assert torch.equal(batch.words[0], embedding("prompt 2"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_data_set_of_the_library(tmp_path: Path, workers: int) -> None:
+    datasets = pytest.importorskip("datasets")
+    columns = {"image": 0, "conditioning_image": 100}
+    table = {
+        name: [Image.fromarray(picture(k + i)) for i in range(4)] for name, k in columns.items()
+    }
+    kinds = {name: datasets.Image() for name in columns} | {"text": datasets.Value("string")}
+    rows = table | {"text": [f"prompt {i}" for i in range(4)]}
+    whole = datasets.Dataset.from_dict(rows, features=datasets.Features(kinds))
+    whole.save_to_disk(str(tmp_path / "saved"))
+    plain = make(fill50k(tmp_path / "files"), flip=0.5)
+    wanted = list(plain.load(PICKS))
+    assert equal(list(make(tmp_path / "saved", flip=0.5).load(PICKS, workers)), wanted)
+    first, second = FormulaEncoders(), FormulaEncoders()
+    for encoders in (first, second):
+        cached = make(tmp_path / "saved", encoders, flip=0.5, cache=str(tmp_path / "c"))
+        assert equal(list(cached.load(PICKS, workers)), wanted)
+    assert (first.pictures_seen, second.pictures_seen) == (8, 0)
 
 
 def test_picks_may_go_on_for_ever(tmp_path: Path) -> None:
