@@ -1,4 +1,4 @@
-"""A blind study from its pictures to its ranks; the page itself in a browser, where there is one."""
+"""A blind study from its pictures to its ranks; its page in a browser, where there is one."""
 
 from __future__ import annotations
 
