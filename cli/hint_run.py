@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from ..atomic import write_atomic
 from ..errors import UserError
-from ..headless.folders import IMAGE_SUFFIXES, write_atomic
+from ..headless.folders import IMAGE_SUFFIXES
 from ..headless.hint_files import encode_hint, free_names
 from ..headless.progress import reporter
 from ..parameters import Value

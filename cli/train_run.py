@@ -48,7 +48,7 @@ def carry_out(order: Order) -> None:
 
 
 def _write(path: Path, settings: RunSettings) -> None:
-    from ..headless.folders import write_atomic
+    from ..atomic import write_atomic
 
     if path.exists():
         raise UserError(f"{path} is there already; name another file with --write-config.")

@@ -20,7 +20,7 @@ WINDOW = 100
 
 
 class TerminalWatch:
-    """Hears of a run (`headless.train_run.Audience`) and shows it on stderr.
+    """Hears of a run (`training.run.Audience`) and shows it on stderr.
 
     `progress` is a bar, hidden where stderr is no terminal; then each point is a line.
     """

@@ -16,6 +16,7 @@ from statistics import fmean
 from PIL import Image
 from torch import Tensor
 
+from ..atomic import write_atomic
 from ..contact_sheet import Cell, Row, draw_sheet
 from ..errors import UserError
 from ..evaluation.joint_reader import JointReader, load_reader
@@ -79,7 +80,7 @@ def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
     page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]
     png = BytesIO()
     draw_sheet(TITLE, SUBTITLE, labels, page).save(png, "PNG", optimize=True)
-    folders.write_atomic(out, png.getvalue())
+    write_atomic(out, png.getvalue())
     columns = zip(COLUMNS, zip(*rows, strict=True), strict=True)
     return [_result(label, of, runs, reader) for label, runs in columns]
 

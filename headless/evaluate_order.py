@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..atomic import write_atomic
 from ..errors import UserError
 from ..evaluation.fidelity import kind_of
 from ..evaluation.report import Report, to_json
@@ -19,7 +20,6 @@ from ..preprocessors.spec import Preprocessor
 from .conditions import Extractor, check_extracts, settings_from
 from .evaluate import measure, versions
 from .evaluate_quality import QualityOrder, load_quality
-from .folders import write_atomic
 from .hint_networks import load
 from .pairing import Group
 from .progress import reporter

@@ -6,7 +6,6 @@ absolute names and links that lead elsewhere are refused, for reading and for wr
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -211,22 +210,6 @@ def check_prefix(prefix: str, root: Path | None = None) -> Path:
     """
     base = root or current().output
     return inside(base, prefix, "the filename_prefix")
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds all of it or stays as it was, also on Ctrl-C.
-
-    Raises UserError where the folder cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {_reason(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _models_in(base: Path) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import write_atomic
 from ..errors import UserError
 from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import Made, Sizing, Source, make
@@ -19,7 +20,6 @@ from ..preprocessors.picture_files import colours, first_frame, transparency
 from ..preprocessors.registry import EXACT, LEARNED
 from ..preprocessors.sizing import looked_at, resized
 from ..preprocessors.spec import Preprocessor
-from .folders import write_atomic
 from .hint_page import Cell, Group, Missing, draw_page
 from .progress import reporter
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import write_atomic
 from ..errors import UserError
 from ..evaluation.html import data_uri, render, webp
 from ..evaluation.study import CRITERIA, Study, key_json, make_study, page_data, read_key
@@ -18,7 +19,6 @@ from ..evaluation.study_answers import Answers, Result, check_raters, read_answe
 from ..preprocessors.picture_files import first_frame
 from ..preprocessors.registry import PREPROCESSORS
 from .conditions import read_hint
-from .folders import write_atomic
 from .pairing import Group, Row, pair
 from .progress import reporter
 from .prompt_files import prompts_of, read_prompts

@@ -22,6 +22,7 @@ from ..training.data.reading import HintMaker
 from ..training.data.row import Row
 from ..training.data.training_data import training_data
 from ..training.processes import accelerator_for
+from ..training.run import Run
 from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
 from ..training.samples import held_out, samples_of_files, samples_of_rows
 from ..training.transfer import transferred
@@ -29,7 +30,6 @@ from ..training.validation import Validator
 from .hint_networks import hint_maker
 from .models import components, inspect, single_file
 from .progress import reporter
-from .train_run import Run
 from .training_base import load_base, load_unet
 
 NO_MATTER = ("base.device", "data.cache")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from ...atomic import write_atomic
 from ...errors import UserError
 from .. import folders
 from ..file_names import expand
@@ -269,7 +270,7 @@ def _save(
         name = expand(prefix, width=width, height=height, number=number, prompt=prompt or {})
         data = encode_png(image, texts, level)
         path = folders.output_path(name, root)
-        folders.write_atomic(path, data)
+        write_atomic(path, data)
         subfolder = path.parent.relative_to(root).as_posix()
         written.append(
             {

@@ -59,5 +59,5 @@ def test_what_is_not_of_the_kind_is_said() -> None:
         unet_config({**known, "add_embedding.linear_1.weight": (1, 1)})
     with pytest.raises(UserError, match=r"no whole U-Net.*conv_in.weight"):
         unet_config({name: shape for name, shape in known.items() if name != "conv_in.weight"})
-    with pytest.raises(UserError, match="conv_out.weight. is missing"):
+    with pytest.raises(UserError, match=r"conv_out.weight. is missing"):
         unet_config({"x": (1,)})

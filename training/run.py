@@ -17,19 +17,19 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
+from ..atomic import write_atomic
 from ..errors import UserError
 from ..parameters import Value
-from ..training.base import Base
-from ..training.config import written
-from ..training.control_net import UNLOCKED, Trained, train_control_net
-from ..training.curve import read_curve
-from ..training.data.training_data import TrainingData
-from ..training.export import save_folder, save_single_file
-from ..training.plots import draw_curve
-from ..training.run_settings import RunSettings
-from ..training.validation import Validator
-from ..training.watch import Validation, Watch
-from .folders import write_atomic
+from .base import Base
+from .config import written
+from .control_net import UNLOCKED, Trained, train_control_net
+from .curve import read_curve
+from .data.training_data import TrainingData
+from .export import save_folder, save_single_file
+from .plots import draw_curve
+from .run_settings import RunSettings
+from .validation import Validator
+from .watch import Validation, Watch
 
 CONFIG, SHEETS, CURVE = "config.toml", "sheets", "curve.png"
 """What a run's folder has beside what the loop writes there."""
