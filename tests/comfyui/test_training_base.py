@@ -120,8 +120,9 @@ def test_a_lora_on_the_model_is_in_the_weights_and_the_model_stays_as_it_was(mod
     assert_same_model(model, plain)
 
 
-def test_half_precision_weights_train_in_single(comfy: ModuleType) -> None:
-    model = small.base(dtype=torch.float16, cast=torch.float32)
+@pytest.mark.parametrize("kept", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+def test_narrow_weights_train_in_single(comfy: ModuleType, kept: torch.dtype) -> None:
+    model = small.base(dtype=kept, cast=torch.float32)
     base = base_of(model)
     assert base.unet.dtype == torch.float32
     assert_same_model(model, base)
