@@ -11,29 +11,21 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..nodes.obedience import fidelity_of
+from ..nodes.assembly import run_of, split_of
 from ..training.base import Base
-from ..training.config import flat
-from ..training.control_net import UNLOCKED
 from ..training.copy import control_net_from, started_from
-from ..training.data.check import Report, check
+from ..training.data.check import check
 from ..training.data.condition import Condition
 from ..training.data.reading import HintMaker
-from ..training.data.row import Row
 from ..training.data.training_data import training_data
 from ..training.processes import accelerator_for
 from ..training.run import Run
 from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
-from ..training.samples import held_out, samples_of_files, samples_of_rows
 from ..training.transfer import transferred
-from ..training.validation import Validator
 from .hint_networks import hint_maker
 from .models import components, inspect, single_file
 from .progress import reporter
 from .training_base import load_base, load_unet
-
-NO_MATTER = ("base.device", "data.cache")
-"""Settings that change nothing about what is learnt, so that a resumed run may have others."""
 
 
 def prepare(
@@ -58,26 +50,15 @@ def prepare(
         _check_folder(settings, resume)
     report = check(settings.data, full=False, progress=reporter().steps)
     maker, notes = _maker(report.condition, models)
-    held: tuple[Row, ...] = ()
-    if settings.training.validate_every and not settings.validation.hints:
-        split = held_out(report, settings.validation.count)
-        report, held = split.kept, split.held
+    split = split_of(settings, report)
     reporter().stage(f"loading {settings.base.path}")
     base = _base(settings.base, bases or {}, device)
     network = _network(settings.network, base, settings.training.seed)
     assert base.encoders is not None  # load_base has none without
     with processes.main_process_first():  # it fills the cache for all
-        data = training_data(settings.data, base.encoders, maker, reporter().steps, report)
+        data = training_data(settings.data, base.encoders, maker, reporter().steps, split.kept)
     first = processes.is_main_process
-    validator = _validator(settings, base, report, held, maker) if first else None
-    about = flat(settings, ("base", "data", "network"))
-    about = {name: value for name, value in about.items() if name not in NO_MATTER}
-    about |= {"rows held out": len(held), "rows": data.fingerprint}
-    if held:
-        notes.append(f"{len(held)} of the rows are held out, to validate on")
-    if settings.training.unlock_decoder:
-        notes.append(UNLOCKED.removesuffix("."))
-    return Run(settings, base, network, data, validator, first, about, notes)
+    return run_of(settings, base, network, data, split, maker, notes, first)
 
 
 def _check_folder(settings: RunSettings, resume: bool) -> None:
@@ -149,21 +130,3 @@ def _maker(condition: Condition, models: Sequence[Path]) -> tuple[HintMaker | No
         if condition.by_network:
             raise
         return None, [f"no fidelity is measured: {str(error).removesuffix('.')}"]
-
-
-def _validator(
-    settings: RunSettings,
-    base: Base,
-    report: Report,
-    held: Sequence[Row],
-    maker: HintMaker | None,
-) -> Validator | None:
-    """What tries the network; None where that is off."""
-    if not settings.training.validate_every:
-        return None
-    if settings.validation.hints:
-        samples = samples_of_files(settings.validation)
-    else:
-        samples = samples_of_rows(held, report, settings.validation, maker)
-    fidelity = fidelity_of(report.condition, maker)
-    return Validator(base, samples, settings.validation, fidelity)

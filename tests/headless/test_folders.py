@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from controlstack.atomic import write_atomic
 from controlstack.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.folders import Folders
@@ -154,7 +155,7 @@ def test_write_atomic_leaves_all_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.png"
-    folders.write_atomic(path, b"old")
+    write_atomic(path, b"old")
 
     def interrupted(self: Path, data: bytes) -> int:
         with self.open("wb") as file:
@@ -163,11 +164,11 @@ def test_write_atomic_leaves_all_or_nothing(
 
     monkeypatch.setattr(Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        folders.write_atomic(path, b"new")
+        write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_write_atomic_into_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot write"):
-        folders.write_atomic(tmp_path / "gone" / "a.png", b"x")
+        write_atomic(tmp_path / "gone" / "a.png", b"x")
