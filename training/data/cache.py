@@ -7,18 +7,19 @@ hundred rows of ten thousand share the files of all, and processes may fill one 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...atomic import write_atomic
 from ...errors import UserError
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ class Shelf:
         """Keep tensors. Raises UserError where the disk refuses; nothing half written stays."""
         from safetensors.torch import save
 
-        data = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
-        with self._written(key) as file:
-            file.write(data)
+        self._write(key, save({name: one.contiguous().cpu() for name, one in tensors.items()}))
 
     def tensors(self, key: str) -> dict[str, Tensor]:
         """The tensors that were kept. Raises UserError for a file that is damaged or gone."""
@@ -64,8 +63,9 @@ class Shelf:
 
     def write_hint(self, key: str, hint: Hint) -> None:
         """Keep a hint, compressed without loss. Raises UserError where the disk refuses."""
-        with self._written(key) as file:
-            np.savez_compressed(file, hint=hint)
+        stream = io.BytesIO()
+        np.savez_compressed(stream, hint=hint)
+        self._write(key, stream.getvalue())
 
     def hint(self, key: str) -> Hint:
         """The hint that was kept. Raises UserError for a file that is damaged or gone."""
@@ -73,26 +73,13 @@ class Shelf:
             hint: Hint = file["hint"]
             return hint
 
-    @contextmanager
-    def _written(self, key: str) -> Iterator[Any]:
-        """A file that takes its name only when all is in it."""
+    def _write(self, key: str, data: bytes) -> None:
         target = self.file(key)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as file:
-                try:
-                    yield file
-                    file.close()
-                    Path(file.name).replace(target)
-                except BaseException:
-                    with suppress(OSError):
-                        Path(file.name).unlink()
-                    raise
         except OSError as error:
-            raise UserError(
-                f"The cache {self.folder} cannot be written: {error.strerror}. What was kept so "
-                "far stays."
-            ) from error
+            raise UserError(f"The cache {self.folder} cannot be made: {error.strerror}.") from error
+        write_atomic(target, data)
 
     @contextmanager
     def _read(self, key: str) -> Iterator[Path]:

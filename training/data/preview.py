@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ...errors import UserError
 from ...preprocessors.sizing import resized
 from .check import Report
-from .reading import HintMaker, hint_in, read_hint, read_picture
+from .reading import HintMaker, Picture, hint_in, read_hint, read_picture
 from .row import Row
 from .settings import picture_size
 from .view import view_of
 
-SIDE, GAP, LINE, LETTERS = 256, 8, 18, 70
-"""Pixels: a picture's longer side, the space between, a line's height; and letters in a line."""
+SIDE, GAP, LINE, LETTER = 256, 8, 18, 13
+"""Pixels: a picture's longer side, the space between, a line's height and a letter's."""
+
+LINES, LETTERS = 3, 70
+"""How much of a caption is shown: lines, and letters in each."""
 
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def preview(report: Report, count: int = 6, make_hint: HintMaker | None = None) -> Image.Image:
-    """A page of the first `count` rows that can be used, an RGB picture.
+    """A page of the first `count` rows that can be read, an RGB picture.
 
     Each is cut as at a step of the training, some of them mirrored where that is asked for. Hints
     that a network makes are left empty without it.
@@ -29,26 +35,37 @@ def preview(report: Report, count: int = 6, make_hint: HintMaker | None = None) 
     width, height = picture_size(report.settings)
     scale = SIDE / max(width, height)
     cell = max(1, round(width * scale)), max(1, round(height * scale))
-    rows = [(row, textwrap.wrap(row.caption, LETTERS)[:3]) for row in report.rows.good[:count]]
-    tall = cell[1] + 3 * LINE + 2 * GAP
+    rows = list(islice(_readable(report, make_hint), count))
+    tall = cell[1] + LINES * LINE + 2 * GAP
     page = Image.new("RGB", (2 * cell[0] + 3 * GAP, GAP + tall * len(rows)), PAPER)
     pen = ImageDraw.Draw(page)
-    font = ImageFont.load_default(size=13)
-    for number, (row, lines) in enumerate(rows):
+    font = ImageFont.load_default(size=LETTER)
+    for number, (caption, parts) in enumerate(rows):
         top = GAP + number * tall
-        for place, part in enumerate(_parts(row, number, report, make_hint)):
+        for place, part in enumerate(parts):
             if part is not None:
                 shown = Image.fromarray(resized(part, cell, drawn=scale >= 2))
                 page.paste(shown, (GAP + place * (cell[0] + GAP), top))
-        pen.multiline_text(
-            (GAP, top + cell[1] + GAP // 2), "\n".join(lines), INK, font, spacing=LINE - 13
-        )
+        text = "\n".join(textwrap.wrap(caption, LETTERS)[:LINES])
+        pen.multiline_text((GAP, top + cell[1] + GAP // 2), text, INK, font, spacing=LINE - LETTER)
     return page
+
+
+def _readable(
+    report: Report, make_hint: HintMaker | None
+) -> Iterator[tuple[str, list[Picture | None]]]:
+    """Captions and pictures of the rows; a row that a quick check took for good may yet be bad."""
+    for number, row in enumerate(report.rows.good):
+        try:
+            parts = _parts(row, number, report, make_hint)
+        except UserError:
+            continue
+        yield row.caption, parts
 
 
 def _parts(
     row: Row, seed: int, report: Report, make_hint: HintMaker | None
-) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None]:
+) -> list[Picture | None]:
     """What is seen of the row's picture and its hint, as bytes."""
     picture = read_picture(row)
     size = picture.shape[1], picture.shape[0]

@@ -110,14 +110,20 @@ def test_pictures_on_their_side_have_their_upright_size(tmp_path: Path) -> None:
 
 
 def test_the_first_rows_are_shown(tmp_path: Path) -> None:
-    settings = DataSettings(path=str(fill50k(tmp_path, 3, 96, 48)), resolution="48")
-    sheet = np.asarray(preview(check(settings), count=2))
-    middle = picture(0, 96, 48)[:, 24:72]  # seen twice as large at the top left
-    side = next(s for s in (256, 192, 96) if s <= sheet.shape[1] // 2)
-    assert sheet.shape[1] >= 2 * side
-    patch = sheet[8 : 8 + 240, 8 : 8 + 240]
-    assert abs(patch.mean() - middle.mean()) < 20
-    assert sheet.shape[0] > 2 * 240
+    fill50k(tmp_path, 4, 96, 48)
+    whole = (tmp_path / "target" / "0.png").read_bytes()
+    (tmp_path / "target" / "0.png").write_bytes(whole[: len(whole) // 2])  # passed over
+    report = check(DataSettings(path=str(tmp_path), resolution="48"), full=False)
+    sheet = np.asarray(preview(report, count=2)).astype(int)
+    assert sheet.shape[1] == 2 * 256 + 3 * 8
+    tall = (sheet.shape[0] - 8) // 2
+    for number, seed in ((0, 1), (1, 2)):
+        top = 8 + number * tall
+        for left, shown in ((8, picture(seed, 96, 48)), (272, picture(100 + seed, 96, 48))):
+            # The middle 48 x 48, 256 / 48 times as large: the pixel in the middle of each block.
+            found = sheet[top + 21 : top + 256 : 43, left + 21 : left + 256 : 43][:6, :6]
+            assert np.abs(found - shown[4::8, 28:72:8][:6, :6]).max() <= 2
+    assert preview(report).height == 8 + 3 * tall
 
 
 def test_a_row_whose_labels_are_wrong_is_found(tmp_path: Path) -> None:
