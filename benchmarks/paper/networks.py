@@ -1,0 +1,133 @@
+"""Networks trained for these experiments, by the project's own loop; each is trained once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from controlstack.demo.build import RECIPE
+from controlstack.demo.build_control import Prompts, SceneBatches, hints_of
+from controlstack.demo.score import Task
+from controlstack.training.control_net import train_control_net
+from controlstack.training.copy import control_net_from
+from controlstack.training.curve import read_curve
+from controlstack.training.export import load_network, save_folder
+from controlstack.training.settings import NetSettings, TrainingSettings
+from controlstack.training.watch import Point, Quiet, Validation
+
+from .measures import fidelity
+from .sampling import Control, Sampling, sample
+from .world import World, plain_attention
+
+_CANNY = RECIPE.controls["canny"]
+NET = _CANNY.net
+"""What the demo's own canny net is."""
+TRAINING = replace(_CANNY.training, ema=0.98, log_every=25, save_every=50, keep=1)
+"""How it was trained, but for a shorter average, as runs are shorter here."""
+
+Curve = list[tuple[int, float]]
+"""(step, figure) of each validation."""
+
+
+def scene_batches(
+    world: World, hint: str, rows: int, latents: Tensor | None = None
+) -> SceneBatches:
+    """The first `rows` training scenes with a hint of theirs (canny, depth), as the demo's own
+    ControlNets were given them; `latents` in place of the scenes' own.
+    """
+    prompts = Prompts(*world.text, world.scenes.captions, short=0.75)
+    hints, _ = hints_of(hint, world.scenes)
+    return SceneBatches(
+        world.latents if latents is None else latents, hints, prompts, np.arange(rows)
+    )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Pictures made while a network learns: held-out `tasks` with their `hint`, and how."""
+
+    tasks: Sequence[Task]
+    hint: str
+    how: Sampling
+    unet: Any = None
+
+    def figures(self, world: World, network: Any) -> dict[str, float]:
+        """Means of edge F1 and silhouette IoU under the network."""
+        control = Control(network.eval(), np.stack([task.hints[self.hint] for task in self.tasks]))
+        pictures = sample(
+            world,
+            [task.prompt for task in self.tasks],
+            [task.seed for task in self.tasks],
+            [control],
+            self.how,
+            self.unet,
+        )
+        network.train()
+        found = fidelity(pictures, self.tasks)
+        return {name: float(found[name].mean()) for name in ("edge F1", "silhouette IoU")}
+
+
+class _Watch(Quiet):
+    """Prints points, and validates by `figures`."""
+
+    def __init__(self, name: str, figures: Callable[[Any], dict[str, float]] | None) -> None:
+        super().__init__()
+        self._name, self._figures = name, figures
+
+    def point(self, point: Point) -> None:
+        """See `Watch.point`."""
+        print(f"{self._name}: step {point.step}, loss {point.loss:.4f}", flush=True)
+
+    def validate(self, step: int, network: Any) -> Validation | None:
+        """See `Watch.validate`."""
+        if self._figures is None:
+            return None
+        found = self._figures(network)
+        print(f"{self._name}: step {step}, {found}", flush=True)
+        return Validation(step, found)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A trained network, locked, and its curve of edge F1 over steps."""
+
+    network: Any
+    curve: Curve
+
+
+def trained(
+    world: World,
+    name: str,
+    batches: SceneBatches,
+    settings: TrainingSettings,
+    net: NetSettings = NET,
+    start: Any = None,
+    unet: Any = None,
+    trial: Trial | None = None,
+) -> Found:
+    """The network `name`, trained on `batches` at the first use; a run that was stopped goes on.
+
+    `net` says what it is made as, unless it goes on from `start`. Validations with `trial` are made
+    every `settings.validate_every` steps.
+    """
+    folder = world.work / "networks" / f"{name}-{settings.steps}-{settings.seed}"
+    unet = unet or world.unet
+    if not (folder / "config.json").exists():
+        network = start or control_net_from(unet, net, settings.seed)
+        plain_attention(network)
+        about: Mapping[str, Any] = {"name": name, **asdict(net)}
+        watch = _Watch(name, trial and (lambda network: trial.figures(world, network)))
+        resume = (folder / "checkpoints").exists()
+        result = train_control_net(
+            world.base(unet), network, batches, settings, watch, folder, about, resume
+        )
+        if result.stopped:
+            raise KeyboardInterrupt
+        save_folder(result.network, folder)
+    network = plain_attention(load_network(folder)).requires_grad_(False).eval()
+    _, validations = read_curve(folder / "curve.jsonl")
+    return Found(network, [(v.step, v.figures["edge F1"]) for v in validations])
