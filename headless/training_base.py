@@ -11,9 +11,8 @@ import torch
 from ..errors import UserError
 from ..model_files.files import read_contents
 from ..model_files.kinds import CHECKPOINT, kind_of
-from ..nodes.bare_model import require_bare
+from ..nodes.bare_model import require_bare, require_base
 from ..training.base import Base, Encoders
-from ..training.fit import check_base
 from .models import inspect, loading
 from .models.clip import Clip
 from .models.components import CONFIG, PIPELINE
@@ -78,12 +77,12 @@ def base_of(model: Model, clip: Clip | None, vae: Vae | None, name: str) -> Base
     Raises UserError for a MODEL that cannot be trained on, and where only one of CLIP and VAE is
     given or they belong to another model.
     """
-    check_base(model.model.diffusion_model)
+    unet = model.model.diffusion_model
+    require_base(unet, name)
     require_bare(model, name)
     sampling = model.model.model_sampling
     alphas = 1 / (1 + sampling.sigmas.to(model.load_device, torch.float64) ** 2)
     encoders = _encoders(model, clip, vae, name)
-    unet = model.model.diffusion_model
     return Base(unet, alphas.float(), sampling.prediction_type, encoders, name)
 
 

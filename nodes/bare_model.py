@@ -1,16 +1,25 @@
-"""Is a MODEL told by its weights alone? What nodes hung on its calls cannot be trained on."""
+"""Can a MODEL be trained on? Its U-Net has to be of the kind, and its weights have to say all."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..errors import UserError
+from ..training.fit import check_base
 
 _CALLS = ("apply_model", "diffusion_model")
 """The wrappers, by ComfyUI's names, that stand around a call of the U-Net."""
 
 _CHANGES = ("patches", "patches_replace")
 """What ComfyUI's nodes for attention, FreeU or Deep Shrink write into `transformer_options`."""
+
+
+def require_base(unet: Any, name: str) -> None:
+    """`training.fit.check_base`, with the model's name before what it says."""
+    try:
+        check_base(unet)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def require_bare(model: Any, name: str) -> None:

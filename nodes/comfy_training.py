@@ -18,8 +18,7 @@ from ..errors import UserError
 from ..model_files.kinds import UNET_PREFIX
 from ..model_files.unet_layout import unet_config
 from ..training.base import Base
-from ..training.fit import check_base
-from .bare_model import require_bare
+from .bare_model import require_bare, require_base
 from .comfy_encoders import ComfyEncoders
 
 _WEIGHTS = "diffusion_model."
@@ -125,7 +124,7 @@ def _unet(model: Any, name: str) -> Any:
         raise UserError(
             f"{name} is no whole U-Net of the Stable Diffusion 1.x or 2.x kind: {reason}"
         ) from error
-    check_base(unet)
+    require_base(unet, name)
     return unet.eval().requires_grad_(False)
 
 

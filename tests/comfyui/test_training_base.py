@@ -243,8 +243,7 @@ def test_sdxl_is_refused_by_name(comfy: ModuleType) -> None:
 
 
 def test_an_inpainting_model_is_refused(comfy: ModuleType) -> None:
-    with pytest.raises(UserError, match="9 channels"):
-        base_of(small.base(small.INPAINTING))
+    assert "9 channels" in said(small.base(small.INPAINTING))
 
 
 def stacked(model: Any) -> Any:
