@@ -99,7 +99,7 @@ def check(
                 good.append(row)
                 sizes[seen] += 1
             bar.advance()
-    found = replace(rows, good=tuple(good), bad=tuple(bad))
+    found = replace(rows, good=tuple(good), bad=tuple(sorted(bad, key=lambda one: one.place)))
     warnings = _warnings(settings, condition, found, sizes, tokens)
     return Report(settings, condition, found, sizes, tuple(warnings))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,12 @@ class Bad:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.why}"
+
+    @property
+    def place(self) -> list[tuple[int, str]]:
+        """What sorts bad rows as a person would: line 2 before line 10."""
+        parts = re.split(r"(\d+)", self.where)
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,14 @@ def test_nothing_left_is_an_error_whatever_is_asked(tmp_path: Path) -> None:
         check(DataSettings(path=str(tmp_path)))
 
 
+def test_bad_rows_are_in_the_files_order(tmp_path: Path) -> None:
+    fill50k(tmp_path, 12)
+    (tmp_path / "source" / "1.png").write_text("none")  # found when it is opened
+    (tmp_path / "source" / "10.png").unlink()  # found while the list is read
+    bad = check(DataSettings(path=str(tmp_path))).rows.bad
+    assert [one.where for one in bad] == ["prompt.json, line 2", "prompt.json, line 11"]
+
+
 def test_many_bad_rows_are_counted(tmp_path: Path) -> None:
     fill50k(tmp_path, 15)
     for i in range(14):
