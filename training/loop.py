@@ -159,7 +159,7 @@ class Loop:
                 loss = self._loss(self.step, part) / parts
                 self.accelerator.backward(loss)
             total += loss.detach()
-        norm = self.accelerator.clip_grad_norm_(self._trained, self.settings.clip or math.inf)
+        norm = self.accelerator.clip_grad_norm_(self._trained, self.settings.max_grad_norm or math.inf)
         # One wait for the device a step: a step that went wrong must not reach the weights.
         loss, norm = self.accelerator.reduce(torch.stack([total, norm]), "mean").tolist()
         self._check_finite(loss, norm)
@@ -177,11 +177,13 @@ class Loop:
             return
         what = f"The loss is {loss}" if not math.isfinite(loss) else f"The gradient is {norm}"
         newest = self.records.checkpoints.newest() if self.records else None
-        kept = f"The last good checkpoint is {newest}" if newest else "There is no checkpoint yet"
+        kept = "there is no checkpoint yet"
+        if newest:
+            kept = f"the last good checkpoint is {newest}, whose network a new run may start from"
         rate = self.optimiser.param_groups[0]["lr"]
         raise UserError(
             f"{what} at step {self.step + 1}, with a learning rate of {rate:.3g}; no weight was "
-            f"changed by it. {kept}; go on with a lower rate."
+            f"changed by it, and {kept}. Take a lower rate."
         )
 
     def _stopping(self) -> bool:

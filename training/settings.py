@@ -101,7 +101,7 @@ class TrainingSettings:
         choices=("adamw", "adamw8bit"),
     )
     weight_decay: float = setting(0.01, "AdamW's weight decay.", high=10.0, step=0.001)
-    clip: float = setting(
+    max_grad_norm: float = setting(
         1.0, "Largest norm of the gradient; longer ones are scaled down. 0 is off.", high=1e6
     )
     ema: float = setting(

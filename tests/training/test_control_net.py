@@ -1,72 +1,200 @@
-"""The trainable copy starts as nothing, learns, and leaves the U-Net as it was."""
+"""Training a ControlNet: it learns, the locked weights stay, and every option does what it says."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
-from controlstack.training.control_net import Batch, ControlRecipe, drop_prompts, train_control_net
-from controlstack.training.copy import weights_hash
-from controlstack.training.loop import Progress
-
-
-class _Words(nn.Module):
-    """Token ids to embeddings, as a text encoder's output has them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(8, 8)
-
-    def forward(self, tokens: Tensor) -> Any:
-        words = self.table(tokens)
-        return type("Output", (), {"last_hidden_state": words})
+from controlstack.errors import UserError
+from controlstack.training import control_net
+from controlstack.training.copy import control_net_from, weights_hash
+from controlstack.training.locked import decoder, locked, predict, unlocked
+from controlstack.training.settings import NetSettings
+from controlstack.training.watch import Quiet, Validation
+from tests.training.small_runs import NET, Rows, same_weights, small_run, small_unet
 
 
-@pytest.fixture
-def unet() -> Any:
-    from diffusers import UNet2DConditionModel
-
-    torch.manual_seed(0)
-    return UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=8,
-        attention_head_dim=2,
-        norm_num_groups=4,
-    )
+def _changed(before: Any, after: Any) -> set[str]:
+    new = after.state_dict()
+    return {
+        name for name, value in before.state_dict().items() if not torch.equal(value, new[name])
+    }
 
 
-def test_about_half_of_the_prompts_are_dropped_anew() -> None:
-    generator = torch.Generator().manual_seed(4)
-    tokens, empty = torch.ones(1000, 5, dtype=torch.long), torch.zeros(1, 7, dtype=torch.long)
-    first = drop_prompts(tokens, empty, 0.5, generator)
-    second = drop_prompts(tokens, empty, 0.5, generator)
-    assert 430 < int((first[:, 0] == 0).sum()) < 570
-    assert not torch.equal(first, second)
-
-
-def test_training_teaches_the_copy_and_not_the_unet(unet: Any) -> None:
-    text, before = _Words(), weights_hash(unet)
-    empty = torch.zeros(1, 3, dtype=torch.long)
-    reports: list[Progress] = []
-    saved: list[int] = []
-
-    def batch_of(step: int, generator: torch.Generator) -> Batch:
-        latents = torch.randn(4, 1, 1, 1, generator=generator).expand(4, 4, 8, 8).contiguous()
-        hints = latents[:, :3].sigmoid().repeat_interleave(8, 2).repeat_interleave(8, 3)
-        return Batch(latents, torch.ones(4, 3, dtype=torch.long), hints)
-
-    recipe = ControlRecipe(steps=12, batch=4, hint_channels=(4, 4, 8, 8))
-    copy = train_control_net(
-        recipe, unet, text, empty, batch_of, reports.append, lambda copy, step: saved.append(step)
-    )
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["controlnet", "gaussian", "lite"])
+def test_it_teaches_the_network_and_leaves_the_locked_weights(kind: str, precision: str) -> None:
+    unet = small_unet()
+    before = weights_hash(unet)
+    network = control_net_from(unet, NetSettings(kind, NET.hint_channels), 3)
+    fresh = {name: value.clone() for name, value in network.state_dict().items()}
+    trained = small_run(unet=unet, network=network, precision=precision)
     assert weights_hash(unet) == before
-    assert saved == [12]
-    assert any(float(p.detach().abs().max()) > 0 for p in copy.controlnet_mid_block.parameters())
-    assert [report.step for report in reports] == [12]
+    assert all(p.grad is None and not p.requires_grad for p in unet.parameters())
+    assert trained.network is network
+    assert (trained.step, trained.stopped, trained.unet) == (10, False, None)
+    assert next(network.parameters()).dtype == torch.float32
+    moved = {name for name, value in network.state_dict().items() if not value.equal(fresh[name])}
+    assert moved == set(fresh)
+
+
+def test_the_optimiser_holds_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[Any] = []
+
+    class Kept(control_net.Loop):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            loops.append(self)
+
+    monkeypatch.setattr(control_net, "Loop", Kept)
+    network = control_net_from(small_unet(), NET, 3)
+    small_run(network=network, steps=2, rate=1e-3, new_rate=5e-3, schedule="constant")
+    groups = loops[0].optimiser.param_groups
+    held = [id(p) for group in groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in network.parameters())
+    assert len(loops[0].optimiser.state) == len(held)
+    assert [group["lr"] for group in groups] == [1e-3, 5e-3]
+
+
+def test_it_overfits_a_row() -> None:
+    few = {"steps": 150, "batch": 8, "rate": 3e-3, "prompt_dropout": 0.0, "log_every": 50}
+    trained = small_run(rows=Rows(1), timesteps="stratified", **few)
+    assert trained.points[-1].loss < 0.85 * trained.points[0].loss
+
+
+def test_a_fresh_networks_prediction_is_the_locked_ones() -> None:
+    unet = small_unet().requires_grad_(False)
+    network = control_net_from(unet, NET, 3)
+    noisy, words, hints = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 8), torch.rand(2, 3, 64, 64)
+    times = torch.tensor([3, 700])
+    with torch.no_grad():
+        plain = unet(noisy, times, words).sample
+        assert torch.equal(predict(unet, network, noisy, times, words, hints), plain)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_unlocked_decoder_is_trained_and_the_callers_base_is_not(precision: str) -> None:
+    unet, tried = small_unet(), []
+    before = weights_hash(unet)
+
+    class Watching(Quiet):
+        def validate(self, step: int, network: Any) -> Validation | None:
+            tried.append(weights_hash(unet))
+            return None
+
+    with pytest.warns(UserWarning, match="decoder is trained"):
+        trained = small_run(
+            unet=unet, watch=Watching(), unlock_decoder=True, precision=precision, validate_every=5
+        )
+    assert weights_hash(unet) == before
+    assert tried[0] == before
+    assert tried[2] == weights_hash(trained.unet) != tried[1]
+    changed = _changed(unet, trained.unet)
+    assert changed == {n for n in unet.state_dict() if n.startswith(("up_blocks", "conv_norm_out", "conv_out"))}  # fmt: skip
+
+
+def test_all_but_an_unlocked_decoder_is_shared_with_the_base() -> None:
+    unet = small_unet()
+    copy = unlocked(unet)
+    own = {id(p) for p in decoder(copy).parameters()}
+    theirs = {id(p) for p in unet.parameters()}
+    assert not own & theirs
+    assert {id(p) for p in copy.parameters()} - own <= theirs
+    assert unlocked(locked(unet, "bf16")).dtype == torch.float32
+
+
+def test_only_the_middle_is_trained_and_the_skips_stay_without_control() -> None:
+    unet = small_unet()
+    network = control_net_from(unet, NET, 3)
+    trained = small_run(unet=unet, network=network, only_middle=True)
+    skips = trained.network.controlnet_down_blocks
+    assert not any(p.any() for p in skips.parameters())
+    assert all(p.requires_grad for p in skips.parameters())
+    assert trained.network.controlnet_mid_block.weight.any()
+
+
+def test_only_the_middle_reaches_the_unet_where_skips_were_trained_before() -> None:
+    unet = small_unet().requires_grad_(False)
+    network = control_net_from(unet, NetSettings("gaussian", NET.hint_channels), 3)
+    noisy, words, hints = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 8), torch.rand(1, 3, 64, 64)
+    times = torch.tensor([300])
+    with torch.no_grad():
+        found = predict(unet, network, noisy, times, words, hints, only_middle=True)
+        down, middle = network(noisy, times, words, hints, return_dict=False)
+        wanted = unet(
+            noisy, times, words,
+            down_block_additional_residuals=[torch.zeros_like(x) for x in down],
+            mid_block_additional_residual=middle,
+        ).sample  # fmt: skip
+    assert torch.equal(found, wanted)
+
+
+def test_activations_computed_twice_change_nothing_and_are_given_up_afterwards() -> None:
+    unet = small_unet()
+    network = control_net_from(unet, NET, 3)
+    saved = small_run(unet=unet, network=network, gradient_checkpointing=True).network
+    assert not unet.is_gradient_checkpointing
+    assert not network.is_gradient_checkpointing
+    plain, again = small_run().network.state_dict(), saved.state_dict()
+    assert all(torch.allclose(again[name], plain[name], atol=1e-6) for name in plain)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"min_snr": 5.0},
+        {"offset_noise": 0.3},
+        {"timesteps": "stratified"},
+        {"ema": 0.9},
+        {"prompt_dropout": 0.0},
+        {"max_grad_norm": 0.01},
+        {"weight_decay": 1.0},
+        {"new_rate": 1e-2},
+        {"schedule": "cosine"},
+        {"seed": 1},
+        {"prediction": "v_prediction"},
+        {"accumulate": 2},
+        {"precision": "bf16"},
+    ],
+    ids=str,
+)
+def test_every_option_has_an_effect(settings: dict[str, Any]) -> None:
+    assert not same_weights(small_run().network, small_run(**settings).network)
+
+
+def test_dropped_prompts_are_those_of_the_order() -> None:
+    rows = Rows()
+    small_run(rows=rows, steps=100, batch=1, prompt_dropout=0.25)
+    assert len(rows.seen) == 100
+    assert 10 < sum(pick.drop for pick in rows.seen) < 40
+
+
+def test_validations_come_before_the_first_step_at_each_count_and_at_the_end() -> None:
+    steps: list[int] = []
+
+    class Watching(Quiet):
+        def validate(self, step: int, network: Any) -> Validation | None:
+            steps.append(step)
+            return None
+
+    small_run(watch=Watching(), validate_every=4)
+    assert steps == [0, 4, 8, 10]
+    steps.clear()
+    small_run(watch=Watching())
+    assert not steps
+
+
+def test_an_empty_set_is_refused() -> None:
+    with pytest.raises(UserError, match="no picture"):
+        small_run(rows=Rows(0))
+
+
+def test_a_run_without_a_folder_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_run(steps=2)
+    assert not list(tmp_path.iterdir())
