@@ -51,8 +51,8 @@ class Parameter:
         number = type(self.default)(value)
         if not self.low <= number <= self.high:
             raise UserError(
-                f"{who}: {self.name} is {number:g}; give a number from {self.low:g} to "
-                f"{self.high:g}."
+                f"{who}: {self.name} is {_number(number)}; give a number from "
+                f"{_number(self.low)} to {_number(self.high)}."
             )
         return number
 

@@ -1,0 +1,252 @@
+"""`controlstack train` from settings to files, on the demo model and a few of its scenes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from controlstack.demo.models import CONTROL_NETS
+from controlstack.demo.training_folder import write_folder
+from controlstack.training.config import read_config, run_settings
+from controlstack.training.copy import weights_hash
+from controlstack.training.export import load_network
+from tests.cli.prompts import Run
+
+QUICK = (
+    *("--base", "demo", "--data", "data", "--resolution", "128", "--condition", "canny"),
+    *("--hint-channels", "4,4,8,8", "--batch", "1", "--warmup", "0", "--rate", "1e-3"),
+    *("--log-every", "1", "--validation-steps", "1", "--validation-count", "1"),
+)
+COMMAND = (sys.executable, "-m", "controlstack.cli", "train")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("scenes") / "data"
+    write_folder(out, 12, "canny")
+    return out
+
+
+@pytest.fixture
+def folder(folder: Path, scenes: Path) -> Path:
+    """The working folder, with data in it."""
+    (folder / "data").symlink_to(scenes)
+    return folder
+
+
+def test_a_whole_run(run: Run, folder: Path) -> None:
+    (folder / "run.toml").write_text("[training]\nsteps = 5\nvalidate_every = 2\n")
+    result = run("train", "run.toml", *QUICK, "--steps", 2, "--out", "out", "--name", "edges")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.split() == ["out/edges", "out/edges.safetensors"]
+    assert "Note: 1 of the rows are held out, to validate on.\n" in result.stderr
+    assert "step 2/2: loss 0.0" in result.stderr
+    assert "edge F1 without control" in result.stderr
+
+    sheets = sorted(path.name for path in (folder / "out/sheets").iterdir())
+    assert sheets == ["step-00000000.png", "step-00000002.png"]
+    with Image.open(folder / "out/sheets/step-00000002.png") as sheet:
+        assert sheet.width > 4 * 256
+    with Image.open(folder / "out/curve.png") as curve:
+        assert curve.format == "PNG"
+    lines = [json.loads(line) for line in (folder / "out/curve.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2]
+    assert [line["step"] for line in lines if "figures" in line] == [0, 2]
+
+    again = run_settings(read_config(folder / "out/config.toml"))
+    assert again.training.steps == 2  # the flag won
+    assert again.training.validate_every == 2
+    assert (again.base.path, again.network.hint_channels) == ("demo", "4,4,8,8")
+
+    network = load_network(folder / "out/edges")
+    file = load_file(folder / "out/edges.safetensors")
+    assert file["input_hint_block.0.weight"].shape == (4, 3, 3, 3)
+    assert torch.equal(
+        file["time_embed.0.weight"], network.state_dict()["time_embedding.linear_1.weight"]
+    )
+
+
+def test_a_folder_with_something_in_it_is_left_alone(run: Run, folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out/mine.txt").write_text("mine")
+    result = run("train", *QUICK, "--steps", 1, "--out", "out")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: out holds something already: name another folder with --out, or go on with the run "
+        "in it by --resume.\n"
+    )
+    assert [path.name for path in (folder / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_run_goes_on(run: Run, folder: Path) -> None:
+    assert run("train", *QUICK, "--steps", 1, "--out", "out").exit_code == 0
+    result = run("train", "out/config.toml", "--steps", 2, "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert "step 1/" not in result.stderr
+    assert "step 2/2" in result.stderr
+    assert run("train", *QUICK, "--steps", 2, "--out", "whole").exit_code == 0
+    resumed, whole = (load_network(folder / name / "controlnet") for name in ("out", "whole"))
+    assert weights_hash(resumed) == weights_hash(whole)
+
+    other = run("train", "out/config.toml", "--steps", 3, "--resume", "--flip", 0.5)
+    assert other.exit_code == 2
+    assert "data.flip: 0.0 -> 0.5" in other.stderr
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, *QUICK, "--steps", "10000", "--out", "out"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("step 2/"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    last = said.splitlines()[-1]
+    assert last.startswith("Stopped at step ")
+    assert last.endswith("saved; go on with: controlstack train out/config.toml --resume")
+    step = int(last.split()[3].rstrip(","))
+    assert (folder / f"out/checkpoints/step-{step:08}/network/config.json").is_file()
+    assert not (folder / "out/controlnet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "No base model is named: give --base, or path under [base] in the file."),
+        (["--base", "demo"], "No data is named: give --data, or path under [data] in the file."),
+        (["--base", "nowhere", "--data", "data"], "nowhere"),
+        (["missing.toml"], "missing.toml cannot be read: No such file or directory."),
+        ([*QUICK, "--steps", "0"], "--steps: steps is 0; give a number from 1 to 100000000."),
+        ([*QUICK, "--transfer-from", "demo"], "name that with start_from"),
+        ([*QUICK, "--start-from", "none.pth"], "none.pth is not there"),
+        ([*QUICK, "--start-from", "data/target/1.png"], "1.png"),
+        ([*QUICK, "--name", "a/b"], "The result's name is 'a/b'; give a name without folders."),
+        ([*QUICK, "--out", "data/prompt.json"], "data/prompt.json is a file; name a folder"),
+        ([*QUICK, "--data", "nothing here"], "nothing here"),
+        ([*QUICK, "--condition", "cany"], "canny may be meant"),
+        ([*QUICK, "--validate-every", "1", "--max-rows", "3"], "too few to hold some out"),
+        ([*QUICK, "--precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_written(
+    run: Run, folder: Path, arguments: list[str], said: str
+) -> None:
+    before = sorted(path.name for path in folder.iterdir())
+    result = run("train", *arguments)
+    assert result.exit_code == 2, result.stderr
+    assert said in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_rate_that_gives_no_numbers(run: Run, folder: Path) -> None:
+    result = run("train", *QUICK, "--rate", 1e6, "--clip", 0, "--steps", 20, "--out", "out")
+    assert result.exit_code == 2
+    assert "1e+06" in result.stderr.splitlines()[-1]
+
+
+def test_a_dry_run_checks_and_trains_nothing(run: Run, folder: Path) -> None:
+    result = run("train", *QUICK, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "12 rows" in result.stdout
+    broken = folder / "broken"
+    broken.mkdir()
+    Image.new("RGB", (128, 128)).save(broken / "a.png")
+    (broken / "b.png").write_bytes(b"no picture")
+    rows = [{"target": f"{name}.png", "prompt": name} for name in "ab"]
+    (broken / "prompt.json").write_text("\n".join(map(json.dumps, rows)))
+    result = run("train", *QUICK, "--data", "broken", "--dry-run")
+    assert result.exit_code == 2
+    assert "b.png" in result.stdout
+    assert not (folder / "output").exists()
+
+
+def test_the_settings_as_a_file(run: Run, folder: Path) -> None:
+    result = run("train", *QUICK, "--steps", 7, "--only-middle", "--write-config", "new/mine.toml")
+    assert result.exit_code == 0, result.stderr
+    settings = run_settings(read_config(folder / "new/mine.toml"))
+    assert (settings.training.steps, settings.training.only_middle) == (7, True)
+    assert settings.validation.steps == 1
+    before = (folder / "new/mine.toml").read_text()
+    result = run("train", "--write-config", "new/mine.toml")
+    assert result.exit_code == 2
+    assert "is there already" in result.stderr
+    assert (folder / "new/mine.toml").read_text() == before
+    off = run("train", "new/mine.toml", "--no-only-middle", "--write-config", "off.toml")
+    assert off.exit_code == 0
+    assert not run_settings(read_config(folder / "off.toml")).training.only_middle
+
+
+def test_going_on_from_a_control_net_moved_to_a_new_base(run: Run, folder: Path) -> None:
+    canny = CONTROL_NETS["canny"]
+    moved = ("--start-from", canny, "--transfer-from", canny.parent / "base")
+    result = run("train", *QUICK, *moved, "--steps", 1, "--rate", 0, "--out", "out", "--half")
+    assert result.exit_code == 0, result.stderr
+    # The old base is the new one, and nothing is learnt: it is the same network.
+    found = load_file(folder / "out/controlnet/diffusion_pytorch_model.safetensors")
+    wanted = load_file(canny / "diffusion_pytorch_model.safetensors")
+    assert found.keys() == wanted.keys()
+    for name, weight in found.items():
+        assert weight.dtype == torch.float16
+        torch.testing.assert_close(weight, wanted[name].half(), msg=name)
+
+
+def test_a_lite_network_has_no_single_file(run: Run, folder: Path) -> None:
+    result = run("train", *QUICK, "--network", "lite", "--steps", 1, "--out", "out")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.split() == ["out/controlnet"]
+    assert "Note: no single file: " in result.stderr
+
+
+def test_an_unlocked_base_is_written_too(run: Run, folder: Path) -> None:
+    result = run("train", *QUICK, "--unlock-decoder", "--steps", 1, "--out", "out")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.split()[-1] == "out/controlnet-unet"
+    assert (folder / "out/controlnet-unet/config.json").is_file()
+    assert result.stderr.count("The base's decoder is trained, too") == 1
+    assert "Warning" not in result.stderr
+
+
+def test_two_processes_tell_and_write_once(folder: Path) -> None:
+    # accelerate's own launcher starts several processes on GPUs, and on CPUs by MPI alone.
+    launch = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    more = ("-m", "controlstack.cli", "train", *QUICK, "--device", "cpu", "--steps", "2")
+    result = subprocess.run(
+        [sys.executable, "-m", *launch, *more, "--out", "out"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["out/controlnet", "out/controlnet.safetensors"]
+    assert result.stderr.count("step 2/2: loss") == 1
+    one = [*COMMAND, *QUICK, "--steps", "2", "--batch", "2", "--out", "one"]
+    subprocess.run(one, check=True, capture_output=True, timeout=300)
+    found, wanted = (_losses(folder / name) for name in ("out", "one"))
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
+def _losses(run: Path) -> list[float]:
+    lines = [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines]
