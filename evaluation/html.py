@@ -49,7 +49,7 @@ def webp(hint: Hint, longest: int = THUMBNAIL, quality: int = QUALITY) -> bytes:
     """A picture (H x W x 3, bytes, or floats in 0..1) as WebP without any metadata, made smaller
     where a side is over `longest` pixels.
     """
-    picture = Image.fromarray(_bytes(hint))
+    picture = Image.fromarray(as_bytes(hint))
     picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     stream = BytesIO()
     picture.save(stream, "WEBP", quality=quality)
@@ -61,7 +61,8 @@ def data_uri(picture: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
 
 
-def _bytes(hint: Hint) -> NDArray[np.uint8]:
+def as_bytes(hint: Hint) -> NDArray[np.uint8]:
+    """A hint with 8 bits a channel; values outside 0..1 are cut off."""
     if hint.dtype == np.uint8:
         return hint.astype(np.uint8, copy=False)
     pixels: NDArray[np.uint8] = (hint.clip(0, 1) * 255).round().astype(np.uint8)

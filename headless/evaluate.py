@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import random
 from collections import defaultdict
@@ -9,17 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeAlias
 
 from ..errors import UserError
-from ..evaluation.fidelity import compare, kind_of
-from ..evaluation.html import webp
+from ..evaluation.fidelity import Mean, compare, kind_of
+from ..evaluation.html import as_bytes, webp
 from ..evaluation.report import Entry
 from ..evaluation.report_page import Cell, PageRow
+from ..evaluation.segmentation import Counts, labels_of, mean_iou, overlap
 from ..preprocessors.sizing import Fit, Size
 from .conditions import Extractor, Packed, Seen, check_extracts, packed, read_hint
 from .pairing import Group, Pairing, Row, pair
 from .progress import reporter
 from .wording import listing
+
+Overlap: TypeAlias = tuple[Counts, Counts]
 
 SEED = 0
 """Of the choice of another picture's hint."""
@@ -28,14 +33,24 @@ PACKAGES = ("controlstack", "numpy", "pillow", "opencv-python-headless", "torch"
 
 @dataclass(frozen=True)
 class Measured:
-    """Every picture's figures, what a page shows of them, and what a person has to be told:
-    `failures` are files that gave nothing, each in a sentence.
+    """Every picture's figures, as a page shows them, and those of whole groups (`sets`).
+
+    `notes` and `failures` are for a person: the latter name files that gave nothing, each in a
+    sentence.
     """
 
-    entries: tuple[Entry, ...]
     rows: tuple[PageRow, ...]
+    sets: Mapping[str, tuple[Mean, ...]]
     notes: tuple[str, ...]
     failures: tuple[str, ...]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every picture's figures, group by group."""
+        groups = dict.fromkeys(name for row in self.rows for name in row.cells)
+        return tuple(
+            row.cells[name].entry for name in groups for row in self.rows if name in row.cells
+        )
 
 
 def measure(
@@ -58,8 +73,8 @@ def measure(
     failures: list[str] = []
     wanted = _wanted(pairing.rows, extractor, originals, failures)
     others = _others(wanted)
-    entries: list[Entry] = []
     rows: list[PageRow] = []
+    overlaps: dict[str, list[Overlap]] = {group.name: [] for group in groups}
     with reporter().steps(len(pairing.rows), "pictures") as bar:
         for row in pairing.rows:
             if row.hint in wanted:
@@ -71,18 +86,19 @@ def measure(
                         continue
                     try:
                         seen = extractor.from_picture(path, hint.size, fit)
-                        entry = _entry(kind, group.name, row, path, seen, hint, other)
+                        cells[group.name] = _cell(kind, group.name, row, path, seen, hint, other)
                     except UserError as error:
                         failures.append(str(error))
                         continue
-                    entries.append(entry)
-                    cells[group.name] = _cell(entry, seen)
+                    if kind == "segmentation":
+                        overlaps[group.name].append(_overlap(seen, hint))
                 if cells:
                     rows.append(PageRow(row.name, webp(hint.drawn), cells))
             bar.advance()
-    if not entries:
+    if not rows:
         raise UserError(f"Nothing could be compared: {failures_in_words(failures)}")
-    return Measured(tuple(entries), tuple(rows), _notes(pairing), tuple(failures))
+    sets = {group: _of_set(found) for group, found in overlaps.items() if found}
+    return Measured(tuple(rows), sets, _notes(pairing), tuple(failures))
 
 
 def failures_in_words(failures: Sequence[str], most: int = 10) -> str:
@@ -141,10 +157,11 @@ def _others(wanted: Mapping[Path, Packed]) -> dict[Path, Path]:
     return found
 
 
-def _entry(
+def _cell(
     kind: str, group: str, row: Row, path: Path, seen: Seen, hint: Seen, other: Seen | None
-) -> Entry:
-    return Entry(
+) -> Cell:
+    assert seen.picture is not None
+    entry = Entry(
         group,
         row.name,
         str(row.hint),
@@ -152,11 +169,16 @@ def _entry(
         compare(kind, seen.condition, hint.condition),
         compare(kind, seen.condition, other.condition) if other is not None else (),
     )
-
-
-def _cell(entry: Entry, seen: Seen) -> Cell:
-    assert seen.picture is not None
     return Cell(entry, webp(seen.picture), webp(seen.drawn))
+
+
+def _overlap(found: Seen, wanted: Seen) -> Overlap:
+    return overlap(*(labels_of(as_bytes(seen.drawn)) for seen in (found, wanted)))
+
+
+def _of_set(overlaps: Sequence[Overlap]) -> tuple[Mean, ...]:
+    """What the paper's Table 2 has: pixels added up over the set before classes are averaged."""
+    return (Mean("mean IoU of the set", mean_iou(overlaps), math.nan, len(overlaps), True),)
 
 
 def _notes(pairing: Pairing) -> tuple[str, ...]:

@@ -89,7 +89,10 @@ def evaluate(order: Order) -> Outcome:
         about=_about(order, settings),
         groups=tuple(group.name for group in order.groups),
         entries=entries,
-        quality=sets,
+        quality={
+            group.name: (*measured.sets.get(group.name, ()), *sets.get(group.name, ()))
+            for group in order.groups
+        },
         versions=versions(),
         notes=(*measured.notes, *notes, *measured.failures),
     )

@@ -1,0 +1,52 @@
+"""Draws docs/evaluate.jpg: the page of `controlstack evaluate` on pictures of the demo model.
+
+python tests/report_picture.py docs/evaluate.jpg (needs Chromium; two minutes)
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from controlstack.demo.score_host import HostScorer
+from controlstack.demo.score_pictures import lines
+from controlstack.headless.evaluate_order import Order, entry_of, evaluate, write_report
+from controlstack.headless.pairing import Group
+
+SCENES = 8
+GROUPS = {"canny": "canny", "depth": "depth", "both": "canny+depth", "no control": "none"}
+WINDOW = "1240,1500"
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
+
+def main() -> None:
+    """Write the picture to the path that was given."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    assert chromium, "this needs Chromium"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "scratch").mkdir()
+        list(lines(HostScorer(folder / "scratch"), SCENES, folder / "demo"))
+        pictures = folder / "demo" / "all"
+        groups = [Group(name, files(pictures / part)) for name, part in GROUPS.items()]
+        order = Order(entry_of("canny"), tuple(groups), files(pictures / "hints" / "canny"))
+        _, page = write_report(evaluate(order), folder)
+        png = folder / "page.png"
+        drawn = (f"--screenshot={png}", f"--window-size={WINDOW}", "--hide-scrollbars")
+        subprocess.run([chromium, *FLAGS, *drawn, page.as_uri()], check=True, capture_output=True)
+        with Image.open(png) as image:
+            image.convert("RGB").save(sys.argv[1], quality=82, optimize=True)
+
+
+def files(folder: Path) -> tuple[Path, ...]:
+    """What lies in a folder, by name."""
+    return tuple(sorted(folder.iterdir()))
+
+
+if __name__ == "__main__":
+    main()
