@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from rich.progress import Progress, TaskID
 
     from ..headless.graph.execute import Event
@@ -17,8 +18,8 @@ class _Bar:
         self._progress = progress
         self._task = task
 
-    def advance(self) -> None:
-        """One more step is done."""
+    def advance(self, picture: Image | None = None) -> None:
+        """One more step is done; a terminal shows no picture."""
         self._progress.advance(self._task)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..nodes.hint_batch import KeptModel
+from ..nodes.hint_batch import hint_maker as hint_maker_here
 from ..preprocessors import model_choice, weights
 from ..preprocessors.making import Loaded
 from ..preprocessors.spec import Preprocessor, Weights
@@ -30,10 +31,8 @@ def hint_maker(entry: Preprocessor, models: Sequence[Path]) -> HintMaker:
 
     Raises UserError for weights that are missing or do not fit.
     """
-    with _among(models) as places:
-        choice = model_choice.choose(entry, "", places)
-        files = ", ".join(path.name for path in choice.paths)
-        return HintMaker(KeptModel().ready(entry, "", False), f"{files} {choice.changed}")
+    with _among(models):
+        return hint_maker_here(entry)
 
 
 def require(entry: Preprocessor, models: Sequence[Path]) -> None:

@@ -57,6 +57,14 @@ class EmbeddedHost:
         """See `nodes.host.Host.steps`."""
         return reporter().steps(total, text)
 
+    def output(self) -> Path:
+        """See `nodes.host.Host.output`."""
+        return folders.current().output
+
+    def control_nets(self) -> Path:
+        """See `nodes.host.Host.control_nets`. Without folders of models it is the output folder."""
+        return next(iter(folders.bases("controlnet")), folders.current().output)
+
     def training_base(
         self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
     ) -> Base:

@@ -11,6 +11,7 @@ from ..preprocessors import model_choice
 from ..preprocessors.making import FIT, RESOLUTION, Loaded, Made, Sizing, Source, make
 from ..preprocessors.sizing import Size
 from ..preprocessors.spec import Annotator, Preprocessor
+from ..training.data.reading import HintMaker
 from . import host, images
 
 log = logging.getLogger("controlstack")
@@ -39,6 +40,16 @@ class KeptModel:
             self._annotator = None  # the old one goes before the new one comes
             self._annotator, self._choice = choice.load(), choice
         return Loaded(self._annotator, here.place(self._annotator.networks))
+
+
+def hint_maker(entry: Preprocessor) -> HintMaker:
+    """`entry` with the first of its models that the host has, for training data.
+
+    Raises UserError for weights that are missing or do not fit.
+    """
+    choice = model_choice.choose(entry, "", host.current().places())
+    files = ", ".join(path.name for path in choice.paths)
+    return HintMaker(KeptModel().ready(entry, "", False), f"{files} {choice.changed}")
 
 
 def make_batch(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -20,7 +20,14 @@ from ..model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
 from ..model_files.kinds import CONTROLNET, kind_of
 from ..model_patch.protocols import ControlNet
 from ..preprocessors.progress import Steps, unseen
-from ..training.base import Base
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..training.base import Base
+
+PREVIEW = 1024
+"""Pixels of the longer side of a picture that is shown beside a progress bar, at most."""
 
 HINT_WEIGHTS = "controlstack"
 """The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""
@@ -59,6 +66,14 @@ class Host(Protocol):
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         """Show the progress of `total` steps, such as the pictures of a batch, inside the block."""
+        ...
+
+    def output(self) -> Path:
+        """The folder of what is made."""
+        ...
+
+    def control_nets(self) -> Path:
+        """The folder that new ControlNets are saved to, where the loader finds them."""
         ...
 
     def training_base(
@@ -161,6 +176,16 @@ class ComfyHost:
         """See `Host.steps`. ComfyUI shows the node's own bar, without the words."""
         yield _ComfySteps(total)
 
+    def output(self) -> Path:
+        """See `Host.output`."""
+        import folder_paths
+
+        return Path(folder_paths.get_output_directory())
+
+    def control_nets(self) -> Path:
+        """See `Host.control_nets`."""
+        return _bases("controlnet")[0]
+
     def training_base(
         self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
     ) -> Base:
@@ -190,10 +215,11 @@ class _ComfySteps:
 
         self._bar: Any = comfy.utils.ProgressBar(total)
 
-    def advance(self) -> None:
+    def advance(self, picture: Image | None = None) -> None:
         import comfy.model_management
 
-        self._bar.update(1)
+        shown = None if picture is None else ("JPEG", picture, PREVIEW)
+        self._bar.update_absolute(self._bar.current + 1, preview=shown)
         comfy.model_management.throw_exception_if_processing_interrupted()
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Steps(Protocol):
     """A counted piece of work under way."""
 
-    def advance(self) -> None:
-        """One more step is done. Raises what shall stop the work, where a user stopped it."""
+    def advance(self, picture: Image | None = None) -> None:
+        """One more step is done, and this is what it looks like, where that can be shown.
+
+        Raises what shall stop the work, where a user stopped it.
+        """
 
 
 Progress: TypeAlias = Callable[[int, str], AbstractContextManager[Steps]]
@@ -19,7 +25,7 @@ Progress: TypeAlias = Callable[[int, str], AbstractContextManager[Steps]]
 
 
 class _Unseen:
-    def advance(self) -> None:
+    def advance(self, picture: Image | None = None) -> None:
         return None
 
 
