@@ -177,7 +177,9 @@ def _overlap(found: Seen, wanted: Seen) -> Overlap:
 
 
 def _of_set(overlaps: Sequence[Overlap]) -> tuple[Mean, ...]:
-    """What the paper's Table 2 has: pixels added up over the set before classes are averaged."""
+    """As benchmarks of segmentation have it: pixels are added up over the set before classes are
+    averaged. The mean over pictures is among their own figures; the paper's Table 2 does not say
+    which of the two it has."""
     return (Mean("mean IoU of the set", mean_iou(overlaps), math.nan, len(overlaps), True),)
 
 

@@ -20,7 +20,7 @@ from controlstack.headless.pairing import Group
 
 SCENES = 8
 GROUPS = {"canny": "canny", "depth": "depth", "both": "canny+depth", "no control": "none"}
-WINDOW = "1240,1500"
+WINDOW = "1240,1428"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
@@ -40,7 +40,7 @@ def main() -> None:
         drawn = (f"--screenshot={png}", f"--window-size={WINDOW}", "--hide-scrollbars")
         subprocess.run([chromium, *FLAGS, *drawn, page.as_uri()], check=True, capture_output=True)
         with Image.open(png) as image:
-            image.convert("RGB").save(sys.argv[1], quality=82, optimize=True)
+            image.convert("RGB").save(sys.argv[1], quality=78, optimize=True, progressive=True)
 
 
 def files(folder: Path) -> tuple[Path, ...]:
