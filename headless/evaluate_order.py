@@ -76,6 +76,7 @@ def evaluate(order: Order) -> Outcome:
     long is begun, and where no picture could be measured.
     """
     settings = settings_from(order.entry, order.settings)
+    _check_model_options(order)
     quality = load_quality(order.quality)
     loaded = None
     if order.entry.learning is not None:
@@ -110,6 +111,18 @@ def write_report(outcome: Outcome, out: Path) -> tuple[Path, Path]:
     write_atomic(data, text.encode())
     write_atomic(page, report_page(outcome.report, outcome.rows).encode())
     return data, page
+
+
+def _check_model_options(order: Order) -> None:
+    learning = order.entry.learning
+    if learning is None and (order.resolution or order.model or order.download):
+        raise UserError(
+            f"{order.entry.name} has no network; leave out --resolution, --model and --download."
+        )
+    if learning is not None and order.resolution and not learning.any_size:
+        raise UserError(
+            f"{order.entry.name}'s network looks at one size only; leave out --resolution."
+        )
 
 
 def _about(order: Order, settings: Mapping[str, Value]) -> dict[str, Value | Mapping[str, Value]]:

@@ -123,6 +123,7 @@ def test_settings_of_the_preprocessor(run: Run, data: Path) -> None:
         (("--prompts", "none.json"), "none.json cannot be read as prompts"),
         (("--real", "obeys"), "There is no Inception at models/controlstack/"),
         (("--aesthetic",), "There is no CLIP model at models/controlstack/clip-vit-large-patch14"),
+        (("--resolution", "512"), "canny has no network; leave out --resolution"),
         (("--out", "hints/left_canny.png"), "is a file; name a folder"),
     ],
 )
