@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import UserError
-from ..headless.folders import write_atomic
+from ..atomic import write_atomic
 from ..headless.progress import reporter
 from .captions import caption
 from .scenes import TRAIN_SEED_BASE, sample_scene
@@ -21,9 +21,10 @@ FIRST_SEED = TRAIN_SEED_BASE + 100_000
 
 
 def write_folder(out: Path, count: int, kind: str) -> None:
-    """Write `count` scenes to the folder `out`: target/ (pictures), source/ (their hints of a
-    `kind`: canny, depth or pose; scenes for poses have a person each), and prompt.json with a line for each.
+    """Write `count` scenes to the folder `out`: target/ (pictures), source/ (their hints), and
+    prompt.json with a line for each.
 
+    `kind` of hint: canny, depth or pose; scenes for poses have a person each.
     Raises UserError for a folder that holds something already.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -159,7 +159,8 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
 
 
 def test_a_rate_that_gives_no_numbers(run: Run, folder: Path) -> None:
-    result = run("train", *QUICK, "--rate", 1e6, "--max-grad-norm", 0, "--steps", 20, "--out", "out")
+    wild = ("--rate", 1e6, "--max-grad-norm", 0)
+    result = run("train", *QUICK, *wild, "--steps", 20, "--out", "out")
     assert result.exit_code == 2
     assert "1e+06" in result.stderr.splitlines()[-1]
 
