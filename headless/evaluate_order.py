@@ -20,7 +20,6 @@ from ..preprocessors.spec import Preprocessor
 from .conditions import Extractor, check_extracts, settings_from
 from .evaluate import measure, versions
 from .evaluate_quality import QualityOrder, load_quality
-from .hint_networks import load
 from .pairing import Group
 from .progress import reporter
 
@@ -80,6 +79,8 @@ def evaluate(order: Order) -> Outcome:
     quality = load_quality(order.quality)
     loaded = None
     if order.entry.learning is not None:
+        from .hint_networks import load  # torch with it
+
         reporter().stage(f"loading {order.entry.name}")
         loaded = load(order.entry, order.model, order.models, order.download)
     extractor = Extractor(order.entry, settings, order.resolution, loaded)
