@@ -159,7 +159,8 @@ class Loop:
                 loss = self._loss(self.step, part) / parts
                 self.accelerator.backward(loss)
             total += loss.detach()
-        norm = self.accelerator.clip_grad_norm_(self._trained, self.settings.max_grad_norm or math.inf)
+        longest = self.settings.max_grad_norm or math.inf
+        norm = self.accelerator.clip_grad_norm_(self._trained, longest)
         # One wait for the device a step: a step that went wrong must not reach the weights.
         loss, norm = self.accelerator.reduce(torch.stack([total, norm]), "mean").tolist()
         self._check_finite(loss, norm)

@@ -33,8 +33,10 @@ def accelerator_for(device: torch.device, precision: str) -> Any:
         raise UserError("The precision fp16 needs a GPU; take bf16 or fp32 on a CPU.")
     cpu = device.type == "cpu"
     AcceleratorState._reset_state()
-    if PartialState._shared_state and PartialState().device.type != device.type:
-        PartialState._reset_state()
+    if PartialState._shared_state:
+        known, count = PartialState(), int(os.environ.get("WORLD_SIZE", "1"))
+        if (known.device.type, known.num_processes) != (device.type, count):
+            PartialState._reset_state()
     return Accelerator(
         cpu=cpu,
         mixed_precision="no" if precision == "fp32" else precision,

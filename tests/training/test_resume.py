@@ -1,0 +1,205 @@
+"""Checkpoints and resume: the same run bit for bit, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from controlstack.errors import UserError
+from controlstack.training.checkpoint import Checkpoints
+from controlstack.training.curve import read_curve
+from controlstack.training.export import load_network
+from controlstack.training.watch import Quiet, Validation
+from tests.training.small_runs import Rows, Stopper, same_weights, small_run
+
+ALL = {
+    "accumulate": 2,
+    "ema": 0.9,
+    "schedule": "cosine",
+    "prompt_dropout": 0.5,
+    "offset_noise": 0.1,
+    "min_snr": 5.0,
+    "new_rate": 2e-3,
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_stopped_and_resumed_is_the_whole_run_bit_for_bit(
+    tmp_path: Path, precision: str
+) -> None:
+    whole_rows, first_rows, rest_rows = Rows(), Rows(), Rows()
+    settings = {**ALL, "precision": precision}
+    whole = small_run(tmp_path / "whole", rows=whole_rows, **settings)
+    first = small_run(tmp_path / "run", Stopper(6), rows=first_rows, **settings)
+    assert (first.step, first.stopped) == (6, True)
+    assert not same_weights(first.network, whole.network)
+    rest = small_run(tmp_path / "run", rows=rest_rows, resume=True, **settings)
+    assert (rest.step, rest.stopped) == (10, False)
+    assert same_weights(rest.network, whole.network)
+    assert first_rows.seen + rest_rows.seen == whole_rows.seen
+    states = [
+        torch.load(tmp_path / name / "checkpoints/step-00000010/state.pt", weights_only=True)
+        for name in ("whole", "run")
+    ]
+    for one, other in zip(*(state["optimiser"]["state"].values() for state in states), strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert all(torch.equal(states[0]["live"][n], states[1]["live"][n]) for n in states[0]["live"])
+
+
+def test_the_curve_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    small_run(tmp_path / "whole")
+    small_run(tmp_path / "run", Stopper(6))
+    small_run(tmp_path / "run", resume=True)
+    curves = [read_curve(tmp_path / name / "curve.jsonl")[0] for name in ("whole", "run")]
+    told = [[(p.step, p.loss, p.rate) for p in curve] for curve in curves]
+    assert told[0] == told[1]
+    assert [p.step for p in curves[1]] == [4, 8, 10]
+    assert [p.elapsed for p in curves[1]] == sorted(p.elapsed for p in curves[1])
+
+
+@pytest.mark.filterwarnings("ignore:The base's decoder")
+def test_the_unlocked_decoder_resumes_too(tmp_path: Path) -> None:
+    settings = {"unlock_decoder": True, "ema": 0.9}
+    whole = small_run(tmp_path / "whole", **settings)
+    small_run(tmp_path / "run", Stopper(6), **settings)
+    rest = small_run(tmp_path / "run", resume=True, **settings)
+    assert same_weights(rest.network, whole.network)
+    assert same_weights(rest.unet, whole.unet)
+
+
+def test_a_checkpoint_holds_the_network_ready_for_use_and_all_settings(tmp_path: Path) -> None:
+    trained = small_run(tmp_path, ema=0.9, rate=2e-3)
+    last = tmp_path / "checkpoints" / "step-00000010"
+    assert same_weights(load_network(last / "network"), trained.network)
+    kept = json.loads((last / "settings.json").read_text())
+    assert (kept["rate"], kept["data"], kept["pictures a step"]) == (2e-3, "rows", 2)
+
+
+def test_the_newest_are_kept(tmp_path: Path) -> None:
+    small_run(tmp_path, save_every=2, keep=2)
+    assert Checkpoints(tmp_path / "checkpoints", 2).steps() == [8, 10]
+
+
+def test_other_settings_are_listed_all_at_once(tmp_path: Path) -> None:
+    small_run(tmp_path, Stopper(3))
+    with pytest.raises(UserError) as caught:
+        small_run(tmp_path, resume=True, rate=5e-4, ema=0.5, batch=4)
+    said = str(caught.value)
+    assert "rate: 0.001 -> 0.0005" in said
+    assert "ema: 0.0 -> 0.5" in said
+    assert "pictures a step: 2 -> 4" in said
+    assert "seed" not in said
+
+
+def test_what_changes_no_step_may_be_changed(tmp_path: Path) -> None:
+    whole = small_run(steps=12, batch=2, schedule="constant")
+    small_run(tmp_path, Stopper(3), batch=2, schedule="constant")
+    free = {"steps": 12, "save_every": 3, "keep": 1, "log_every": 2, "validate_every": 6}
+    rest = small_run(
+        tmp_path, resume=True, schedule="constant", batch=1, accumulate=2, workers=1, **free
+    )
+    assert rest.step == 12
+    ours, theirs = rest.network.state_dict(), whole.network.state_dict()
+    # Two halves of a batch differ from the whole one by rounding.
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+
+
+def test_there_must_be_a_checkpoint_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no checkpoint to resume"):
+        small_run(tmp_path, resume=True)
+
+
+def test_an_earlier_run_is_not_written_over(tmp_path: Path) -> None:
+    small_run(tmp_path, Stopper(3))
+    with pytest.raises(UserError, match=r"step-00000003.*resume it, or choose another folder"):
+        small_run(tmp_path)
+
+
+def test_a_run_that_was_finished_is_given_back(tmp_path: Path) -> None:
+    whole = small_run(tmp_path)
+    again = small_run(tmp_path, resume=True)
+    assert again.step == 10
+    assert same_weights(whole.network, again.network)
+
+
+def test_the_first_nan_stops_it_and_says_which_step_and_checkpoint(tmp_path: Path) -> None:
+    rows = Rows(40, broken=_late_row())
+    with pytest.raises(UserError, match=r"nan at step \d+.*step-00000005") as caught:
+        small_run(tmp_path, rows=rows, steps=20)
+    assert (
+        Checkpoints(tmp_path / "checkpoints", 3).newest() == tmp_path / "checkpoints/step-00000005"
+    )
+    assert "learning rate of 0.001" in str(caught.value)
+
+
+def _late_row() -> int:
+    """A row that the first five steps do not see and the next five do."""
+    rows = Rows(40)
+    small_run(rows=rows)
+    return rows.seen[13].row
+
+
+def test_a_full_disk_leaves_the_checkpoints_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from controlstack.training import loop
+
+    real = loop.torch.save
+
+    def full(state: Any, path: Path) -> None:
+        if state["step"] == 10:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(state, path)
+
+    monkeypatch.setattr(loop.torch, "save", full)
+    with pytest.raises(UserError, match=r"step 10 .*No space left.*step-00000005 is still whole"):
+        small_run(tmp_path)
+    assert [found.name for found in (tmp_path / "checkpoints").iterdir()] == ["step-00000005"]
+    monkeypatch.undo()
+    rest = small_run(tmp_path, resume=True)
+    assert same_weights(rest.network, small_run().network)
+
+
+def test_a_half_written_checkpoint_is_never_the_newest(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, 3)
+    checkpoints.save(5, lambda folder: (folder / "a").touch())
+
+    def cut(folder: Path) -> None:
+        (folder / "a").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(9, cut)
+    assert checkpoints.newest() == tmp_path / "step-00000005"
+    checkpoints.save(9, lambda folder: (folder / "b").touch())
+    assert [found.name for found in (tmp_path / "step-00000009").iterdir()] == ["b"]
+
+
+def test_lines_of_an_abandoned_branch_are_cut_and_a_cut_line_is_passed_over(tmp_path: Path) -> None:
+    class Watching(Quiet):
+        def validate(self, step: int, network: Any) -> Validation | None:
+            return Validation(step, {"edge F1": step / 10}, tmp_path / "sheets" / f"{step}.png")
+
+    small_run(tmp_path, Watching(), log_every=1, validate_every=3, steps=6)
+    curve = tmp_path / "curve.jsonl"
+    later = curve.read_text().splitlines()[-2].replace('"step": 6', '"step": 7')
+    curve.write_text(curve.read_text() + later + "\n" + later[:20])
+    small_run(tmp_path, Watching(), resume=True, log_every=1, validate_every=3)
+    points, validations = read_curve(curve)
+    assert [point.step for point in points] == list(range(1, 11))
+    assert [found.step for found in validations] == [0, 3, 6, 9, 10]
+    assert validations[1] == Validation(3, {"edge F1": 0.3}, tmp_path / "sheets" / "3.png")
+
+
+def test_tensorboard_shows_the_curve(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    small_run(tmp_path, Stopper(6))
+    small_run(tmp_path, resume=True)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [4, 8, 10]
