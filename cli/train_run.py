@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +74,11 @@ def _train(settings: RunSettings, order: Order) -> None:
     from ..demo.models import BASE
     from ..headless.train_prepare import prepare
 
-    with shown_progress():
+    # Of several processes that share a terminal, the first one draws bars.
+    alone = int(os.environ.get("RANK", "0")) == 0
+    with shown_progress() if alone else nullcontext():
         run = prepare(settings, order.models, order.resume, {DEMO: BASE})
-    with terminal_watch() as watch:
+    with terminal_watch(alone) as watch:
         trained, files = run.train(watch, order.resume)
     if not run.first:
         return

@@ -87,8 +87,8 @@ class TerminalWatch:
 
 
 @contextmanager
-def terminal_watch() -> Iterator[TerminalWatch]:
-    """A TerminalWatch whose bar lasts as long as the block."""
+def terminal_watch(bar: bool = True) -> Iterator[TerminalWatch]:
+    """A TerminalWatch whose bar, where one is wanted, lasts as long as the block."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -108,7 +108,8 @@ def terminal_watch() -> Iterator[TerminalWatch]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    hidden = not (bar and console.is_terminal)
+    with Progress(*columns, console=console, disable=hidden) as progress:
         yield TerminalWatch(progress)
 
 

@@ -72,8 +72,6 @@ class Run:
         if self.first:
             for note in self.notes:
                 audience.note(note)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.folder / CONFIG, written(self.settings).encode())
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", re.escape(UNLOCKED))  # it is among the notes
             trained = train_control_net(
@@ -142,10 +140,14 @@ class _Watching:
     def __init__(self, run: Run, audience: Audience) -> None:
         self._run = run
         self._audience = audience
-        self.begin = audience.begin
         self.step = audience.step
         self.point = audience.point
         self.saved = audience.saved
+
+    def begin(self, step: int, steps: int) -> None:
+        """See `Watch.begin`. Settings that a resumed run refuses are not written."""
+        write_atomic(self._run.folder / CONFIG, written(self._run.settings).encode())
+        self._audience.begin(step, steps)
 
     def validate(self, step: int, network: Any) -> Validation | None:
         """See `Watch.validate`."""

@@ -100,6 +100,7 @@ def test_a_run_goes_on(run: Run, folder: Path) -> None:
     other = run("train", "out/config.toml", "--steps", 3, "--resume", "--flip", 0.5)
     assert other.exit_code == 2
     assert "data.flip: 0.0 -> 0.5" in other.stderr
+    assert run_settings(read_config(folder / "out/config.toml")).data.flip == 0
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
@@ -251,3 +252,18 @@ def test_two_processes_tell_and_write_once(folder: Path) -> None:
 def _losses(run: Path) -> list[float]:
     lines = [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_hints_whose_network_is_not_here(run: Run, folder: Path) -> None:
+    write_folder(folder / "depth", 12, "depth")
+    here = (*QUICK, "--data", "depth", "--condition", "depth", "--validate-every", 1, "--steps", 1)
+    result = run("train", *here, "--out", "out")
+    assert result.exit_code == 0, result.stderr
+    assert "Note: no fidelity is measured: " in result.stderr
+    with Image.open(folder / "out/sheets/step-00000001.png") as sheet:
+        assert sheet.width > 4 * 256
+    made = run("train", *here, "--hints", "made", "--out", "made")
+    assert made.exit_code == 2
+    assert "depth" in made.stderr
+    assert not (folder / "made").exists()
