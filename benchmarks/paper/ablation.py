@@ -28,17 +28,17 @@ from .world import World, held_out
 
 KINDS = ("controlnet", "gaussian", "lite")
 SHOWN = 4
-TRIED = 32
+TRIED = 16
 
 
 def main() -> None:
     """Train, measure, and write ablation.json, ablation.png and ablation.jpg."""
     options = arguments(
-        __doc__ or "", pictures=64, steps=10, train_steps=600, validate_every=100, seed=61
+        __doc__ or "", pictures=64, steps=10, train_steps=400, validate_every=50, seed=61
     )
     world = World(options.work, options.scenes)
     nets = {kind: network(world, kind, options) for kind in KINDS}
-    jury = judge(world, options.judge_steps)
+    jury = judge(world, options.judge_steps, options.reference)
     tasks = held_out(options.pictures)
     scenes = [task.scene for task in tasks]
     hints = np.stack([task.hints["canny"] for task in tasks])

@@ -13,7 +13,7 @@ from controlstack.demo.build import RECIPE
 from controlstack.demo.build_control import Prompts, SceneBatches, hints_of
 from controlstack.demo.score import Task
 from controlstack.training.control_net import train_control_net
-from controlstack.training.copy import control_net_from
+from controlstack.training.copy import control_net_from, started_from
 from controlstack.training.curve import read_curve
 from controlstack.training.export import load_network, save_folder
 from controlstack.training.settings import NetSettings, TrainingSettings
@@ -93,10 +93,11 @@ class _Watch(Quiet):
 
 @dataclass(frozen=True)
 class Found:
-    """A trained network, locked, and its curve of edge F1 over steps."""
+    """A trained network, locked, its curve of edge F1 over steps, and that of its loss."""
 
     network: Any
     curve: Curve
+    losses: Curve
 
 
 def trained(
@@ -117,7 +118,8 @@ def trained(
     folder = world.work / "networks" / f"{name}-{settings.steps}-{settings.seed}"
     unet = unet or world.unet
     if not (folder / "config.json").exists():
-        network = start or control_net_from(unet, net, settings.seed)
+        fresh = start is None
+        network = control_net_from(unet, net, settings.seed) if fresh else started_from(start, unet)
         plain_attention(network)
         about: Mapping[str, Any] = {"name": name, **asdict(net)}
         watch = _Watch(name, trial and (lambda network: trial.figures(world, network)))
@@ -129,5 +131,6 @@ def trained(
             raise KeyboardInterrupt
         save_folder(result.network, folder)
     network = plain_attention(load_network(folder)).requires_grad_(False).eval()
-    _, validations = read_curve(folder / "curve.jsonl")
-    return Found(network, [(v.step, v.figures["edge F1"]) for v in validations])
+    points, validations = read_curve(folder / "curve.jsonl")
+    curve = [(v.step, round(v.figures["edge F1"], 4)) for v in validations]
+    return Found(network, curve, [(p.step, round(p.loss, 5)) for p in points])

@@ -40,8 +40,8 @@ BEARERS = (*KINDS, "shirt", "trousers")
 LABELS = (*THINGS, *(f"{colour} {bearer}" for bearer in BEARERS for colour in COLOURS))
 FEATURES = 96
 SEED, BATCH, RATE = 41, 32, 3e-3
-REFERENCE_SEEDS = range(3_000_000, 3_001_000)
-"""Scenes that pictures are compared with: neither trained on nor held out."""
+REFERENCE_SEED = 3_000_000
+"""The first of the scenes that pictures are compared with: neither trained on nor held out."""
 
 
 class SceneReader(nn.Module):
@@ -130,8 +130,9 @@ class Judge:
         """
         found = (read(self.reader, pictures)[0] - self.mean) / self.deviation
         n = len(found)
-        without = [kernel_distance(np.delete(found, i, axis=0), self.real) for i in range(n)]
-        error = float(np.sqrt((n - 1) * np.var(without)))
+        left_out = range(n if n > 2 else 0)
+        without = [kernel_distance(np.delete(found, i, axis=0), self.real) for i in left_out]
+        error = float(np.sqrt((n - 1) * np.var(without))) if n > 2 else float("nan")
         mean = kernel_distance(found, self.real)
         return {"mean": round(mean, 4), "error": round(error, 4), "n": n}
 
@@ -150,13 +151,14 @@ class Judge:
         return np.asarray((shown & wanted).sum(axis=1) / wanted.sum(axis=1))
 
 
-def judge(world: World, steps: int, count: int = 1000) -> Judge:
-    """The judge of all scripts, trained for `steps` at the first use."""
+def judge(world: World, steps: int, count: int) -> Judge:
+    """The judge of all scripts, trained for `steps` at the first use; `count` reference scenes."""
     reader = SceneReader()
     path = world.work / f"scene-reader-{world.count}-{steps}.pt"
     reader.load_state_dict(kept(path, lambda: _train(world.scenes, steps).state_dict()))
     reader.eval()
-    scenes = [draw_scene(sample_scene(seed)).rgb for seed in REFERENCE_SEEDS[:count]]
+    seeds = range(REFERENCE_SEED, REFERENCE_SEED + count)
+    scenes = [draw_scene(sample_scene(seed)).rgb for seed in seeds]
     features = read(reader, scenes)[0]
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
     return Judge(reader, mean, deviation, (features - mean) / deviation)

@@ -18,13 +18,13 @@ from controlstack.demo.scenes import COLOURS
 
 from .world import World, kept, unet_from
 
-TURNED = (1, 2, 0)
-"""Red takes green's values, green blue's, blue red's. Forms, saturation and Canny's edges (which
-are those of the strongest channel) stay as they are, so the hints of a scene stay right.
+TURNED = (2, 1, 0)
+"""Red and blue change places. Forms, saturation and Canny's edges (which are those of the strongest
+channel) stay as they are, so the hints of a scene stay right.
 """
-NAMES = {name: (rgb[1], rgb[2], rgb[0]) for name, rgb in COLOURS.items()}
+NAMES = {name: (rgb[2], rgb[1], rgb[0]) for name, rgb in COLOURS.items()}
 """What a colour's name looks like in the new base."""
-SEED, BATCH, RATE, OFFSET = 51, 16, 5e-4, 0.3
+SEED, BATCH, RATE, OFFSET = 51, 16, 1e-3, 0.3
 AVERAGED = 0.98
 """Decay of the weights' moving average, which is what is kept."""
 
@@ -49,8 +49,9 @@ def tuned_base(world: World, rows: int, steps: int) -> Any:
     """The fine-tuned U-Net, locked; trained at the first use on `rows` scenes for `steps`."""
     folder: Path = world.work / f"turned-base-{rows}-{steps}"
     if not folder.exists():
-        unet = _tune(world, turned_latents(world, rows), steps)
-        unet.save_pretrained(folder)
+        unfinished = folder.with_suffix(".tmp")
+        _tune(world, turned_latents(world, rows), steps).save_pretrained(unfinished)
+        unfinished.replace(folder)
     return unet_from(folder)
 
 

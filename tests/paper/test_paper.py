@@ -1,0 +1,156 @@
+"""The scripts of `benchmarks/paper`, each in miniature, and the parts that have known answers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from controlstack.benchmarks.paper.convergence import rise
+from controlstack.benchmarks.paper.measures import difference, figure
+from controlstack.benchmarks.paper.quality import LABELS, kernel_distance, labels_of, things_of
+from controlstack.benchmarks.paper.sampling import Control, Pictures, Sampling, sample
+from controlstack.benchmarks.paper.tuned_base import turned
+from controlstack.benchmarks.paper.wordings import conflicting, prompts
+from controlstack.benchmarks.paper.world import World, held_out, shipped
+from controlstack.preprocessors.canny import canny
+
+TRAINED = {"--train-steps": 2, "--validate-every": 1}
+SCRIPTS = {
+    "prompts": {},
+    "stacking": {},
+    "ablation": TRAINED,
+    "data_size": TRAINED,
+    "convergence": TRAINED,
+    "transfer": {**TRAINED, "--base-rows": 8, "--base-steps": 2},
+}
+SMALL = {"--scenes": 200, "--judge-steps": 1, "--reference": 8, "--pictures": 3, "--steps": 1}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One work folder for all scripts, as a user has it."""
+    return tmp_path_factory.mktemp("paper")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_leaves_figures_and_pictures(
+    name: str, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = {"--work": work, "--out": tmp_path, **SMALL, **SCRIPTS[name]}
+    arguments = [str(word) for pair in flags.items() for word in pair]
+    monkeypatch.setattr("sys.argv", [f"{name}.py", *arguments])
+    importlib.import_module(f"controlstack.benchmarks.paper.{name}").main()
+    found = json.loads((tmp_path / f"{name}.json").read_text())
+    assert found["rows"]
+    assert found["command"].startswith(f"python -m benchmarks.paper.{name} ")
+    assert "--scenes 200" in found["command"]
+    assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_a_figure_is_mean_and_standard_error_of_what_applies() -> None:
+    found = figure(np.array([1.0, 2.0, math.nan, 6.0]))
+    assert found["n"] == 3
+    assert found["mean"] == 3
+    assert found["error"] == pytest.approx(math.sqrt(7) / math.sqrt(3), abs=1e-4)
+
+
+def test_a_difference_is_paired() -> None:
+    easy_and_hard = np.array([0.9, 0.1, 0.5])
+    found = difference(easy_and_hard + 0.05, easy_and_hard)
+    assert found["mean"] == pytest.approx(0.05)
+    assert found["error"] == 0
+
+
+def test_kernel_distance_tells_other_features_from_the_same() -> None:
+    rng = np.random.default_rng(0)
+    one, same, other = (rng.normal(size=(200, 8)) + shift for shift in (0, 0, 1))
+    assert abs(kernel_distance(one, same)) < 0.3
+    assert kernel_distance(one, other) > 1
+
+
+def test_kernel_distance_is_the_mean_over_pairs() -> None:
+    x, y = np.array([[1.0], [2.0]]), np.array([[0.0], [3.0]])
+    # (1*2 + 1)^3 within x, (0*3 + 1)^3 within y; across: (0+1)^3, (3+1)^3, (0+1)^3, (6+1)^3
+    assert kernel_distance(x, y) == pytest.approx(27 + 1 - 2 * (1 + 64 + 1 + 343) / 4)
+
+
+def test_labels_name_what_a_scene_holds() -> None:
+    for task in held_out(8):
+        labels = {LABELS[i] for i in np.flatnonzero(labels_of(task.scene))}
+        for solid in task.scene.solids:
+            assert {solid.kind, f"{solid.colour} {solid.kind}"} <= labels
+        assert ("person" in labels) == (task.scene.person is not None)
+
+
+def test_a_conflicting_prompt_shares_no_thing_with_the_hint() -> None:
+    tasks = held_out(8, person=True)
+    for task, other, words in zip(
+        tasks, conflicting(tasks), prompts(tasks)["conflicting"], strict=True
+    ):
+        assert not things_of(task.scene) & things_of(other.scene)
+        assert words == other.prompt != task.prompt
+
+
+def test_turned_colours_leave_the_edges_where_they_are() -> None:
+    rgb = held_out(1)[0].drawing.rgb
+    assert np.array_equal(canny(turned(rgb)), canny(rgb))
+    assert not np.array_equal(turned(rgb), rgb)
+
+
+def test_a_sudden_rise_is_told_from_a_steady_one() -> None:
+    sudden = rise([(0, 0.1), (10, 0.1), (20, 0.1), (30, 0.9), (40, 0.9)])
+    assert (sudden["25% at step"], sudden["75% at step"]) == (30, 30)
+    assert sudden["its share"] == 1
+    steady = rise([(step, step / 100) for step in range(0, 101, 10)])
+    assert (steady["25% at step"], steady["75% at step"]) == (30, 80)
+    assert steady["its share"] == pytest.approx(0.2)
+
+
+def test_pictures_do_not_depend_on_their_batch_and_silence_changes_nothing(work: Path) -> None:
+    world, tasks = World(work, 200), held_out(3)
+    words, seeds = [task.prompt for task in tasks], [task.seed for task in tasks]
+    together = sample(world, words, seeds, how=Sampling(2))
+    alone = sample(world, words[2:], seeds[2:], how=Sampling(2, batch=1))
+    assert _apart(together[2], alone[0]) < 2
+    hints = np.stack([task.hints["canny"] for task in tasks])
+    silent = sample(world, words, seeds, [Control(_Silent(), hints)], Sampling(2))
+    assert np.array_equal(silent, together)
+
+
+def test_two_controls_are_the_sum_of_their_residuals(work: Path) -> None:
+    world, tasks = World(work, 200), held_out(2)
+    words, seeds = [task.prompt for task in tasks], [task.seed for task in tasks]
+    hints = np.stack([task.hints["canny"] for task in tasks])
+    net = shipped("canny")
+    one = sample(world, words, seeds, [Control(net, hints)], Sampling(2))
+    both = sample(
+        world, words, seeds, [Control(net, hints), Control(_Silent(), hints)], Sampling(2)
+    )
+    assert np.array_equal(one, both)
+
+
+def _apart(one: Pictures, other: Pictures) -> float:
+    """The mean difference of 8-bit pictures; in other batches bfloat16 rounds otherwise."""
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+class _Silent:
+    """A network whose residuals are all zero, in the shapes and the numbers of the demo's U-Net."""
+
+    SHAPES = (
+        (32, 16), (32, 16), (32, 16), (32, 8), (64, 8), (64, 8), (64, 4),
+        (96, 4), (96, 4), (96, 2), (96, 2), (96, 2), (96, 2),
+    )  # fmt: skip
+
+    def __call__(
+        self, noisy: Tensor, timesteps: Tensor, words: Tensor, hints: Tensor, return_dict: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        zeros = [torch.zeros(len(noisy), c, side, side).bfloat16() for c, side in self.SHAPES]
+        return zeros[:-1], zeros[-1]
