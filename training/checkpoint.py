@@ -57,16 +57,24 @@ class Checkpoints:
             _flush_entry(self.folder)
         # torch and safetensors tell a full disk by errors of their own.
         except (OSError, RuntimeError, SafetensorError, UserError) as error:
+            reason = f"{str(error).rstrip('.')} ({_free(self.folder)})"
             _clear(unfinished)
             newest = self.newest()
-            kept = f"{newest} is still whole" if newest else "there is no earlier one"
+            kept = f"{newest} is still whole" if newest else "There is no earlier one"
             raise UserError(
-                f"The checkpoint of step {step} could not be written to {self.folder}: {error}. "
+                f"The checkpoint of step {step} could not be written to {self.folder}: {reason}. "
                 f"{kept}; make room on the disk, then resume."
             ) from error
         for old in self.steps()[: -self.keep]:
             _clear(self.of(old))
         return self.of(step)
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free there"
+    except OSError:  # the folder could not be made
+        return "no folder there"
 
 
 def _clear(folder: Path) -> None:
