@@ -19,6 +19,7 @@ from .nodes import nodes_command
 from .run import run_command
 from .study import study_app
 from .train import train_command
+from .transfer import transfer_command
 
 app = typer.Typer(
     name="controlstack",
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("run")(run_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)
+app.command("transfer")(transfer_command)
 app.command("evaluate")(evaluate_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")

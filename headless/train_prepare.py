@@ -23,9 +23,9 @@ from ..training.run import Run
 from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
 from ..training.transfer import transferred
 from .hint_networks import hint_maker
-from .models import components, inspect, single_file
 from .progress import reporter
 from .training_base import load_base, load_unet
+from .transfer import load_existing
 
 
 def prepare(
@@ -104,12 +104,7 @@ def _network(settings: NetworkSettings, base: Base, seed: int) -> Any:
                 "transfer_from names the base of an existing ControlNet; name that with start_from."
             )
         return control_net_from(base.unet, settings, seed)
-    path = Path(settings.start_from).expanduser()
-    inspect.check(path, "controlnet")
-    if inspect.is_adapter(path):
-        raise UserError(f"{path} is a T2I adapter; give a ControlNet to go on from.")
-    load = components.load_control_network if path.is_dir() else single_file.load_control_network
-    network: Any = load(path)
+    network = load_existing(Path(settings.start_from).expanduser())
     if settings.transfer_from:
         old = load_unet(Path(settings.transfer_from).expanduser())
         network = transferred(network.to(base.device), old.to(base.device), base.unet)

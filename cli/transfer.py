@@ -1,0 +1,57 @@
+"""`controlstack transfer CONTROL --from OLD --to NEW`: a ControlNet for another base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .outcome import DebugOption, reported
+from .progress import shown_progress
+
+SINGLE_FILE = ".safetensors"
+
+
+def transfer_command(
+    control: Annotated[
+        Path, typer.Argument(metavar="CONTROL", help="A ControlNet: a diffusers folder or a file.")
+    ],
+    old: Annotated[
+        Path, typer.Option("--from", metavar="OLD", help="The base model that it was trained on.")
+    ],
+    new: Annotated[Path, typer.Option("--to", metavar="NEW", help="The base model it is for.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help=f"What to write: a single file if it ends in {SINGLE_FILE}, else a diffusers "
+            "folder. Nothing that is there already is written over."
+        ),
+    ],
+    half: Annotated[bool, typer.Option("--half", help="Write fp16: half the size.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Move a ControlNet to another base without training: control + new base - old base.
+
+    It suits bases that were fine-tuned from one model, as those of Stable Diffusion 1.5 are.
+    """
+    with reported(debug):
+        from ..errors import UserError
+
+        if out.exists():
+            raise UserError(f"{out} is there already; name another file with --out.")
+        import torch
+
+        from ..headless.progress import reporter
+        from ..headless.transfer import transfer
+        from ..training.export import save_folder, save_single_file
+
+        with shown_progress():
+            reporter().stage("moving the ControlNet")
+            network = transfer(control, old, new)
+        about = {"moved from": old.name, "to": new.name}
+        if out.suffix == SINGLE_FILE:
+            save_single_file(network, out, torch.float16 if half else torch.float32, about)
+        else:
+            save_folder(network.half() if half else network, out, about)
+        typer.echo(out)

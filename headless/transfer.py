@@ -1,0 +1,32 @@
+"""Existing ControlNets: loaded to be trained further, or moved to another base as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..training.transfer import transferred
+from .models import components, inspect, single_file
+from .training_base import load_unet
+
+
+def load_existing(path: Path) -> Any:
+    """The ControlNet in `path`, a diffusers folder or a file in any layout, on the CPU.
+
+    Raises UserError for anything else, T2I adapters among them.
+    """
+    inspect.check(path, "controlnet")
+    if inspect.is_adapter(path):
+        raise UserError(f"{path} is a T2I adapter; give a ControlNet.")
+    load = components.load_control_network if path.is_dir() else single_file.load_control_network
+    return load(path)
+
+
+def transfer(path: Path, old: Path, new: Path) -> Any:
+    """The ControlNet in `path`, trained on the base `old`, for the base `new`; in fp32.
+
+    Bases are what `load_base` takes; their U-Nets alone are loaded. Raises UserError for files that
+    are something else, and where the three do not fit each other.
+    """
+    return transferred(load_existing(path), load_unet(old), load_unet(new))
