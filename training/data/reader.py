@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,10 @@ def same(reading: Any) -> Any:
 
 
 def begin_worker(number: int) -> None:
-    """One thread a worker: OpenCV's own threads do not survive a fork."""
+    """One thread a worker: OpenCV's own threads do not survive a fork. Ctrl-C, which a terminal
+    sends to the workers, too, is the loop's: it ends the step, and needs its pictures for that.
+    """
     from ...preprocessors.opencv import opencv
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     opencv().setNumThreads(0)
