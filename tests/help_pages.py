@@ -1,9 +1,10 @@
-"""Writes into the hint nodes' help pages what the nodes know of themselves.
+"""Writes into the nodes' help pages what the nodes know of themselves.
 
 That is a page's title, its first paragraph (the node's description) and the sections of inputs,
 outputs and weights, in both languages; what else stands on a page is written by hand and kept. A
-page that is missing is begun. Write them again after a change of a node's texts or settings, the
-texts of `node_texts` first, with: python -m tests.help_pages
+page that is missing is begun. The pages BY_HAND are written by hand from end to end, since they say
+more of each input. Write the others again after a change of a node's texts or settings, the texts
+of `node_texts` first, with: python -m tests.help_pages
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import controlstack
-from controlstack.nodes.hint_node import CATEGORY
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Learning, Weights
 from tests import hints_doc, node_texts
@@ -25,7 +25,8 @@ from tests.node_texts import LOCALES, inputs
 
 DOCS = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs"
 NODES: Mapping[str, Any] = controlstack.NODE_CLASS_MAPPINGS
-HINTS = [node_id for node_id, node in NODES.items() if node.CATEGORY == CATEGORY]
+BY_HAND = ("ControlStackLoader", "ControlStackAdd", "ControlStackApply")
+MADE = [node_id for node_id in NODES if node_id not in BY_HAND]
 LEARNED = {entry.node: entry.learning for entry in PREPROCESSORS.values() if entry.learning}
 WIDTH = 104
 CONFIGS = ("config.json", "preprocessor_config.json")
@@ -49,7 +50,7 @@ def page(node_id: str, language: str, now: str) -> str:
     words, texts = WORDS[language], texts_of(node_id, language)
     begin, sections = _parts(now)
     made = {
-        words.inputs: _input_table(node_id, language),
+        words.inputs: _input_tables(node_id, language),
         words.outputs: _output_table(node_id, language),
     }
     if node_id in LEARNED:
@@ -78,19 +79,31 @@ def _parts(now: str) -> tuple[str, dict[str, str]]:
     return by_hand.strip(), {name: body.strip() for name, _, body in named}
 
 
-def _input_table(node_id: str, language: str) -> str:
+def _input_tables(node_id: str, language: str) -> str:
+    """What is always in sight, then what the front end folds away."""
+    words, found = WORDS[language], inputs(NODES[node_id])
+    folded = [name for name, (_, options) in found.items() if options.get("advanced")]
+    tables = [_input_table(node_id, language, [name for name in found if name not in folded])]
+    if folded:
+        tables += [f"### {words.advanced}", _input_table(node_id, language, folded)]
+    return "\n\n".join(tables)
+
+
+def _input_table(node_id: str, language: str, names: Iterable[str]) -> str:
     words, texts = WORDS[language], texts_of(node_id, language)["inputs"]
+    specs = inputs(NODES[node_id])
     optional = NODES[node_id].INPUT_TYPES().get("optional", {})
     rows = []
-    for name, (kind, options) in inputs(NODES[node_id]).items():
+    for name in names:
+        kind, options = specs[name]
         default, span = _default_and_range(name, kind, options, words)
-        linked = kind in ("LATENT", "MASK", "VAE") and name in optional
+        linked = options.get("forceInput") or kind in ("LATENT", "MASK", "VAE")
         rows.append(
             (
                 _named(name, texts[name]["name"]),
                 texts[name]["tooltip"],
                 "COMBO" if isinstance(kind, list) else kind,
-                words.optional if linked else default,
+                words.optional if linked and name in optional else default,
                 span,
             )
         )
@@ -100,7 +113,7 @@ def _input_table(node_id: str, language: str) -> str:
 def _default_and_range(
     name: str, kind: Any, options: Mapping[str, Any], words: Words
 ) -> tuple[str, str]:
-    if name == "model":
+    if isinstance(kind, list) and name == "model":
         return words.of_this_machine, words.models
     if isinstance(kind, list):
         return options.get("default", kind[0]), ", ".join(kind)
@@ -109,11 +122,19 @@ def _default_and_range(
     if kind in ("INT", "FLOAT"):
         low, high = (_number(options[end]) for end in ("min", "max"))
         return _number(options["default"]), f"{low} {words.to} {high}"
-    return (words.standing if kind == "STRING" else ""), ""
+    if kind == "STRING":
+        default = options.get("default", "")
+        return (words.standing if default.startswith("{") else default), ""
+    return "", ""
 
 
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    """As people write it: 1e-5 for what Python writes as 1e-05."""
+    return str(value) if isinstance(value, int) else re.sub(r"e([+-])0*", _power, f"{value:g}")
+
+
+def _power(found: re.Match[str]) -> str:
+    return "e" + found[1].replace("+", "")
 
 
 def _output_table(node_id: str, language: str) -> str:
@@ -163,13 +184,13 @@ def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def main() -> None:
     """Write the nodes' texts, all pages, and the table of `docs/hints.md`."""
     node_texts.main()
-    for node_id in HINTS:
+    for node_id in MADE:
         for language in WORDS:
             path = path_of(node_id, language)
             now = path.read_text(encoding="utf-8") if path.exists() else ""
             path.parent.mkdir(exist_ok=True)
             path.write_text(page(node_id, language, now), encoding="utf-8")
-    print(f"{len(HINTS)} nodes in {DOCS}")
+    print(f"{len(MADE)} nodes in {DOCS}")
     hints_doc.main()
 
 

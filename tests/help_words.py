@@ -10,6 +10,7 @@ class Words:
     """The words of a language that every page has."""
 
     inputs: str
+    advanced: str
     outputs: str
     weights: str
     example: str
@@ -35,6 +36,7 @@ class Words:
 WORDS = {
     "en": Words(
         inputs="Inputs",
+        advanced="Advanced inputs",
         outputs="Outputs",
         weights="Weights",
         example="Example",
@@ -61,6 +63,7 @@ WORDS = {
     ),
     "zh": Words(
         inputs="输入",
+        advanced="高级输入",
         outputs="输出",
         weights="权重",
         example="示例",

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 import controlstack
 from controlstack.preprocessors.registry import EXACT, PREPROCESSORS
-from tests.help_pages import DOCS, HINTS, page, path_of, texts_of
+from tests.help_pages import DOCS, MADE, page, path_of, texts_of
 from tests.help_pictures import FROM_RESULTS, LARGEST, drawn
 from tests.node_texts import inputs
 
@@ -20,6 +20,7 @@ HEADINGS = {
     "zh": ["输入", "输出", "示例", "常见错误"],
 }
 TO = {"en": "to", "zh": "到"}
+TO_WIRE = {"en": "optional", "zh": "可选"}
 _NAMED = re.compile(r"`([^`]+)`")
 _PICTURE = re.compile(r"!\[[^]]+\]\(([^)]+)\)")
 
@@ -36,10 +37,11 @@ def _sections(node_id: str, language: str) -> dict[str, str]:
     return {heading: body.strip() for heading, _, body in named}
 
 
-def _rows(table: str) -> dict[str, list[str]]:
-    """The cells of a table by the name in backticks that a row begins with, heading left out."""
-    lines = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
-    rows = [[cell.strip() for cell in line] for line in lines[2:]]
+def _rows(section: str) -> dict[str, list[str]]:
+    """The cells of all tables by the name in backticks that a row begins with."""
+    tables = re.findall(r"(?:^\|.*\n?)+", section, re.MULTILINE)
+    lines = [line.strip("|").split("|") for table in tables for line in table.splitlines()[2:]]
+    rows = [[cell.strip() for cell in line] for line in lines]
     return {_NAMED.findall(row[0])[-1]: row for row in rows}
 
 
@@ -58,9 +60,14 @@ def test_a_page_has_all_its_parts_under_the_node_s_name(node_id: str, language: 
 
 @pages
 def test_its_inputs_are_the_node_s(node_id: str, language: str) -> None:
-    rows = _rows(_sections(node_id, language)[HEADINGS[language][0]])
+    section, folded, advanced = _sections(node_id, language)[HEADINGS[language][0]].partition(
+        {"en": "### Advanced inputs", "zh": "### 高级输入"}[language]
+    )
     specs = inputs(controlstack.NODE_CLASS_MAPPINGS[node_id])
-    assert list(rows) == list(specs)
+    hidden = [name for name, (_, options) in specs.items() if options.get("advanced")]
+    assert list(_rows(section)) == [name for name in specs if name not in hidden]
+    assert (list(_rows(advanced)), bool(folded)) == (hidden, bool(hidden))
+    rows = _rows(section) | _rows(advanced)
     for name, (kind, options) in specs.items():
         label, what, of_kind, default, span = rows[name]
         if language != "en":
@@ -74,6 +81,8 @@ def test_its_inputs_are_the_node_s(node_id: str, language: str) -> None:
             assert shown == pytest.approx(known, rel=1e-5)  # six digits of a number are shown
         if isinstance(kind, list) and "default" in options:
             assert (default, span) == (options["default"], ", ".join(kind))
+        if kind == "STRING" and not options["tooltip"].startswith("OpenPose JSON"):
+            assert default == options.get("default", TO_WIRE[language])
 
 
 @pages
@@ -111,8 +120,8 @@ def test_both_languages_have_the_same_headings_and_pictures() -> None:
 
 
 @pytest.mark.parametrize("language", HEADINGS)
-def test_hint_pages_say_what_their_nodes_are_now(language: str) -> None:
-    for node_id in HINTS:
+def test_pages_say_what_their_nodes_are_now(language: str) -> None:
+    for node_id in MADE:
         now = path_of(node_id, language).read_text(encoding="utf-8")
         assert page(node_id, language, now) == now, "run: python -m tests.help_pages"
 
@@ -154,6 +163,11 @@ def test_what_is_written_by_hand_is_kept() -> None:
     assert "\n\nBy hand.\n\n## Inputs\n\n| input |" in new
     assert new.endswith("## More\n\nToo.\n")
     assert not re.search("^(# Old|Old\\.|old)$", new, re.MULTILINE)
+
+
+def test_numbers_are_written_as_people_write_them() -> None:
+    text = path_of("ControlStackTrain", "en").read_text(encoding="utf-8")
+    assert "| FLOAT | 1e-5 | 0 to 1e6 |" in text
 
 
 @pages

@@ -15,7 +15,7 @@ OURS = {
     "controlstack.model_patch",
     "controlstack.nodes",
     *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "host", "later")),
-    *(f"controlstack.nodes.{name}" for name in ("stack", "upstream")),
+    *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream")),
     *(f"controlstack.preprocessors{name}" for name in ("", ".progress")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded
