@@ -61,4 +61,4 @@ def write_inception(path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
         patch.setattr(network_class, "load_state_dict", lambda *_: None)
         network = network_class("inception-v3-compat", ["64"])
     torch.save(network.state_dict(), path)
-    return network
+    return network.eval()
