@@ -45,12 +45,15 @@ def transfer_command(
         from ..headless.progress import reporter
         from ..headless.transfer import transfer
         from ..training.export import save_folder, save_single_file
+        from ..training.ldm_layout import unread_by_comfyui
 
         with shown_progress():
             reporter().stage("moving the ControlNet")
             network = transfer(control, old, new)
         about = {"moved from": old.name, "to": new.name}
         if out.suffix == SINGLE_FILE:
+            if why_not := unread_by_comfyui(network):
+                raise UserError(f"{why_not} Name a folder with --out.")
             save_single_file(network, out, torch.float16 if half else torch.float32, about)
         else:
             save_folder(network.half() if half else network, out, about)

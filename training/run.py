@@ -26,6 +26,7 @@ from .control_net import UNLOCKED, Trained, train_control_net
 from .curve import read_curve
 from .data.training_data import TrainingData
 from .export import save_folder, save_single_file
+from .ldm_layout import refusal, unread_by_comfyui
 from .plots import draw_curve
 from .run_settings import RunSettings
 from .validation import Validator
@@ -122,12 +123,13 @@ class Run:
         files = [self.folder / out.name]
         save_folder(network, files[0], about)
         if out.single_file:
-            file = self.folder / f"{out.name}.safetensors"
-            try:
-                save_single_file(network, file, torch.float16 if out.half else torch.float32, about)
-                files.append(file)
-            except UserError as error:
-                audience.note(f"no single file: {str(error).removesuffix('.')}")
+            # The layout says neither heads nor groups of norms: each loader would guess them wrong.
+            why_not = refusal(network) or unread_by_comfyui(network)
+            if why_not is None:
+                files.append(self.folder / f"{out.name}.safetensors")
+                save_single_file(network, files[-1], _dtype(out.half), about)
+            else:
+                audience.note(f"no single file is written. {why_not.removesuffix('.')}")
         if trained.unet is not None:
             files.append(self.folder / f"{out.name}-unet")
             _save_unet(trained.unet, files[-1], out.half)
@@ -152,6 +154,10 @@ class _Watching:
     def validate(self, step: int, network: Any) -> Validation | None:
         """See `Watch.validate`."""
         return self._run.tried(step, network, self._audience)
+
+
+def _dtype(half: bool) -> torch.dtype:
+    return torch.float16 if half else torch.float32
 
 
 def _save_unet(unet: Any, folder: Path, half: bool) -> None:

@@ -43,7 +43,9 @@ def folder(folder: Path, scenes: Path) -> Path:
     return folder
 
 
-def test_a_whole_run(run: Run, folder: Path) -> None:
+def test_a_whole_run(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The demo model's shape is not one that a single file can be read without knowing it.
+    monkeypatch.setattr("controlstack.training.run.unread_by_comfyui", lambda network: None)
     (folder / "run.toml").write_text("[training]\nsteps = 5\nvalidate_every = 2\n")
     result = run("train", "run.toml", *QUICK, "--steps", 2, "--out", "out", "--name", "edges")
     assert result.exit_code == 0, result.stderr
@@ -212,11 +214,16 @@ def test_going_on_from_a_control_net_moved_to_a_new_base(run: Run, folder: Path)
         torch.testing.assert_close(weight, wanted[name].half(), msg=name)
 
 
-def test_a_lite_network_has_no_single_file(run: Run, folder: Path) -> None:
-    result = run("train", *QUICK, "--network", "lite", "--steps", 1, "--out", "out")
+@pytest.mark.parametrize(("kind", "why"), [("lite", "A LiteControlNet"), ("controlnet", "has a")])
+def test_what_no_loader_would_read_has_no_single_file(
+    run: Run, folder: Path, kind: str, why: str
+) -> None:
+    result = run("train", *QUICK, "--network", kind, "--steps", 1, "--out", "out")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.split() == ["out/controlnet"]
-    assert "Note: no single file: " in result.stderr
+    assert result.stdout == "out/controlnet\n"
+    (note,) = [line for line in result.stderr.splitlines() if "no single file" in line]
+    assert why in note
+    assert not (folder / "out/controlnet.safetensors").exists()
 
 
 def test_an_unlocked_base_is_written_too(run: Run, folder: Path) -> None:
@@ -241,7 +248,7 @@ def test_two_processes_tell_and_write_once(folder: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == ["out/controlnet", "out/controlnet.safetensors"]
+    assert result.stdout == "out/controlnet\n"
     assert result.stderr.count("step 2/2: loss") == 1
     one = [*COMMAND, *QUICK, "--steps", "2", "--batch", "2", "--out", "one"]
     subprocess.run(one, check=True, capture_output=True, timeout=300)

@@ -38,8 +38,16 @@ def test_control_and_new_base_less_old_base(run: Run, folder: Path, tuned: Path)
         torch.testing.assert_close(weight, wanted, rtol=2e-3, atol=2e-3, msg=name)
 
 
-def test_a_single_file_in_half(run: Run, folder: Path, tuned: Path) -> None:
+def test_a_single_file_in_half(
+    run: Run, folder: Path, tuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A single file does not tell the demo model's heads and norms, so that it is refused.
     arguments = (CANNY, "--from", BASE, "--to", tuned, "--half", "--out", "new/moved.safetensors")
+    refused = run("transfer", *arguments)
+    assert refused.exit_code == 2
+    assert "Name a folder with --out." in refused.stderr
+    assert not (folder / "new").exists()
+    monkeypatch.setattr("controlstack.training.ldm_layout.unread_by_comfyui", lambda network: None)
     result = run("transfer", *arguments)
     assert result.exit_code == 0, result.stderr
     file = load_file(folder / "new/moved.safetensors")
