@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
@@ -10,6 +12,8 @@ from . import host
 from .train_values import CATEGORY, TRAINABLE, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import widgets
+
+log = logging.getLogger("controlstack")
 
 
 class ControlStackControlNetFromModel:
@@ -59,7 +63,7 @@ class ControlStackControlNetFromModel:
         with host.current().training():
             base = host.current().training_base(model, None, None, name)
             network = control_net_from(base.unet, chosen, net_seed)
-        return (Trainable(network.cpu(), {"kind": chosen.kind, "base": name}),)
+        return (Trainable(network.cpu(), chosen, {"kind": chosen.kind, "base": name}),)
 
 
 class ControlStackSaveControlNet:
@@ -107,11 +111,7 @@ class ControlStackSaveControlNet:
     @classmethod
     def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
         """Whether the name can be a file's; None where it comes through a link."""
-        try:
-            check_name(name or "linked")
-        except UserError as error:
-            return str(error)
-        return True
+        return accepted_name(name)
 
     def save(self, net: Trainable, name: str, format: str, precision: str) -> dict[str, Any]:
         """Write the file and say where."""
@@ -122,12 +122,16 @@ class ControlStackSaveControlNet:
         check_name(name)
         dtype = {"fp16": torch.float16, "fp32": torch.float32}[precision]
         ending = ".safetensors" if format == "single file" else ""
-        path = _free(host.current().control_nets() / f"{name}{ending}")
+        path = _free(host.current().control_nets(), name, ending)
         if ending:
             save_single_file(net.network, path, dtype, net.about)
         else:
             save_folder(_as(net.network, dtype), path, net.about)
-        return {"ui": {"text": [str(path)]}, "result": (str(path),)}
+        said = [str(path)]
+        if note := _not_for_comfyui(net.network):
+            log.warning("Save ControlNet: %s %s", path, note)
+            said.append(note)
+        return {"ui": {"text": said}, "result": (str(path),)}
 
 
 FORMATS = ("single file", "diffusers")
@@ -136,19 +140,41 @@ PRECISIONS = ("fp16", "fp32")
 
 def check_name(name: str) -> None:
     """Raise UserError for a name that is none, or would leave its folder."""
-    if not name.strip() or set(name) & set('/\\:*?"<>|') or name.startswith("."):
+    wrong = set(name) & set('/\\:*?"<>|') or not name.isprintable()
+    if not name.strip() or wrong or name.startswith("."):
         raise UserError(
             f"{name!r} cannot be a ControlNet's name: use letters, digits, spaces, - and _."
         )
 
 
-def _free(path: Any) -> Any:
-    """`path`, or the first of path_2, path_3 ... that is not there."""
-    number, free = 1, path
-    while free.exists():
+def accepted_name(name: str | None) -> bool | str:
+    """`check_name` as VALIDATE_INPUTS answers; None comes through a link and is not known yet."""
+    try:
+        check_name("linked" if name is None else name)
+    except UserError as error:
+        return str(error)
+    return True
+
+
+def _free(folder: Path, name: str, ending: str) -> Path:
+    """The first of name, name_2, name_3 ... in `folder` that is not there."""
+    path, number = folder / f"{name}{ending}", 1
+    while path.exists():
         number += 1
-        free = path.with_name(f"{path.stem}_{number}{path.suffix}")
-    return free
+        path = folder / f"{name}_{number}{ending}"
+    return path
+
+
+def _not_for_comfyui(network: Any) -> str | None:
+    """Why ComfyUI cannot load the file of `network` again, as a sentence; None where it can."""
+    from ..training.ldm_layout import unread_by_comfyui
+
+    if type(network).__name__ == "LiteControlNet":
+        return (
+            "ComfyUI's own loader cannot read a lite network. Load it with ControlStack, without "
+            "ComfyUI."
+        )
+    return unread_by_comfyui(network)
 
 
 def _as(network: Any, dtype: Any) -> Any:

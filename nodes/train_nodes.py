@@ -7,10 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import UserError
 from ..training.data.settings import DataSettings
 from ..training.settings import TrainingSettings, parameters, settings_of
 from . import host, images
-from .net_nodes import check_name
+from .net_nodes import accepted_name, check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import Widget, widgets
@@ -64,9 +65,18 @@ class ControlStackTrainingData:
         return {"required": {"path": fields.pop("path")}, "optional": fields}
 
     @classmethod
-    def IS_CHANGED(cls, path: str | None = None, **_: Any) -> float:
-        """Data may change on the disk at any time: it is looked at for each run."""
-        return math.nan
+    def IS_CHANGED(cls, **settings: Any) -> float | str:
+        """What changes with the data on the disk, so that nothing is trained twice on the same.
+
+        NaN, "look at it", for data that cannot be listed and a path that comes through a link.
+        """
+        from ..training.data.changes import state_of
+
+        given = {name: value for name, value in settings.items() if value is not None}
+        try:
+            return state_of(settings_of(DataSettings, given, "Training Data"))
+        except (UserError, OSError):
+            return math.nan
 
     def open(self, **settings: Any) -> tuple[Any, Tensor, str]:
         """Read and check the rows; see `training.data.check.check`."""
@@ -119,6 +129,11 @@ class ControlStackTrain:
             "optional": fields,
             "hidden": HIDDEN,
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
+        """Whether the name can be a folder's; None where it comes through a link."""
+        return accepted_name(name)
 
     def train(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,10 @@ def carry_out(order: Order, model: Any, clip: Any, vae: Any) -> Done:
     settings = RunSettings(
         base=BaseSettings(path=order.base_name),
         data=order.data.settings,
-        network=NetworkSettings(kind=order.net.about["kind"]),
+        network=NetworkSettings(**asdict(order.net.settings)),
         training=order.training,
-        out=OutSettings(folder=str(order.folder), name=order.name),
+        # Save ControlNet writes the single file.
+        out=OutSettings(folder=str(order.folder), name=order.name, single_file=False),
     )
     with here.training(), ExitStack() as stack:
         base = here.training_base(model, clip, vae, order.base_name)
@@ -70,6 +71,8 @@ def carry_out(order: Order, model: Any, clip: Any, vae: Any) -> Done:
         maker = _maker(order.data.condition)
         split = split_of(settings, order.data)
         data = training_data(settings.data, base.encoders, maker, here.steps, split.kept)
+        if settings.data.cache:
+            stack.enter_context(here.training())  # the encoders are done: the device is freed again
         network = copy.deepcopy(order.net.network).float().to(base.device)
         run = run_of(settings, base, network, data, split, maker)
         watch = _Watch(stack)
@@ -77,7 +80,7 @@ def carry_out(order: Order, model: Any, clip: Any, vae: Any) -> Done:
         if trained.stopped:
             raise watch.stopped or KeyboardInterrupt
         about = {**order.net.about, "base": order.base_name, "steps": str(trained.step)}
-        result = Trainable(trained.network.cpu(), about)
+        result = Trainable(trained.network.cpu(), order.net.settings, about)
         control_net = here.control_net_of(result.network, order.name)
     points, validations = read_curve(order.folder / "curve.jsonl")
     sheets = [one.sheet for one in validations if one.sheet is not None]

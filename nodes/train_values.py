@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..training.settings import NetSettings
     from ..training.watch import Point, Validation
 
 CATEGORY = "ControlStack/training"
@@ -19,10 +20,12 @@ CURVE = "CONTROLSTACK_CURVE"
 class Trainable:
     """A network of diffusers' layout, new or trained; nobody changes it on its wire.
 
-    `about` is what it was made from, for the header of its file.
+    `settings` are what it was made with, and `about` is what it was made from, for the header of
+    its file.
     """
 
     network: Any
+    settings: NetSettings
     about: dict[str, str]
 
 
