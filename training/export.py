@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from .fit import NETWORKS
-from .ldm_layout import ldm_weights, refusal
+from .ldm_layout import UNTOLD, ldm_weights, refusal
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -65,15 +65,17 @@ def save_single_file(
 ) -> None:
     """Write a ControlNet as one safetensors file in ldm layout, which ComfyUI's own loader reads.
 
-    `dtype` is what the file keeps; `about` goes into its header. An older file survives what goes
-    wrong. Raises UserError for a network that the layout cannot hold, a lite one for example, and
-    where the file cannot be written.
+    `dtype` is what the file keeps; `about` goes into its header, and what its shapes do not tell of
+    the network (`ldm_layout.UNTOLD`), as JSON, for the embedded host's loader. An older file
+    survives what goes wrong. Raises UserError for a network that the layout cannot hold, a lite one
+    for example, and where the file cannot be written.
     """
     why_not = refusal(network)
     if why_not:
         raise UserError(why_not)
     with _written(path) as (file,):
-        _save(ldm_weights(network), file, about, dtype)
+        told = {name: json.dumps(network.config[name]) for name in UNTOLD}
+        _save(ldm_weights(network), file, {**(about or {}), **told}, dtype)
 
 
 def _made(config: Any, folder: Path) -> Any:

@@ -30,6 +30,9 @@ _HINT = re.compile(r"controlnet_cond_embedding\.(?:blocks\.(\d+)|conv_out)\.(.+)
 _ZERO = re.compile(r"controlnet_down_blocks\.(\d+)\.(.+)")
 
 
+UNTOLD = ("attention_head_dim", "norm_num_groups")
+"""What of a ControlNet's configuration no shape in its ldm file tells, and its header does."""
+
 _ASSUMED = {"controlnet_conditioning_channel_order": "rgb", "global_pool_conditions": False}
 _COMFYUI_HINT = (16, 32, 96, 256)
 _COMFYUI_CHANNELS = 320

@@ -6,8 +6,9 @@ renaming from diffusers' own converters.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ...errors import UserError
 from ...model_files.files import Shape, read_contents
 from ...model_files.kinds import UNET_PREFIX
 from ...model_files.unet_layout import is_ldm, under
+from ...training.ldm_layout import UNTOLD
 from ..sampling.model import Model
 from ..sampling.model_sampling import DiscreteSampling
 from . import components, layouts, tokenizers
@@ -134,9 +136,19 @@ def load_control_network(path: Path) -> nn.Module:
     """Diffusers' ControlNetModel of a file in either layout."""
     from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 
-    part = controlnet_part(path, read_contents(path).shapes)
+    contents = read_contents(path)
+    part = controlnet_part(path, contents.shapes)
+    part = replace(part, config={**part.config, **_in_header(path, contents.metadata)})
     weights = _diffusers_names(part, convert_controlnet_checkpoint)
     return components.make_control_network(part.config, weights, path)
+
+
+def _in_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What a ControlNet's file that we wrote says of itself beside its shapes."""
+    try:
+        return {name: json.loads(metadata[name]) for name in UNTOLD if name in metadata}
+    except ValueError as error:
+        raise UserError(f"{path}: its header is no JSON: {error}; save it again.") from error
 
 
 def load_adapter_network(path: Path) -> T2INetwork:

@@ -175,14 +175,17 @@ def test_the_names_are_those_of_published_files() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("make", [sd15_unet, sd21_unet])
+@pytest.mark.parametrize("make", [sd15_unet, sd21_unet, tiny_unet])
 def test_the_embedded_host_loads_the_single_file(
     make: Any, dtype: torch.dtype, tmp_path: Path
 ) -> None:
     network = network_of(make())
     path = tmp_path / "trained.safetensors"
     save_single_file(network, path, dtype, {"base": "tiny"})
-    assert headers(path) == {"format": "pt", "base": "tiny"}
+    said = headers(path)
+    assert (said["format"], said["base"]) == ("pt", "tiny")
+    # What no shape tells: two heads and groups of 4 in the tiny one.
+    assert json.loads(said["norm_num_groups"]) == network.config.norm_num_groups
     assert {weight.dtype for weight in load_file(path).values()} == {dtype}
     for parameter in network.parameters():
         parameter.data = parameter.data.to(dtype).float()  # what the file can hold
