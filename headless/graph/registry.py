@@ -48,8 +48,8 @@ class InputSpec:
     @property
     def has_seed_control(self) -> bool:
         """Whether the canvas puts a "control after generate" field behind it."""
-        flagged = self.options.get("control_after_generate", False)
-        return bool(flagged) or (self.type == "INT" and self.name in ("seed", "noise_seed"))
+        is_seed = self.type == "INT" and self.name in ("seed", "noise_seed")
+        return bool(self.options.get("control_after_generate", is_seed))
 
 
 @dataclass(frozen=True)
