@@ -97,13 +97,13 @@ class ControlStackFidelity:
         """
         entry = OF_PICTURES[preprocessor]
         wanted = _wanted(entry, hint, pose_json)
-        found = _found(entry, images, inputs, self._model)
-        if len(wanted) not in (1, len(found)):
+        if len(wanted) not in (1, len(images)):
             raise UserError(
-                f"There are {len(found)} pictures and {len(wanted)} hints; give one hint, or one a "
-                "picture."
+                f"There are {len(images)} pictures and {len(wanted)} hints; give one hint, or one "
+                "a picture."
             )
-        each = wanted if len(wanted) == len(found) else wanted * len(found)
+        each = wanted if len(wanted) == len(images) else wanted * len(images)
+        found = _found(entry, images, inputs, self._model)
         kind = kind_of(entry.name)
         rows = [
             compare(kind, made.hint if made.pose is None else made.pose, one)
@@ -141,5 +141,5 @@ def _as_json(rows: Sequence[Sequence[Figure]]) -> str:
 
 
 def _number(value: float) -> float | None:
-    """`value`, or None where it is not a number, which JSON does not have."""
-    return None if math.isnan(value) else value
+    """`value`, or None where it is none or infinite, which JSON does not have."""
+    return value if math.isfinite(value) else None
