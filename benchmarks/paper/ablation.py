@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from controlstack.demo.score import Task
+
 from .measures import Values, difference, fidelity, figure, figures
 from .networks import NET, TRAINING, Found, Trial, scene_batches, trained
 from .plots import bars, contact_sheet, curves
 from .plots import figure as page
-from .quality import judge
+from .quality import Judge, judge
 from .results import arguments, write
-from .sampling import Control, Sampling, sample
+from .sampling import Control, Pictures, Sampling, sample
 from .wordings import NAMES, prompts
 from .world import World, held_out
 
@@ -34,55 +36,71 @@ TRIED = 16
 def main() -> None:
     """Train, measure, and write ablation.json, ablation.png and ablation.jpg."""
     options = arguments(
-        __doc__ or "", pictures=64, steps=10, train_steps=400, validate_every=50, seed=61
+        __doc__ or "", pictures=64, steps=10, train_steps=400, validate_every=50, seed=61, runs=2
     )
     world = World(options.work, options.scenes)
-    nets = {kind: network(world, kind, options) for kind in KINDS}
+    seeds = range(options.seed, options.seed + options.runs)
+    nets = {kind: [network(world, kind, options, seed) for seed in seeds] for kind in KINDS}
     jury = judge(world, options.judge_steps, options.reference)
-    tasks = held_out(options.pictures)
-    scenes = [task.scene for task in tasks]
+    tasks, how = held_out(options.pictures), Sampling(options.steps)
     hints = np.stack([task.hints["canny"] for task in tasks])
     rows, values, shown = [], {}, {"hint": hints[:SHOWN]}
     for setting, words in prompts(tasks).items():
-        for kind, found in nets.items():
-            pictures = sample(
-                world,
-                words,
-                [task.seed for task in tasks],
-                [Control(found.network, hints)],
-                Sampling(options.steps),
-            )
-            measured = fidelity(pictures, tasks)
-            values[setting, kind] = measured
-            row: dict[str, Any] = {"network": kind, "prompt": setting, **figures(measured)}
+        for kind, runs in nets.items():
+            drawn = [
+                sample(world, words, [t.seed for t in tasks], [Control(run.network, hints)], how)
+                for run in runs
+            ]
+            row, values[setting, kind] = _measured(drawn, tasks, jury)
             if setting != "perfect":
-                row.pop("colours")
-            row["distance"] = jury.distance(pictures)
-            row["hint's things seen"] = figure(jury.sees_things(pictures, scenes))
-            rows.append(row)
-            shown[f"{kind}\n{setting} prompt"] = pictures[:SHOWN]
-            print(row, flush=True)
-    curve = {kind: found.curve for kind, found in nets.items()}
+                row.pop("colours")  # nobody said which
+            rows.append({"network": kind, "prompt": setting, **row})
+            shown[f"{kind}\n{setting} prompt"] = drawn[0][:SHOWN]
+            print(rows[-1], flush=True)
+    curve = {
+        f"{kind}, seed {seed}": run.curve
+        for kind, runs in nets.items()
+        for seed, run in zip(seeds, runs, strict=True)
+    }
     write(
         options.out / "ablation.json",
         options,
         rows,
         differences=_differences(values),
         curves=curve,
-        parameters={k: sum(p.numel() for p in f.network.parameters()) for k, f in nets.items()},
+        parameters={
+            kind: sum(p.numel() for p in runs[0].network.parameters())
+            for kind, runs in nets.items()
+        },
     )
     contact_sheet(options.out / "ablation.jpg", shown)
     plot(rows, curve, options.out)
 
 
-def network(world: World, kind: str, options: Any, rows: int | None = None) -> Found:
+def _measured(
+    drawn: Sequence[Pictures], tasks: Sequence[Task], jury: Judge
+) -> tuple[dict[str, Any], dict[str, Values]]:
+    """(Figures over the pictures of all runs, and each picture's values)."""
+    each = [fidelity(pictures, tasks) for pictures in drawn]
+    values = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+    together, scenes = np.concatenate(drawn), [task.scene for task in tasks] * len(drawn)
+    row = {
+        **figures(values),
+        "edge F1 by run": [figure(one["edge F1"])["mean"] for one in each],
+        "distance": jury.distance(together),
+        "hint's things seen": figure(jury.sees_things(together, scenes)),
+    }
+    return row, values
+
+
+def network(world: World, kind: str, options: Any, seed: int, rows: int | None = None) -> Found:
     """A network of a kind, trained on canny edges of the first `rows` scenes (default: all)."""
     rows = rows or options.scenes
     settings = replace(
         TRAINING,
         steps=options.train_steps,
         validate_every=options.validate_every,
-        seed=options.seed,
+        seed=seed,
     )
     trial = Trial(held_out(min(TRIED, options.pictures)), "canny", Sampling(min(10, options.steps)))
     batches = scene_batches(world, "canny", rows)
@@ -117,7 +135,8 @@ def plot(rows: Sequence[Mapping[str, Any]], curve: Mapping[str, Any], out: Path)
         axes[0].set_ylim(0, 1.05)
         axes[0].legend()
         axes[1].set_ylabel("kernel distance from scenes (lower is better)")
-        curves(axes[2], curve, "step", f"edge F1, {TRIED} pictures, perfect prompt")
+        first = dict(list(curve.items())[:: max(1, len(curve) // len(KINDS))])
+        curves(axes[2], first, "step", f"edge F1, {TRIED} pictures, perfect prompt")
 
 
 if __name__ == "__main__":

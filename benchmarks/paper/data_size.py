@@ -34,7 +34,7 @@ def main() -> None:
     )
     world = World(options.work, options.scenes)
     sizes = [max(2, options.scenes // 100), max(2, options.scenes // 10), options.scenes]
-    nets = {size: network(world, "controlnet", options, size) for size in sizes}
+    nets = {size: network(world, "controlnet", options, options.seed, size) for size in sizes}
     jury = judge(world, options.judge_steps, options.reference)
     tasks = held_out(options.pictures)
     hints = np.stack([task.hints["canny"] for task in tasks])
