@@ -13,7 +13,6 @@ from .order import Shares
 from .settings import TrainingSettings
 
 _FREE = (
-    "steps",
     "log_every",
     "save_every",
     "keep",
@@ -25,6 +24,9 @@ _FREE = (
 
 _SHARES = ("batch", "accumulate")
 """Free as long as a step has as many pictures in all."""
+
+_CONSTANT = ("constant", "constant_with_warmup")
+"""Schedules whose rate does not depend on where the run ends: `steps` is free with them."""
 
 _FILE = "settings.json"
 
@@ -49,10 +51,11 @@ def check_same(folder: Path, now: Mapping[str, Value]) -> None:
     Only those that change nothing about a step may differ.
     """
     kept: dict[str, Value] = json.loads((folder / _FILE).read_text())
+    free = {*_FREE, *_SHARES, *(("steps",) if now["schedule"] in _CONSTANT else ())}
     differences = [
         f"{name}: {_said(kept, name)} -> {_said(now, name)}"
         for name in {**kept, **now}
-        if name not in (*_FREE, *_SHARES) and kept.get(name) != now.get(name)
+        if name not in free and kept.get(name) != now.get(name)
     ]
     if differences:
         raise UserError(

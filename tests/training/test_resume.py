@@ -109,6 +109,12 @@ def test_what_changes_no_step_may_be_changed(tmp_path: Path) -> None:
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
 
+def test_the_end_of_a_falling_rate_may_not_be_moved(tmp_path: Path) -> None:
+    small_run(tmp_path, Stopper(3), schedule="cosine")
+    with pytest.raises(UserError, match="steps: 10 -> 12"):
+        small_run(tmp_path, resume=True, schedule="cosine", steps=12)
+
+
 def test_there_must_be_a_checkpoint_to_resume(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint to resume"):
         small_run(tmp_path, resume=True)
