@@ -20,7 +20,7 @@ from controlstack.demo.score import Task
 
 from .measures import Values, difference, fidelity, figure, figures
 from .networks import NET, TRAINING, Found, Trial, scene_batches, trained
-from .plots import bars, contact_sheet, curves
+from .plots import bars, contact_sheet, curves, legend
 from .plots import figure as page
 from .quality import Judge, judge
 from .results import arguments, write
@@ -132,8 +132,7 @@ def plot(rows: Sequence[Mapping[str, Any]], curve: Mapping[str, Any], out: Path)
             series = {k: [row[name] for row in rows if row["network"] == k] for k in KINDS}
             bars(panel, NAMES, series, name)
             panel.set_xlabel("prompt")
-        axes[0].set_ylim(0, 1.05)
-        axes[0].legend()
+        legend(axes[0])
         axes[1].set_ylabel("kernel distance from scenes (lower is better)")
         first = dict(list(curve.items())[:: max(1, len(curve) // len(KINDS))])
         curves(axes[2], first, "step", f"edge F1, {TRIED} pictures, perfect prompt")

@@ -16,7 +16,7 @@ import numpy as np
 
 from .ablation import TRIED, network
 from .measures import difference, fidelity, figure, figures
-from .plots import bars, contact_sheet, curves
+from .plots import bars, contact_sheet, curves, legend
 from .plots import figure as page
 from .quality import judge
 from .results import arguments, write
@@ -86,8 +86,7 @@ def plot(
             }
             bars(panel, [f"{size:,}" for size in sizes], series, name)
             panel.set_xlabel("training pictures")
-            panel.set_ylim(0, 1.05)
-        axes[0].legend(loc="lower right")
+            legend(panel)
         curves(axes[2], curve, "step", f"edge F1, {TRIED} pictures, perfect prompt")
         axes[2].legend()
 

@@ -45,6 +45,13 @@ def bars(axes: Any, groups: Sequence[str], series: Bars, label: str) -> None:
     axes.set_axisbelow(True)
 
 
+def legend(axes: Any) -> None:
+    """The names of bars of shares, 0..1, above them."""
+    axes.set_ylim(0, 1.2)
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes.legend(loc="upper center", ncols=3, fontsize=8, frameon=False)
+
+
 def curves(
     axes: Any, series: Mapping[str, Sequence[tuple[float, float]]], across: str, label: str
 ) -> None:

@@ -9,6 +9,7 @@ Run: python -m benchmarks.paper.prompts
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from controlstack.demo.score import Task
 
 from .measures import fidelity, figure, figures
-from .plots import bars, contact_sheet
+from .plots import bars, contact_sheet, legend
 from .plots import figure as page
 from .quality import Judge, judge
 from .results import arguments, write
@@ -40,7 +41,7 @@ def main() -> None:
         tasks = held_out(options.pictures, True if kind == "pose" else None)
         drawn = _drawn(world, kind, tasks, how)
         rows += [
-            {"hint": kind, "prompt": setting, **_measured(pictures, tasks, setting, jury)}
+            {"hint": kind, "prompt": setting, **_measured(pictures, tasks, kind, setting, jury)}
             for setting, pictures in drawn.items()
         ]
         if kind == "canny":
@@ -66,16 +67,18 @@ def _drawn(world: World, kind: str, tasks: Sequence[Task], how: Sampling) -> dic
 
 
 def _measured(
-    pictures: Pictures, tasks: Sequence[Task], setting: str, jury: Judge
+    pictures: Pictures, tasks: Sequence[Task], kind: str, setting: str, jury: Judge
 ) -> dict[str, Any]:
-    """Fidelity to the hint, the kernel distance, and which things are seen: the hint's, and where
-    the prompt names others, those.
+    """Fidelity to the hint, the kernel distance, and which things are seen: the hint's (a pose has
+    the person alone), and where the prompt names others, those.
     """
     found: dict[str, Any] = figures(fidelity(pictures, tasks))
     if setting != "perfect":
         found.pop("colours")  # nobody said which
-    found["distance"] = jury.distance(pictures)
-    found["hint's things seen"] = figure(jury.sees_things(pictures, [t.scene for t in tasks]))
+    if kind != "pose":  # the reference scenes are not all of people
+        found["distance"] = jury.distance(pictures)
+    shown = [replace(t.scene, solids=()) if kind == "pose" else t.scene for t in tasks]
+    found["hint's things seen"] = figure(jury.sees_things(pictures, shown))
     if setting == "conflicting":
         named = [task.scene for task in conflicting(tasks)]
         found["prompt's things seen"] = figure(jury.sees_things(pictures, named))
@@ -90,8 +93,7 @@ def plot(rows: Sequence[dict[str, Any]], out: Any) -> None:
             series = {kind: [row[name] for row in rows if row["hint"] == kind] for kind in KINDS}
             bars(panel, [s.replace(", ", ",\n") for s in SETTINGS], series, label)
             panel.set_xlabel("prompt")
-            panel.set_ylim(0, 1.05)
-        axes[0].legend(title="hint", loc="lower right")
+            legend(panel)
 
 
 if __name__ == "__main__":

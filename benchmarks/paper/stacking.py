@@ -22,7 +22,7 @@ from controlstack.evaluation.edges import widened
 from controlstack.evaluation.silhouette import saturated, silhouette_iou
 
 from .measures import Values, difference, fidelity, figure, figures
-from .plots import bars, contact_sheet
+from .plots import bars, contact_sheet, legend
 from .plots import figure as page
 from .quality import Judge, judge
 from .results import arguments, write
@@ -154,8 +154,7 @@ def plot(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
             series = {row["stack"]: [row[m] for m in measures] for row in here}
             bars(panel, measures, series, "mean over pictures" if name == "people" else "")
             panel.set_title(title, fontsize=10)
-            panel.set_ylim(0, 1.05)
-            panel.legend(loc="lower left")
+            legend(panel)
 
 
 if __name__ == "__main__":

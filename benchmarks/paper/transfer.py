@@ -22,7 +22,7 @@ from controlstack.training.transfer import transferred
 
 from .measures import Values, difference, fidelity, figures
 from .networks import NET, TRAINING, Trial, scene_batches, trained
-from .plots import bars, contact_sheet, curves
+from .plots import bars, contact_sheet, curves, legend
 from .plots import figure as page
 from .results import arguments, write
 from .sampling import Control, Pictures, Sampling, sample
@@ -134,8 +134,7 @@ def plot(rows: Sequence[Mapping[str, Any]], curve: Mapping[str, Any], out: Path)
         series = {name: [row[name] for row in rows] for name in ("edge F1", "colours")}
         bars(axes[0], [row["net"] for row in rows], series, "mean over pictures")
         axes[0].tick_params(axis="x", rotation=35)
-        axes[0].set_ylim(0, 1.05)
-        axes[0].legend(loc="lower left")
+        legend(axes[0])
         curves(axes[1], curve, "step on the new base", f"edge F1, {TRIED} pictures")
         axes[1].legend(title="starts from")
 
