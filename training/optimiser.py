@@ -18,14 +18,14 @@ def make_optimiser(
     groups: Iterable[dict[str, Any]], settings: TrainingSettings, device: torch.device
 ) -> torch.optim.Optimizer:
     """AdamW over `groups` (each with `params` and `lr`), fused where that is there, or with a state
-    of 8 bits.
+    of 8 bits. The settings' rate is the optimiser's own, from which some schedules start.
 
     Raises UserError where "adamw8bit" is asked for without bitsandbytes.
     """
-    decay = settings.weight_decay
+    rate, decay = settings.rate, settings.weight_decay
     if settings.optimizer == "adamw":
         fused = device.type in ("cpu", "cuda")
-        return torch.optim.AdamW(list(groups), weight_decay=decay, fused=fused)
+        return torch.optim.AdamW(list(groups), rate, weight_decay=decay, fused=fused)
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
@@ -33,7 +33,7 @@ def make_optimiser(
             "The optimizer adamw8bit needs bitsandbytes, which is not installed: "
             "pip install bitsandbytes, or set optimizer to adamw."
         ) from error
-    eight_bit: torch.optim.Optimizer = AdamW8bit(list(groups), weight_decay=decay)
+    eight_bit: torch.optim.Optimizer = AdamW8bit(list(groups), rate, weight_decay=decay)
     return eight_bit
 
 

@@ -145,6 +145,20 @@ def test_learning_rate_follows_its_name(schedule: str) -> None:
     assert rates[55] == pytest.approx(2 * left)
 
 
+def test_a_polynomial_rate_falls_to_its_end() -> None:
+    settings = TrainingSettings(steps=10, warmup=0, schedule="polynomial", rate=1e-5)
+    groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (1e-5, 1e-4)]
+    optimiser = make_optimiser(groups, settings, CPU)
+    made = make_schedule(optimiser, settings)
+    rates = []
+    for _ in range(10):
+        optimiser.step()
+        made.step()
+        rates.append([group["lr"] for group in optimiser.param_groups])
+    assert rates[4] == pytest.approx([(1e-5 - 1e-7) / 4 + 1e-7, 10 * ((1e-5 - 1e-7) / 4 + 1e-7)])
+    assert rates[9] == pytest.approx([1e-7, 1e-6])
+
+
 def test_a_polynomial_schedule_below_its_end_is_refused() -> None:
     settings = TrainingSettings(schedule="polynomial", rate=1e-8)
     optimiser = make_optimiser([{"params": [nn.Parameter(torch.zeros(1))]}], settings, CPU)
