@@ -22,7 +22,7 @@ from .checkpoint import Checkpoints
 from .copy import copied_weights, new_weights
 from .curve import Curve
 from .export import WEIGHTS, save_folder
-from .locked import checkpointing, decoder, lent_decoder, locked, predict, unlocked
+from .locked import checkpointing, decoder, lent_decoder, locked, moved, predict, unlocked
 from .loop import Loop, Records, Task
 from .objective import Objective, weighted_loss
 from .order import Order, Shares
@@ -85,12 +85,16 @@ def train_control_net(
     if settings.unlock_decoder:
         warnings.warn(UNLOCKED, stacklevel=2)
     unet = unlocked(base.unet) if settings.unlock_decoder else locked(base.unet, settings.precision)
-    network.to(base.device).requires_grad_(True)
+    device = base.device
+    network.to(device).requires_grad_(True)
     with ExitStack() as stack:
+        if not settings.unlock_decoder and unet is not base.unet:
+            # Its half-size copy trains in its place: a GPU need not hold both.
+            stack.enter_context(moved(base.unet, "cpu"))
         stack.callback(network.zero_grad)
         stack.enter_context(checkpointing([network, unet], settings.gradient_checkpointing))
         if settings.only_middle:
-            network.controlnet_down_blocks.requires_grad_(False)
+            _without_skips(network)
             stack.callback(network.controlnet_down_blocks.requires_grad_)
         first = int(start.name.rpartition("-")[2]) if start else 0
         order = Order(len(batches), settings.seed, settings.prompt_dropout, shares)
@@ -98,16 +102,16 @@ def train_control_net(
         task = Task(
             nn.ModuleList([network, decoder(unet)] if settings.unlock_decoder else [network]),
             _groups(network, unet, settings),
-            _loss(base, unet, network, loaded, settings, shares),
-            lambda step: _validation(base.unet, unet, network, watch, step),
+            _loss(base, unet, network, loaded, settings, shares, device),
+            lambda step: _validation(base.unet, unet, network, watch, step, device),
         )
-        records = None
+        # It refuses what cannot be: nothing is in the folder before.
+        loop = Loop(task, settings, watch, accelerator)
         if folder:
             curve = Curve(folder, first) if accelerator.is_main_process else None
             if curve:
                 stack.callback(curve.close)
-            records = _records(folder, network, unet, settings, names, curve)
-        loop = Loop(task, settings, watch, accelerator, records)
+            loop.records = _records(folder, network, unet, settings, names, curve)
         if start:
             loop.resume(start)
         outcome = loop.run()
@@ -133,6 +137,15 @@ def _start(
     return newest
 
 
+@torch.no_grad()
+def _without_skips(network: Any) -> None:
+    """Freeze the connections to the skips at zero, also where they were trained before: the network
+    that comes out then does wherever it is used what it did in its training.
+    """
+    for weight in network.controlnet_down_blocks.requires_grad_(False).parameters():
+        weight.zero_()
+
+
 def _groups(network: Any, unet: Any, settings: TrainingSettings) -> list[dict[str, Any]]:
     """AdamW's groups: the copied weights, the new ones, and an unlocked decoder."""
     sets = [
@@ -151,9 +164,9 @@ def _loss(
     loaded: Iterator[Batch],
     settings: TrainingSettings,
     shares: Shares,
+    device: torch.device,
 ) -> Callable[[int, int], Tensor]:
     """The loss of the next batch that was `loaded`."""
-    device = base.device
     alphas = base.alphas.to(device, torch.float32)
     objective = Objective(alphas, base.prediction, settings, shares)
 
@@ -164,20 +177,21 @@ def _loss(
             for given in (batch.latents, batch.words, batch.hints)
         )
         seen = objective.noised(latents, step, part)
-        predicted = predict(
-            unet, network, seen.noisy, seen.timesteps, words, hints, settings.only_middle
-        )
+        predicted = predict(unet, network, seen.noisy, seen.timesteps, words, hints)
         return weighted_loss(predicted, seen.wanted, seen.weights)
 
     return loss_of
 
 
 def _validation(
-    locked_unet: Any, unet: Any, network: Any, watch: Watch, step: int
+    locked_unet: Any, unet: Any, network: Any, watch: Watch, step: int, device: torch.device
 ) -> Validation | None:
-    """What `watch` finds, with the unlocked decoder in its place if there is one."""
+    """What `watch` finds, with the base on its `device`, and the unlocked decoder in its place if
+    there is one.
+    """
     trained = any(weight.requires_grad for weight in unet.parameters())
-    with lent_decoder(locked_unet, unet) if trained else nullcontext():
+    lent = lent_decoder(locked_unet, unet) if trained else nullcontext()
+    with moved(locked_unet, device), lent:
         return watch.validate(step, network)
 
 

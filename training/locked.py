@@ -49,6 +49,17 @@ def decoder(unet: Any) -> nn.ModuleList:
 
 
 @contextmanager
+def moved(module: nn.Module, device: torch.device | str) -> Iterator[None]:
+    """Inside the block `module` is on `device`, and after it where it was."""
+    before = next(module.parameters()).device
+    module.to(device)
+    try:
+        yield
+    finally:
+        module.to(before)
+
+
+@contextmanager
 def lent_decoder(unet: Any, changed: Any) -> Iterator[None]:
     """Inside the block `unet` computes with the decoder of `changed`, and after it with its own."""
     if unet is changed:
@@ -85,22 +96,18 @@ def predict(
     timesteps: Tensor,
     words: Tensor,
     hints: Tensor,
-    only_middle: bool = False,
 ) -> Tensor:
-    """The U-Net's prediction (n, c, h, w) with the network's residuals; with the middle one alone
-    where `only_middle`, and the skips as they are.
+    """The U-Net's prediction (n, c, h, w) with the network's residuals.
 
     The network computes as autocast says; so does an unlocked U-Net. A locked one computes in the
     numbers of its weights, which takes less memory than autocast's mixture.
     """
     down, middle = network(noisy, timesteps, words, hints, return_dict=False)
-    if only_middle:
-        down = [0.0] * len(down)
     autocast: Any = nullcontext()
     if not unet.conv_out.weight.requires_grad:
         autocast = torch.autocast(noisy.device.type, enabled=False)
         noisy, words, middle = (given.to(unet.dtype) for given in (noisy, words, middle))
-        down = [x if only_middle else x.to(unet.dtype) for x in down]
+        down = [x.to(unet.dtype) for x in down]
     with autocast:
         result: Tensor = unet(
             noisy, timesteps, words, return_dict=False,

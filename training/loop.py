@@ -156,7 +156,7 @@ class Loop:
         for part in range(parts):
             alone = part < parts - 1
             with self.accelerator.no_sync(self._loss) if alone else nullcontext():
-                loss = self._loss(self.step, part) / parts
+                loss = self._computed(part) / parts
                 self.accelerator.backward(loss)
             total += loss.detach()
         longest = self.settings.max_grad_norm or math.inf
@@ -171,6 +171,18 @@ class Loop:
         if self.ema:
             self.ema.update()
         return float(loss)
+
+    def _computed(self, part: int) -> Tensor:
+        """The loss of a part. Data that cannot be read any more ends the run, but costs none of the
+        steps that were made.
+        """
+        try:
+            loss: Tensor = self._loss(self.step, part)
+        except UserError:
+            if self.step > self._first and self.step != self._saved:
+                self._save()
+            raise
+        return loss
 
     def _check_finite(self, loss: float, norm: float) -> None:
         scaled = self.accelerator.scaler is not None  # which leaves out gradients that overflow
@@ -188,7 +200,9 @@ class Loop:
         )
 
     def _stopping(self) -> bool:
-        """Whether any of the processes was asked to stop."""
+        """Whether any process was asked to stop; one alone need not wait for its device."""
+        if self.accelerator.num_processes == 1:
+            return self.stop.asked
         asked = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, "sum").item())
 

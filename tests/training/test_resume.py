@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from controlstack.errors import UserError
+from controlstack.training.batch import Batch
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.curve import read_curve
 from controlstack.training.export import load_network
@@ -141,6 +143,21 @@ def test_the_first_nan_stops_it_and_says_which_step_and_checkpoint(tmp_path: Pat
         Checkpoints(tmp_path / "checkpoints", 3).newest() == tmp_path / "checkpoints/step-00000005"
     )
     assert "learning rate of 0.001" in str(caught.value)
+
+
+def test_data_that_breaks_costs_no_step(tmp_path: Path) -> None:
+    class Breaking(Rows):
+        def load(self, picks: Any, workers: int = 0) -> Iterator[Batch]:
+            for number, batch in enumerate(super().load(picks, workers)):
+                if number == 7:
+                    raise UserError("row 3: the picture is gone")
+                yield batch
+
+    with pytest.raises(UserError, match="row 3"):
+        small_run(tmp_path, rows=Breaking())
+    assert Checkpoints(tmp_path / "checkpoints", 3).steps() == [5, 7]
+    rest = small_run(tmp_path, resume=True)
+    assert same_weights(rest.network, small_run().network)
 
 
 def _late_row() -> int:
