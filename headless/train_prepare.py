@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..nodes.assembly import run_of, split_of
 from ..training.base import Base
 from ..training.copy import control_net_from, started_from
-from ..training.data.check import check
+from ..training.data.check import check, refuse_bad_rows
 from ..training.data.condition import Condition
 from ..training.data.reading import HintMaker
 from ..training.data.training_data import training_data
@@ -49,14 +49,14 @@ def prepare(
     if processes.is_main_process:
         _check_folder(settings, resume)
     report = check(settings.data, full=False, progress=reporter().steps)
+    refuse_bad_rows(report)
     maker, notes = _maker(report.condition, models)
     split = split_of(settings, report)
     reporter().stage(f"loading {settings.base.path}")
     base = _base(settings.base, bases or {}, device)
     network = _network(settings.network, base, settings.training.seed)
     assert base.encoders is not None  # load_base has none without
-    with processes.main_process_first():  # it fills the cache for all
-        data = training_data(settings.data, base.encoders, maker, reporter().steps, split.kept)
+    data = training_data(settings.data, base.encoders, maker, reporter().steps, split.kept)
     first = processes.is_main_process
     return run_of(settings, base, network, data, split, maker, notes, first)
 
@@ -104,10 +104,18 @@ def _network(settings: NetworkSettings, base: Base, seed: int) -> Any:
                 "transfer_from names the base of an existing ControlNet; name that with start_from."
             )
         return control_net_from(base.unet, settings, seed)
+    from ..training.lite import LiteControlNet
+
     network = load_existing(Path(settings.start_from).expanduser())
+    if isinstance(network, LiteControlNet) != (settings.kind == "lite"):
+        found = "a lite network" if settings.kind != "lite" else "no lite network"
+        raise UserError(
+            f"{settings.start_from}, which start_from names, is {found}, and the network's kind is "
+            f"{settings.kind}; give both alike."
+        )
     if settings.transfer_from:
         old = load_unet(Path(settings.transfer_from).expanduser())
-        network = transferred(network.to(base.device), old.to(base.device), base.unet)
+        network = transferred(network, old, base.unet)
     return started_from(network, base.unet)
 
 
