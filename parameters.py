@@ -5,12 +5,16 @@ Imports only the error, so every layer may declare settings.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from .errors import UserError
 
 Value: TypeAlias = bool | int | float | str
+
+YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+"""Words for a switch; capitals do not count."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,19 @@ class Parameter:
                 f"{_number(self.low)} to {_number(self.high)}."
             )
         return number
+
+    def read(self, text: str, who: str) -> Value:
+        """The value that `text` names, of this setting's kind; UserError, naming `who`, where it
+        names none. Its range is not looked at.
+        """
+        kind = type(self.default)
+        if kind is bool and text.lower() in (*YES, *NO):
+            return text.lower() in YES
+        if kind is not bool:
+            with suppress(ValueError):
+                return kind(text)
+        asked = {bool: "true or false", int: "a whole number"}.get(kind, "a number")
+        raise UserError(f"{who}: {self.name} is {text!r}; give {asked}.")
 
 
 def _number(value: float) -> str:

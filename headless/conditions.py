@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..evaluation.fidelity import Condition
-from ..parameters import Value
 from ..preprocessors.making import Loaded, Made, Sizing, make
-from ..preprocessors.picture_files import colours, first_frame
 from ..preprocessors.pose.draw import POSE
 from ..preprocessors.pose.people import Pose
 from ..preprocessors.sizing import Fit, Size
-from ..preprocessors.sources import read_sources
+from ..preprocessors.sources import read_hint_picture, read_sources
 from ..preprocessors.spec import Hint, Preprocessor
 
 
@@ -65,17 +63,6 @@ class Extractor:
         return Seen(_condition(made), made.hint, picture)
 
 
-def settings_from(entry: Preprocessor, given: Mapping[str, str]) -> dict[str, Value]:
-    """The complete settings of `entry`; `given` are words, as a command line has them.
-
-    Raises UserError for a setting that `entry` has not and a value that is none of its kind.
-    """
-    kinds = {parameter.name: type(parameter.default) for parameter in entry.parameters}
-    return entry.settings(
-        {name: _typed(kinds.get(name, str), text, name) for name, text in given.items()}
-    )
-
-
 def check_extracts(entry: Preprocessor) -> None:
     """Raise UserError unless `entry` finds its condition in a plain picture."""
     if entry.takes != "picture":
@@ -94,9 +81,7 @@ def read_hint(path: Path, people: bool = False) -> Seen:
     Raises UserError for a file that holds something else, and for a pose without a canvas size.
     """
     if not people:
-        frame, _ = first_frame(path)
-        deep = frame.mode.startswith(("I", "F"))
-        hint: Hint = colours(frame) if deep else np.array(frame.convert("RGB"))
+        hint = read_hint_picture(path)
         return Seen(hint, hint)
     pose = read_sources("pose", path).sources[0]
     if not isinstance(pose, Pose) or pose.canvas is None:
@@ -137,17 +122,3 @@ def packed(seen: Seen) -> Packed:
 
 def _condition(made: Made) -> Condition:
     return made.hint if made.pose is None else made.pose
-
-
-def _typed(kind: type[Value], text: str, name: str) -> Value:
-    if kind is bool:
-        words = {"true": True, "on": True, "yes": True, "1": True}
-        words |= {"false": False, "off": False, "no": False, "0": False}
-        if text.lower() not in words:
-            raise UserError(f"--set {name}={text}: give true or false.")
-        return words[text.lower()]
-    try:
-        return kind(text)
-    except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise UserError(f"--set {name}={text}: give {what}.") from None

@@ -17,7 +17,7 @@ from ..parameters import Value
 from ..preprocessors.registry import PREPROCESSORS
 from ..preprocessors.sizing import Fit
 from ..preprocessors.spec import Preprocessor
-from .conditions import Extractor, check_extracts, settings_from
+from .conditions import Extractor, check_extracts
 from .evaluate import measure, versions
 from .evaluate_quality import QualityOrder, load_quality
 from .pairing import Group
@@ -74,7 +74,7 @@ def evaluate(order: Order) -> Outcome:
     """Measure all pictures. Raises UserError for what is wrong with the order, before anything
     long is begun, and where no picture could be measured.
     """
-    settings = settings_from(order.entry, order.settings)
+    settings = order.entry.settings_in_words(order.settings)
     _check_model_options(order)
     quality = load_quality(order.quality)
     loaded = None

@@ -59,6 +59,19 @@ def read_sources(
     return Read((_bytes(frame),), notes)
 
 
+def read_hint_picture(
+    path: Path, content: bytes | None = None
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """A hint that a picture file holds as it is: RGB (H, W, 3), bytes, or floats in 0..1 where it
+    has more steps than bytes can tell, such as depth of 16 bits. `content` is as in `read_sources`.
+    Raises UserError for a file that is no picture.
+    """
+    frame, _ = first_frame(path, content)
+    if frame.mode == "F":
+        return np.repeat(_depth(frame, path)[..., None], 3, axis=-1)
+    return colours(frame) if frame.mode.startswith("I") else np.array(frame.convert("RGB"))
+
+
 def read_mask(path: Path, content: bytes | None = None) -> NDArray[np.float32]:
     """The mask in a picture file: float32, H x W, 1 where it is transparent or, in a picture
     without transparency, white. `content` is as in `read_sources`. Raises UserError for a file that

@@ -137,6 +137,19 @@ class Preprocessor:
         learning = self.learning
         return learning is not None and (len(learning.models) > 1 or bool(learning.model_types))
 
+    def settings_in_words(self, given: Mapping[str, str]) -> dict[str, Value]:
+        """`settings`, each `given` as its text: by a command line or in a file.
+
+        Raises UserError, too, for a text that is no value of its setting's kind.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        return self.settings(
+            {
+                name: known[name].read(text, self.name) if name in known else text
+                for name, text in given.items()
+            }
+        )
+
     def settings(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """`given` checked, with the defaults of what it leaves out.
 

@@ -116,7 +116,7 @@ def test_settings_of_the_preprocessor(run: Run, data: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        (("--set", "low_threshold=much"), "low_threshold=much: give a whole number"),
+        (("--set", "low_threshold=much"), "low_threshold is 'much'; give a whole number"),
         (("--set", "low=5"), "canny has no setting low; it has low_threshold, high_threshold"),
         (("--set", "low_threshold"), "--set low_threshold: write NAME=VALUE"),
         (("--originals", "originals"), "either --hints or --originals"),

@@ -10,12 +10,11 @@ from PIL import Image
 
 from controlstack.errors import UserError
 from controlstack.headless import evaluate
-from controlstack.headless.conditions import Extractor, Packed, packed, read_hint, settings_from
+from controlstack.headless.conditions import Extractor, Packed, packed, read_hint
 from controlstack.headless.pairing import Group
 from controlstack.preprocessors.ade20k import ADE20K
 from controlstack.preprocessors.canny import CANNY
 from controlstack.preprocessors.pose.people import Pose
-from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Preprocessor
 
 WALL, SKY = (np.array(ADE20K[place][1], np.uint8) for place in (0, 2))
@@ -63,7 +62,7 @@ def test_chance_is_another_hint_of_the_same_size(tmp_path: Path) -> None:
         picture[:, 3 + 4 * (number % 2) : 6 + 4 * (number % 2)] = 0
         pictures.append(save(tmp_path / "made" / f"{name}.png", picture))
         hints.append(save(tmp_path / "made too" / f"{name}.png", picture))
-    extractor = Extractor(CANNY, settings_from(CANNY, {}))
+    extractor = Extractor(CANNY, CANNY.settings({}))
     measured = evaluate.measure([Group("g", tuple(pictures))], hints, extractor, originals=True)
     assert all(entry.figures[0].value == 1 for entry in measured.entries)
     chance = {entry.row: [f.value for f in entry.shuffled[:1]] for entry in measured.entries}
@@ -99,12 +98,3 @@ def test_a_pose_hint_needs_its_size(tmp_path: Path) -> None:
     seen = read_hint(tmp_path / "p.json", people=True)
     assert seen.size == (7, 5)
     assert isinstance(packed(seen).unpacked().condition, Pose)
-
-
-def test_settings_from_words() -> None:
-    pose = PREPROCESSORS["pose"]
-    assert settings_from(pose, {"face": "off"})["face"] is False
-    with pytest.raises(UserError, match="face=maybe: give true or false"):
-        settings_from(pose, {"face": "maybe"})
-    with pytest.raises(UserError, match="high_threshold is 500"):
-        settings_from(CANNY, {"high_threshold": "500"})

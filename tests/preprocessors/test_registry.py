@@ -40,6 +40,8 @@ def test_its_words_are_all_there(entry: Preprocessor) -> None:
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_defaults_are_settings_and_ranges_are_kept(entry: Preprocessor) -> None:
     assert entry.settings({}) == {p.name: p.default for p in entry.parameters}
+    in_words = {p.name: str(p.default) for p in entry.parameters}
+    assert entry.settings_in_words(in_words) == entry.settings({})
     for parameter in entry.parameters:
         assert parameter.tooltip.endswith(".")
         if parameter.choices:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from controlstack.errors import UserError
 from controlstack.preprocessors.pose.people import Pose
-from controlstack.preprocessors.sources import read_mask, read_sources
+from controlstack.preprocessors.sources import read_hint_picture, read_mask, read_sources
 from controlstack.preprocessors.spec import Takes
 
 LABELS = np.array([[0, 149, 7], [255, 6, 0]], np.uint8)
@@ -163,3 +163,15 @@ def test_junk_is_one_sentence_with_its_name(
     with pytest.raises(UserError) as raised:
         read_sources(takes, path)
     assert str(path) in str(raised.value)
+
+
+def test_a_given_hint_keeps_the_steps_it_has(tmp_path: Path) -> None:
+    levels = np.array([[0, 1, 40_000, 65_535]])
+    wanted = np.repeat(levels[..., None] / 65_535, 3, axis=-1)
+    deep = read_hint_picture(saved(tmp_path, Image.fromarray(levels.astype(np.uint16))))
+    assert np.abs(deep - wanted).max() < 1e-6
+    path = tmp_path / "depth.tiff"
+    Image.fromarray((levels / 65_535).astype(np.float32)).save(path)
+    assert np.abs(read_hint_picture(path) - wanted).max() < 1e-6
+    colour = read_hint_picture(saved(tmp_path, Image.new("RGB", (2, 1), (1, 2, 3))))
+    assert (colour.dtype, colour.tolist()) == (np.uint8, [[[1, 2, 3], [1, 2, 3]]])

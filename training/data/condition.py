@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import UserError
-from ...parameters import Parameter, Value
+from ...parameters import Value
 from ...preprocessors.pose.draw import DRAWING
 from ...preprocessors.registry import PREPROCESSORS
 from ...preprocessors.spec import Preprocessor
 from .settings import DataSettings, hint_values
-
-YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def condition_of(settings: DataSettings, has_hints: bool) -> Condition:
     if not has_hints and (not made or entry.takes != "picture"):
         wanted = f"{entry.name} takes {entry.takes} files" if made else "hints is given"
         raise UserError(f"The training data has no hint files, and {wanted}; give them.")
-    return Condition(entry, _values(entry, settings), made)
+    return Condition(entry, entry.settings_in_words(hint_values(settings)), made)
 
 
 def _again(name: str | None, values: Mapping[str, Value], made: bool) -> Condition:
@@ -121,27 +119,3 @@ def _entry(name: str) -> Preprocessor | None:
         f"condition is {name!r}, which is no preprocessor{mean}. There are "
         f"{', '.join(PREPROCESSORS)}."
     )
-
-
-def _values(entry: Preprocessor, settings: DataSettings) -> Mapping[str, Value]:
-    known = {parameter.name: parameter for parameter in entry.parameters}
-    given = hint_values(settings)
-    read = {
-        name: _value(known[name], text, entry.name) if name in known else text
-        for name, text in given.items()
-    }
-    return entry.settings(read)  # says which names are none
-
-
-def _value(parameter: Parameter, text: str, who: str) -> Value:
-    """`text` as the parameter's kind of value."""
-    default = parameter.default
-    try:
-        if isinstance(default, bool):
-            if text.lower() not in (*YES, *NO):
-                raise ValueError(text)
-            return text.lower() in YES
-        return type(default)(text)
-    except ValueError:
-        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
-        raise UserError(f"{who}: {parameter.name} is {text!r}; give {kind}.") from None

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from ...errors import UserError
 from ...preprocessors.making import Loaded, Sizing, Source, make
-from ...preprocessors.picture_files import colours, first_frame, upright_size
+from ...preprocessors.picture_files import first_frame, transparency, upright_size
 from ...preprocessors.pose.draw import draw_pose
 from ...preprocessors.pose.people import Pose
 from ...preprocessors.sizing import Size
-from ...preprocessors.sources import read_mask, read_sources
+from ...preprocessors.sources import read_hint_picture, read_mask, read_sources
 from ...preprocessors.spec import Hint
 from .condition import Condition
 from .mirror import swapped_sides, turned_normals
@@ -126,14 +126,17 @@ def _source(stored: Stored, picture: Picture | None, condition: Condition) -> So
         return read_sources("pose", name, content=content).sources[0]
     if entry is not None and entry.takes == "masked picture":
         if not condition.made:
+            if transparency(first_frame(name, content)[0]) is None:
+                raise UserError(
+                    f"the hint {name} has no transparent part that would be painted anew; give "
+                    "pictures with an alpha channel, or masks with hints = made"
+                )
             return read_sources("masked picture", name, content=content).sources[0]
         assert picture is not None
         return picture.astype(np.float32) / np.float32(255), read_mask(name, content)
     if condition.made and entry is not None:
         return read_sources(entry.takes, name, content=content).sources[0]
-    frame, _ = first_frame(name, content)
-    # Depth of 16 bits keeps its steps.
-    return colours(frame) if frame.mode.startswith("I") else np.array(frame.convert("RGB"))
+    return read_hint_picture(name, content)
 
 
 def _size(hint: Picture | Hint | tuple[Any, Any]) -> Size:
