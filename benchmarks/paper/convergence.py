@@ -28,13 +28,13 @@ RATES = {"demo's rates (1e-3, 3e-3)": (1e-3, 3e-3), "a third (3e-4, 1e-3)": (3e-
 def main() -> None:
     """Train, and write convergence.json and convergence.png."""
     options = arguments(
-        __doc__ or "", pictures=16, steps=10, train_steps=500, validate_every=20, seed=81
+        __doc__ or "", pictures=16, steps=10, train_steps=450, validate_every=20, seed=81, runs=2
     )
     world = World(options.work, options.scenes)
     batches = scene_batches(world, "depth", options.scenes)
     trial = Trial(held_out(options.pictures), "depth", Sampling(options.steps))
     rows = []
-    for name, (rate, new_rate) in RATES.items():
+    for name, (rate, new_rate) in list(RATES.items())[: options.runs]:
         settings = replace(
             TRAINING,
             steps=options.train_steps,

@@ -18,7 +18,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "ablation": ("prompt", "network", *FIDELITY, "distance", SEEN, "edge F1 by run"),
     "prompts": ("hint", "prompt", *FIDELITY, "distance", SEEN, "prompt's things seen"),
     "data_size": ("prompt", "pictures", *FIDELITY, "distance", SEEN),
-    "stacking": ("scenes", "stack", *FIDELITY, "colours", "solids IoU", "both kept", "distance"),
+    "stacking": ("scenes", "stack", *FIDELITY, "colours", "solids IoU", "both kept"),
     "convergence": (
         "rates", "first", "highest", "25% at step", "50% at step", "75% at step", "steepest",
         "its share",
