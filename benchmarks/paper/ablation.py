@@ -68,6 +68,7 @@ def main() -> None:
         rows,
         differences=_differences(values),
         curves=curve,
+        beside=_beside(world, tasks, jury, how),
         parameters={
             kind: sum(p.numel() for p in runs[0].network.parameters())
             for kind, runs in nets.items()
