@@ -21,18 +21,25 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 """Diffusers' names of a network's two files."""
 
 
-def save_folder(network: Any, folder: Path, about: Mapping[str, str] | None = None) -> None:
-    """Write `network`, of any kind, as a diffusers folder, its weights as they are.
+def save_folder(
+    network: Any,
+    folder: Path,
+    about: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write `network`, a trained one of any kind or a U-Net, as a diffusers folder.
 
-    `about` goes into the header of the weights: what they were trained from. Both files are written
-    elsewhere first, so that an older network in `folder` survives what goes wrong, and other files
-    in it stay. Raises UserError where they cannot be written.
+    `dtype` is what the file keeps, as the weights are if None. `about` goes into its header: what
+    they were trained from. Both files are written elsewhere first, so that an older network in
+    `folder` survives what goes wrong, and other files in it stay. Raises UserError where they
+    cannot be written.
     """
-    config = {name: value for name, value in network.config.items() if name != "_name_or_path"}
+    # Names with "_" tell where a configuration comes from.
+    config = {name: value for name, value in network.config.items() if not name.startswith("_")}
     text = json.dumps({"_class_name": type(network).__name__, **config}, indent=2, sort_keys=True)
     with _written(folder / CONFIG, folder / WEIGHTS) as (config_file, weights_file):
         config_file.write_text(text + "\n", encoding="utf-8")
-        _save(network.state_dict(), weights_file, about)
+        _save(network.state_dict(), weights_file, about, dtype)
 
 
 def load_network(folder: Path) -> Any:

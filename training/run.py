@@ -4,10 +4,7 @@ put together, trained, and written.
 
 from __future__ import annotations
 
-import copy
 import re
-import shutil
-import tempfile
 import warnings
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -119,20 +116,20 @@ class Run:
 
     def _write(self, trained: Trained, audience: Audience) -> tuple[Path, ...]:
         out, about = self.settings.out, {"base": self.base.name, "steps": str(trained.step)}
-        network = copy.deepcopy(trained.network).half() if out.half else trained.network
+        network, dtype = trained.network, torch.float16 if out.half else torch.float32
         files = [self.folder / out.name]
-        save_folder(network, files[0], about)
+        save_folder(network, files[0], about, dtype)
         if out.single_file:
             # The layout says neither heads nor groups of norms: each loader would guess them wrong.
             why_not = refusal(network) or unread_by_comfyui(network)
             if why_not is None:
                 files.append(self.folder / f"{out.name}.safetensors")
-                save_single_file(network, files[-1], _dtype(out.half), about)
+                save_single_file(network, files[-1], dtype, about)
             else:
                 audience.note(f"no single file is written. {why_not.removesuffix('.')}")
         if trained.unet is not None:
             files.append(self.folder / f"{out.name}-unet")
-            _save_unet(trained.unet, files[-1], out.half)
+            save_folder(trained.unet, files[-1], about, dtype)
         return tuple(files)
 
 
@@ -154,19 +151,6 @@ class _Watching:
     def validate(self, step: int, network: Any) -> Validation | None:
         """See `Watch.validate`."""
         return self._run.tried(step, network, self._audience)
-
-
-def _dtype(half: bool) -> torch.dtype:
-    return torch.float16 if half else torch.float32
-
-
-def _save_unet(unet: Any, folder: Path, half: bool) -> None:
-    """A changed base as a diffusers folder, in one move; an older one is replaced."""
-    saved = copy.deepcopy(unet).half() if half else unet
-    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as beside:
-        saved.save_pretrained(Path(beside) / folder.name)
-        shutil.rmtree(folder, ignore_errors=True)
-        (Path(beside) / folder.name).replace(folder)
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -72,6 +72,27 @@ def hosted(path: Path) -> list[Tensor]:
     return [*down, middle]
 
 
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+def test_a_unet_is_written_as_diffusers_has_it(tmp_path: Path, dtype: torch.dtype | None) -> None:
+    from diffusers import UNet2DConditionModel
+
+    unet = sd2_unet()
+    save_folder(unet, tmp_path / "ours", dtype=dtype)
+    (unet if dtype is None else unet.half()).save_pretrained(tmp_path / "theirs")
+    names = sorted(file.name for file in (tmp_path / "theirs").iterdir())
+    assert sorted(file.name for file in (tmp_path / "ours").iterdir()) == names
+    ours, theirs = (load_file(tmp_path / name / names[1]) for name in ("ours", "theirs"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    told = [
+        {key: value for key, value in read.config.items() if not key.startswith("_")}
+        for read in map(
+            UNet2DConditionModel.from_pretrained, (tmp_path / "ours", tmp_path / "theirs")
+        )
+    ]
+    assert told[0] == told[1]
+
+
 def headers(path: Path) -> dict[str, str]:
     with safe_open(path, framework="pt") as opened:
         return dict(opened.metadata())
