@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..training.control_net import NETWORK
 from ..training.transfer import transferred
 from .models import components, inspect, single_file
 from .training_base import load_unet
 
 
 def load_existing(path: Path) -> Any:
-    """The ControlNet in `path`, a diffusers folder or a file in any layout, on the CPU.
+    """The ControlNet in `path`, a diffusers folder, a run's checkpoint or a file in any layout, on
+    the CPU.
 
     Raises UserError for anything else, T2I adapters among them.
     """
+    if (path / NETWORK).is_dir():
+        path = path / NETWORK
     inspect.check(path, "controlnet")
     if inspect.is_adapter(path):
         raise UserError(f"{path} is a T2I adapter; give a ControlNet.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,10 @@ class Outcome:
     step: int
     points: tuple[Point, ...]
     stopped: bool
+
+
+class Diverged(UserError):
+    """The loss or its gradient is not finite."""
 
 
 class _Loss(nn.Module):
@@ -115,22 +119,37 @@ class Loop:
     def run(self) -> Outcome:
         """Train until the last step, or until somebody asks for an end.
 
-        Raises UserError at the first loss or gradient that is not finite, before it reaches a
-        weight, and where a checkpoint cannot be written.
+        Raises Diverged at the first loss or gradient that is not finite, before it reaches a
+        weight, and UserError where a checkpoint cannot be written. Whatever else ends it, the steps
+        that were made are saved.
         """
         self._begun, self._first = time.monotonic(), self.step
         with self.stop.signals():
             self._tell(lambda: self.watch.begin(self.step, self.settings.steps))
             if self.step == 0:
                 self._validate()
-            while self.step < self.settings.steps and not self._stopping():
-                self._advance()
+            try:
+                while self.step < self.settings.steps and not self._stopping():
+                    self._advance()
+            except Diverged:  # its weights may be what went wrong
+                raise
+            except Exception:
+                self._rescue()
+                raise
             stopped = self.step < self.settings.steps
             if self._saved != self.step:
                 self._save()
         if self.ema:
             self.ema.settle()
         return Outcome(self.step, tuple(self.points), stopped)
+
+    def _rescue(self) -> None:
+        """Keep the steps that were made since the last checkpoint where a run fails: data that is
+        gone, too little memory, another process that ended. Only what made it fail is told.
+        """
+        if self.step > self._first and self.step != self._saved:
+            with suppress(Exception):
+                self._save()
 
     def _advance(self) -> None:
         begun = time.monotonic()
@@ -156,7 +175,7 @@ class Loop:
         for part in range(parts):
             alone = part < parts - 1
             with self.accelerator.no_sync(self._loss) if alone else nullcontext():
-                loss = self._computed(part) / parts
+                loss = self._loss(self.step, part) / parts
                 self.accelerator.backward(loss)
             total += loss.detach()
         longest = self.settings.max_grad_norm or math.inf
@@ -172,32 +191,31 @@ class Loop:
             self.ema.update()
         return float(loss)
 
-    def _computed(self, part: int) -> Tensor:
-        """The loss of a part. Data that cannot be read any more ends the run, but costs none of the
-        steps that were made.
-        """
-        try:
-            loss: Tensor = self._loss(self.step, part)
-        except UserError:
-            if self.step > self._first and self.step != self._saved:
-                self._save()
-            raise
-        return loss
-
     def _check_finite(self, loss: float, norm: float) -> None:
         scaled = self.accelerator.scaler is not None  # which leaves out gradients that overflow
         if math.isfinite(loss) and (scaled or math.isfinite(norm)):
             return
         what = f"The loss is {loss}" if not math.isfinite(loss) else f"The gradient is {norm}"
-        newest = self.records.checkpoints.newest() if self.records else None
-        kept = "there is no checkpoint yet"
-        if newest:
-            kept = f"the last good checkpoint is {newest}, whose network a new run may start from"
         rate = self.optimiser.param_groups[0]["lr"]
-        raise UserError(
+        raise Diverged(
             f"{what} at step {self.step + 1}, with a learning rate of {rate:.3g}; no weight was "
-            f"changed by it, and {kept}. Take a lower rate."
+            f"changed by it, and {self._kept()}. Take a lower rate."
         )
+
+    def _kept(self) -> str:
+        """What there is to begin again from after a step that went wrong: a checkpoint that was
+        made just before it has the weights that went wrong.
+        """
+        checkpoints = self.records.checkpoints if self.records else None
+        steps = checkpoints.steps() if checkpoints else []
+        good = [step for step in steps if step < self.step]
+        if checkpoints and good:
+            last = checkpoints.of(good[-1])
+            return f"the last good checkpoint is {last}, whose network a new run may start from"
+        if checkpoints and steps:
+            last = checkpoints.of(steps[-1])
+            return f"the only checkpoint, {last}, has the weights that led to it"
+        return "there is no checkpoint yet"
 
     def _stopping(self) -> bool:
         """Whether any process was asked to stop; one alone need not wait for its device."""

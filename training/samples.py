@@ -21,6 +21,9 @@ from .data.view import view_of
 from .run_settings import ValidationSettings
 from .validation import Sample
 
+_SHARE = 10
+"""Of so many rows one may be held out."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -36,11 +39,12 @@ def held_out(report: Report, count: int) -> Split:
     Raises UserError where a tenth is none.
     """
     rows = report.rows.good
-    held = min(count, len(rows) // 10)
+    held = min(count, len(rows) // _SHARE)
     if not held:
         raise UserError(
-            f"{report.rows.place} has {len(rows)} rows, too few to hold some out for validation; "
-            "name hints to validate on, or set validate_every to 0."
+            f"{report.rows.place} has {len(rows)} rows, too few to hold some out for validation, "
+            f"which takes a tenth: {_SHARE} are needed; name hints to validate on, or set "
+            "validate_every to 0."
         )
     chosen = {index * len(rows) // held for index in range(held)}
     kept = tuple(row for number, row in enumerate(rows) if number not in chosen)

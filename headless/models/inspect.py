@@ -84,6 +84,8 @@ def _check_folder(folder: Path, kind: str) -> None:
     if kind == "checkpoints":
         _check_pipeline(folder)
         return
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{folder} holds no model: it has no {CONFIG}.")
     config = read_config(folder / CONFIG)
     if kind == "text_encoders":
         require_text_encoder(config, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -148,11 +149,20 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
         ([*QUICK, "--condition", "cany"], "canny may be meant"),
         ([*QUICK, "--validate-every", "1", "--max-rows", "3"], "too few to hold some out"),
         ([*QUICK, "--precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
+        ([*QUICK, "--optimizer", "adamw8bit"], "needs bitsandbytes, which is not installed"),
+        ([*QUICK, "--data", "data/fotos"], "The training data data/fotos is not there"),
+        ([*QUICK, "--start-from", "data"], "data holds no model: it has no config.json."),
+        (
+            [*QUICK, "--start-from", CONTROL_NETS["canny"], "--network", "lite"],
+            "is no lite network, and the network's kind is lite; give both alike.",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(
-    run: Run, folder: Path, arguments: list[str], said: str
+    run: Run, folder: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     before = sorted(path.name for path in folder.iterdir())
     result = run("train", *arguments)
     assert result.exit_code == 2, result.stderr
@@ -162,10 +172,31 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
 
 
 def test_a_rate_that_gives_no_numbers(run: Run, folder: Path) -> None:
-    wild = ("--rate", 1e6, "--max-grad-norm", 0)
-    result = run("train", *QUICK, *wild, "--steps", 20, "--out", "out")
+    wild = ("--rate", 30, "--max-grad-norm", 0)
+    result = run("train", *QUICK, *wild, "--steps", 20, "--save-every", 1, "--out", "out")
     assert result.exit_code == 2
-    assert "1e+06" in result.stderr.splitlines()[-1]
+    last = result.stderr.splitlines()[-1]
+    assert "learning rate of 30;" in last
+    good = re.search(r"checkpoint is (\S+), whose network a new run may start from", last)
+    assert good is not None
+    again = run("train", *QUICK, "--start-from", good[1], "--steps", 1, "--rate", 0, "--out", "new")
+    assert again.exit_code == 0, again.stderr
+    found = load_network(folder / "new/controlnet").state_dict()
+    for name, weight in load_network(folder / good[1] / "network").state_dict().items():
+        assert torch.equal(found[name], weight), name
+
+
+def test_bad_rows_are_named_before_the_base_is_loaded(run: Run, folder: Path) -> None:
+    (folder / "cut.safetensors").write_bytes(b"no model")
+    (folder / "photos").mkdir()
+    (folder / "photos/a.png").write_bytes(b"no picture")
+    (folder / "photos/a.txt").write_text("a")
+    result = run("train", *QUICK, "--base", "cut.safetensors", "--data", "photos")
+    assert result.exit_code == 2
+    assert "a: photos/a.png cannot be read as a picture" in result.stderr
+    dry = run("train", *QUICK, "--data", "photos", "--dry-run")
+    assert dry.exit_code == 2
+    assert dry.stdout.startswith("1 of 1 row of photos cannot be used.\n")
 
 
 def test_a_dry_run_checks_and_trains_nothing(run: Run, folder: Path) -> None:

@@ -111,7 +111,13 @@ def _files(folder: Path, endings: Iterable[str]) -> list[Path]:
     wanted = set(endings)
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in wanted)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in wanted)
+    return sorted(path for path in found if not _is_hidden(path.relative_to(folder)))
+
+
+def _is_hidden(path: Path) -> bool:
+    """As macOS leaves "._photo.png" beside photo.png on other systems' disks."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _is_beside(name: str, names: Mapping[str, list[Path]]) -> bool:

@@ -46,6 +46,8 @@ class Report:
         """The report in lines for a person."""
         width, height = picture_size(self.settings)
         rows = self.rows
+        if not rows.good:
+            return complaint(rows)
         lines = [
             f"{rows.place}: {_count(len(rows.good), 'row')} (layout {rows.layout})",
             f"pictures: {_sizes(self.sizes)}; trained at {width} x {height}, "
@@ -108,13 +110,19 @@ def usable(report: Report) -> tuple[Row, ...]:
     """The rows to learn from; those that are skipped are named in the log. Raises UserError where
     there is none, and for bad rows unless they are skipped.
     """
+    refuse_bad_rows(report)
+    rows = report.rows
+    if rows.bad:
+        log.warning("%s", complaint(rows, " They are skipped."))
+    return rows.good
+
+
+def refuse_bad_rows(report: Report) -> None:
+    """Raise UserError where no row can be used, and for bad rows unless they are skipped."""
     rows = report.rows
     if not rows.good or (rows.bad and report.settings.bad_rows == "stop"):
         advice = " bad_rows = skip goes on without them." if rows.good else ""
         raise UserError(complaint(rows, advice))
-    if rows.bad:
-        log.warning("%s", complaint(rows, " They are skipped."))
-    return rows.good
 
 
 def complaint(rows: Rows, advice: str = "") -> str:

@@ -4,6 +4,7 @@ that the library wrote.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ def _load(settings: DataSettings) -> Any:
         raise UserError(
             "Data sets by name need the library datasets; install it with pip install datasets."
         ) from None
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     folder = Path(settings.path).expanduser()
     try:
         if folder.is_dir() and _is_saved(folder):

@@ -12,8 +12,8 @@ from .row import Rows
 from .settings import DataSettings
 from .tables import METADATA, PROMPTS, find_metadata, find_prompts, read_table
 
-NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-"""What a data set on the hub may be called: a name, mostly with its owner's before it."""
+NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
+"""What a data set on the hub is called: its owner's name, and its own."""
 
 
 def read_rows(settings: DataSettings) -> Rows:
@@ -49,9 +49,14 @@ def told_layout(settings: DataSettings) -> str:
     """
     folder = Path(settings.path).expanduser()
     if not folder.exists():
-        if settings.layout in ("auto", "dataset") and NAME.fullmatch(settings.path):
+        # Where its parent is a folder here, a mistyped folder is meant, and no request is made.
+        named = NAME.fullmatch(settings.path) is not None and not folder.parent.exists()
+        if settings.layout == "dataset" or (settings.layout == "auto" and named):
             return "dataset"
-        raise UserError(f"The training data {folder} is not there; name a folder that is.")
+        raise UserError(
+            f"The training data {folder} is not there; name a folder that is, or a data set of the "
+            "hub with its owner, such as fusing/fill50k."
+        )
     if settings.layout != "auto":
         return settings.layout
     if find_prompts(folder):

@@ -146,6 +146,15 @@ def test_captions_and_hints_that_are_missing_are_named(tmp_path: Path) -> None:
     assert all(row.hint is None for row in made.good)
 
 
+def test_hidden_files_are_no_rows(tmp_path: Path) -> None:
+    for name in ("a.png", "._a.png", ".trash/b.png"):
+        save(tmp_path / name, picture(0))
+    (tmp_path / "a.txt").write_text("words")
+    rows = read_rows(settings(tmp_path))
+    assert [row.where for row in rows.good] == ["a"]
+    assert rows.bad == ()
+
+
 def test_a_picture_named_hint_without_its_picture_is_a_picture(tmp_path: Path) -> None:
     save(tmp_path / "take_the_hint.png", picture(0))
     (tmp_path / "take_the_hint.txt").write_text("words")
@@ -210,6 +219,18 @@ def test_a_name_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.Monke
         "name on the hub needs a connection, or a copy in the library's cache; a folder may be "
         "given instead."
     )
+
+
+def test_a_mistyped_folder_is_not_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told_layout(DataSettings(path="photos/cats")) == "dataset"
+    (tmp_path / "photos").mkdir()
+    for mistyped in ("fotos", "photos/cats"):
+        with pytest.raises(UserError, match=f"{mistyped} is not there"):
+            told_layout(DataSettings(path=mistyped))
+    assert told_layout(DataSettings(path="photos/cats", layout="dataset")) == "dataset"
 
 
 def test_what_is_no_data(tmp_path: Path) -> None:
