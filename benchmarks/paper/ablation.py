@@ -94,6 +94,22 @@ def _measured(
     return row, values
 
 
+def _beside(
+    world: World, tasks: Sequence[Task], jury: Judge, how: Sampling
+) -> dict[str, dict[str, Any]]:
+    """What the judge says of the scenes themselves, and of the base without control."""
+    alone = sample(world, [task.prompt for task in tasks], [task.seed for task in tasks], how=how)
+    pictures = {"scenes": np.stack([t.drawing.rgb for t in tasks]), "base alone": alone}
+    scenes = [task.scene for task in tasks]
+    return {
+        name: {
+            "distance": jury.distance(these),
+            "things and colours seen": figure(jury.sees(these, scenes)),
+        }
+        for name, these in pictures.items()
+    }
+
+
 def network(world: World, kind: str, options: Any, seed: int, rows: int | None = None) -> Found:
     """A network of a kind, trained on canny edges of the first `rows` scenes (default: all)."""
     rows = rows or options.scenes
