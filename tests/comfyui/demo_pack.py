@@ -1,11 +1,13 @@
 """A pack for ComfyUI, for tests only: its loaders give the demo models, whatever file is named.
 
 ComfyUI has no loader for networks of the demo's widths. Here its own MODEL, CONTROL_NET and sampler
-get the demo's trained modules, so that the picture it makes can be seen and compared.
+get the demo's trained modules, so that the picture it makes can be seen and compared. What is
+trained is trained on the demo's U-Net.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,23 @@ def load_checkpoint(self: object, ckpt_name: str) -> tuple[Any, ...]:
     config.set_inference_dtype(torch.float32, None)
     base = comfy.model_base.BaseModel(config, device=CPU)
     base.diffusion_model = DemoUNet(model.model.diffusion_model).eval().requires_grad_(False)
+    with torch.inference_mode(False):  # which ComfyUI runs nodes in, and nothing is trained on
+        train_on(*loading.load_checkpoint(BASE))
     return comfy.model_patcher.ModelPatcher(base, CPU, CPU), DemoClip(clip), vae
+
+
+def train_on(model: Any, clip: Any, vae: Any) -> None:
+    """Give the pack's training nodes the demo, whatever MODEL, CLIP and VAE are wired to them."""
+    from controlstack.headless.training_base import base_of
+
+    def training_base(*given: Any) -> Any:
+        encoders = (clip, vae) if given[2] is not None else (None, None)
+        return base_of(model, *encoders, "the demo model")
+
+    # ComfyUI imports packs under names of its own.
+    for name, module in list(sys.modules.items()):
+        if name.endswith(".nodes.host") and hasattr(module, "ComfyHost"):
+            module.ComfyHost.training_base = training_base
 
 
 def load_controlnet(path: str, *args: Any, **options: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from controlstack.headless.core_nodes.sampling import KSampler
 from controlstack.headless.graph.execute import Executor, Results
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import validate
-from controlstack.headless.graph.workflow import read_workflow
+from controlstack.headless.graph.workflow import load_workflow, read_workflow
 from controlstack.headless.host import EmbeddedHost
 from controlstack.headless.models import loading
 from controlstack.nodes import host
@@ -36,6 +35,7 @@ from tests.nodes.training_nodes import SIDE, data_of, net_of, same, trained, wei
 from tests.training_files import fill50k, picture, save
 
 Parts = tuple[Any, Any, Any]
+WORKFLOW = Path(__file__).resolve().parents[2] / "docs" / "train-workflow.json"
 
 
 @pytest.fixture(scope="module")
@@ -442,8 +442,25 @@ def test_settings_of_the_seeds_are_read_by_their_place() -> None:
     assert inputs["validate_every"] == 500
 
 
-def test_a_full_disk_or_a_folder_in_the_way_is_said(parts: Parts, place: Path) -> None:
+def test_the_workflow_to_begin_with_is_that_of_the_nodes() -> None:
+    registry = default_registry()
+    document = json.loads(WORKFLOW.read_text())
+    for node in document["nodes"]:
+        if node["type"] == "Note":
+            continue
+        spec = registry.spec(node["type"])
+        sockets = [(one.name, one.type) for one in spec.inputs.values() if not one.is_widget]
+        assert [(one["name"], one["type"]) for one in node["inputs"]] == sockets
+        assert [one["type"] for one in node["outputs"]] == list(spec.outputs)
+        assert len(node["widgets_values"]) == len(spec.widgets)
+    nodes = load_workflow(WORKFLOW, registry).nodes.values()
+    (train,) = (node for node in nodes if node.type == "ControlStackTrain")
+    (save_node,) = (node for node in nodes if node.type == "ControlStackSaveControlNet")
+    assert train.inputs["name"] == save_node.inputs["name"]
+    assert (train.inputs["seed"], train.inputs["precision"]) == (0, "bf16")
+
+
+def test_a_folder_in_the_way_is_said(parts: Parts, place: Path) -> None:
     (place / "models").write_text("a file where the folder belongs")
     with pytest.raises(UserError, match="cannot be written"):
         ControlStackSaveControlNet().save(net_of(parts[0]), "x", "diffusers", "fp16")
-    shutil.rmtree(place / "output", ignore_errors=True)
