@@ -61,7 +61,7 @@ class Outcome:
     stopped: bool
 
 
-class Diverged(UserError):
+class DivergenceError(UserError):
     """The loss or its gradient is not finite."""
 
 
@@ -119,7 +119,7 @@ class Loop:
     def run(self) -> Outcome:
         """Train until the last step, or until somebody asks for an end.
 
-        Raises Diverged at the first loss or gradient that is not finite, before it reaches a
+        Raises DivergenceError at the first loss or gradient that is not finite, before it reaches a
         weight, and UserError where a checkpoint cannot be written. Whatever else ends it, the steps
         that were made are saved.
         """
@@ -131,7 +131,7 @@ class Loop:
             try:
                 while self.step < self.settings.steps and not self._stopping():
                     self._advance()
-            except Diverged:  # its weights may be what went wrong
+            except DivergenceError:  # its weights may be what went wrong
                 raise
             except Exception:
                 self._rescue()
@@ -197,7 +197,7 @@ class Loop:
             return
         what = f"The loss is {loss}" if not math.isfinite(loss) else f"The gradient is {norm}"
         rate = self.optimiser.param_groups[0]["lr"]
-        raise Diverged(
+        raise DivergenceError(
             f"{what} at step {self.step + 1}, with a learning rate of {rate:.3g}; no weight was "
             f"changed by it, and {self._kept()}. Take a lower rate."
         )

@@ -160,6 +160,18 @@ def test_data_that_breaks_costs_no_step(tmp_path: Path) -> None:
     assert same_weights(rest.network, small_run().network)
 
 
+def test_a_validation_that_fails_costs_no_step(tmp_path: Path) -> None:
+    class Failing(Quiet):
+        def validate(self, step: int, network: Any) -> Validation | None:
+            if step == 8:
+                raise RuntimeError("out of memory")
+            return None
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        small_run(tmp_path, Failing(), validate_every=4)
+    assert Checkpoints(tmp_path / "checkpoints", 3).steps() == [5, 8]
+
+
 def _late_row() -> int:
     """A row that the first five steps do not see and the next five do."""
     rows = Rows(40)
