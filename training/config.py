@@ -98,13 +98,17 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _typed(value: Any, parameter: Parameter, where: str) -> Value:
-    """`value` if it is of the setting's type; whole numbers are good where others are asked for."""
+    """`value` if it is of the setting's type; whole numbers are good where other numbers or texts,
+    such as a resolution, are asked for.
+    """
     kind = type(parameter.default)
     if type(value) is kind:
         typed: Value = value
         return typed
     if kind is float and type(value) is int:
         return float(value)
+    if kind is str and type(value) is int:
+        return str(value)
     found = _TYPES.get(type(value), "something else")
     raise UserError(
         f"{where}: {parameter.name} is {json.dumps(value, ensure_ascii=False, default=str)}, "

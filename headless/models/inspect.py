@@ -19,7 +19,7 @@ from ...model_files.kinds import (
     VAE,
     kind_of,
 )
-from ..wording import shown
+from ..wording import listing, shown
 from . import single_file
 from .components import CONFIG, PIPELINE
 from .families import ADAPTER_CLASS, CLASSES, require_class, require_plain, require_text_encoder
@@ -52,8 +52,7 @@ def check(path: Path, kind: str) -> None:
     elif path.is_file():
         _check_file(path, kind)
     else:
-        there = sorted(entry.name for entry in path.parent.glob("*"))
-        words = ", ".join(there) or "nothing"
+        words = listing(sorted(entry.name for entry in path.parent.glob("*")))
         raise UserError(f"{path} is not there; in {path.parent} there is {words}.")
 
 

@@ -39,6 +39,11 @@ def test_values_are_taken_and_the_rest_is_default(tmp_path: Path) -> None:
     assert settings.validation == ValidationSettings()
 
 
+def test_a_resolution_may_be_a_number(tmp_path: Path) -> None:
+    settings = run_settings(read_config(config(tmp_path, "[data]\nresolution = 768\n")))
+    assert settings.data.resolution == "768"
+
+
 def test_what_is_given_later_wins(tmp_path: Path) -> None:
     path = config(tmp_path, "[training]\nsteps = 7\nbatch = 2\n")
     settings = run_settings(read_config(path), {"training": {"steps": 9}})
