@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ...errors import UserError
+from ...page import INK, PAPER, font, wrapped
 from ...preprocessors.sizing import resized
 from .check import Report
 from .reading import HintMaker, Picture, hint_in, read_hint, read_picture
@@ -20,10 +20,8 @@ from .view import view_of
 SIDE, GAP, LINE, LETTER = 256, 8, 18, 13
 """Pixels: a picture's longer side, the space between, a line's height and a letter's."""
 
-LINES, LETTERS = 3, 70
-"""How much of a caption is shown: lines, and letters in each."""
-
-INK, PAPER = (30, 30, 30), (255, 255, 255)
+LINES = 3
+"""How much of a caption is shown."""
 
 
 def preview(report: Report, count: int = 6, make_hint: HintMaker | None = None) -> Image.Image:
@@ -39,15 +37,14 @@ def preview(report: Report, count: int = 6, make_hint: HintMaker | None = None) 
     tall = cell[1] + LINES * LINE + 2 * GAP
     page = Image.new("RGB", (2 * cell[0] + 3 * GAP, GAP + tall * len(rows)), PAPER)
     pen = ImageDraw.Draw(page)
-    font = ImageFont.load_default(size=LETTER)
     for number, (caption, parts) in enumerate(rows):
         top = GAP + number * tall
         for place, part in enumerate(parts):
             if part is not None:
                 shown = Image.fromarray(resized(part, cell, drawn=scale >= 2))
                 page.paste(shown, (GAP + place * (cell[0] + GAP), top))
-        text = "\n".join(textwrap.wrap(caption, LETTERS)[:LINES])
-        pen.multiline_text((GAP, top + cell[1] + GAP // 2), text, INK, font, spacing=LINE - LETTER)
+        for line, text in enumerate(wrapped(caption, page.width - 2 * GAP, LETTER, LINES)):
+            pen.text((GAP, top + cell[1] + GAP // 2 + line * LINE), text, INK, font(LETTER))
     return page
 
 
