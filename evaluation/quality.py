@@ -6,7 +6,7 @@ The paper reports all three in its Table 3 (arXiv 2302.05543).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
@@ -65,14 +65,15 @@ class SetFigure:
 
 
 def fid(
-    made: Iterable[Picture],
+    made: Mapping[str, Iterable[Picture]],
     real: Iterable[Picture],
     weights: Path,
     device: torch.device | str = "cpu",
     features: int = FID_FEATURES,
-) -> SetFigure:
-    """Frechet inception distance, from 0, lower is better, between two sets of pictures (uint8 RGB,
-    H x W x 3, of any sizes): Heusel et al. 2017 (arXiv 1706.08500), by torchmetrics.
+) -> dict[str, SetFigure]:
+    """Frechet inception distance, from 0, lower is better, of each set of pictures `made` from the
+    `real` ones, which are looked at once (uint8 RGB, H x W x 3, of any sizes): Heusel et al. 2017
+    (arXiv 1706.08500), by torchmetrics.
 
     `weights` is torch-fidelity's file of the original Inception (INCEPTION), read without running
     any code in it; pictures are resized to its 299 x 299 as the original did, without antialiasing.
@@ -81,19 +82,29 @@ def fid(
     on either side, missing packages, and a file that is missing or something else.
     """
     metric = _frechet(weights, features).to(device)
-    counts = {False: 0, True: 0}
-    for is_real, pictures in ((False, made), (True, real)):
+
+    def seen(pictures: Iterable[Picture], real: bool) -> int:
+        count = 0
         for batch in _batches(pictures):
-            metric.update(batch.to(device), real=is_real)
-            counts[is_real] += len(batch)
-    if min(counts.values()) < 2:
-        raise UserError(
-            f"FID compares two sets of pictures, and there are {counts[False]} made and "
-            f"{counts[True]} real ones; give 2 of each at least, and thousands for a sound figure."
-        )
+            metric.update(batch.to(device), real=real)
+            count += len(batch)
+        return count
+
     name = "FID" if features == FID_FEATURES else f"FID ({features} features)"
-    note = _fid_note(min(counts.values()), features)
-    return SetFigure(name, float(metric.compute()), False, counts[False], counts[True], note)
+    there = seen(real, True)
+    found: dict[str, SetFigure] = {}
+    for group, pictures in made.items():
+        metric.reset()  # of what was made
+        count = seen(pictures, False)
+        fewest = min(count, there)
+        if fewest < 2:
+            raise UserError(
+                f"FID compares two sets of pictures, and there are {count} made and {there} real "
+                "ones; give 2 of each at least, and thousands for a sound figure."
+            )
+        note = _fid_note(fewest, features)
+        found[group] = SetFigure(name, float(metric.compute()), False, count, there, note)
+    return found
 
 
 def clip_scores(
@@ -167,7 +178,10 @@ def _frechet(weights: Path, features: int) -> Any:
     try:
         with torch.random.fork_rng(devices=()):  # its first weights are drawn from the host's
             return FrechetInceptionDistance(
-                feature=features, feature_extractor_weights_path=file, antialias=False
+                feature=features,
+                feature_extractor_weights_path=file,
+                antialias=False,
+                reset_real_features=False,
             )
     except RuntimeError as error:
         raise UserError(

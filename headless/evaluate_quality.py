@@ -83,21 +83,19 @@ class Quality:
             return {}, ()
         from ..evaluation.quality import fid
 
-        by_group: dict[str, tuple[Mean, ...]] = {}
-        notes: dict[str, None] = {}
-        for group in dict.fromkeys(entry.group for entry in entries):
-            made = [Path(entry.picture) for entry in entries if entry.group == group]
-            figure = fid(
-                _pictures(made, f"FID of {group}"),
-                _pictures(self.order.real, "FID, real pictures"),
-                inception_of(self.order),
-            )
-            by_group[group] = (
-                Mean(figure.name, figure.value, float("nan"), figure.made, figure.higher_is_better),
-            )
-            if figure.note:
-                notes[figure.note] = None
-        return by_group, tuple(notes)
+        files: dict[str, list[Path]] = {}
+        for entry in entries:
+            files.setdefault(entry.group, []).append(Path(entry.picture))
+        found = fid(
+            {group: _pictures(made, f"FID of {group}") for group, made in files.items()},
+            _pictures(self.order.real, "FID, real pictures"),
+            inception_of(self.order),
+        )
+        by_group: dict[str, tuple[Mean, ...]] = {
+            group: (Mean(one.name, one.value, float("nan"), one.made, one.higher_is_better),)
+            for group, one in found.items()
+        }
+        return by_group, tuple(dict.fromkeys(one.note for one in found.values() if one.note))
 
 
 def load_quality(order: QualityOrder) -> Quality:

@@ -42,6 +42,7 @@ def _moments(network: torch.nn.Module, pictures: list[np.ndarray]) -> tuple[np.n
 def test_fid_is_frechets_distance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = write_inception(tmp_path / "inception.pth", monkeypatch)
     made, real = _pictures(0, 12), [*_pictures(1, 8), *_pictures(2, 3, side=48)]
+    sets = {"other": _pictures(5, 4), "made": made}  # one figure does not depend on the one before
     (mean, spread), (other_mean, other_spread) = (_moments(network, p) for p in (made, real))
     # With covariances A'A and B'B, the trace of the root of their product is the sum of the
     # singular values of AB'.
@@ -49,7 +50,7 @@ def test_fid_is_frechets_distance(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     closed = ((mean - other_mean) ** 2).sum() + (spread**2).sum() + (other_spread**2).sum()
 
     state = torch.random.get_rng_state()
-    found = fid(made, real, tmp_path / "inception.pth", features=64)
+    found = fid(sets, iter(real), tmp_path / "inception.pth", features=64)["made"]
     assert found.value == pytest.approx(float(closed - 2 * root), rel=1e-3)
     assert (found.name, found.made, found.real) == ("FID (64 features)", 12, 11)
     assert "FID of 11 pictures comes out too high" in found.note
@@ -59,18 +60,18 @@ def test_fid_is_frechets_distance(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_fid_needs_two_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_inception(tmp_path / "inception.pth", monkeypatch)
     with pytest.raises(UserError, match="3 made and 1 real"):
-        fid(_pictures(0, 3), _pictures(1, 1), tmp_path / "inception.pth", features=64)
+        fid({"few": _pictures(0, 3)}, _pictures(1, 1), tmp_path / "inception.pth", features=64)
 
 
 def test_fid_without_weights_or_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"no Inception at .*none\.pth: get it from https://"):
-        fid([], [], tmp_path / "none.pth")
+        fid({}, [], tmp_path / "none.pth")
     write_predictor(tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"other\.pth does not hold torch-fidelity's Inception"):
-        fid([], [], tmp_path / "other.pth")
+        fid({}, [], tmp_path / "other.pth")
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(UserError, match=r"pip install \"controlstack\[evaluate\]\""):
-        fid([], [], tmp_path / "none.pth")
+        fid({}, [], tmp_path / "none.pth")
 
 
 class _Code:
@@ -85,7 +86,7 @@ class _Code:
 
 def test_no_code_in_the_weights_is_run(tmp_path: Path) -> None:
     torch.save({"weight": _Code(tmp_path / "ran")}, tmp_path / "bad.pth")
-    for load in (lambda path: fid([], [], path), load_predictor):
+    for load in (lambda path: fid({}, [], path), load_predictor):
         with pytest.raises(UserError, match=r"bad\.pth"):
             load(tmp_path / "bad.pth")
     assert not (tmp_path / "ran").exists()
