@@ -9,6 +9,16 @@ from pathlib import Path
 from .errors import UserError
 
 
+def shared(path: Path) -> None:
+    """Give a file the permissions that new files get here: safetensors keeps its own to their
+    owner, so that a ComfyUI of another user could not read them.
+    """
+    beside = path.with_name(f".{path.name}.mode")
+    beside.touch()
+    path.chmod(beside.stat().st_mode)
+    beside.unlink()
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds all of it or stays as it was, also on Ctrl-C.
 

@@ -57,7 +57,8 @@ class Checkpoints:
             _flush_entry(self.folder)
         # torch and safetensors tell a full disk by errors of their own.
         except (OSError, RuntimeError, SafetensorError, UserError) as error:
-            reason = f"{str(error).rstrip('.')} ({_free(self.folder)})"
+            # Of a UserError, which says what a file's reader should know, the cause is enough here.
+            reason = f"{str(error.__cause__ or error).rstrip('.')} ({_free(self.folder)})"
             _clear(unfinished)
             newest = self.newest()
             kept = f"{newest} is still whole" if newest else "There is no earlier one"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..atomic import write_atomic
+from ..errors import UserError
 from .watch import Point, Validation
 
 
@@ -18,7 +21,8 @@ def read_curve(path: Path) -> tuple[list[Point], list[Validation]]:
     for line in _lines(path):
         if "figures" in line:
             sheet = path.parent / line["sheet"] if line["sheet"] else None
-            validations.append(Validation(line["step"], line["figures"], sheet))
+            figures = {n: math.nan if v is None else v for n, v in line["figures"].items()}
+            validations.append(Validation(line["step"], figures, sheet))
         else:
             points.append(Point(**line))
     return points, validations
@@ -34,38 +38,54 @@ class Curve:
         self.path = folder / "curve.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         kept = [line for line in _lines(self.path) if line["step"] <= step]
-        unfinished = self.path.with_suffix(".tmp")
-        unfinished.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        unfinished.replace(self.path)
+        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._board = _board(folder / "tensorboard", step)
 
     def point(self, point: Point) -> None:
         """Add a point."""
         self._add(asdict(point))
-        if self._board:
-            self._board.add_scalar("loss", point.loss, point.step)
-            self._board.add_scalar("learning rate", point.rate, point.step)
-            self._board.add_scalar("images per second", point.images_per_second, point.step)
+
+        def show(board: Any) -> None:
+            board.add_scalar("loss", point.loss, point.step)
+            board.add_scalar("learning rate", point.rate, point.step)
+            board.add_scalar("images per second", point.images_per_second, point.step)
+
+        self._show(show)
 
     def validation(self, validation: Validation) -> None:
         """Add the figures of a validation; TensorBoard shows its sheet, too."""
         sheet = validation.sheet
         name = sheet and _within(self.path.parent, sheet)
-        self._add({"step": validation.step, "figures": validation.figures, "sheet": name})
-        if self._board:
+        # JSON has no NaN.
+        figures = {n: None if math.isnan(v) else v for n, v in validation.figures.items()}
+        self._add({"step": validation.step, "figures": figures, "sheet": name})
+
+        def show(board: Any) -> None:
             for figure, value in validation.figures.items():
-                self._board.add_scalar(f"validation/{figure}", value, validation.step)
+                board.add_scalar(f"validation/{figure}", value, validation.step)
             if sheet and sheet.exists():
-                self._board.add_image("sheet", _pixels(sheet), validation.step, dataformats="HWC")
+                board.add_image("sheet", _pixels(sheet), validation.step, dataformats="HWC")
+
+        self._show(show)
 
     def close(self) -> None:
         """Write what TensorBoard's writer still holds."""
-        if self._board:
-            self._board.close()
+        self._show(lambda board: board.close())
 
     def _add(self, line: dict[str, Any]) -> None:
-        with self.path.open("a") as lines:
-            lines.write(json.dumps(line) + "\n")
+        try:
+            with self.path.open("a") as lines:
+                lines.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror or error}.") from error
+
+    def _show(self, show: Callable[[Any], None]) -> None:
+        """TensorBoard's files repeat the curve: where the disk refuses them, they end."""
+        if self._board:
+            try:
+                show(self._board)
+            except OSError:
+                self._board = None
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

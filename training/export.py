@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..atomic import shared
 from ..errors import UserError
 from .fit import NETWORKS
 from .ldm_layout import UNTOLD, ldm_weights, refusal
@@ -121,6 +122,7 @@ def _save(
         for name, weight in weights.items()
     }
     save_file(ready, file, metadata={"format": "pt", **(about or {})})
+    shared(file)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -63,7 +64,10 @@ def draw_curve(points: Sequence[Point], validations: Sequence[Validation], title
         one.grid(True, alpha=0.25)
         one.spines[["top", "right"]].set_visible(False)
     png = BytesIO()
-    figure.savefig(png, format="png")
+    with warnings.catch_warnings():
+        # A name in letters that matplotlib's font lacks is drawn with boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(png, format="png")
     return png.getvalue()
 
 

@@ -5,6 +5,7 @@ when a disk is full.
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -239,6 +240,20 @@ def test_what_the_layout_cannot_say_has_no_single_file(
     network.register_to_config(**{key: value})
     with pytest.raises(UserError, match=f"whose {key} is {value} cannot be one file"):
         save_single_file(network, tmp_path / "x.safetensors")
+
+
+def test_others_may_read_what_others_may_read_of_new_files(tmp_path: Path) -> None:
+    network = control_net_from(sd15_unet(), NetSettings())
+    before = os.umask(0o027)
+    try:
+        save_folder(network, tmp_path / "net")
+        save_single_file(network, tmp_path / "net.safetensors")
+    finally:
+        os.umask(before)
+    files = [*(tmp_path / "net").iterdir(), tmp_path / "net.safetensors"]
+    assert len(files) == 3
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "net.safetensors"]
 
 
 def test_a_full_disk_leaves_the_old_network(tmp_path: Path) -> None:

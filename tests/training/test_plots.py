@@ -53,6 +53,11 @@ def test_both_curves_and_the_mark_are_drawn() -> None:
     assert np.ptp(np.nonzero(shaded.sum(axis=0) > 50)[0]) < 0.2 * with_figure.shape[1]
 
 
+def test_a_name_in_letters_that_the_font_lacks(recwarn: pytest.WarningsRecorder) -> None:
+    assert pixels(draw_curve(points([0.1, 0.2]), [], "猫")).std() > 0
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("losses", [[], [0.1], [0.0, 0.0, 1.0], [0.5] * 3])
 def test_short_and_flat_runs(losses: list[float]) -> None:
     assert pixels(draw_curve(points(losses), [], "A run")).std() > 0

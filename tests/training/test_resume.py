@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import torch
 from controlstack.errors import UserError
 from controlstack.training.batch import Batch
 from controlstack.training.checkpoint import Checkpoints
-from controlstack.training.curve import read_curve
+from controlstack.training.curve import Curve, read_curve
 from controlstack.training.export import load_network
-from controlstack.training.watch import Quiet, Validation
+from controlstack.training.watch import Point, Quiet, Validation
 from tests.training.small_runs import Rows, Stopper, same_weights, small_run
 
 ALL = {
@@ -230,6 +231,38 @@ def test_lines_of_an_abandoned_branch_are_cut_and_a_cut_line_is_passed_over(tmp_
     assert [point.step for point in points] == list(range(1, 11))
     assert [found.step for found in validations] == [0, 3, 6, 9, 10]
     assert validations[1] == Validation(3, {"edge F1": 0.3}, tmp_path / "sheets" / "3.png")
+
+
+def test_a_figure_that_is_no_number_is_null_in_the_file(tmp_path: Path) -> None:
+    curve = Curve(tmp_path, 0)
+    curve.validation(Validation(3, {"edge F1": math.nan, "SSIM": 0.5}, None))
+    curve.close()
+    assert json.loads(curve.path.read_text())["figures"] == {"edge F1": None, "SSIM": 0.5}
+    (found,) = read_curve(curve.path)[1]
+    assert math.isnan(found.figures["edge F1"])
+    assert found.figures["SSIM"] == 0.5
+
+
+def test_a_curve_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    curve = Curve(tmp_path, 0)
+    curve.path.unlink()
+    curve.path.mkdir()
+    with pytest.raises(UserError, match=r"cannot write .*curve\.jsonl: Is a directory"):
+        curve.point(Point(1, 0.5, 1e-5, 4.0, 1.0, 2.0))
+    curve.close()
+
+
+def test_where_tensorboard_cannot_write_the_curve_goes_on(tmp_path: Path) -> None:
+    class Full:
+        def add_scalar(self, *_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    curve = Curve(tmp_path, 0)
+    curve.close()
+    curve._board = Full()
+    for step in (1, 2):
+        curve.point(Point(step, 0.5, 1e-5, 4.0, 1.0, 2.0))
+    assert [point.step for point in read_curve(curve.path)[0]] == [1, 2]
 
 
 def test_tensorboard_shows_the_curve(tmp_path: Path) -> None:
