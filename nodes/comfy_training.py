@@ -24,8 +24,8 @@ from .comfy_encoders import ComfyEncoders
 _WEIGHTS = "diffusion_model."
 """How the names of a MODEL's weights begin that are its U-Net's."""
 
-_NEEDED = ("diffusers", "accelerate")
-"""What training needs and ComfyUI does not bring."""
+_NEEDED = ("diffusers", "accelerate", "matplotlib")
+"""What training needs and ComfyUI does not bring; the curve is drawn by the last one."""
 
 
 @contextmanager

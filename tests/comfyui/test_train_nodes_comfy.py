@@ -145,7 +145,9 @@ def test_cancel_saves_and_resume_goes_on(server: Server, data: Path) -> None:
         if training and event["value"] >= 2 and not clicks:
             clicks.append(server.post("/interrupt", {}))
 
+    cache = {"cache": str(server.base / "encoded")}
     long = training(data, "cancelled", steps=500, validate_every=0)
+    long["13"][1].update(cache)
     stopped = server.run(graph(long), cancel)
 
     (told,) = stopped.of("execution_interrupted")
@@ -162,6 +164,7 @@ def test_cancel_saves_and_resume_goes_on(server: Server, data: Path) -> None:
     assert "resume" in error["exception_message"]
 
     rest = training(data, "cancelled", steps=step + 2, validate_every=0, resume=True)
+    rest["13"][1].update(cache)
     resumed = server.run(graph(rest))
     assert resumed.kinds[-2:] == ["execution_success", "executing"]
     told = [event for event in resumed.of("progress") if event["node"] == TRAIN]
