@@ -132,7 +132,10 @@ def _start(
             )
         return None
     if not newest:
-        raise UserError(f"There is no checkpoint to resume from in {folder}; begin without resume.")
+        raise UserError(
+            f"There is no checkpoint to resume from in {folder}; begin without resume, in an empty "
+            "folder."
+        )
     check_same(newest, names)
     return newest
 
