@@ -31,7 +31,7 @@ class LiteControlNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
 
     _supports_gradient_checkpointing = True
 
-    @register_to_config  # type: ignore[untyped-decorator]
+    @register_to_config  # type: ignore[untyped-decorator]  # diffusers has no types
     def __init__(
         self,
         in_channels: int = 4,

@@ -53,6 +53,7 @@ def run_parallel(work: Callable[..., None], arguments: tuple[object, ...], count
         work(*arguments)
         return
     port = _free_port()
+    # torch has no types for it.
     spawn(_enter, (work, arguments, count, port), nprocs=count)  # type: ignore[no-untyped-call]
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from .folder import Kind, check_folder
+from .folder import Kind
 
 Reading: TypeAlias = Literal["nearness", "distance", "zoe"]
 """What a model's numbers mean. "nearness" grows towards the viewer, "distance" (metres) away from
@@ -23,11 +22,6 @@ DEPTH_MODELS = Kind(
     unused=("fusion_stage.layers.0.residual_layer1.", "mask_token", "pooler."),
 )
 """No depth passes through the unused tensors, and published files (Intel/dpt-large) lack them."""
-
-
-def check_depth_model(folder: Path) -> None:
-    """Raise UserError unless `folder` holds a known and whole depth model. Loads no weights."""
-    check_folder(folder, DEPTH_MODELS)
 
 
 def reading_of(config: Mapping[str, Any]) -> Reading:

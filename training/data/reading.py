@@ -97,6 +97,7 @@ def hint_in(
     drawn = entry is not None and entry.takes == "labels" if whole else condition.drawn
     seen = view.of_source(source, picture, drawn)
     if isinstance(seen, Pose):
+        # Values of settings; which name has which type is checked where they are read.
         return draw_pose(seen, *view.placement.size, **condition.drawing)  # type: ignore[arg-type]
     if whole:
         assert entry is not None

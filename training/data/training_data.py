@@ -108,6 +108,7 @@ class TrainingData:
     ) -> Iterable[Reading | UserError]:
         from torch.utils.data import DataLoader
 
+        # Its types ask for a Dataset and for numbers; what it calls is __getitems__ of any picks.
         return DataLoader(
             self._reader,  # type: ignore[arg-type]
             batch_sampler=picks,  # type: ignore[arg-type]
