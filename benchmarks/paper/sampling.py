@@ -18,7 +18,7 @@ from torch import Tensor
 from controlstack.demo.scenes import SIZE
 from controlstack.training.sampling import sample as draw
 
-from .world import World, hint_tensor
+from .world import World, hint_tensor, pixels_of
 
 Pictures = NDArray[np.uint8]
 
@@ -70,8 +70,7 @@ def sample(
                 seeds[these], how.steps, how.guidance,
             )  # fmt: skip
         decoded = world.vae.decode(latents / world.vae.config.scaling_factor).sample
-        pixels = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().byte()
-        parts.append(pixels.permute(0, 2, 3, 1).numpy())
+        parts.append(pixels_of(decoded))
     return np.concatenate(parts)
 
 

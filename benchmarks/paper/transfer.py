@@ -70,6 +70,8 @@ def main() -> None:
         rows.append({"net": name, **figures(values[name])})
         shown[name.replace(" + ", "\n+ ").replace(", ", ",\n")] = pictures[:SHOWN]
         print(rows[-1], flush=True)
+    again = world.reconstructed(np.stack([turned(task.drawing.rgb) for task in tasks]))
+    rows.append({"net": "ceiling: scene through the VAE", **figures(fidelity(again, tasks, NAMES))})
     curve = {name: found.curve for name, found in tuned.items()}
     differences = _differences(
         values,
@@ -132,8 +134,9 @@ def plot(rows: Sequence[Mapping[str, Any]], curve: Mapping[str, Any], out: Path)
     """The bars and curves of transfer.png."""
     with page(out / "transfer.png", 2, 6) as axes:
         series = {name: [row[name] for row in rows] for name in ("edge F1", "colours")}
-        bars(axes[0], [row["net"] for row in rows], series, "mean over pictures")
-        axes[0].tick_params(axis="x", rotation=35)
+        names = [row["net"].replace(": ", ":\n") for row in rows]
+        bars(axes[0], names, series, "mean over pictures")
+        axes[0].set_xticks(range(len(rows)), names, rotation=35, ha="right", fontsize=8)
         legend(axes[0])
         curves(axes[1], curve, "step on the new base", f"edge F1, {TRIED} pictures")
         axes[1].legend(title="starts from")

@@ -79,6 +79,12 @@ class World:
         found = [encoder(part).last_hidden_state for part in tokens.split(CHUNK)]
         return torch.cat(found).clone()
 
+    @torch.inference_mode()
+    def reconstructed(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Pictures uint8 (n, 128, 128, 3) through the VAE and back: the best that a net can do."""
+        rgb = hint_tensor(pictures) * 2 - 1
+        return pixels_of(self.vae.decode(self.vae.encode(rgb).latents).sample)
+
     def base(self, unet: Any) -> Base:
         """A U-Net of the demo's kind as the locked model of a training run."""
         from diffusers import DDIMScheduler
@@ -130,6 +136,12 @@ def hint_tensor(hints: NDArray[np.uint8]) -> Tensor:
     if found.ndim == 3:
         return found[:, None].expand(-1, 3, -1, -1).contiguous()
     return found.permute(0, 3, 1, 2).contiguous()
+
+
+def pixels_of(decoded: Tensor) -> NDArray[np.uint8]:
+    """What the VAE decoded, (n, 3, h, w) in -1..1, as uint8 (n, h, w, 3)."""
+    pixels = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().byte()
+    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
 
 
 def held_out(count: int, person: bool | None = None) -> list[Task]:
