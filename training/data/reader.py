@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -45,12 +45,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Reader:
-    """A map from picks to what they need, as torch's DataLoader asks for it."""
+    """A map from picks to what they need, as torch's DataLoader asks for it.
+
+    `named` are the rows whose skipping this process has told: each comes again and again.
+    """
 
     rows: tuple[Row, ...]
     settings: DataSettings
     condition: Condition
     kept: Kept | None
+    named: set[int] = field(default_factory=set, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,7 +78,9 @@ class Reader:
             except (UserError, OSError) as error:
                 if self.settings.bad_rows == "stop":
                     raise UserError(f"{row.where}: {error}") from error
-                log.warning("%s is skipped: %s", row.where, error)
+                if number not in self.named:
+                    self.named.add(number)
+                    log.warning("%s is skipped: %s", row.where, error)
         raise UserError("No row of the training data can be read any more.")
 
     def _part(self, number: int, row: Row, pick: Pick) -> Part:

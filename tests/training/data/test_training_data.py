@@ -262,6 +262,19 @@ def test_a_file_that_breaks_later_stops_or_is_skipped(tmp_path: Path, workers: i
     assert equal(batches, wanted)
 
 
+def test_a_row_that_is_skipped_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = fill50k(tmp_path)
+    for broken in (1, 2):
+        whole = (folder / "target" / f"{broken}.png").read_bytes()
+        (folder / "target" / f"{broken}.png").write_bytes(whole[: len(whole) // 2])
+    with caplog.at_level("WARNING", "controlstack"):
+        list(make(folder, bad_rows="skip").load([[Pick(row % 4, 7, False)] for row in range(12)]))
+    named = [record.getMessage().partition(" is skipped")[0] for record in caplog.records]
+    assert named == ["prompt.json, line 2", "prompt.json, line 3"]
+
+
 @pytest.mark.parametrize("bad_rows", ["stop", "skip"])
 def test_what_cannot_be_cached_is_a_bad_row(tmp_path: Path, bad_rows: str) -> None:
     folder = fill50k(tmp_path / "data")
