@@ -19,7 +19,7 @@ from ..training.data.condition import Condition
 from ..training.data.reading import HintMaker
 from ..training.data.training_data import training_data
 from ..training.processes import accelerator_for
-from ..training.run import Run
+from ..training.run import TAKEN, Run
 from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
 from ..training.transfer import transferred
 from .hint_networks import hint_maker
@@ -72,8 +72,13 @@ def _check_folder(settings: RunSettings, resume: bool) -> None:
             "run in it by --resume."
         )
     name = settings.out.name
-    if not name or Path(name).name != name:
+    if not name or name == ".." or Path(name).name != name:
         raise UserError(f"The result's name is {name!r}; give a name without folders.")
+    if name in TAKEN:
+        raise UserError(
+            f"The result's name is {name}, as something else in the run's folder is called; give "
+            "another."
+        )
 
 
 def _base(settings: BaseSettings, bases: Mapping[str, Path], device: torch.device) -> Base:

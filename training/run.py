@@ -31,6 +31,8 @@ from .watch import Validation, Watch
 
 CONFIG, SHEETS, CURVE = "config.toml", "sheets", "curve.png"
 """What a run's folder has beside what the loop writes there."""
+TAKEN = (CONFIG, SHEETS, CURVE, "curve.jsonl", "checkpoints", "tensorboard")
+"""What a result cannot be called."""
 
 
 class Audience(Watch, Protocol):

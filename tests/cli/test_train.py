@@ -144,6 +144,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
         ([*QUICK, "--start-from", "none.pth"], "none.pth is not there"),
         ([*QUICK, "--start-from", "data/target/1.png"], "1.png"),
         ([*QUICK, "--name", "a/b"], "The result's name is 'a/b'; give a name without folders."),
+        ([*QUICK, "--name", ".."], "The result's name is '..'; give a name without folders."),
+        ([*QUICK, "--name", "checkpoints"], "The result's name is checkpoints, as something else"),
         ([*QUICK, "--out", "data/prompt.json"], "data/prompt.json is a file; name a folder"),
         ([*QUICK, "--data", "nothing here"], "nothing here"),
         ([*QUICK, "--condition", "cany"], "canny may be meant"),
