@@ -51,10 +51,11 @@ def transfer_command(
             reporter().stage("moving the ControlNet")
             network = transfer(control, old, new)
         about = {"moved from": old.name, "to": new.name}
+        dtype = torch.float16 if half else torch.float32
         if out.suffix == SINGLE_FILE:
             if why_not := unread_by_comfyui(network):
                 raise UserError(f"{why_not} Name a folder with --out.")
-            save_single_file(network, out, torch.float16 if half else torch.float32, about)
+            save_single_file(network, out, dtype, about)
         else:
-            save_folder(network.half() if half else network, out, about)
+            save_folder(network, out, about, dtype)
         typer.echo(out)

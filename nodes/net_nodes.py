@@ -126,7 +126,7 @@ class ControlStackSaveControlNet:
         if ending:
             save_single_file(net.network, path, dtype, net.about)
         else:
-            save_folder(_as(net.network, dtype), path, net.about)
+            save_folder(net.network, path, net.about, dtype)
         said = [str(path)]
         if note := _not_for_comfyui(net.network):
             log.warning("Save ControlNet: %s %s", path, note)
@@ -175,10 +175,3 @@ def _not_for_comfyui(network: Any) -> str | None:
             "ComfyUI."
         )
     return unread_by_comfyui(network)
-
-
-def _as(network: Any, dtype: Any) -> Any:
-    """A copy of `network` with weights of `dtype`."""
-    import copy
-
-    return copy.deepcopy(network).to(dtype)
