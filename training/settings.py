@@ -143,8 +143,8 @@ class TrainingSettings:
     )
     only_middle: bool = setting(
         False,
-        "Train the connection to the middle block alone; the skips get no control, not even that of "
-        "a network to start from.",
+        "Train the connection to the middle block alone; the skips get no control, not even that "
+        "of a network to start from.",
     )
     unlock_decoder: bool = setting(
         False,
