@@ -58,6 +58,7 @@ def prepare(
     assert base.encoders is not None  # load_base has none without
     data = training_data(settings.data, base.encoders, maker, reporter().steps, split.kept)
     first = processes.is_main_process
+    notes = [*report.warnings, *notes]
     return run_of(settings, base, network, data, split, maker, notes, first)
 
 

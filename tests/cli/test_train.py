@@ -188,6 +188,17 @@ def test_a_rate_that_gives_no_numbers(run: Run, folder: Path) -> None:
         assert torch.equal(found[name], weight), name
 
 
+def test_what_the_check_found_is_told_of_a_run_too(run: Run, folder: Path) -> None:
+    (folder / "photos").mkdir()
+    for name, side, caption in (("a", 128, "a square"), ("b", 64, "")):
+        Image.new("RGB", (side, side)).save(folder / f"photos/{name}.png")
+        (folder / f"photos/{name}.txt").write_text(caption)
+    result = run("train", *QUICK, "--data", "photos", "--steps", 1, "--out", "out")
+    assert result.exit_code == 0, result.stderr
+    assert "Note: 1 picture smaller than 128 x 128 will be scaled up.\n" in result.stderr
+    assert "Note: 1 caption empty.\n" in result.stderr
+
+
 def test_bad_rows_are_named_before_the_base_is_loaded(run: Run, folder: Path) -> None:
     (folder / "cut.safetensors").write_bytes(b"no model")
     (folder / "photos").mkdir()
