@@ -50,7 +50,7 @@ def theirs(order: dict[str, Any]) -> list[Moment]:
 
     ended: list[Moment] = []
 
-    class Timed(tqdm.auto.tqdm):  # type: ignore[misc]
+    class Timed(tqdm.auto.tqdm):
         def update(self, n: float = 1) -> Any:
             if self.desc.startswith("Steps"):
                 ended.append(now())

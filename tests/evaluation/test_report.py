@@ -24,7 +24,7 @@ def entry(group: str, row: str, good: float, bad: float = 0.0) -> Entry:
 
 def report(*entries: Entry, **further: object) -> Report:
     groups = tuple(dict.fromkeys(one.group for one in entries))
-    return Report({"preprocessor": "canny"}, groups, entries, **further)  # type: ignore[arg-type]
+    return Report({"preprocessor": "canny"}, groups, entries, **further)
 
 
 def test_means_spread_and_the_best() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from controlstack.demo.models import BASE
 from controlstack.headless import folders, host
 from controlstack.nodes import host as node_host
 
@@ -21,3 +22,18 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     used = folders.Folders((tmp_path / "models",), (tmp_path,), tmp_path, tmp_path)
     with folders.use(used):
         yield tmp_path / "models" / "controlstack"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the embedded host's folders in it, the demo model among its checkpoints."""
+    monkeypatch.setattr(node_host, "_installed", [host.EmbeddedHost()])
+    used = folders.Folders(
+        (tmp_path / "models",),
+        (tmp_path / "input",),
+        tmp_path / "output",
+        tmp_path / "temp",
+        {"checkpoints": {"demo": BASE}},
+    )
+    with folders.use(used):
+        yield tmp_path

@@ -96,7 +96,7 @@ class Kept:
 
 def measured(annotator: Finds, *given: Any, **more: Any) -> tuple[float, Any]:
     node = ControlStackFidelity()
-    node._model = Kept(annotator)  # type: ignore[assignment]
+    node._model = Kept(annotator)
     fidelity, figures, _ = node.measure(*given, **more)
     return fidelity, json.loads(figures, parse_constant=pytest.fail)
 

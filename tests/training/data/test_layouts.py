@@ -15,7 +15,7 @@ from tests.training_files import fill50k, picture, save
 
 
 def settings(path: Path, **others: object) -> DataSettings:
-    return DataSettings(path=str(path), **others)  # type: ignore[arg-type]
+    return DataSettings(path=str(path), **others)
 
 
 def names(row: Row) -> tuple[str, str | None, str]:

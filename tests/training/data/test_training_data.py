@@ -31,7 +31,7 @@ PICKS = [
 
 
 def make(path: Path, encoders: FormulaEncoders | None = None, **chosen: object) -> TrainingData:
-    settings = DataSettings(path=str(path), **{"resolution": "48", **chosen})  # type: ignore[arg-type]
+    settings = DataSettings(path=str(path), **{"resolution": "48", **chosen})
     return training_data(settings, encoders or FormulaEncoders())
 
 
@@ -322,10 +322,10 @@ def test_picks_may_go_on_for_ever(tmp_path: Path) -> None:
             step += 1
             yield [Pick(step % 4, step, False)]
 
-    batches = data.load(endless())  # type: ignore[arg-type]
+    batches = data.load(endless())
     for _ in range(5):
         next(batches)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert step <= 7
 
 

@@ -25,7 +25,7 @@ Picture = NDArray[np.uint8]
 
 def hint_of(row: Row, seed: int, **chosen: object) -> NDArray[np.generic]:
     """The hint of `row` at the step's `seed`."""
-    settings = DataSettings(**{"resolution": "48", **chosen})  # type: ignore[arg-type]
+    settings = DataSettings(**{"resolution": "48", **chosen})
     condition = condition_of(settings, row.hint is not None)
     pixels = read_picture(row)
     size = pixels.shape[1], pixels.shape[0]
@@ -143,7 +143,7 @@ def test_inpainting_keeps_its_minus_one(tmp_path: Path) -> None:
 
 def test_sixteen_bits_of_depth_are_kept(tmp_path: Path) -> None:
     depth = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48)
-    row = row_of(tmp_path, picture(0), depth)  # type: ignore[arg-type]
+    row = row_of(tmp_path, picture(0), depth)
     assert np.allclose(hint_of(row, 0, condition="depth")[..., 0], depth / 65535)
 
 
@@ -180,7 +180,7 @@ def test_resolutions_that_are_none(text: str) -> None:
 )
 def test_conditions_that_are_wrong(chosen: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        condition_of(DataSettings(**chosen), has_hints=True)  # type: ignore[arg-type]
+        condition_of(DataSettings(**chosen), has_hints=True)
 
 
 def test_words_for_yes_and_no() -> None:
