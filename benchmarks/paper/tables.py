@@ -15,7 +15,7 @@ from .results import DOCS
 FIDELITY = ("edge F1", "silhouette IoU", "joints")
 SEEN = "hint's things seen"
 ROWS: Mapping[str, tuple[str, ...]] = {
-    "ablation": ("prompt", "network", *FIDELITY, "distance", SEEN, "edge F1 by run"),
+    "ablation": ("prompt", "network", *FIDELITY, "distance", SEEN),
     "prompts": ("hint", "prompt", *FIDELITY, "distance", SEEN, "prompt's things seen"),
     "data_size": ("prompt", "pictures", *FIDELITY, "distance", SEEN),
     "stacking": ("scenes", "stack", *FIDELITY, "colours", "solids IoU", "both kept"),

@@ -15,19 +15,22 @@ from torch import Tensor
 from controlstack.benchmarks.paper.convergence import rise
 from controlstack.benchmarks.paper.measures import difference, figure
 from controlstack.benchmarks.paper.quality import LABELS, kernel_distance, labels_of, things_of
+from controlstack.benchmarks.paper.results import DOCS
 from controlstack.benchmarks.paper.sampling import Control, Pictures, Sampling, sample
+from controlstack.benchmarks.paper.tables import tables
 from controlstack.benchmarks.paper.tuned_base import turned
 from controlstack.benchmarks.paper.wordings import conflicting, prompts
 from controlstack.benchmarks.paper.world import World, held_out, shipped
 from controlstack.preprocessors.canny import canny
 
+PAGE = DOCS.parent / "paper.md"
 TRAINED = {"--train-steps": 2, "--validate-every": 1}
 SCRIPTS = {
     "prompts": {},
     "stacking": {},
-    "ablation": TRAINED,
+    "ablation": {**TRAINED, "--runs": 1},
     "data_size": TRAINED,
-    "convergence": TRAINED,
+    "convergence": {**TRAINED, "--runs": 1},
     "transfer": {**TRAINED, "--base-rows": 8, "--base-steps": 2},
 }
 SMALL = {"--scenes": 200, "--judge-steps": 1, "--reference": 8, "--pictures": 3, "--steps": 1}
@@ -52,6 +55,13 @@ def test_a_script_leaves_figures_and_pictures(
     assert found["command"].startswith(f"python -m benchmarks.paper.{name} ")
     assert "--scenes 200" in found["command"]
     assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_page_shows_what_was_measured(name: str) -> None:
+    found, page = json.loads((DOCS / f"{name}.json").read_text()), PAGE.read_text()
+    for table in tables(name, found):
+        assert table in page
 
 
 def test_a_figure_is_mean_and_standard_error_of_what_applies() -> None:
