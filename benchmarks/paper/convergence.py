@@ -1,7 +1,7 @@
 """How suddenly does a ControlNet begin to follow its hint?
 
-The paper's Figure 4: after some thousand steps control is there all at once. Here a depth net is tried every few steps at two rates, without averaged
-weights; the hint encoder starts as usual (no gain).
+The paper's Figure 4: after some thousand steps control is there all at once. Here a depth net is
+tried every few steps, without averaged weights; the hint encoder starts as usual (no gain).
 
 Run: python -m benchmarks.paper.convergence
 """
