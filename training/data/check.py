@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,9 +24,6 @@ log = logging.getLogger("controlstack")
 
 SHOWN = 10
 """Bad rows and sizes that are listed one by one."""
-
-TOKENS = 75
-"""What CLIP's text encoder reads of a caption: 77, with a mark at either end."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +67,13 @@ class Report:
 def check(
     settings: DataSettings,
     full: bool = True,
-    tokens: Callable[[str], int] | None = None,
     progress: Progress = unseen,
 ) -> Report:
     """Look at every row of the data.
 
     Each picture and hint is opened and their sizes are compared; `full` decodes them, too, and
-    makes those hints that need no network. `tokens` counts a caption's, without the marks at its
-    ends. Raises UserError for data without any row, and for settings that are wrong; what is wrong
-    with single rows is in the report.
+    makes those hints that need no network. Raises UserError for data without any row, and for
+    settings that are wrong; what is wrong with single rows is in the report.
     """
     picture_size(settings)
     rows = read_rows(settings)
@@ -102,7 +97,7 @@ def check(
                 sizes[seen] += 1
             bar.advance()
     found = replace(rows, good=tuple(good), bad=tuple(sorted(bad, key=lambda one: one.place)))
-    warnings = _warnings(settings, condition, found, sizes, tokens)
+    warnings = _warnings(settings, condition, found, sizes)
     return Report(settings, condition, found, sizes, tuple(warnings))
 
 
@@ -159,12 +154,10 @@ def _warnings(
     condition: Condition,
     rows: Rows,
     sizes: Mapping[Size, int],
-    tokens: Callable[[str], int] | None,
 ) -> list[str]:
     width, height = picture_size(settings)
     small = sum(count for size, count in sizes.items() if size[0] < width or size[1] < height)
     empty = sum(not row.caption.strip() for row in rows.good)
-    long = sum(tokens(row.caption) > TOKENS for row in rows.good) if tokens else 0
     notes = []
     if small:
         notes.append(
@@ -172,11 +165,6 @@ def _warnings(
         )
     if empty:
         notes.append(f"{_count(empty, 'caption')} empty")
-    if long:
-        notes.append(
-            f"{_count(long, 'caption')} longer than {TOKENS} tokens; the text encoder does not see "
-            "the rest"
-        )
     if settings.flip and condition.entry is None:
         notes.append(
             "hints are mirrored as plain pictures; where they show poses or normals, name that "
