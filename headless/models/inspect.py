@@ -72,9 +72,11 @@ def _check_file(path: Path, kind: str) -> None:
         told = f"its first tensor is {shown(first)}" if first else "it has no tensors"
         raise UserError(f"{path} is not {wanted}, nor any other model known here: {told}.")
     fits = found.folder == kind or found.folder in _ALSO.get(kind, ())
-    if not fits or found not in RUNS:
-        where = found.place if found in RUNS else "no node of the embedded host loads it"
-        raise UserError(f"{path} is {found.words}, not {wanted}: {where}.")
+    if found not in RUNS:
+        other = "" if fits else f", not {wanted}"
+        raise UserError(f"{path} is {found.words}{other}: no node of the embedded host loads it.")
+    if not fits:
+        raise UserError(f"{path} is {found.words}, not {wanted}: {found.place}.")
     for part in (single_file.adapter_part,) if found == T2I_ADAPTER else _PARTS[kind]:
         part(path, shapes)
 

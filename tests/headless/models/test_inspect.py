@@ -136,10 +136,15 @@ LORA = "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"
         (
             ["model.diffusion_model.double_blocks.0.x", "vae.x"],
             "checkpoints",
-            "is a Flux model's whole checkpoint, not a whole checkpoint: no node of the embedded",
+            "is a Flux model's whole checkpoint: no node of the embedded host loads it.",
         ),
         (["lora_controlnet"], "controlnet", "is a Control-LoRA"),
-        (["double_blocks.0.x"], "diffusion_models", "is a Flux model"),
+        (
+            ["double_blocks.0.x"],
+            "diffusion_models",
+            "is a Flux model: no node of the embedded host",
+        ),
+        (["double_blocks.0.x"], "vae", "is a Flux model, not a VAE: no node of the embedded host"),
         (["encoder.block.0.layer.0.SelfAttention.q.weight"], "text_encoders", "is a T5"),
         (["nonsense"], "vae", "is not a VAE, nor any other model known here: its first tensor is"),
         (["input_hint_block.0.weight"], "controlnet", "no whole ControlNet"),
