@@ -52,15 +52,19 @@ def check_same(folder: Path, now: Mapping[str, Value]) -> None:
     """
     kept: dict[str, Value] = json.loads((folder / _FILE).read_text())
     free = {*_FREE, *_SHARES, *(("steps",) if now["schedule"] in _CONSTANT else ())}
-    differences = [
-        f"{name}: {_said(kept, name)} -> {_said(now, name)}"
+    differences = {
+        name: f"{name}: {_said(kept, name)} -> {_said(now, name)}"
         for name in {**kept, **now}
         if name not in free and kept.get(name) != now.get(name)
-    ]
+    }
+    if "steps" in differences:
+        differences["steps"] += (
+            f" (with the schedule {now['schedule']} each step's rate hangs on it)"
+        )
     if differences:
         raise UserError(
-            f"{folder} was made with other settings: {'; '.join(differences)}. Resume with the "
-            "same, or begin a new run in another folder."
+            f"{folder} was made with other settings: {'; '.join(differences.values())}. Resume "
+            "with the same, or begin a new run in another folder."
         )
 
 

@@ -114,7 +114,7 @@ def test_what_changes_no_step_may_be_changed(tmp_path: Path) -> None:
 
 def test_the_end_of_a_falling_rate_may_not_be_moved(tmp_path: Path) -> None:
     small_run(tmp_path, Stopper(3), schedule="cosine")
-    with pytest.raises(UserError, match="steps: 10 -> 12"):
+    with pytest.raises(UserError, match=r"steps: 10 -> 12 \(with the schedule cosine each step's"):
         small_run(tmp_path, resume=True, schedule="cosine", steps=12)
 
 
