@@ -64,6 +64,7 @@ def _train(
     dry_run: bool,
     write_config: Path | None,
     models: list[Path] | None,
+    download: bool,
     debug: bool,
     **flags: Any,
 ) -> None:
@@ -78,6 +79,7 @@ def _train(
                 dry_run=dry_run,
                 write_config=write_config,
                 models=tuple(models or [Path("models")]),
+                download=download,
             )
         )
 
@@ -118,6 +120,17 @@ train_command = with_options(
             None,
         ),
         "models": (ModelsOption, None),
+        "download": (
+            Annotated[
+                bool,
+                typer.Option(
+                    "--download",
+                    help="Download the weights that the condition's preprocessor needs if they are "
+                    "not on this machine. Without this no request is made for them.",
+                ),
+            ],
+            False,
+        ),
         "debug": (DebugOption, False),
         **_flags(),
     },

@@ -32,6 +32,7 @@ class Order:
     dry_run: bool
     write_config: Path | None
     models: tuple[Path, ...]
+    download: bool
 
 
 def carry_out(order: Order) -> None:
@@ -77,7 +78,7 @@ def _train(settings: RunSettings, order: Order) -> None:
     # Of several processes that share a terminal, the first one draws bars.
     alone = int(os.environ.get("RANK", "0")) == 0
     with shown_progress() if alone else nullcontext():
-        run = prepare(settings, order.models, order.resume, {DEMO: BASE})
+        run = prepare(settings, order.models, order.resume, {DEMO: BASE}, order.download)
     with terminal_watch(alone) as watch:
         trained, files = run.train(watch, order.resume)
     if not run.first:

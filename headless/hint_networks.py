@@ -26,13 +26,14 @@ def load(entry: Preprocessor, model: str, models: Sequence[Path], download: bool
         return KeptModel().ready(entry, model, download)
 
 
-def hint_maker(entry: Preprocessor, models: Sequence[Path]) -> HintMaker:
+def hint_maker(entry: Preprocessor, models: Sequence[Path], download: bool = False) -> HintMaker:
     """`entry` with the first of its models in the folders `models`, for training data.
 
-    Raises UserError for weights that are missing or do not fit.
+    Raises UserError for weights that are missing, unless they may be downloaded, and for weights
+    that do not fit.
     """
     with _among(models):
-        return hint_maker_here(entry)
+        return hint_maker_here(entry, download)
 
 
 def require(entry: Preprocessor, models: Sequence[Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,14 @@ def prepare(
     models: Sequence[Path],
     resume: bool,
     bases: Mapping[str, Path] | None = None,
+    download: bool = False,
 ) -> Run:
     """The run that `settings` describe, ready to begin.
 
-    Hint networks are looked for in the folders `models`; `bases` are base models by names that
-    stand for them where there is no such file. Raises UserError for all that a user can
-    mend: a base that is none, data that cannot be used, a folder that holds something already.
+    Hint networks are looked for in the folders `models`, and where `download` is on brought to the
+    first of them; `bases` are base models by names that stand for them where there is no such file.
+    Raises UserError for all that a user can mend: a base that is none, data that cannot be used, a
+    folder that holds something already.
     """
     if not settings.base.path:
         raise UserError("No base model is named: give --base, or path under [base] in the file.")
@@ -50,7 +53,9 @@ def prepare(
         _check_folder(settings, resume)
     report = check(settings.data, full=False, progress=reporter().steps)
     refuse_bad_rows(report)
-    maker, notes = _maker(report.condition, models)
+    # The others find what the first one downloaded.
+    with processes.local_main_process_first() if download else nullcontext():
+        maker, notes = _maker(report.condition, models, download)
     split = split_of(settings, report)
     reporter().stage(f"loading {settings.base.path}")
     base = _base(settings.base, bases or {}, device)
@@ -58,7 +63,7 @@ def prepare(
     assert base.encoders is not None  # load_base has none without
     data = training_data(settings.data, base.encoders, maker, reporter().steps, split.kept)
     first = processes.is_main_process
-    notes = [*report.warnings, *notes]
+    notes = [*report.warnings, *notes, *_idle(settings.network)]
     return run_of(settings, base, network, data, split, maker, notes, first)
 
 
@@ -125,7 +130,24 @@ def _network(settings: NetworkSettings, base: Base, seed: int) -> Any:
     return started_from(network, base.unet)
 
 
-def _maker(condition: Condition, models: Sequence[Path]) -> tuple[HintMaker | None, list[str]]:
+def _idle(settings: NetworkSettings) -> list[str]:
+    """What is to be said of settings that shape a new network, where there is one already."""
+    if not settings.start_from:
+        return []
+    given = {name: getattr(settings, name) for name in ("kind", "hint_channels", "hint_gain")}
+    idle = [
+        f"{name} = {value}"
+        for name, value in given.items()
+        if value not in (getattr(NetworkSettings, name), "lite")  # lite was looked at
+    ]
+    if not idle:
+        return []
+    return [f"with start_from the network stays as it is; without effect: {', '.join(idle)}"]
+
+
+def _maker(
+    condition: Condition, models: Sequence[Path], download: bool
+) -> tuple[HintMaker | None, list[str]]:
     """The condition's network, and what is to be said where it is missing and can be done without:
     it makes hints of pictures, and finds them again in what is drawn.
     """
@@ -134,8 +156,8 @@ def _maker(condition: Condition, models: Sequence[Path]) -> tuple[HintMaker | No
         return None, []
     try:
         reporter().stage(f"loading {entry.name}")
-        return hint_maker(entry, models), []
+        return hint_maker(entry, models, download), []
     except UserError as error:
-        if condition.by_network:
+        if condition.by_network or download:
             raise
         return None, [f"no fidelity is measured: {str(error).removesuffix('.')}"]

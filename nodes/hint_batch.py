@@ -32,24 +32,28 @@ class KeptModel:
 
         Raises UserError for weights that are missing, unless `download`, or do not fit.
         """
-        here = host.current()
-        places = here.places()
-        target = places[0] if download else None
-        choice = model_choice.choose(entry, model, places, target, here.steps)
+        choice = _choice(entry, model, download)
         if self._annotator is None or choice != self._choice:
             self._annotator = None  # the old one goes before the new one comes
             self._annotator, self._choice = choice.load(), choice
-        return Loaded(self._annotator, here.place(self._annotator.networks))
+        return Loaded(self._annotator, host.current().place(self._annotator.networks))
 
 
-def hint_maker(entry: Preprocessor) -> HintMaker:
+def hint_maker(entry: Preprocessor, download: bool = False) -> HintMaker:
     """`entry` with the first of its models that the host has, for training data.
 
-    Raises UserError for weights that are missing or do not fit.
+    Raises UserError for weights that are missing, unless `download`, or do not fit.
     """
-    choice = model_choice.choose(entry, "", host.current().places())
+    choice = _choice(entry, "", download)
     files = ", ".join(path.name for path in choice.paths)
     return HintMaker(KeptModel().ready(entry, "", False), f"{files} {choice.changed}")
+
+
+def _choice(entry: Preprocessor, model: str, download: bool) -> model_choice.Choice:
+    here = host.current()
+    places = here.places()
+    target = places[0] if download else None
+    return model_choice.choose(entry, model, places, target, here.steps)
 
 
 def make_batch(

@@ -17,10 +17,12 @@ from safetensors.torch import load_file
 
 from controlstack.demo.models import CONTROL_NETS
 from controlstack.demo.training_folder import write_folder
+from controlstack.preprocessors.spec import Weights
 from controlstack.training.config import read_config, run_settings
 from controlstack.training.copy import weights_hash
 from controlstack.training.export import load_network
 from tests.cli.prompts import Run
+from tests.tiny_depth import tiny_dpt
 
 QUICK = (
     *("--base", "demo", "--data", "data", "--resolution", "128", "--condition", "canny"),
@@ -249,6 +251,8 @@ def test_going_on_from_a_control_net_moved_to_a_new_base(run: Run, folder: Path)
     moved = ("--start-from", canny, "--transfer-from", canny.parent / "base")
     result = run("train", *QUICK, *moved, "--steps", 1, "--rate", 0, "--out", "out", "--half")
     assert result.exit_code == 0, result.stderr
+    note = "with start_from the network stays as it is; without effect: hint_channels = 4,4,8,8"
+    assert f"Note: {note}.\n" in result.stderr
     # The old base is the new one, and nothing is learnt: it is the same network.
     found = load_file(folder / "out/controlnet/diffusion_pytorch_model.safetensors")
     wanted = load_file(canny / "diffusion_pytorch_model.safetensors")
@@ -318,3 +322,21 @@ def test_hints_whose_network_is_not_here(run: Run, folder: Path) -> None:
     assert made.exit_code == 2
     assert "depth" in made.stderr
     assert not (folder / "made").exists()
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_weights_are_downloaded_where_that_is_allowed(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(weights: Weights, target: Path, progress: object) -> tuple[Path, ...]:
+        asked.append(target / weights.name)
+        return (tiny_dpt(asked[-1]),)
+
+    asked: list[Path] = []
+    monkeypatch.setattr("controlstack.preprocessors.model_choice.download", download)
+    made = (*QUICK, "--condition", "depth", "--hints", "made", "--steps", 1, "--models", "mine")
+    assert run("train", *made, "--out", "out").exit_code == 2
+    assert not asked
+    result = run("train", *made, "--out", "out", "--download")
+    assert result.exit_code == 0, result.stderr
+    assert asked == [Path("mine/controlstack/Depth-Anything-V2-Small-hf")]
