@@ -1,4 +1,6 @@
-"""Ctrl-C during a run: the first one asks it to save and end, a second one ends it at once."""
+"""Ctrl-C during a run: the first one asks it to save and end, a second one ends what it is doing:
+a validation, and then it still saves, or the run itself.
+"""
 
 from __future__ import annotations
 
