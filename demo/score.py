@@ -99,12 +99,13 @@ def score(
     """
     reader = reader or load_reader(READER)
     rows = [
-        _row(task, picture, reader) for task, picture in zip(of, generate(of, stack), strict=True)
+        measured(task, picture, reader)
+        for task, picture in zip(of, generate(of, stack), strict=True)
     ]
-    edges, areas, joints, right, asked = np.array(rows, np.float64).T
+    f1, areas, joints, right, asked = np.array(rows, np.float64).T
     people = joints[~np.isnan(joints)]
     return Score(
-        float(edges.mean()),
+        float(f1.mean()),
         float(areas.mean()),
         float(people.mean()) if len(people) else float("nan"),
         float(right.sum() / max(asked.sum(), 1)),
@@ -112,7 +113,15 @@ def score(
     )
 
 
-def _row(task: Task, picture: Picture, reader: JointReader) -> tuple[float, float, float, int, int]:
+def measured(
+    task: Task,
+    picture: Picture,
+    reader: JointReader,
+    colours: Mapping[str, tuple[int, int, int]] = COLOURS,
+) -> tuple[float, float, float, int, int]:
+    """Edge F1, silhouette IoU, joints (NaN without a person), and how many colours are right and
+    how many are asked for; `colours` are the RGB of their names.
+    """
     truth, person = task.drawing, task.scene.person
     joints = float("nan")
     if person is not None:
@@ -120,10 +129,10 @@ def _row(task: Task, picture: Picture, reader: JointReader) -> tuple[float, floa
         joints = pck(read_joints(reader, picture), wanted, 0.1 * body_size(wanted))
     parts = {name: mask for name, mask in truth.parts.items() if mask.sum() >= MIN_PART}
     return (
-        edge_f1(_edges(picture), _edges(truth.rgb)),
+        edge_f1(edges(picture), edges(truth.rgb)),
         silhouette_iou(saturated(picture), saturated(truth.rgb)),
         joints,
-        *colour_accuracy(picture, parts, named_colours(task.scene), COLOURS),
+        *colour_accuracy(picture, parts, named_colours(task.scene), colours),
     )
 
 
@@ -159,7 +168,8 @@ def as_markdown(rows: Iterable[tuple[str, str, Score]]) -> str:
     return "\n".join(lines)
 
 
-def _edges(rgb: Picture) -> NDArray[np.bool_]:
+def edges(rgb: Picture) -> NDArray[np.bool_]:
+    """Canny's edges (h, w), with its usual thresholds."""
     return np.asarray(canny(rgb)[..., 0] > 0)
 
 

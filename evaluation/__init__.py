@@ -1,2 +1,2 @@
-"""Does the picture follow its hint: metrics as pure functions of pictures.
+"""Does the picture follow its hint: metrics as pure functions of pictures, reports and ranks.
 Knows nothing of how a picture was made."""

@@ -16,6 +16,16 @@ from .hint_node import CATEGORY, accepted, check
 OF_PICTURES = {name: entry for name, entry in PREPROCESSORS.items() if entry.takes == "picture"}
 
 
+def accepted_name(preprocessor: str | None, download: bool) -> bool | str:
+    """What VALIDATE_INPUTS says of the name of a preprocessor of pictures, with its first model."""
+    if preprocessor is None:
+        return True
+    if preprocessor not in OF_PICTURES:
+        return f"There is no preprocessor {preprocessor}; there is {', '.join(OF_PICTURES)}."
+    first = {"model": "", "download": download}
+    return accepted(lambda: check(OF_PICTURES[preprocessor], first))
+
+
 class ControlStackHint:
     """Any hint of a picture."""
 
@@ -48,12 +58,7 @@ class ControlStackHint:
     @classmethod
     def VALIDATE_INPUTS(cls, preprocessor: str | None = None, download: bool = False) -> bool | str:
         """Whether the preprocessor's model is there; None where its name comes through a link."""
-        if preprocessor is None:
-            return True
-        if preprocessor not in OF_PICTURES:
-            return f"There is no preprocessor {preprocessor}; there is {', '.join(OF_PICTURES)}."
-        first = {"model": "", "download": download}
-        return accepted(lambda: check(OF_PICTURES[preprocessor], first))
+        return accepted_name(preprocessor, download)
 
     def make(self, image: Tensor, preprocessor: str, **inputs: Any) -> tuple[Tensor]:
         """(B, H, W, 3) in 0..1 -> hints in 0..1, of that size or the latent's."""

@@ -15,10 +15,9 @@ from ..preprocessors.making import Made
 from ..preprocessors.pose.people import parse_poses
 from ..preprocessors.spec import Preprocessor
 from . import images
-from .any_hint import OF_PICTURES
+from .any_hint import OF_PICTURES, accepted_name
 from .hint_batch import KeptModel, make_batch
 from .hint_inputs import optional_inputs
-from .hint_node import accepted, check
 
 
 class ControlStackFidelity:
@@ -77,12 +76,7 @@ class ControlStackFidelity:
     @classmethod
     def VALIDATE_INPUTS(cls, preprocessor: str | None = None, download: bool = False) -> bool | str:
         """Whether the preprocessor's model is there; None where its name comes through a link."""
-        if preprocessor is None:
-            return True
-        if preprocessor not in OF_PICTURES:
-            return f"There is no preprocessor {preprocessor}; there is {', '.join(OF_PICTURES)}."
-        first = {"model": "", "download": download}
-        return accepted(lambda: check(OF_PICTURES[preprocessor], first))
+        return accepted_name(preprocessor, download)
 
     def measure(
         self,

@@ -8,13 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlstack.demo.scenes import COLOURS
-from controlstack.demo.score import MIN_PART, READER, Task, named_colours
-from controlstack.evaluation.colour import colour_accuracy
-from controlstack.evaluation.edges import edge_f1
-from controlstack.evaluation.joint_reader import JointReader, load_reader, read_joints
-from controlstack.evaluation.joints import body_size, pck
-from controlstack.evaluation.silhouette import saturated, silhouette_iou
-from controlstack.preprocessors.canny import canny
+from controlstack.demo.score import READER, Task, measured
+from controlstack.evaluation.joint_reader import JointReader, load_reader
 
 Values = NDArray[np.float64]
 Figure = dict[str, float | int]
@@ -44,24 +39,8 @@ def _row(
     reader: JointReader,
     names: Mapping[str, tuple[int, int, int]],
 ) -> tuple[float, ...]:
-    truth, person = task.drawing, task.scene.person
-    joints = float("nan")
-    if person is not None:
-        wanted = np.array(person.joints, np.float32)
-        joints = pck(read_joints(reader, picture), wanted, 0.1 * body_size(wanted))
-    parts = {name: mask for name, mask in truth.parts.items() if mask.sum() >= MIN_PART}
-    right, asked = colour_accuracy(picture, parts, named_colours(task.scene), names)
-    return (
-        edge_f1(edges(picture), edges(truth.rgb)),
-        silhouette_iou(saturated(picture), saturated(truth.rgb)),
-        joints,
-        right / asked if asked else float("nan"),
-    )
-
-
-def edges(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Canny's edges (h, w), the demo's thresholds."""
-    return np.asarray(canny(rgb)[..., 0] > 0)
+    *measures, right, asked = measured(task, picture, reader, names)
+    return (*measures, right / asked if asked else float("nan"))
 
 
 def figure(values: Values) -> Figure:

@@ -222,6 +222,7 @@ def test_saved_networks_are_found_again_and_nothing_is_overwritten(
     assert "ComfyUI's own loader cannot read" in caplog.text
     half = ControlStackSaveControlNet().save(net, "half", "single file", "fp16")["result"][0]
     with safe_open(half, "pt") as file:
+        # An open safetensors file has keys() and is no mapping.
         assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118
         assert file.metadata()["steps"] == "3"
     assert {value.dtype for value in weights(net).values()} == {torch.float32}
