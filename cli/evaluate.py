@@ -143,8 +143,8 @@ def evaluate_command(
     no network.
     """
     with reported(debug):
-        from ..errors import UserError
-        from ..headless.evaluate import failures_in_words
+        from ..ground.errors import UserError
+        from ..headless.evaluate import failed
         from ..headless.evaluate_order import Order, entry_of, evaluate, write_report
         from ..headless.evaluate_quality import QualityOrder
         from ..headless.folders import IMAGE_SUFFIXES
@@ -188,7 +188,7 @@ def evaluate_command(
         for path in written:
             typer.echo(path)
         if outcome.failures:
-            raise UserError(failures_in_words(outcome.failures))
+            raise failed(outcome.failures)
 
 
 def _print_table(report: Report) -> None:

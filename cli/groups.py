@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..headless.folders import IMAGE_SUFFIXES
 from ..headless.pairing import Group
 from .hint_inputs import find_inputs
@@ -39,7 +39,7 @@ def files_of(names: Sequence[str], endings: Collection[str]) -> tuple[Path, ...]
     """
     found = find_inputs(names, endings)
     if found.failures:
-        raise UserError("\n  ".join(found.failures))
+        raise UserError(found.failures[0], found.failures[1:])
     return found.files
 
 

@@ -65,7 +65,7 @@ def sheet_command(
     if context.invoked_subcommand is not None:
         return
     with reported(debug):
-        from ..errors import UserError
+        from ..ground.errors import UserError
 
         if sheet is None:
             raise UserError("name a preprocessor, or a picture with --sheet; see --help.")

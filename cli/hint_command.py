@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import FIT, RESOLUTION, Sizing
 from ..preprocessors.sizing import Size

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ..atomic import write_atomic
-from ..errors import UserError
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
+from ..ground.parameters import Value
 from ..headless.folders import IMAGE_SUFFIXES
 from ..headless.hint_files import encode_hint, free_names
 from ..headless.progress import reporter
-from ..parameters import Value
 from ..preprocessors.making import Made, Sizing, make
 from ..preprocessors.picture import checked_size
 from ..preprocessors.pose.people import to_json
@@ -77,7 +77,7 @@ def carry_out(order: Order) -> None:
         if inputs.files:
             _make_all(order, settings, inputs.files, mask, outcome)
     if outcome.failures:
-        raise UserError(_summary(outcome.failures, len(inputs.files) + len(inputs.failures)))
+        raise _summary(outcome.failures, len(inputs.files) + len(inputs.failures))
 
 
 def _make_all(
@@ -156,8 +156,7 @@ def _naming(path: Path, error: UserError | OSError) -> str:
     return said if str(path) in said else f"{path}: {said}"
 
 
-def _summary(failures: Sequence[str], count: int) -> str:
+def _summary(failures: Sequence[str], count: int) -> UserError:
     if count == 1:
-        return failures[0]
-    lines = "".join(f"\n  {failure}" for failure in failures)
-    return f"{len(failures)} of {count} inputs gave no hint:{lines}"
+        return UserError(failures[0])
+    return UserError(f"{len(failures)} of {count} inputs gave no hint:", failures)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 from rich.markup import escape
 
-from ..parameters import Parameter
+from ..ground.parameters import Parameter
 
 ModelsOption = Annotated[
     list[Path] | None,

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 STOPPED = 130
 """128 + SIGINT, as a shell reports a process that Ctrl-C ended."""

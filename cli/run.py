@@ -142,7 +142,7 @@ def _seeds(graph: Graph, seed: int | None) -> list[tuple[str, str]]:
 
 
 def _setting(text: str) -> tuple[str, str]:
-    from ..errors import UserError
+    from ..ground.errors import UserError
 
     target, equals, value = text.partition("=")
     if not equals:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..parameters import Value
+from ..ground.parameters import Value
 from ..training.run_settings import SECTIONS
 from ..training.settings import parameters
 from .options import ModelsOption, Option, optional, plain, with_options

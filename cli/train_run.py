@@ -10,8 +10,8 @@ from pathlib import Path
 
 import typer
 
-from ..errors import UserError
-from ..parameters import Value
+from ..ground.errors import UserError
+from ..ground.parameters import Value
 from ..training.config import read_config, run_settings, written
 from ..training.run_settings import RunSettings
 from .outcome import STOPPED, USER_ERROR
@@ -51,7 +51,7 @@ def carry_out(order: Order) -> None:
 
 
 def _write(path: Path, settings: RunSettings) -> None:
-    from ..atomic import write_atomic
+    from ..ground.atomic import write_atomic
 
     if path.exists():
         raise UserError(f"{path} is there already; name another file with --write-config.")

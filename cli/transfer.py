@@ -36,7 +36,7 @@ def transfer_command(
     It suits bases that were fine-tuned from one model, as those of Stable Diffusion 1.5 are.
     """
     with reported(debug):
-        from ..errors import UserError
+        from ..ground.errors import UserError
 
         if out.exists():
             raise UserError(f"{out} is there already; name another file with --out.")

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import UserError
+from ..ground.errors import UserError
+from ..ground.wording import shown
 from ..headless.graph.model import Graph, Node
 from ..headless.graph.override import override
 from ..headless.graph.registry import Registry
-from ..headless.wording import shown
 
 WEIGHTS = Path(__file__).parent / "weights"
 BASE = WEIGHTS / "base"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..errors import UserError
 from ..evaluation.joint_reader import load_reader
+from ..ground.errors import UserError
 from ..headless.progress import reporter
 from .scenes import HELD_OUT_SEEDS
 from .score import READER, TABLE, Generate, Picture, Score, Task, score, tasks

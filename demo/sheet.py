@@ -16,10 +16,11 @@ from statistics import fmean
 from PIL import Image
 from torch import Tensor
 
-from ..atomic import write_atomic
-from ..contact_sheet import Cell, Row, draw_sheet
-from ..errors import UserError
 from ..evaluation.joint_reader import JointReader, load_reader
+from ..ground.atomic import write_atomic
+from ..ground.contact_sheet import Cell, Row, draw_sheet
+from ..ground.errors import UserError
+from ..ground.progress import Steps
 from ..headless import folders, host
 from ..headless.graph.execute import Executor, Results
 from ..headless.graph.override import override
@@ -27,7 +28,6 @@ from ..headless.graph.registry import default_registry
 from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
 from ..headless.progress import reporter
-from ..preprocessors.progress import Steps
 from .models import aliases, one_thread, require_weights, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks

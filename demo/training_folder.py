@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..atomic import write_atomic
-from ..errors import UserError
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
 from ..headless.progress import reporter
 from .captions import caption
 from .scenes import TRAIN_SEED_BASE, sample_scene

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors.learned.folder import Kind, first_line, load_network, load_processor
 from ..preprocessors.picture import checked_rgb
 

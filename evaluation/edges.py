@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 Mask = NDArray[np.bool_]
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors.pose.people import Pose
 from ..preprocessors.spec import Hint
 from .depth import aligned_rmse, log_rmse, rank_correlation

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 JOINTS = 18
 CELL = 4

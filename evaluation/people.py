@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors.pose.people import JOINTS, Person, Pose
 from .joints import Points, body_size, pck
 

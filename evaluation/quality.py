@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors.learned.folder import first_line
 from ..preprocessors.learned.networks import fill, load_state
 from ..preprocessors.picture import checked_rgb

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 CONFIDENCE = 0.95
 

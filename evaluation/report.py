@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..parameters import Value
+from ..ground.parameters import Value
 from .fidelity import Figure, Mean, means
 
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .rank import HumanRank, Ranking, average_human_rank
 from .study import CRITERIA, Question, Study
 

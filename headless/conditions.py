@@ -11,8 +11,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
 from ..evaluation.fidelity import Condition
+from ..ground.errors import UserError
 from ..preprocessors.making import Loaded, Made, Sizing, make
 from ..preprocessors.pose.draw import POSE
 from ..preprocessors.pose.people import Pose

@@ -12,17 +12,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeAlias
 
-from ..errors import UserError
 from ..evaluation.fidelity import Mean, compare, kind_of
 from ..evaluation.html import as_bytes, webp
 from ..evaluation.report import Entry
 from ..evaluation.report_page import Cell, PageRow
 from ..evaluation.segmentation import Counts, labels_of, mean_iou, overlap
+from ..ground.errors import UserError, several
+from ..ground.wording import listing
 from ..preprocessors.sizing import Fit, Size
 from .conditions import Extractor, Packed, Seen, check_extracts, packed, read_hint
 from .pairing import Group, Pairing, Row, pair
 from .progress import reporter
-from .wording import listing
 
 Overlap: TypeAlias = tuple[Counts, Counts]
 
@@ -96,18 +96,14 @@ def measure(
                     rows.append(PageRow(row.name, webp(hint.drawn), cells))
             bar.advance()
     if not rows:
-        raise UserError(f"Nothing could be compared: {failures_in_words(failures)}")
+        raise failed(failures).at("Nothing could be compared")
     sets = {group: _of_set(found) for group, found in overlaps.items() if found}
     return Measured(tuple(rows), sets, _notes(pairing), tuple(failures))
 
 
-def failures_in_words(failures: Sequence[str], most: int = 10) -> str:
-    """One failure as it is; several on a line each, at most so many."""
-    if len(failures) == 1:
-        return failures[0]
-    lines = "".join(f"\n  {failure}" for failure in failures[:most])
-    more = f"\n  and {len(failures) - most} more" if len(failures) > most else ""
-    return f"{len(failures)} files failed:{lines}{more}"
+def failed(failures: Sequence[str]) -> UserError:
+    """One failure as it is; several on a line each."""
+    return several(f"{len(failures)} files failed:", failures, 10)
 
 
 def versions() -> dict[str, str]:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..atomic import write_atomic
-from ..errors import UserError
 from ..evaluation.fidelity import kind_of
 from ..evaluation.report import Report, to_json
 from ..evaluation.report_page import PageRow, report_page
-from ..parameters import Value
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
+from ..ground.parameters import Value
 from ..preprocessors.registry import PREPROCESSORS
 from ..preprocessors.sizing import Fit
 from ..preprocessors.spec import Preprocessor

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import UserError
 from ..evaluation.fidelity import Figure, Mean
 from ..evaluation.report import Entry
+from ..ground.errors import UserError
 from ..preprocessors.picture_files import first_frame
 from .progress import reporter
 from .prompt_files import prompts_of, read_prompts

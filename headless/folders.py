@@ -14,8 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ..errors import UserError
-from .wording import listing, shown
+from ..ground.errors import UserError
+from ..ground.wording import listing, shown
 
 # A kind of model and the folders under the models folder that hold it, ComfyUI's layout;
 # `depth` and `controlstack` (the weights of hint networks) are ours.

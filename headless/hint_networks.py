@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..nodes.hint_batch import KeptModel
 from ..nodes.hint_batch import hint_maker as hint_maker_here
 from ..preprocessors import model_choice, weights

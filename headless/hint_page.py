@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ..page import FAINT, INK, PAPER, font, wrapped
+from ..ground.page import FAINT, INK, PAPER, font, wrapped
 from ..preprocessors.spec import Hint
 
 COLUMNS = 5

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import write_atomic
-from ..errors import UserError
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
 from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import Made, Sizing, Source, make
 from ..preprocessors.opencv import opencv

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..ground.progress import Steps
 from ..model_patch.protocols import ControlNet
 from ..nodes import host
-from ..preprocessors.progress import Steps
 from ..training.base import Base
 from . import folders
 from .progress import reporter

@@ -8,8 +8,8 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UserError
-from .wording import listing
+from ..ground.errors import UserError
+from ..ground.wording import listing
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors.picture_files import (
     colours,
     first_frame,

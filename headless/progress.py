@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from ..preprocessors.progress import Steps, unseen
+from ..ground.progress import Steps, unseen
 
 
 class Reporter(Protocol):

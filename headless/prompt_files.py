@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ..errors import UserError
+from ..ground.errors import UserError
+from ..ground.wording import listing
 from .pairing import known_start
-from .wording import listing
 
 FILE_KEYS = ("file_name", "target", "image", "file", "picture", "name")
 """What the file is called: by `datasets`' imagefolder, fill50k, and by hand."""

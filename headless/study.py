@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import write_atomic
-from ..errors import UserError
 from ..evaluation.html import data_uri, render, webp
 from ..evaluation.study import CRITERIA, Study, key_json, make_study, page_data, read_key
 from ..evaluation.study_answers import Answers, Result, check_raters, read_answers, result
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
+from ..ground.wording import listing
 from ..preprocessors.picture_files import first_frame
 from ..preprocessors.registry import PREPROCESSORS
 from .conditions import read_hint
 from .pairing import Group, Row, pair
 from .progress import reporter
 from .prompt_files import prompts_of, read_prompts
-from .wording import listing
 
 PAGE, KEY, RESULT, RESULT_PAGE = "study.html", "key.json", "result.json", "result.html"
 LONGEST, QUALITY = 1024, 92
@@ -103,7 +103,7 @@ def read_study(folder: Path, files: Sequence[Path]) -> tuple[Result, tuple[Path,
     except UserError as error:
         failures.append(str(error))
     if failures:
-        raise UserError("Nothing was counted:" + "".join(f"\n  {one}" for one in failures))
+        raise UserError("Nothing was counted:", failures)
     found = result(list(answers.values()))
     written = folder / RESULT, folder / RESULT_PAGE
     write_atomic(written[0], json.dumps(result_json(study, found), indent=1).encode())

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..nodes.assembly import run_of, split_of
 from ..training.base import Base
 from ..training.copy import control_net_from, started_from

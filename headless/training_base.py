@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..model_files.files import read_contents
 from ..model_files.kinds import CHECKPOINT, kind_of
 from ..nodes.bare_model import require_bare, require_base

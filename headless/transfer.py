@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..training.control_net import NETWORK
 from ..training.transfer import transferred
 from .models import components, inspect, single_file

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
 MAX_HEADER = 100_000_000  # the limit of the safetensors library itself, in bytes

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .files import Shape
 
 Shapes = Mapping[str, Shape]

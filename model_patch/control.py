@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .protocols import ControlNet, Sampling
 
 MAX_STRENGTH = 10.0

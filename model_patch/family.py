@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .protocols import BaseModel, ControlNet
 
 Widths: TypeAlias = Mapping[str, tuple[int, int]]

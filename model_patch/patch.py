@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .control import Control, ControlStack
 from .family import require_same_family
 from .protocols import ControlDict, ControlNet, Model

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .applied import Delivery
 from .area import Area, cut_to_areas
 from .control import Control, ControlStack

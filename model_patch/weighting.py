@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .residuals import Residuals
 
 REFERENCE_HEIGHT = 64

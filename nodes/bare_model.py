@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..training.fit import check_base
 
 _CALLS = ("apply_model", "diffusion_model")

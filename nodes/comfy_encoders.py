@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 _PROBE = ("", "a photograph of two people in front of a red house")
 _SIDE = 64

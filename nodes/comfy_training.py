@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..model_files.kinds import UNET_PREFIX
 from ..model_files.unet_layout import unet_config
 from ..training.base import Base

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import UserError
 from ..evaluation.fidelity import Condition, Figure, compare, kind_of, means
+from ..ground.errors import UserError
 from ..preprocessors.making import Made
 from ..preprocessors.pose.people import parse_poses
 from ..preprocessors.spec import Preprocessor

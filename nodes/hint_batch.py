@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from ..parameters import Value
+from ..ground.parameters import Value
 from ..preprocessors import model_choice
 from ..preprocessors.making import FIT, RESOLUTION, Loaded, Made, Sizing, Source, make
 from ..preprocessors.sizing import Size

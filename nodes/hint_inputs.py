@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..parameters import Parameter
+from ..ground.parameters import Parameter
 from ..preprocessors import model_choice
 from ..preprocessors.making import FIT, RESOLUTION
 from ..preprocessors.picture import MAX_SIDE

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors import model_choice
 from ..preprocessors.making import Source
 from ..preprocessors.pose.people import parse_poses, to_json

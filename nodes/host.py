@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from ..errors import UserError
+from ..ground.errors import UserError
+from ..ground.progress import Steps, unseen
 from ..model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
 from ..model_files.kinds import CONTROLNET, kind_of
 from ..model_patch.protocols import ControlNet
-from ..preprocessors.progress import Steps, unseen
 
 if TYPE_CHECKING:
     from PIL.Image import Image

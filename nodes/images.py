@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors.making import Source
 from ..preprocessors.sizing import Picture, Size
 from ..preprocessors.spec import Hint, Takes

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..training.settings import NetSettings, parameters, settings_of
 from . import host
 from .train_values import CATEGORY, TRAINABLE, Trainable

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..model_patch.control import (
     AREA_HINTS,
     MAX_STRENGTH,

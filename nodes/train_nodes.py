@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..training.data.settings import DataSettings
 from ..training.settings import TrainingSettings, parameters, settings_of
 from . import host, images

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..preprocessors.progress import Steps
+from ..ground.progress import Steps
 from ..training.curve import read_curve
 from ..training.data.check import Report
 from ..training.data.condition import Condition

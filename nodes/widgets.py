@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..parameters import Parameter
+from ..ground.parameters import Parameter
 
 Widget = tuple[Any, dict[str, Any]]
 """A type, or the list of choices, and the options of an input, as INPUT_TYPES has them."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
-from ..parameters import Parameter
+from ..ground.errors import UserError
+from ..ground.parameters import Parameter
 from .opencv import opencv
 from .picture import checked_rgb, grey_as_rgb
 from .spec import Preprocessor

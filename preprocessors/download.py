@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from .progress import Progress, Steps, unseen
+from ..ground.errors import UserError
+from ..ground.progress import Progress, Steps, unseen
 from .spec import Weights
 from .weights import below
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .picture import checked_size
 from .spec import Preprocessor
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
-from ..parameters import Parameter
+from ..ground.errors import UserError
+from ..ground.parameters import Parameter
 from .ade20k import ADE20K
 from .picture import checked_size
 from .spec import Preprocessor

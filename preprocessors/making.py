@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
-from ..parameters import Parameter
+from ..ground.errors import UserError
+from ..ground.parameters import Parameter
 from .picture import MAX_SIDE
 from .pose.draw import DRAWING, draw_pose
 from .pose.people import Joint, Person, Points, Pose

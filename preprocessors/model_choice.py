@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UserError
+from ..ground.errors import UserError
+from ..ground.progress import Progress
 from . import weights
 from .download import download
-from .progress import Progress
 from .spec import Annotator, Learning, Preprocessor, Weights
 
 

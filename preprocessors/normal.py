@@ -14,8 +14,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
-from ..parameters import Parameter
+from ..ground.errors import UserError
+from ..ground.parameters import Parameter
 from .opencv import opencv
 from .picture import checked_size
 from .spec import Preprocessor

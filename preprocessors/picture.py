@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .opencv import opencv
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 # All frames together; a float32 RGB batch of this many pixels takes 1.6 GB.
 MAX_PIXELS = 2**27

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..parameters import Parameter
+from ..ground.parameters import Parameter
 from .opencv import opencv
 from .picture import checked_rgb, grey_as_rgb
 from .spec import Preprocessor

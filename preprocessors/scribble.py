@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..parameters import Parameter
+from ..ground.parameters import Parameter
 from .opencv import opencv
 from .picture import checked_rgb, darkest_channel, grey_as_rgb
 from .spec import Preprocessor

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .making import Source
 from .picture_files import colours, first_frame, transparency
 from .pose.people import parse_poses

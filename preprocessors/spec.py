@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
-from ..parameters import Parameter, Value
+from ..ground.errors import UserError
+from ..ground.parameters import Parameter, Value
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .spec import Weights
 
 PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt"})

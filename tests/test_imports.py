@@ -10,13 +10,12 @@ import sys
 
 OURS = {
     "controlstack",
-    "controlstack.errors",
+    *(f"controlstack.ground{name}" for name in ("", ".errors", ".progress", ".wording")),
     *(f"controlstack.model_files{name}" for name in ("", ".files", ".kinds")),
     "controlstack.model_patch",
     "controlstack.nodes",
     *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "host", "later")),
     *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream")),
-    *(f"controlstack.preprocessors{name}" for name in ("", ".progress")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded
 host, the command line, training, and every preprocessor come later or never."""

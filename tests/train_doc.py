@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from controlstack.cli.train import PANELS, flag
-from controlstack.parameters import Parameter
+from controlstack.ground.parameters import Parameter
 from controlstack.training.run_settings import SECTIONS
 from controlstack.training.settings import parameters
 from tests.checkout import ROOT

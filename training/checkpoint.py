@@ -11,7 +11,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 _NAME = re.compile(r"step-(\d{8,})")
 

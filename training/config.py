@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..errors import UserError
-from ..parameters import Parameter, Value
+from ..ground.errors import UserError
+from ..ground.parameters import Parameter, Value
 from .run_settings import SECTIONS, RunSettings
 from .settings import parameters
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
-from ..parameters import Value
+from ..ground.errors import UserError
+from ..ground.parameters import Value
 from .base import Base
 from .batch import Batch, Batches
 from .checkpoint import Checkpoints

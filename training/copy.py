@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .fit import check_base, check_fits
 from .settings import NetSettings
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..atomic import write_atomic
-from ..errors import UserError
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
 from .watch import Point, Validation
 
 

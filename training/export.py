@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..atomic import shared
-from ..errors import UserError
+from ..ground.atomic import shared
+from ..ground.errors import UserError
 from .fit import NETWORKS
 from .ldm_layout import UNTOLD, ldm_weights, refusal
 

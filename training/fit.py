@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 NETWORKS = ("ControlNetModel", "LiteControlNet")
 """The classes of the networks that are trained here."""

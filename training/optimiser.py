@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .settings import TrainingSettings
 
 _POLYNOMIAL_END = 1e-7

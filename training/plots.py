@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .watch import Point, Validation
 
 SMOOTHING = 40

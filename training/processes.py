@@ -13,7 +13,7 @@ import torch
 from torch import distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from ..errors import UserError
+from ..ground.errors import UserError
 
 _PATIENCE = timedelta(hours=6)
 """How long a process waits for the others: the first one draws validation sheets and saves."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import UserError
-from ..parameters import Value
+from ..ground.errors import UserError
+from ..ground.parameters import Value
 from .order import Shares
 from .settings import TrainingSettings
 

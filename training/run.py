@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from ..atomic import write_atomic
-from ..errors import UserError
-from ..parameters import Value
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
+from ..ground.parameters import Value
 from .base import Base
 from .config import written
 from .control_net import UNLOCKED, Trained, train_control_net

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from ..preprocessors.picture_files import first_frame
 from ..preprocessors.spec import Hint
 from .data.check import Report

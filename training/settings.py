@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from ..errors import UserError
-from ..parameters import Parameter, Value
+from ..ground.errors import UserError
+from ..ground.parameters import Parameter, Value
 
 MANY = 100_000_000
 """More steps, pictures or seconds than any run has."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..ground.errors import UserError
 from .copy import is_copied
 from .fit import check_fits
 

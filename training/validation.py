@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..contact_sheet import CELL, Cell, Row, draw_sheet
-from ..errors import UserError
+from ..ground.contact_sheet import CELL, Cell, Row, draw_sheet
+from ..ground.errors import UserError
 from .base import Base
 from .run_settings import ValidationSettings
 from .sampling import sample

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ...atomic import write_atomic
-from ...errors import UserError
+from ...ground.atomic import write_atomic
+from ...ground.errors import UserError
 from .. import folders
 from ..file_names import expand
 from ..pictures import encode_png, read_channel, read_image

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ..resize import CROPS, MAX_RESOLUTION
 from ..sampling.inpaint import LATENT_CHANNELS
 from ..sampling.sample import Latent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .. import folders
 from ..models import inspect, loading
 from ..models.clip import Clip

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...errors import UserError
-from ..wording import shown
+from ...ground.errors import UserError
+from ...ground.wording import shown
 from .model import Graph, Json, JsonObject, Link, Node, Value
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .. import folders
 from .call import Outcome, call_node
 from .model import Graph, Json, Link, Node
@@ -141,7 +141,7 @@ class Executor:
             with torch.no_grad():
                 return call_node(self._objects[node.id, node.type], spec, arguments)
         except UserError as error:
-            raise UserError(f"{node.label}: {error}") from error
+            raise error.at(node.label) from error
         except Exception as error:
             raise NodeError(f"{node.label} failed: {type(error).__name__}: {error}") from error
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ...errors import UserError
-from ..wording import shown
+from ...ground.errors import UserError
+from ...ground.wording import shown
 from .model import Graph, Json, JsonObject, Link, Node, Value
 from .prune import prune
 from .registry import NodeSpec, Registry, types_fit

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
-from ..wording import shown
+from ...ground.structured import Json, JsonObject
+from ...ground.wording import shown
 
-Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
-JsonObject: TypeAlias = dict[str, Json]
+__all__ = ["Graph", "Json", "JsonObject", "Link", "Node", "Value"]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...errors import UserError
-from ..wording import listing, shown
+from ...ground.errors import UserError
+from ...ground.wording import listing, shown
 from .canvas import with_value
 from .model import Graph, Json, Node
 from .own_check import own_check

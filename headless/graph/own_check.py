@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .model import Json
 from .registry import NodeSpec
 

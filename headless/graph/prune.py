@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...errors import UserError
-from ..wording import listing
+from ...ground.errors import UserError
+from ...ground.wording import listing
 from .model import Graph, Link, Node
 from .registry import NodeSpec
 

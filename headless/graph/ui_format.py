@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ...errors import UserError
-from ..wording import shown
+from ...ground.errors import UserError
+from ...ground.wording import shown
 from .model import Json, JsonObject
 
 # The ids of a subgraph's own input and output boundary, which look like nodes to links.

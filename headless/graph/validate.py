@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from ...errors import UserError
-from ..wording import listing, shown
+from ...ground.errors import UserError, several
+from ...ground.wording import listing, shown
 from .downloads import downloads
 from .model import Graph, Json, Link, Node, plain
 from .own_check import own_check
@@ -36,11 +36,9 @@ def validate(graph: Graph, registry: Registry) -> None:
         for line in _node_problems(graph.nodes[node_id], graph, specs, sources)
     ]
     problems += _circle(graph, needed, specs)
-    if len(problems) == 1:
-        raise UserError(problems[0])
     if problems:
-        lines = "".join(f"\n  - {line}" for line in problems)
-        raise UserError(f"the workflow cannot run, {len(problems)} things are wrong:{lines}")
+        many = f"the workflow cannot run, {len(problems)} things are wrong:"
+        raise several(many, problems, len(problems))
 
 
 def require_known(graph: Graph, registry: Registry) -> None:

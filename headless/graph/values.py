@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ...errors import UserError
-from ..wording import listing, shown
+from ...ground.errors import UserError
+from ...ground.wording import listing, shown
 from .model import Json
 from .registry import InputSpec
 

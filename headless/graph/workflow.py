@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...errors import UserError
-from ..wording import shown
+from ...ground.errors import UserError
+from ...ground.structured import read_json
+from ...ground.wording import shown
 from .api_format import is_api, read_api
 from .flatten import flatten
-from .json_text import read_json
 from .model import Graph, Json, JsonObject, Link, Node
 from .registry import Registry
 from .ui_format import is_ui, read_ui

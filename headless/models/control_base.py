@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ...model_patch.family import require_same_family
 from ..resize import resize
 

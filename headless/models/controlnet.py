@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .broadcast import broadcast_batch
 from .control_base import ControlBase, Residuals, Run
 

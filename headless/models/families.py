@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
-from ..wording import shown
+from ...ground.errors import UserError
+from ...ground.wording import shown
 
 RUNS = "the embedded host runs models of the SD 1.x and 2.x kind: a U-Net and one CLIP text encoder"
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
+from ...ground.errors import UserError
+from ...ground.wording import listing, shown
 from ...model_files.files import Shape, read_contents
 from ...model_files.kinds import (
     CHECKPOINT,
@@ -19,7 +20,6 @@ from ...model_files.kinds import (
     VAE,
     kind_of,
 )
-from ..wording import listing, shown
 from . import single_file
 from .components import CONFIG, PIPELINE
 from .families import ADAPTER_CLASS, CLASSES, require_class, require_plain, require_text_encoder

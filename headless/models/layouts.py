@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ...model_files import unet_layout
 from ...model_files.unet_layout import Config, Shapes, is_ldm, run, told
 from .t2i_network import FULL, LIGHT, PIXELS

@@ -16,11 +16,11 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from ...errors import UserError
+from ...ground.errors import UserError
+from ...ground.wording import shown
 from ...model_files.files import read_contents
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
-from ..wording import shown
 from .clip import Clip
 from .weights import read_weights
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ...errors import UserError
+from ...ground.errors import UserError
 
 EMPHASIS = 1.1  # what a pair of parentheses without a number multiplies by
 WORD_TOKENS = 8  # groups shorter than this are not torn apart at the end of a chunk

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ...model_files.files import Shape, read_contents
 from ...model_files.kinds import UNET_PREFIX
 from ...model_files.unet_layout import is_ldm, under

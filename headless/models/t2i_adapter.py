@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .broadcast import broadcast_batch
 from .control_base import ControlBase, Residuals, Run
 from .t2i_network import T2INetwork

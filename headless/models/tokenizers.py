@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import UserError
+from ...ground.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
 
 LATENT_SCALE = 0.18215
 """What a MODEL multiplies a LATENT by: SD 1.x's (CompVis/stable-diffusion, v1-inference.yaml).

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ...errors import UserError
+from ...ground.errors import UserError
+from ...ground.wording import shown
 from ...model_files.files import is_pickle, load_pickle
-from ..wording import shown
 
 Weights = dict[str, Tensor]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)

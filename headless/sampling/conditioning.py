@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .base_model import BaseModel
 from .inpaint import extra_channels
 

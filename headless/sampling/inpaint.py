@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .base_model import BaseModel
 
 LATENT_CHANNELS = 4

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
 
 PredictionType = Literal["epsilon", "v_prediction"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ..progress import reporter
 from .conditioning import Conditioning
 from .guider import Guider, SamplerRun

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .model_sampling import DiscreteSampling
 
 LONGEST = 1_000_000

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ...model_patch.residuals import check_fit
 
 Control = Mapping[str, Sequence[Tensor | None]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...parameters import Parameter
+from ...ground.parameters import Parameter
 from ..lineart_standard import lineart_standard
 from ..opencv import opencv
 from ..picture import grey_as_rgb

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ..picture import checked_rgb
 from ..spec import Learning, Preprocessor
 from .depth_folder import DEPTH_MODELS, Reading, reading_of

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ..spec import Weights
 from .networks import load_state
 

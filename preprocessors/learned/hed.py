@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...parameters import Parameter
+from ...ground.parameters import Parameter
 from ..picture import grey_as_rgb
 from ..scribble import from_edges, safe_steps
 from ..spec import Annotator, Learning, Preprocessor, Weights

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...parameters import Parameter
+from ...ground.parameters import Parameter
 from ..picture import grey_as_rgb
 from ..spec import Annotator, Learning, Preprocessor, Weights
 from .networks import ANNOTATORS, annotators, blank, fill, load_state

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .folder import first_line
 
 LEAST = 32

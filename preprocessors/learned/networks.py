@@ -16,7 +16,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UserError
+from ...ground.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

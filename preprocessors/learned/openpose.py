@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UserError
-from ...parameters import Parameter
+from ...ground.errors import UserError
+from ...ground.parameters import Parameter
 from ..opencv import opencv
 from ..picture import checked_rgb
 from ..pose.draw import DRAWING

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ..ade20k import ADE20K
 from ..labels import color_labels
 from ..picture import checked_rgb

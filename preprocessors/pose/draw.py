@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UserError
-from ...parameters import Parameter
+from ...ground.errors import UserError
+from ...ground.parameters import Parameter
 from ..picture import checked_size
 from ..spec import Preprocessor
 from .body import draw_blended_bodies, draw_body

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ...errors import UserError
+from ...ground.errors import UserError
 
 JOINTS = (
     "nose", "neck",

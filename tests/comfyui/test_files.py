@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.nodes.host import ComfyHost
 from controlstack.nodes.stack import ControlStackLoader
 from tests.comfyui.models import CHECKPOINT_PREFIX, MODELS, NETS

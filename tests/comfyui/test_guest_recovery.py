@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.model_patch.patch import KEY, patch
 
 from .small import Line, base, control_lora, hint, net, sample, stack

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
 from controlstack.nodes import host

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.training_base import load_base
 from controlstack.nodes import host
 from controlstack.training.base import Base

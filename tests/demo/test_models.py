@@ -18,7 +18,7 @@ from controlstack.demo.models import (
     scaled,
 )
 from controlstack.demo.sheet import make_sheet
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.graph.model import Graph, Json, Link, Node
 from controlstack.headless.graph.registry import default_registry
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from controlstack.demo.score import Picture, Task
 from controlstack.demo.score_pictures import lines
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 
 
 def truth(tasks: Sequence[Task], stack: tuple[str, ...]) -> Iterator[Picture]:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from controlstack.contact_sheet import CELL
 from controlstack.demo.scenes import SHEET_SEEDS, sample_scene
 from controlstack.demo.sheet import COLUMNS, make_sheet
-from controlstack.errors import UserError
+from controlstack.ground.contact_sheet import CELL
+from controlstack.ground.errors import UserError
 
 
 def test_the_sheets_scenes_have_a_person_beside_a_solid() -> None:

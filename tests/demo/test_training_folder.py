@@ -11,7 +11,7 @@ from PIL import Image
 
 from controlstack.demo.build import RECIPE
 from controlstack.demo.training_folder import FIRST_SEED, write_folder
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import spearmanr
 
-from controlstack.errors import UserError
 from controlstack.evaluation.depth import aligned_rmse, log_rmse, rank_correlation
+from controlstack.ground.errors import UserError
 
 MAPS = arrays(np.float64, (4, 5), elements=st.integers(0, 255).map(lambda step: step / 255))
 

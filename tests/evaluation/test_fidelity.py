@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from controlstack.errors import UserError
 from controlstack.evaluation.edges import edge_agreement, tolerance_at, widened
 from controlstack.evaluation.fidelity import KINDS, Figure, compare, kind_of, means
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
 from controlstack.preprocessors.registry import PREPROCESSORS

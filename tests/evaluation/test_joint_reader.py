@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from controlstack.errors import UserError
 from controlstack.evaluation.joint_reader import (
     JointReader,
     load_reader,
     read_joints,
     save_reader,
 )
+from controlstack.ground.errors import UserError
 
 
 class _Fixed(nn.Module):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from controlstack.errors import UserError
 from controlstack.evaluation.colour import colour_accuracy, colour_name, hue
 from controlstack.evaluation.edges import edge_f1, widened
 from controlstack.evaluation.joints import body_size, pck
 from controlstack.evaluation.silhouette import saturated, silhouette_iou
+from controlstack.ground.errors import UserError
 
 COLOURS = {"red": (226, 42, 42), "yellow": (243, 212, 40), "blue": (44, 88, 222)}
 

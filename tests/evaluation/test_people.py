@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
 from controlstack.evaluation.people import oks, pose_agreement
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.pose.people import JOINTS, Joint, Person, Pose
 
 CANVAS = (512.0, 512.0)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from controlstack.errors import UserError
 from controlstack.evaluation.clip import load_clip
 from controlstack.evaluation.quality import aesthetic_scores, clip_scores, fid, load_predictor
+from controlstack.ground.errors import UserError
 from tests.evaluation.quality_weights import write_clip, write_inception, write_predictor
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
 from controlstack.evaluation.rank import Ranking, average_human_rank
+from controlstack.ground.errors import UserError
 
 
 def _ranking(rater: str, item: str, **ranks: int) -> Ranking:

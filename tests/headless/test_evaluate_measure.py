@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless import evaluate
 from controlstack.headless.conditions import Extractor, Packed, packed, read_hint
 from controlstack.headless.pairing import Group

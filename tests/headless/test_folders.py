@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controlstack.atomic import write_atomic
-from controlstack.errors import UserError
+from controlstack.ground.atomic import write_atomic
+from controlstack.ground.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.folders import Folders
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
+from controlstack.ground.page import font, wrapped
 from controlstack.headless import hint_page, hint_sheet
 from controlstack.headless.hint_page import Cell, Group, Missing, draw_page
-from controlstack.page import font, wrapped
 from controlstack.preprocessors.registry import EXACT, LEARNED
 from tests.tiny_depth import tiny_dpt
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.core_nodes import image as nodes
 from controlstack.headless.file_names import expand

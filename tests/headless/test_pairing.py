@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.pairing import Group, pair
 
 

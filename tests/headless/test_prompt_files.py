@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.prompt_files import prompts_of, read_prompts
 
 WANTED = {"house": "a house, at night", "tree": "a tree: old"}

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.pairing import Group
 from controlstack.headless.study import StudyOrder, read_study, write_study
 from tests.comfyui.browser import MISSING, Page, browsing

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models import loading
 from controlstack.headless.training_base import base_of, load_base, load_unet
 from controlstack.training.base import Base, Encoders

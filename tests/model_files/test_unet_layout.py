@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.model_files.unet_layout import controlnet_config, unet_config
 from tests.headless.models.ldm import unet_names
 

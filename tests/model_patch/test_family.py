@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.model_patch.family import require_same_family
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models.controlnet import ControlNet
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import KEY, patch

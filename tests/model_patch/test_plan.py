@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.model_patch.control import Control, Span, StepSpan
 from controlstack.model_patch.plan import Plan

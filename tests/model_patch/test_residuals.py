@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.model_patch.residuals import Residuals, check_fit
 from controlstack.model_patch.weighting import conditional_rows, resolution_weighted
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.nodes.bare_model import require_bare
 from tests.tiny import tiny_model
 

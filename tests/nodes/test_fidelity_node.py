@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.nodes.fidelity_node import ControlStackFidelity
 from controlstack.preprocessors.ade20k import ADE20K
 from controlstack.preprocessors.canny import canny

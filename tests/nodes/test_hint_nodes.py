@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
+from controlstack.ground.parameters import Parameter
 from controlstack.nodes.any_hint import OF_PICTURES
 from controlstack.nodes.hint_node import HintNode, node_of
 from controlstack.nodes.hints import NODE_CLASS_MAPPINGS as NODES
-from controlstack.parameters import Parameter
 from controlstack.preprocessors import model_choice
 from controlstack.preprocessors.learned.teed import TEED
 from controlstack.preprocessors.learned.vitpose import VITPOSE

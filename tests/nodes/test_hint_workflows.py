@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless import folders, host
 from controlstack.headless.core_nodes import CORE_NODES as CORE
 from controlstack.headless.graph.execute import Executor

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.nodes import hint_inputs, hints, images
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.draw import draw_pose

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.nodes.hint_node import HintNode, node_of
 from controlstack.preprocessors.spec import Learning, Preprocessor, Weights
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.graph.execute import Executor, Results
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import validate

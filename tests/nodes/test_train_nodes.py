@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from controlstack.demo.models import BASE
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.core_nodes.sampling import KSampler
 from controlstack.headless.host import EmbeddedHost

@@ -20,9 +20,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from controlstack.ground.parameters import Value
 from controlstack.nodes import images
 from controlstack.nodes.hints import NODE_CLASS_MAPPINGS as NODES
-from controlstack.parameters import Value
 from controlstack.preprocessors.making import Loaded, Sizing, make
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Preprocessor

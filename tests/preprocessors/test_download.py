@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.download import download
 from controlstack.preprocessors.spec import Weights
 from controlstack.preprocessors.weights import find, missing

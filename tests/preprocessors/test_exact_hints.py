@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
-from controlstack.parameters import Parameter, Value
+from controlstack.ground.errors import UserError
+from controlstack.ground.parameters import Parameter, Value
 from controlstack.preprocessors.binary import BINARY
 from controlstack.preprocessors.canny import CANNY
 from controlstack.preprocessors.inpaint import INPAINT, INPAINT_BLACK

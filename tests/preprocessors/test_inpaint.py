@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.inpaint import INPAINT, INPAINT_BLACK, inpaint, inpaint_black
 
 PICTURE = np.random.default_rng(0).random((3, 4, 3), np.float32)

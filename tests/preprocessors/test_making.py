@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from controlstack.errors import UserError
-from controlstack.parameters import Parameter
+from controlstack.ground.errors import UserError
+from controlstack.ground.parameters import Parameter
 from controlstack.preprocessors.making import Loaded, Sizing, make
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Pose

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors import model_choice
 from controlstack.preprocessors.spec import Learning, Preprocessor, Weights
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.normal import NORMAL_FROM_DEPTH, RAW_RANGE, normal_from_depth
 
 # The conventions' table: which channel says front, top, left.

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.draw import draw_pose
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.picture import (
     MAX_PIXELS,
     MAX_SIDE,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controlstack.parameters import Parameter
+from controlstack.ground.parameters import Parameter
 from controlstack.preprocessors.pose.draw import DRAWING
 from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
 from controlstack.preprocessors.spec import Preprocessor

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.pose.people import Pose
 from controlstack.preprocessors.sources import read_hint_picture, read_mask, read_sources
 from controlstack.preprocessors.spec import Takes

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training.config import flat, read_config, run_settings, written
 from controlstack.training.run_settings import SECTIONS, RunSettings, ValidationSettings
 from controlstack.training.settings import TrainingSettings, parameters

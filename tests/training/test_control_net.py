@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training import control_net
 from controlstack.training.copy import control_net_from, weights_hash
 from controlstack.training.locked import decoder, locked, predict, unlocked

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training.copy import (
     control_net_from,
     controlled,

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models import inspect
 from controlstack.headless.models.loading import load_control_net
 from controlstack.training.copy import control_net_from, weights_hash

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training.draws import generator
 from controlstack.training.ema import Ema
 from controlstack.training.interrupt import StopRequest

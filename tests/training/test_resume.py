@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training.batch import Batch
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.curve import Curve, read_curve

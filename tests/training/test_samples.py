@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.training.data.check import check
 from controlstack.training.data.settings import DataSettings

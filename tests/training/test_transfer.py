@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training.copy import control_net_from, weights_hash
 from controlstack.training.settings import NetSettings
 from controlstack.training.transfer import transferred

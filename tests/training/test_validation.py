@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training.base import Base
 from controlstack.training.run_settings import ValidationSettings
 from controlstack.training.validation import Pixels, Sample, Validator

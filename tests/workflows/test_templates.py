@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from controlstack.cli.main import app
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless import folders, host
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import require_known, validate

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...atomic import write_atomic
-from ...errors import UserError
+from ...ground.atomic import write_atomic
+from ...ground.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .condition import looks_for_hints
 from .row import PICTURES, POSES, Bad, File, Row, Rows
 from .settings import DataSettings

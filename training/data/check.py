@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ...errors import UserError
-from ...preprocessors.progress import Progress, unseen
+from ...ground.errors import UserError
+from ...ground.progress import Progress, unseen
 from ...preprocessors.sizing import Size
 from .condition import Condition, condition_of
 from .reading import check_size, hint_in, read_hint, read_picture, size_of
@@ -44,7 +44,7 @@ class Report:
         width, height = picture_size(self.settings)
         rows = self.rows
         if not rows.good:
-            return complaint(rows)
+            return str(complaint(rows))
         lines = [
             f"{rows.place}: {_count(len(rows.good), 'row')} (layout {rows.layout})",
             f"pictures: {_sizes(self.sizes)}; trained at {width} x {height}, "
@@ -52,7 +52,7 @@ class Report:
             f"hints: {self._hints()}",
             *(f"Note: {warning}." for warning in self.warnings),
         ]
-        return "\n".join(lines + ([complaint(rows)] if rows.bad else []))
+        return "\n".join(lines + ([str(complaint(rows))] if rows.bad else []))
 
     def _hints(self) -> str:
         entry = self.condition.entry
@@ -78,7 +78,7 @@ def check(
     picture_size(settings)
     rows = read_rows(settings)
     if not rows.good:
-        raise UserError(complaint(rows))
+        raise complaint(rows)
     condition = condition_of(settings, any(row.hint is not None for row in rows.good))
     look = partial(_look, settings=settings, condition=condition, full=full)
     good: list[Row] = []
@@ -117,16 +117,15 @@ def refuse_bad_rows(report: Report) -> None:
     rows = report.rows
     if not rows.good or (rows.bad and report.settings.bad_rows == "stop"):
         advice = " bad_rows = skip goes on without them." if rows.good else ""
-        raise UserError(complaint(rows, advice))
+        raise complaint(rows, advice)
 
 
-def complaint(rows: Rows, advice: str = "") -> str:
+def complaint(rows: Rows, advice: str = "") -> UserError:
     """The bad rows in words: how many, `advice`, and a line for each of the first."""
     count = len(rows.good) + len(rows.bad)
-    lines = [f"{len(rows.bad)} of {_count(count, 'row')} of {rows.place} cannot be used.{advice}"]
-    lines += [f"  {bad}" for bad in rows.bad[:SHOWN]]
-    more = len(rows.bad) - SHOWN
-    return "\n".join(lines + ([f"  and {more} more"] if more > 0 else []))
+    sentence = f"{len(rows.bad)} of {_count(count, 'row')} of {rows.place} cannot be used.{advice}"
+    more = [f"and {len(rows.bad) - SHOWN} more"] if len(rows.bad) > SHOWN else []
+    return UserError(sentence, [*map(str, rows.bad[:SHOWN]), *more])
 
 
 def _look(row: Row, settings: DataSettings, condition: Condition, full: bool) -> Size | Bad:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .settings import DataSettings
 
 FILE_NAME = "_file_name"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import UserError
-from ...parameters import Value
+from ...ground.errors import UserError
+from ...ground.parameters import Value
 from ...preprocessors.pose.draw import DRAWING
 from ...preprocessors.registry import PREPROCESSORS
 from ...preprocessors.spec import Preprocessor

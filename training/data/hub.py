@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .columns import find_columns
 from .condition import looks_for_hints
 from .row import Bad, Cell, Row, Rows

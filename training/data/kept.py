@@ -11,9 +11,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ...errors import UserError
+from ...ground.errors import UserError
+from ...ground.progress import Progress
 from ...preprocessors.making import Sizing, make
-from ...preprocessors.progress import Progress
 from ..base import Encoders
 from .cache import Shelf, digest, share
 from .condition import Condition

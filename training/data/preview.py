@@ -8,8 +8,8 @@ from itertools import islice
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ...errors import UserError
-from ...page import INK, PAPER, font, wrapped
+from ...ground.errors import UserError
+from ...ground.page import INK, PAPER, font, wrapped
 from ...preprocessors.sizing import resized
 from .check import Report
 from .reading import HintMaker, Picture, hint_in, read_hint, read_picture

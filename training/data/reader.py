@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ...preprocessors.spec import Hint
 from ..batch import Pick
 from .cache import digest, moments_of

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ...preprocessors.making import Loaded, Sizing, Source, make
 from ...preprocessors.picture_files import first_frame, transparency, upright_size
 from ...preprocessors.pose.draw import draw_pose

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .captioned import has_captions, read_captioned
 from .hub import is_data_set, read_data_set
 from .row import Rows

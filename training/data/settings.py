@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from ..settings import MANY, setting
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ...errors import UserError
+from ...ground.errors import UserError
 from .columns import Columns, find_columns
 from .condition import looks_for_hints
 from .row import Bad, File, Row, Rows

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...ground.errors import UserError
+from ...ground.progress import Progress, unseen
 from ...preprocessors.making import Sizing, make
-from ...preprocessors.progress import Progress, unseen
 from ...preprocessors.spec import Hint
 from ..base import Encoders
 from ..batch import Batch, Pick

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.graph.registry import Registry
 
 CALLS: list[str] = []

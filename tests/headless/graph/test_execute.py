@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.graph.execute import Event, Executor, NodeError
 from controlstack.headless.graph.registry import Registry

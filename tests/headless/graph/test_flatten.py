@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import Graph, Link, read_workflow

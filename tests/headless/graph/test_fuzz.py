@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
+from controlstack.ground.structured import read_json
 from controlstack.headless.graph.execute import Executor, NodeError
-from controlstack.headless.graph.json_text import read_json
 from controlstack.headless.graph.override import override
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.validate import validate

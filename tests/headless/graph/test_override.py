@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.graph.override import override
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.workflow import read_workflow

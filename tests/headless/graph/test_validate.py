@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.graph.registry import Registry, types_fit
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import read_workflow
@@ -63,13 +63,13 @@ def test_all_problems_at_once(registry: Registry, api: dict[str, Any]) -> None:
     said = complaint(api, registry).splitlines()
     assert said == [
         "the workflow cannot run, 5 things are wrong:",
-        "  - node 3 'First pass' (Sampler): input model is linked to node '9', which is not there",
-        "  - node 3 'First pass' (Sampler): input seed is -1, but has to be from 0 to "
+        "  node 3 'First pass' (Sampler): input model is linked to node '9', which is not there",
+        "  node 3 'First pass' (Sampler): input seed is -1, but has to be from 0 to "
         "18446744073709551615",
-        "  - node 3 'First pass' (Sampler): input steps is 'many', but has to be a whole number",
-        "  - node 3 'First pass' (Sampler): input sampler is 'foo', but has to be one of: euler, "
+        "  node 3 'First pass' (Sampler): input steps is 'many', but has to be a whole number",
+        "  node 3 'First pass' (Sampler): input sampler is 'foo', but has to be one of: euler, "
         "heun",
-        "  - node 3 'First pass' (Sampler): input positive (CONDITIONING) is missing; connect it "
+        "  node 3 'First pass' (Sampler): input positive (CONDITIONING) is missing; connect it "
         "or give it a value",
     ]
 

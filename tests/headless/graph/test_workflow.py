@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from controlstack.errors import UserError
-from controlstack.headless.graph.json_text import read_json
+from controlstack.ground.errors import UserError
+from controlstack.ground.structured import read_json
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.workflow import Link, load_workflow, read_workflow
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.core_nodes.controlnet import (
     ControlNetApply,
     ControlNetApplyAdvanced,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models.broadcast import broadcast_batch
 from controlstack.headless.models.controlnet import ControlNet
 from controlstack.headless.resize import resize

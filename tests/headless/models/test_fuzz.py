@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models.inspect import check
 from controlstack.headless.models.lora import read_changes
 from controlstack.model_files.kinds import KINDS

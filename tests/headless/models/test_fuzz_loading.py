@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models import inspect, loading
 from controlstack.headless.models.t2i_network import FULL
 from tests.headless.models.ldm import unet_names, vae_names

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models.inspect import check
 from tests.headless.models.tiny_files import save_control_net, save_pipeline
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.core_nodes import loaders
 from controlstack.headless.models import loading, weights

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models.clip import Clip
 from controlstack.headless.models.lora import apply_lora
 from controlstack.headless.sampling.model import Model

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models.prompt import Vocabulary, chunks, parse
 
 LETTERS = Vocabulary(lambda text: [ord(letter) for letter in text], start=1, end=2, pad=3)

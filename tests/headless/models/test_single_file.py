@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models import inspect, layouts, loading
 from tests.headless.models.ldm import unet_names, vae_names
 from tests.headless.models.tiny_files import (

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models.controlnet import ControlNet
 from controlstack.headless.models.inspect import check
 from controlstack.headless.models.loading import load_control_net

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.core_nodes.vae import VAEDecode, VAEEncode, VAEEncodeForInpaint
 from controlstack.headless.models.vae import LATENT_SCALE, Vae
 from tests.headless.models.tiny_files import tiny_taesd, tiny_vae

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.sampling.base_model import BaseModel
 from controlstack.headless.sampling.unet_control import _encoder_blocks, skip_shapes
 from tests.tiny import tiny_conditioning, tiny_controlnet, tiny_model, tiny_unet

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.sampling.conditioning import Cond, convert, prepare
 from tests.tiny import tiny_conditioning, tiny_model, tiny_unet
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
 
 

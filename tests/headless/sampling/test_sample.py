@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.progress import report_to
 from controlstack.headless.sampling.model import Model
 from controlstack.headless.sampling.sample import ksample

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.headless.sampling.schedules import SCHEDULES, schedule
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.learned.anyline import ANYLINE
 from controlstack.preprocessors.learned.hed import HED, HED_SCRIBBLE
 from controlstack.preprocessors.learned.lineart import LINEART

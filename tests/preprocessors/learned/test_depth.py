@@ -14,7 +14,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.learned.depth import DEPTH, load_depth, nearness
 from controlstack.preprocessors.learned.depth_folder import DEPTH_MODELS, Reading, reading_of
 from tests.tiny_depth import MODELS

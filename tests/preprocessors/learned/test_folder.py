@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.learned.depth_folder import DEPTH_MODELS
 from controlstack.preprocessors.learned.folder import check_folder, load_network, load_processor
 from tests.tiny_depth import tiny_dpt

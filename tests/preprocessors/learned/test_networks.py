@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.learned.networks import SIGNS, annotators, blank, fill, load_state
 from tests.annotator_files import FILES, network, random_state
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.learned.networks import annotators
 from controlstack.preprocessors.learned.openpose import OPENPOSE, OpenPose, load_openpose
 from controlstack.preprocessors.pose.draw import draw_pose

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.headless.models import tokenizers
 from controlstack.preprocessors.ade20k import ADE20K
 from controlstack.preprocessors.learned import segment

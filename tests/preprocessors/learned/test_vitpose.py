@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.learned.vitpose import VITPOSE, VitPose, load_vitpose
 from controlstack.preprocessors.pose.draw import draw_pose
 from tests.tiny_pose import tiny_detector, tiny_vitpose

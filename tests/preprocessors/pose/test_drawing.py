@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.pose.draw import DRAWING, POSE, draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Points, Pose, parse_poses
 from tests.preprocessors.pose.frames import frame, keypoints, person

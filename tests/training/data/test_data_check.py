@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training.data.check import check, usable
 from controlstack.training.data.preview import preview
 from controlstack.training.data.settings import DataSettings

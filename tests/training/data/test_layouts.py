@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.training.data.row import Row
 from controlstack.training.data.rows import read_rows, told_layout
 from controlstack.training.data.settings import DataSettings

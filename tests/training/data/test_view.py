@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from controlstack.errors import UserError
+from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.sizing import resized

@@ -1,15 +1,25 @@
-"""JSON as workflows may hold it: finite numbers, one value a key, no depth that breaks a reader."""
+"""JSON, TOML and CSV from files that somebody else may have written, read without surprises.
+
+Whatever a parser of Python's raises over such a text becomes one UserError here.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
+import sys
+from collections.abc import Iterator
+from typing import Any, TypeAlias, Union
 
-from ...errors import UserError
-from ..wording import shown
-from .model import Json
+from .errors import UserError
+from .wording import shown
 
-# Deeper than any real workflow, and far from the interpreter's own limit (1000 calls).
+Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
+JsonObject: TypeAlias = dict[str, Json]
+
+# Deeper than any real file, and far from the interpreter's own limit (1000 calls).
 MAX_DEPTH = 200
 
 
@@ -17,8 +27,8 @@ class _RefusedError(ValueError):
     """JSON that parses but that we do not take."""
 
 
-def read_json(text: str, source: str) -> Json:
-    """The value of `text`; `source` names the file in errors.
+def read_json(text: str, source: str, what: str = "workflow") -> Json:
+    """The value of `text`; `source` names the file in errors, and `what` says what it should be.
 
     Raises UserError for text that is no JSON, and for NaN, infinities, keys given twice, numbers
     too long to read, half surrogate pairs and nesting deeper than `MAX_DEPTH`.
@@ -33,12 +43,40 @@ def read_json(text: str, source: str) -> Json:
             f"{source} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
         ) from error
     except _RefusedError as error:
-        raise UserError(f"{source} is no workflow: {error}") from error
+        raise UserError(f"{source} is no {what}: {error}") from error
     except RecursionError as error:
-        raise UserError(f"{source} is no workflow: {_TOO_DEEP}") from error
+        raise UserError(f"{source} is no {what}: {_TOO_DEEP}") from error
     except ValueError as error:  # Python's limit on the digits of an integer
-        raise UserError(f"{source} is no workflow: it holds a number of too many digits") from error
+        raise UserError(f"{source} is no {what}: it holds a number of too many digits") from error
     return value
+
+
+def read_toml(text: str, source: str) -> dict[str, Any]:
+    """The tables of `text`. Raises UserError, naming `source`, where it is no TOML."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise UserError(f"{source} is no TOML that is read: {_TOO_DEEP}") from error
+    except ValueError as error:  # tomllib's own is one, and so is Python's of a number too long
+        raise UserError(f"{source} is no TOML: {str(error)[:200]}") from error
+
+
+def read_csv(text: str, source: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number of the line each row ends in, and its cells by the header's names; cells that
+    lack a name, or are not there, are left out.
+
+    Raises UserError, naming `source` and the line, where it is no CSV.
+    """
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        for row in table:
+            yield table.line_num, {k: v for k, v in row.items() if isinstance(v, str) and k}
+    except csv.Error as error:
+        raise UserError(f"{source} is no CSV: {error} in line {table.line_num}") from error
 
 
 _MISSING = object()
@@ -84,11 +122,12 @@ def _check(value: Json) -> None:
             waiting += [(child, depth + 1) for child in item]
         elif isinstance(item, _NotFinite):
             raise _RefusedError(f"it holds the number {shown(str(item))}, which is not finite")
-        elif isinstance(item, str) and not _is_text(item):
+        elif isinstance(item, str) and not is_text(item):
             raise _RefusedError(f"the text {shown(item)} holds half of a surrogate pair")
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether `text` can be written as UTF-8: it holds no half of a surrogate pair."""
     if text.isascii():
         return True
     return not any("\ud800" <= letter <= "\udfff" for letter in text)

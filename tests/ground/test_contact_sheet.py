@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from controlstack.contact_sheet import CELL, GAP, MARGIN, Cell, Row, draw_sheet
-from controlstack.page import PAPER
+from controlstack.ground.contact_sheet import CELL, GAP, MARGIN, Cell, Row, draw_sheet
+from controlstack.ground.page import PAPER
 
 
 def test_every_picture_stands_whole_in_its_place() -> None:

@@ -1,0 +1,1 @@
+"""What every layer stands on: errors, words, names, files and settings. Knows no layer above it."""

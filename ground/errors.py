@@ -1,0 +1,32 @@
+"""The one error a user can cause, which every layer may raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .wording import one_line
+
+
+class UserError(ValueError):
+    """Something a user can mend, said in one sentence: what was wrong, where, and what to do.
+
+    `details` follow on lines of their own, such as one for each file that could not be read. What
+    strangers' files put into a sentence (line breaks, terminal escapes) is escaped here. The
+    command line prints it without a trace and exits with 2; ComfyUI shows it on the node.
+    """
+
+    def __init__(self, sentence: str, details: Iterable[str] = ()) -> None:
+        self.sentence, self.details = one_line(sentence), tuple(map(one_line, details))
+        super().__init__("\n  ".join((self.sentence, *self.details)))
+
+    def at(self, place: str) -> UserError:
+        """The same, said of `place` ("node 3")."""
+        return UserError(f"{place}: {self.sentence}", self.details)
+
+
+def several(summary: str, problems: Sequence[str], most: int = 20) -> UserError:
+    """One of `problems` as it is; more of them a line each under `summary`, at most so many."""
+    if len(problems) == 1:
+        return UserError(problems[0])
+    more = [f"and {len(problems) - most} more"] if len(problems) > most else []
+    return UserError(summary, [*problems[:most], *more])

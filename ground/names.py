@@ -1,0 +1,26 @@
+"""Names of files that come out of shared files: workflows, data sets, settings."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath, PureWindowsPath
+
+from .errors import UserError
+from .wording import shown
+
+
+def inner_name(name: str, what: str, base: object) -> PurePosixPath:
+    """The relative path that `name` means inside the folder `base`.
+
+    A file made on Windows writes `sub\\name`; it means the same as `sub/name`, on every system.
+    Raises UserError, which calls it `what`, for a name that is empty or leaves the folder by
+    itself: with "..", absolute, or with a drive. Links are not looked at.
+    """
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if not parts.parts or "\0" in name:
+        raise UserError(f"{what} {shown(name)} is no file name; give the name of a file in {base}")
+    if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
+        raise UserError(
+            f"{what} {shown(name)} leaves its folder; give a name inside {base}, without '..' and "
+            "without a leading '/'"
+        )
+    return parts

@@ -1,0 +1,50 @@
+"""Where results will go, looked at before the work begins; and whether two names are one file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Hashable
+from pathlib import Path
+
+from .errors import UserError
+
+
+def require_place(path: Path, what: str, folder: bool = False) -> None:
+    """Raise UserError, which calls it `what`, unless `path` can be written: as a file, or with
+    `folder` as a folder that files are put into. Nothing is made, and what is there stays.
+
+    Refused are a folder in a file's place and the reverse, a file on the way, names too long for
+    the disk, and folders that cannot be written.
+    """
+    try:
+        above = path if folder else path.parent
+        if path.exists() and path.is_dir() != folder:
+            found, asked = ("a file", "folder") if folder else ("a folder", "file")
+            raise UserError(f"{what} {path} is {found}; name a {asked}")
+        missing = []
+        while not above.exists():
+            missing.append(above.name)
+            above = above.parent
+        if not above.is_dir():
+            raise UserError(f"{what} {path} cannot be written: {above} is no folder; name another")
+        for name in [*missing, *([] if folder else [path.name])]:
+            (above / name).exists()  # raises for a name that this disk cannot hold
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise UserError(f"{what} {path} cannot be written: {reason}; name another place") from error
+
+
+def identity(path: Path) -> Hashable:
+    """What two names of one file have in common, through links and other spellings; a file that is
+    not there yet is known by its folder and its name, capitals apart.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return os.path.realpath(path.parent), path.name.casefold()
+    return status.st_dev, status.st_ino

@@ -1,0 +1,72 @@
+"""Bytes and text of files that somebody else may have written.
+
+A pipe or a device would hang a reader, or feed it for ever; a file may be of any size and no text.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from .errors import UserError
+from .wording import size_in_words
+
+MAX_BYTES = 256 << 20
+"""The largest text that is read, in bytes: far above any real one, and it fits into memory."""
+
+
+def read_bytes(path: Path, what: str, limit: int = MAX_BYTES, pipes: bool = False) -> bytes:
+    """What the file holds, at most `limit` bytes; errors call it `what` ("the workflow").
+
+    Only regular files are read. `pipes` takes pipes and terminals, too, for a file that a person
+    named; they can be read only once. Raises UserError, also where the file is larger.
+    """
+    # Without O_NONBLOCK, to open a pipe would wait for its writer.
+    wait = 0 if pipes else getattr(os, "O_NONBLOCK", 0)
+    try:
+        entry = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | wait)
+        with os.fdopen(entry, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not (stat.S_ISREG(mode) or (pipes and not stat.S_ISBLK(mode))):
+                raise UserError(f"{what} {path} is no regular file, but {_kind(mode)}; name a file")
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"cannot read {what} {path}: {reason}") from error
+    if len(data) > limit:
+        raise UserError(
+            f"{what} {path} is larger than {size_in_words(limit)}, the most that is read"
+        )
+    return data
+
+
+def read_text(path: Path, what: str, limit: int = MAX_BYTES) -> str:
+    """The text of a regular file in UTF-8, with or without a byte order mark.
+
+    Raises UserError, which calls it `what`, as `read_bytes` does and where it is no such text.
+    """
+    try:
+        return read_bytes(path, what, limit).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{what} {path} is no text in UTF-8; save it as such") from None
+
+
+def require_regular(path: Path, what: str) -> None:
+    """Raise UserError unless `path` is a regular file, or leads to one: for libraries that open
+    files by name.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"cannot read {what} {path}: {reason}") from error
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{what} {path} is no regular file, but {_kind(mode)}; name a file")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
