@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import UserError
@@ -29,7 +30,8 @@ def require_place(path: Path, what: str, folder: bool = False) -> None:
         if not above.is_dir():
             raise UserError(f"{what} {path} cannot be written: {above} is no folder; name another")
         for name in [*missing, *([] if folder else [path.name])]:
-            (above / name).exists()  # raises for a name that this disk cannot hold
+            with suppress(FileNotFoundError):
+                (above / name).lstat()  # raises otherwise for a name that this disk cannot hold
         with tempfile.TemporaryFile(dir=above):
             pass
     except (OSError, ValueError) as error:

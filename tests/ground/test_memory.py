@@ -1,0 +1,48 @@
+"""Memory that is not there is refused before, and named after."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from controlstack.ground import memory
+from controlstack.ground.errors import UserError
+
+
+def test_estimates() -> None:
+    memory.require_memory(1e6, "the picture")
+    with pytest.raises(UserError, match=r"the picture would take 1000000\.0 GB of memory, and "):
+        memory.require_memory(1e15, "the picture")
+
+
+def _numpy() -> None:
+    np.zeros(1 << 55, np.uint8)
+
+
+def _torch() -> None:
+    torch.zeros(1 << 55, dtype=torch.uint8)
+
+
+def _python() -> None:
+    bytearray(1 << 60)
+
+
+def _opencv() -> None:
+    cv2.resize(np.zeros((1, 1, 4), np.float64), (30_000_000, 30_000_000))
+
+
+@pytest.mark.parametrize("run_out", [_numpy, _torch, _python, _opencv])
+def test_every_library_that_runs_out(run_out: object) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011  each library has a class of its own
+        run_out()  # type: ignore[operator]
+    assert memory.is_out_of_memory(raised.value), repr(raised.value)
+    said = str(memory.out_of_memory(raised.value, "node 3"))
+    assert said.startswith("node 3 ran out of memory")
+    assert "GB" in said
+
+
+@pytest.mark.parametrize("error", [ValueError("out of memory"), RuntimeError("shape"), KeyError()])
+def test_other_errors(error: Exception) -> None:
+    assert not memory.is_out_of_memory(error)
