@@ -143,10 +143,10 @@ def evaluate_command(
     no network.
     """
     with reported(debug):
+        from ..evaluation.files.evaluate import Order, entry_of, evaluate, write_report
+        from ..evaluation.files.measure import failed
+        from ..evaluation.files.quality import QualityOrder
         from ..ground.errors import UserError
-        from ..headless.evaluate import failed
-        from ..headless.evaluate_order import Order, entry_of, evaluate, write_report
-        from ..headless.evaluate_quality import QualityOrder
         from ..headless.folders import IMAGE_SUFFIXES
         from .groups import files_of, groups_of, pairs_of
 

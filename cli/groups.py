@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from ..evaluation.files.pairing import Group
 from ..ground.errors import UserError
 from ..headless.folders import IMAGE_SUFFIXES
-from ..headless.pairing import Group
 from .hint_inputs import find_inputs
 
 LOOSE = "pictures"

@@ -69,7 +69,7 @@ def sheet_command(
 
         if sheet is None:
             raise UserError("name a preprocessor, or a picture with --sheet; see --help.")
-        from ..headless.hint_sheet import make_sheet
+        from ..preprocessors.sheet.sheet import make_sheet
 
         with shown_progress():
             missing = make_sheet(sheet, out, tuple(models or [Path("models")]))

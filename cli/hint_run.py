@@ -15,12 +15,12 @@ import typer
 from ..ground.atomic import write_atomic
 from ..ground.errors import UserError
 from ..ground.parameters import Value
+from ..ground.reporter import reporter
 from ..headless.folders import IMAGE_SUFFIXES
-from ..headless.hint_files import encode_hint, free_names
-from ..headless.progress import reporter
 from ..preprocessors.making import Made, Sizing, make
 from ..preprocessors.picture import checked_size
 from ..preprocessors.pose.people import to_json
+from ..preprocessors.sheet.files import encode_hint, free_names
 from ..preprocessors.sources import read_mask, read_sources
 from ..preprocessors.spec import Preprocessor
 from .hint_inputs import find_inputs
@@ -91,9 +91,9 @@ def _make_all(
     loaded = None
     if entry.learning is not None:
         reporter().stage(f"loading {entry.name}")
-        from ..headless.hint_networks import load  # torch with it
+        from ..preprocessors.ready import InFolders, load  # torch with it
 
-        loaded = load(entry, order.model, order.models, order.download)
+        loaded = load(entry, order.model, InFolders(order.models), order.download)
     targets = free_names(files, entry.name, order.out, taken=files)
     with reporter().steps(len(files), entry.name) as bar:
         for path, target in zip(files, targets, strict=True):

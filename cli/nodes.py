@@ -22,10 +22,8 @@ def nodes_command(debug: DebugOption = False) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        from ..headless import host
         from ..headless.graph.registry import default_registry
 
-        host.install()
         registry = default_registry()
         table = Table("Node", "Inputs", "Outputs", box=box.SIMPLE_HEAD, show_lines=True)
         for node_type in sorted(registry):

@@ -1,4 +1,4 @@
-"""Progress bars on the terminal, for what `headless.progress` reports."""
+"""Progress bars on the terminal, for what `ground.reporter` hears of."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TerminalReporter:
 
 def report_node(event: Event) -> None:
     """For `Executor.run`: a stage for each node that starts."""
-    from ..headless.progress import reporter
+    from ..ground.reporter import reporter
 
     if event.kind == "start":
         reporter().stage(f"{event.node.title or event.node.type} ({event.index + 1}/{event.total})")
@@ -72,7 +72,7 @@ def shown_progress() -> Iterator[None]:
         TimeElapsedColumn,
     )
 
-    from ..headless.progress import report_to
+    from ..ground.reporter import report_to
 
     console = Console(stderr=True)
     columns = (

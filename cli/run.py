@@ -88,22 +88,21 @@ def _run(
 ) -> tuple[Path, ...]:
     """The pictures that the workflow saved, or else those that it only showed."""
     from ..demo import models as models_of_demo
-    from ..headless import folders, host
+    from ..headless import host
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
     from ..headless.graph.validate import require_known, validate
     from ..headless.graph.workflow import load_workflow
 
-    host.install()
     registry = default_registry()
-    with folders.use(places):
+    with host.use(places):
         graph = load_workflow(workflow, registry)
         require_known(graph, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
         graph = _changed(graph, registry, settings, seed)
     aliases = models_of_demo.aliases(graph) if demo else {}
-    with folders.use(replace(places, aliases=aliases)):
+    with host.use(replace(places, aliases=aliases)):
         validate(graph, registry)
         for note in [*graph.notes, *_demo_notes(aliases, factor)]:
             typer.echo(f"Note: {note}.", err=True)

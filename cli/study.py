@@ -58,8 +58,8 @@ def make_command(
     of ranks to send back. Keep key.json: it tells which picture is whose.
     """
     with reported(debug):
+        from ..evaluation.files.study import StudyOrder, write_study
         from ..headless.folders import IMAGE_SUFFIXES
-        from ..headless.study import StudyOrder, write_study
         from .groups import files_of, groups_of
 
         order = StudyOrder(
@@ -92,7 +92,7 @@ def read_command(
     Prints a table, and writes result.json and result.html beside the key.
     """
     with reported(debug):
-        from ..headless.study import read_study
+        from ..evaluation.files.study import read_study
         from .groups import files_of
 
         result, written = read_study(folder, files_of(ranks, (".json",)))

@@ -61,7 +61,7 @@ def _write(path: Path, settings: RunSettings) -> None:
 
 
 def _check(settings: RunSettings) -> None:
-    from ..headless.progress import reporter
+    from ..ground.reporter import reporter
     from ..training.data.check import check
 
     with shown_progress():

@@ -42,7 +42,7 @@ def transfer_command(
             raise UserError(f"{out} is there already; name another file with --out.")
         import torch
 
-        from ..headless.progress import reporter
+        from ..ground.reporter import reporter
         from ..headless.transfer import transfer
         from ..training.export import save_folder, save_single_file
         from ..training.ldm_layout import unread_by_comfyui

@@ -33,7 +33,6 @@ class HostScorer:
 
     def __init__(self, scratch: Path) -> None:
         """`scratch`: an empty folder for hints."""
-        host.install()
         self._registry = default_registry()
         self._executor = Executor(self._registry)
         self._scratch = scratch
@@ -50,7 +49,7 @@ class HostScorer:
         places = folders.Folders(
             models=(), input=(here,), output=here, temp=here, aliases=aliases(graph)
         )
-        with folders.use(places):
+        with host.use(places):
             validate(graph, self._registry)
             image: Tensor = self._executor.run(graph).value("decode")  # (1, H, W, 3) in 0..1
         pixels: Picture = (image[0] * 255).round().byte().numpy()

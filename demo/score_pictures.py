@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..evaluation.joint_reader import load_reader
 from ..ground.errors import UserError
-from ..headless.progress import reporter
+from ..ground.reporter import reporter
 from .scenes import HELD_OUT_SEEDS
 from .score import READER, TABLE, Generate, Picture, Score, Task, score, tasks
 

@@ -21,13 +21,13 @@ from ..ground.atomic import write_atomic
 from ..ground.contact_sheet import Cell, Row, draw_sheet
 from ..ground.errors import UserError
 from ..ground.progress import Steps
+from ..ground.reporter import reporter
 from ..headless import folders, host
 from ..headless.graph.execute import Executor, Results
 from ..headless.graph.override import override
 from ..headless.graph.registry import default_registry
 from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
-from ..headless.progress import reporter
 from .models import aliases, one_thread, require_weights, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks
@@ -116,7 +116,6 @@ class _StackWorkflow:
     """WORKFLOW at the demo model's size; models stay loaded from run to run."""
 
     def __init__(self, scratch: Path) -> None:
-        host.install()
         self._registry = default_registry()
         graph = load_workflow(WORKFLOW, self._registry)
         self._graph = scaled(graph, self._registry, scale_factor(graph))
@@ -145,7 +144,7 @@ class _StackWorkflow:
         return _Run(pose, depth, picture, results.seconds[self._ids[SAMPLER]])
 
     def _execute(self, values: Mapping[str, str]) -> Results:
-        with folders.use(self._folders):
+        with host.use(self._folders):
             graph = self._graph
             for target, value in values.items():
                 graph = override(graph, self._registry, target, value)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..ground.atomic import write_atomic
 from ..ground.errors import UserError
-from ..headless.progress import reporter
+from ..ground.reporter import reporter
 from .captions import caption
 from .scenes import TRAIN_SEED_BASE, sample_scene
 from .scenes_draw import draw_scene

@@ -1,20 +1,20 @@
-"""The embedded host's answers to what a node may ask (`nodes/host.py`)."""
+"""The embedded host's answers to what a node may ask (`hosts/host.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..ground.progress import Steps
+from ..ground.reporter import reporter
+from ..hosts import host
 from ..model_patch.protocols import ControlNet
-from ..nodes import host
 from ..training.base import Base
 from . import folders
-from .progress import reporter
 
 if TYPE_CHECKING:
     import torch
@@ -24,69 +24,71 @@ class EmbeddedHost:
     """Files from `folders`, nets from `models`; loads neither torch models nor diffusers early."""
 
     def names(self, kind: str) -> list[str]:
-        """See `nodes.host.Host.names`."""
+        """See `hosts.host.Host.names`."""
         return folders.names(kind)
 
     def find(self, kind: str, name: str) -> Path:
-        """See `nodes.host.Host.find`."""
+        """See `hosts.host.Host.find`."""
         return folders.find(kind, name)
 
     def check_control_net(self, name: str) -> None:
-        """See `nodes.host.Host.check_control_net`."""
+        """See `hosts.host.Host.check_control_net`."""
         from .models.inspect import check
 
         check(folders.find("controlnet", name), "controlnet")
 
     def load_control_net(self, name: str) -> ControlNet:
-        """See `nodes.host.Host.load_control_net`."""
+        """See `hosts.host.Host.load_control_net`."""
         from .models.loading import load_control_net
 
         return load_control_net(folders.find("controlnet", name))
 
     def places(self) -> list[Path]:
-        """See `nodes.host.Host.places`."""
+        """See `hosts.host.Host.places`."""
         return [*folders.bases("controlstack"), *folders.bases("depth")]
 
     def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
-        """See `nodes.host.Host.place`. Networks compute where they were loaded: on the CPU."""
+        """See `hosts.host.Host.place`. Networks compute where they were loaded: on the CPU."""
         import torch
 
         return torch.device("cpu")
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
-        """See `nodes.host.Host.steps`."""
+        """See `hosts.host.Host.steps`."""
         return reporter().steps(total, text)
 
     def output(self) -> Path:
-        """See `nodes.host.Host.output`."""
+        """See `hosts.host.Host.output`."""
         return folders.current().output
 
     def control_nets(self) -> Path:
-        """See `nodes.host.Host.control_nets`. Without folders of models it is the output folder."""
+        """See `hosts.host.Host.control_nets`. Without folders of models it is the output folder."""
         return next(iter(folders.bases("controlnet")), folders.current().output)
 
     def training_base(
         self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
     ) -> Base:
-        """See `nodes.host.Host.training_base`. The U-Net is a copy: its decoder may be trained."""
+        """See `hosts.host.Host.training_base`. The U-Net is a copy: its decoder may be trained."""
         from .training_base import base_of
 
         base = base_of(model, clip, vae, name)
         return replace(base, unet=deepcopy(base.unet))
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
-        """See `nodes.host.Host.control_net_of`."""
+        """See `hosts.host.Host.control_net_of`."""
         from .models.controlnet import ControlNet as EmbeddedControlNet
 
         return EmbeddedControlNet(deepcopy(network).eval().requires_grad_(False), name)
 
     def training(self) -> AbstractContextManager[None]:
-        """See `nodes.host.Host.training`. There is nothing to free."""
+        """See `hosts.host.Host.training`. There is nothing to free."""
         import torch
 
         return torch.enable_grad()
 
 
-def install() -> None:
-    """Make the embedded host the one that our nodes ask."""
-    host.install(EmbeddedHost())
+@contextmanager
+def use(places: folders.Folders) -> Iterator[None]:
+    """Let the embedded host, with these folders, be the one that our nodes ask in the block."""
+    with folders.use(places), host.use(EmbeddedHost()):
+        yield

@@ -12,19 +12,18 @@ from typing import Any
 import torch
 
 from ..ground.errors import UserError
-from ..nodes.assembly import run_of, split_of
+from ..ground.reporter import reporter
+from ..preprocessors.ready import HintMaker, InFolders, hint_maker
+from ..training.assembly import run_of, split_of
 from ..training.base import Base
 from ..training.copy import control_net_from, started_from
 from ..training.data.check import check, refuse_bad_rows
 from ..training.data.condition import Condition
-from ..training.data.reading import HintMaker
 from ..training.data.training_data import training_data
 from ..training.processes import accelerator_for
 from ..training.run import TAKEN, Run
 from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
 from ..training.transfer import transferred
-from .hint_networks import hint_maker
-from .progress import reporter
 from .training_base import load_base, load_unet
 from .transfer import load_existing
 
@@ -156,7 +155,7 @@ def _maker(
         return None, []
     try:
         reporter().stage(f"loading {entry.name}")
-        return hint_maker(entry, models, download), []
+        return hint_maker(entry, InFolders(models), download), []
     except UserError as error:
         if condition.by_network or download:
             raise

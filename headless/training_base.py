@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from ..ground.errors import UserError
+from ..hosts.bare_model import require_bare, require_base
 from ..model_files.files import read_contents
 from ..model_files.kinds import CHECKPOINT, kind_of
-from ..nodes.bare_model import require_bare, require_base
 from ..training.base import Base, Encoders
 from .models import inspect, loading
 from .models.clip import Clip

@@ -1,5 +1,5 @@
-"""What a user wires (inputs, tooltips, one call each), the seam to the host, and where training and
-evaluation meet. Nothing heavy is imported before a node runs."""
+"""What a user wires: inputs, tooltips, one call each. Nothing heavy is imported before a node
+runs."""
 
 from pathlib import Path
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..preprocessors.ready import KeptModel
 from ..preprocessors.registry import PREPROCESSORS
 from ..preprocessors.spec import Preprocessor
 from . import images
-from .hint_batch import KeptModel, make_batch
+from .hint_batch import make_batch
 from .hint_inputs import optional_inputs
 from .hint_node import CATEGORY, accepted, check
 

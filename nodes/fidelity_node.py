@@ -13,10 +13,11 @@ from ..evaluation.fidelity import Condition, Figure, compare, kind_of, means
 from ..ground.errors import UserError
 from ..preprocessors.making import Made
 from ..preprocessors.pose.people import parse_poses
+from ..preprocessors.ready import KeptModel
 from ..preprocessors.spec import Preprocessor
 from . import images
 from .any_hint import OF_PICTURES, accepted_name
-from .hint_batch import KeptModel, make_batch
+from .hint_batch import make_batch
 from .hint_inputs import optional_inputs
 
 

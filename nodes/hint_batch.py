@@ -1,4 +1,4 @@
-"""A batch of hints in a host: its progress, its memory, and the network that a node keeps."""
+"""A batch of hints in a host: its sizes, its progress, and what is said of it."""
 
 from __future__ import annotations
 
@@ -7,53 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ground.parameters import Value
-from ..preprocessors import model_choice
-from ..preprocessors.making import FIT, RESOLUTION, Loaded, Made, Sizing, Source, make
+from ..hosts import host
+from ..preprocessors.making import FIT, RESOLUTION, Made, Sizing, Source, make
+from ..preprocessors.ready import KeptModel
 from ..preprocessors.sizing import Size
-from ..preprocessors.spec import Annotator, Preprocessor
-from ..training.data.reading import HintMaker
-from . import host, images
+from ..preprocessors.spec import Preprocessor
+from . import images
 
 log = logging.getLogger("controlstack")
-
-
-class KeptModel:
-    """The learned preprocessor that a node keeps until another is asked for or its files change.
-
-    The host drops its nodes, and the networks with them, when it frees a workflow.
-    """
-
-    def __init__(self) -> None:
-        self._choice: model_choice.Choice | None = None
-        self._annotator: Annotator | None = None
-
-    def ready(self, entry: Preprocessor, model: str, download: bool) -> Loaded:
-        """`entry` with `model` ("" for the first there is), its networks where the host computes.
-
-        Raises UserError for weights that are missing, unless `download`, or do not fit.
-        """
-        choice = _choice(entry, model, download)
-        if self._annotator is None or choice != self._choice:
-            self._annotator = None  # the old one goes before the new one comes
-            self._annotator, self._choice = choice.load(), choice
-        return Loaded(self._annotator, host.current().place(self._annotator.networks))
-
-
-def hint_maker(entry: Preprocessor, download: bool = False) -> HintMaker:
-    """`entry` with the first of its models that the host has, for training data.
-
-    Raises UserError for weights that are missing, unless `download`, or do not fit.
-    """
-    choice = _choice(entry, "", download)
-    files = ", ".join(path.name for path in choice.paths)
-    return HintMaker(KeptModel().ready(entry, "", False), f"{files} {choice.changed}")
-
-
-def _choice(entry: Preprocessor, model: str, download: bool) -> model_choice.Choice:
-    here = host.current()
-    places = here.places()
-    target = places[0] if download else None
-    return model_choice.choose(entry, model, places, target, here.steps)
 
 
 def make_batch(
@@ -66,7 +27,9 @@ def make_batch(
     """A hint of each source, with progress; `inputs` hold size, resolution and model."""
     loaded = None
     if entry.learning is not None:
-        loaded = models.ready(entry, inputs.get("model", ""), inputs.get("download", False))
+        loaded = models.ready(
+            entry, inputs.get("model", ""), inputs.get("download", False), host.current()
+        )
     sizing = _sizing(entry, inputs)
     made = []
     with host.steps(len(sources), entry.title) as bar:

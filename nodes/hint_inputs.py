@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from ..ground.parameters import Parameter
+from ..hosts import host
 from ..preprocessors import model_choice
 from ..preprocessors.making import FIT, RESOLUTION
 from ..preprocessors.picture import MAX_SIDE
 from ..preprocessors.spec import Learning, Preprocessor
-from . import host
 from .widgets import widget, widgets
 
 STANDING = {

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ..ground.errors import UserError
+from ..hosts import host
 from ..preprocessors import model_choice
 from ..preprocessors.making import Source
 from ..preprocessors.pose.people import parse_poses, to_json
+from ..preprocessors.ready import KeptModel
 from ..preprocessors.spec import Preprocessor
-from . import host, images
-from .hint_batch import KeptModel, make_batch
+from . import images
+from .hint_batch import make_batch
 from .hint_inputs import input_types
 
 CATEGORY = "ControlStack/hints"

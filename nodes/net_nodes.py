@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..ground.errors import UserError
+from ..hosts import host
 from ..training.settings import NetSettings, parameters, settings_of
-from . import host
 from .train_values import CATEGORY, TRAINABLE, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import widgets

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..hosts import host
 from ..model_patch.control import (
     AREA_HINTS,
     MAX_STRENGTH,
@@ -19,7 +20,6 @@ from ..model_patch.control import (
 )
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.protocols import ControlNet
-from . import host
 from .upstream import HIDDEN, Prompt, file_behind
 
 CATEGORY = "ControlStack"

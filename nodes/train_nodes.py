@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..hosts import host
 from ..training.data.settings import DataSettings
 from ..training.settings import TrainingSettings, parameters, settings_of
-from . import host, images
+from . import images
 from .net_nodes import accepted_name, check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
 from .upstream import HIDDEN, Prompt, file_behind

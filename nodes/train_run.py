@@ -12,17 +12,16 @@ from typing import Any
 from PIL import Image
 
 from ..ground.progress import Steps
+from ..hosts import host
+from ..preprocessors.ready import HintMaker, hint_maker
+from ..training.assembly import run_of, split_of
 from ..training.curve import read_curve
 from ..training.data.check import Report
 from ..training.data.condition import Condition
-from ..training.data.reading import HintMaker
 from ..training.data.training_data import training_data
 from ..training.run_settings import BaseSettings, NetworkSettings, OutSettings, RunSettings
 from ..training.settings import TrainingSettings
 from ..training.watch import Point, Validation
-from . import host
-from .assembly import run_of, split_of
-from .hint_batch import hint_maker
 from .train_values import LossCurve, Trainable
 
 log = logging.getLogger("controlstack")
@@ -142,4 +141,4 @@ def _maker(condition: Condition) -> HintMaker | None:
     entry = condition.entry
     if entry is None or not condition.by_network:
         return None
-    return hint_maker(entry)
+    return hint_maker(entry, host.current())

@@ -15,8 +15,8 @@ from PIL import Image
 
 from controlstack.demo.score_host import HostScorer
 from controlstack.demo.score_pictures import lines
-from controlstack.headless.evaluate_order import Order, entry_of, evaluate, write_report
-from controlstack.headless.pairing import Group
+from controlstack.evaluation.files.evaluate import Order, entry_of, evaluate, write_report
+from controlstack.evaluation.files.pairing import Group
 
 SCENES = 8
 GROUPS = {"canny": "canny", "depth": "depth", "both": "canny+depth", "no control": "none"}

@@ -11,10 +11,10 @@ import sys
 OURS = {
     "controlstack",
     *(f"controlstack.ground{name}" for name in ("", ".errors", ".progress", ".wording")),
-    *(f"controlstack.model_files{name}" for name in ("", ".files", ".kinds")),
+    *(f"controlstack.hosts{name}" for name in ("", ".host")),
     "controlstack.model_patch",
     "controlstack.nodes",
-    *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "host", "later")),
+    *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "later")),
     *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded

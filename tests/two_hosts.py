@@ -8,8 +8,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +26,7 @@ from controlstack.headless.graph.model import Graph, Link, Node, Value
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import read_workflow
-from controlstack.headless.host import EmbeddedHost
-from controlstack.nodes import host
+from controlstack.hosts import host
 from tests import cells, sd15_files
 from tests.cells import Prompt
 
@@ -90,7 +88,7 @@ def embedded(base: Path) -> Run:
     )
 
     def run(graph: Graph) -> Made:
-        with _installed(), folders.use(places):
+        with host.use(places):
             validate(graph, registry)
             results = executor.run(graph)
             pictures = _pixels([path.read_bytes() for path in _saved(graph, results)])
@@ -118,17 +116,6 @@ def on_comfyui(server: Server) -> Run:
 def _probe(node_id: str, latent: Link) -> Node:
     inputs: dict[str, Value] = {"samples": latent, "filename_prefix": "cell"}
     return Node(node_id, "SaveLatent", inputs)
-
-
-@contextmanager
-def _installed() -> Iterator[None]:
-    """The embedded host as the one that our nodes ask, for as long as it runs a graph."""
-    before = list(host._installed)
-    host.install(EmbeddedHost())
-    try:
-        yield
-    finally:
-        host._installed[:] = before
 
 
 def _latents(graph: Graph) -> list[Link]:

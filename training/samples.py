@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..ground.errors import UserError
 from ..preprocessors.picture_files import first_frame
+from ..preprocessors.ready import HintMaker
 from ..preprocessors.spec import Hint
 from .data.check import Report
-from .data.reading import HintMaker, hint_in, read_hint, read_picture
+from .data.reading import hint_in, read_hint, read_picture
 from .data.row import PICTURES, Row
 from .data.settings import MULTIPLE
 from .data.view import view_of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
-from ..progress import reporter
+from ...ground.reporter import reporter
 from .conditioning import Conditioning
 from .guider import Guider, SamplerRun
 from .inpaint import LATENT_CHANNELS

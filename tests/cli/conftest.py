@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from controlstack.cli.main import app
-from controlstack.headless import host
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow
 from tests.cli.prompts import WORKFLOWS, Prompt, Run
@@ -46,7 +45,6 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @functools.cache
 def _api_form(name: str) -> Prompt:
-    host.install()
     graph = load_workflow(WORKFLOWS / f"{name}.json", default_registry())
     prompt: Prompt = json.loads(json.dumps(graph.prompt()))
     return prompt

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from controlstack.cli.progress import TerminalReporter, report_node, shown_progress
+from controlstack.ground.reporter import report_to, reporter
 from controlstack.headless.graph.execute import Event
 from controlstack.headless.graph.model import Node
-from controlstack.headless.progress import report_to, reporter
 
 
 @pytest.fixture

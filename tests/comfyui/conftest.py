@@ -15,7 +15,6 @@ from types import ModuleType
 
 import pytest
 
-from controlstack.nodes import host
 from tests.comfyui import shipped
 from tests.comfyui.models import Shelf
 from tests.comfyui.parity import Parity
@@ -75,12 +74,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     shipped.write_files(base)
     with serving(path, base) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def inside_comfyui(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No embedded host is installed, as in ComfyUI's own process."""
-    monkeypatch.setattr(host, "_installed", [])
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ trained is trained on the demo's U-Net.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,9 @@ def train_on(model: Any, clip: Any, vae: Any) -> None:
 
     # ComfyUI imports packs under names of its own.
     for name, module in list(sys.modules.items()):
-        if name.endswith(".nodes.host") and hasattr(module, "ComfyHost"):
-            module.ComfyHost.training_base = training_base
+        if name.endswith(".hosts.host") and hasattr(module, "HINT_WEIGHTS"):
+            ours = importlib.import_module(".comfy.host", name.rpartition(".")[0])
+            ours.ComfyHost.training_base = training_base
 
 
 def load_controlnet(path: str, *args: Any, **options: Any) -> Any:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from controlstack.ground.errors import UserError
-from controlstack.nodes.host import ComfyHost
+from controlstack.hosts.comfy.host import ComfyHost
 from controlstack.nodes.stack import ControlStackLoader
 from tests.comfyui.models import CHECKPOINT_PREFIX, MODELS, NETS
 from tests.comfyui.shapes import Shapes

@@ -20,8 +20,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from controlstack.nodes import host, host_memory
-from controlstack.nodes.host import ComfyHost
+from controlstack.hosts import host
+from controlstack.hosts.comfy import memory as host_memory
+from controlstack.hosts.comfy.host import ComfyHost
 
 META = torch.device("meta")
 

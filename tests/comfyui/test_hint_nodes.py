@@ -21,13 +21,13 @@ from huggingface_hub import constants
 from PIL import Image
 
 from controlstack.headless import folders
+from controlstack.headless import host as embedded_host
 from controlstack.headless.graph.execute import Executor
 from controlstack.headless.graph.model import Graph, Link, Node
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import read_workflow
-from controlstack.headless.host import EmbeddedHost
-from controlstack.nodes import host, host_memory
+from controlstack.hosts.comfy import memory as host_memory
 from controlstack.nodes.hints import NODE_CLASS_MAPPINGS as NODES
 from controlstack.preprocessors.model_choice import Choice
 from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
@@ -126,12 +126,11 @@ def saved(server: Server, run: Run) -> dict[str, np.ndarray]:
 
 def embedded(base: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
     """The same on the embedded host."""
-    monkeypatch.setattr(host, "_installed", [EmbeddedHost()])
     places = folders.Folders(
         (base / "models",), (base / "input",), base / "embedded", base / "embedded temp"
     )
     registry = default_registry()
-    with folders.use(places):
+    with embedded_host.use(places):
         validate(graph, registry)
         results = Executor(registry).run(graph)
     return {

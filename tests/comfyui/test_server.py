@@ -14,7 +14,7 @@ from controlstack import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from controlstack.headless.graph.model import Graph
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow, read_workflow
-from controlstack.nodes import host
+from controlstack.hosts import host
 from tests.comfyui import shipped
 from tests.comfyui.server import JPEG, PACK, Answer, Run, Server
 

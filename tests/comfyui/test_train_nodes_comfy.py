@@ -14,7 +14,7 @@ from PIL import Image
 from controlstack.headless.graph.model import Graph
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import read_workflow
-from controlstack.nodes.host import PREVIEW
+from controlstack.hosts.host import PREVIEW
 from tests.comfyui import shipped
 from tests.comfyui.server import JPEG, Run, Server
 from tests.training_files import fill50k, picture, save

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
+from controlstack.hosts import host
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
-from controlstack.nodes import host
 from controlstack.training.copy import control_net_from, controlled
 from controlstack.training.settings import NetSettings
 from tests.comfyui import small
@@ -296,7 +296,7 @@ def test_one_encoder_without_the_other_is_refused(model: Any) -> None:
 def test_missing_packages_are_named_with_the_command(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from controlstack.nodes import comfy_training
+    from controlstack.hosts.comfy import training_base as comfy_training
 
     monkeypatch.setattr(comfy_training, "_NEEDED", ("torch", "no_such_package"))
     with pytest.raises(UserError, match="-m pip install no_such_package, then") as caught:

@@ -10,24 +10,20 @@ from huggingface_hub import constants
 
 from controlstack.demo.models import BASE
 from controlstack.headless import folders, host
-from controlstack.nodes import host as node_host
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The embedded host's empty models/controlstack, and an empty Hugging Face cache."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(node_host, "_installed", [])
-    host.install()
     used = folders.Folders((tmp_path / "models",), (tmp_path,), tmp_path, tmp_path)
-    with folders.use(used):
+    with host.use(used):
         yield tmp_path / "models" / "controlstack"
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path) -> Iterator[Path]:
     """A folder with the embedded host's folders in it, the demo model among its checkpoints."""
-    monkeypatch.setattr(node_host, "_installed", [host.EmbeddedHost()])
     used = folders.Folders(
         (tmp_path / "models",),
         (tmp_path / "input",),
@@ -35,5 +31,5 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         tmp_path / "temp",
         {"checkpoints": {"demo": BASE}},
     )
-    with folders.use(used):
+    with host.use(used):
         yield tmp_path

@@ -106,6 +106,7 @@ def person(height: float) -> Pose:
     return Pose((Person(body),), (SIDE, SIDE))
 
 
+@pytest.mark.usefixtures("models")
 def test_people_are_compared_as_poses() -> None:
     finds = Finds(lambda picture: person(8.0))
     pictures, drawn = batch(box(8)), torch.zeros(1, SIDE, SIDE, 3)
@@ -125,6 +126,7 @@ def test_people_are_compared_as_poses() -> None:
         measured(finds, pictures, drawn, "pose_openpose", pose_json=two)
 
 
+@pytest.mark.usefixtures("models")
 def test_segmentation_is_the_paper_s_measure() -> None:
     """Half of the picture is wall, half sky. All taken for wall: wall has an IoU of 1 / 2, sky
     of 0, and the mean is 1 / 4.
@@ -138,6 +140,7 @@ def test_segmentation_is_the_paper_s_measure() -> None:
     assert measured(blind, batch(box(8)), batch(hint), "seg_ade20k")[0] == pytest.approx(0.25)
 
 
+@pytest.mark.usefixtures("models")
 def test_depth_is_compared_up_to_its_scale() -> None:
     slope = np.tile(np.linspace(0, 1, SIDE, dtype=np.float32)[:, None], (SIDE, 1, 3))
     hint = torch.from_numpy(slope)[None]

@@ -31,13 +31,12 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
 
 @pytest.fixture
 def places(tmp_path: Path) -> Iterator[folders.Folders]:
-    host.install()
     found = folders.Folders(
         (tmp_path / "models",), (tmp_path / "input",), tmp_path / "output", tmp_path / "temp"
     )
     (tmp_path / "input").mkdir()
     Image.fromarray(PICTURE).save(tmp_path / "input" / "photo.png")
-    with folders.use(found):
+    with host.use(found):
         yield found
 
 

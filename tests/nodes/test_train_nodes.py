@@ -20,7 +20,7 @@ from controlstack.headless import folders
 from controlstack.headless.core_nodes.sampling import KSampler
 from controlstack.headless.host import EmbeddedHost
 from controlstack.headless.models import loading
-from controlstack.nodes import host
+from controlstack.hosts import host
 from controlstack.nodes.net_nodes import ControlStackSaveControlNet
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, ControlStackLoader
 from controlstack.nodes.train_nodes import ControlStackLossPlot
@@ -151,15 +151,14 @@ def test_a_cancelled_run_is_saved_and_goes_on_as_if_nothing_had_been(
     net, data = net_of(parts[0]), data_of(place / "data")
     whole = trained(parts, net, data, "whole", steps=4, ema=0.5)[1]
     stopping = Cancelling(after=2)
-    host.install(stopping)
-    with pytest.raises(CancelledError):
+    with host.use(stopping), pytest.raises(CancelledError):
         trained(parts, net, data, steps=4, ema=0.5)
     assert stopping.total == 4
     saved = run_folder(place) / "checkpoints"
     assert [found.name for found in saved.iterdir()] == ["step-00000002"]
 
-    host.install(watching := Cancelling(after=0))
-    control_net, resumed, _, _ = trained(parts, net, data, resume=True, steps=4, ema=0.5)
+    with host.use(Cancelling(after=0)) as watching:
+        control_net, resumed, _, _ = trained(parts, net, data, resume=True, steps=4, ema=0.5)
     assert (watching.total, len(watching.shown)) == (2, 2)
     assert same(weights(resumed), weights(whole))
     assert not torch.equal(sampled(parts, control_net), sampled(parts, None))
@@ -182,11 +181,11 @@ def test_a_run_is_not_begun_over_another(parts: Parts, place: Path) -> None:
 
 
 def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(parts: Parts, place: Path) -> None:
-    host.install(watching := Cancelling(after=0))
     data = data_of(place / "data", 20, condition="canny")
-    _, _, curve, sheet = trained(
-        parts, net_of(parts[0]), data, steps=2, validate_every=1, log_every=1
-    )
+    with host.use(Cancelling(after=0)) as watching:
+        _, _, curve, sheet = trained(
+            parts, net_of(parts[0]), data, steps=2, validate_every=1, log_every=1
+        )
     shown = [picture for picture in watching.shown if picture is not None]
     assert len(shown) == 2  # before the first step, and after it; the last is on the wire
     assert (sheet.shape[2], sheet.shape[1]) == shown[-1].size

@@ -13,7 +13,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from controlstack.cli.main import app
-from controlstack.headless import host
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow
 
@@ -77,7 +76,6 @@ def _picture(workflow: Path, out: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def test_the_cores_nodes_give_the_same_picture(
     rewire: Callable[[Prompt], None], tmp_path: Path
 ) -> None:
-    host.install()
     shipped = WORKFLOWS / "stack_pose_depth.json"
     prompt: Prompt = json.loads(json.dumps(load_workflow(shipped, default_registry()).prompt()))
     rewire(prompt)

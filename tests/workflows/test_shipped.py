@@ -13,7 +13,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from controlstack.cli.main import app
-from controlstack.headless import host
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow
 
@@ -101,7 +100,6 @@ def test_both_ends_of_a_link_agree(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
-    host.install()
     registry = default_registry()
     for node in json.loads(_shipped(name).read_text())["nodes"]:
         if node["type"] == "Note":
@@ -125,7 +123,6 @@ def test_its_picture_lies_beside_it(name: str) -> None:
 
 
 def test_the_api_form_gives_the_same_picture(draw: Draw, tmp_path: Path) -> None:
-    host.install()
     graph = load_workflow(_shipped("pose"), default_registry())
     api = tmp_path / "api.json"
     api.write_text(json.dumps(graph.prompt()))

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from controlstack.cli.main import app
 from controlstack.ground.errors import UserError
-from controlstack.headless import folders, host
+from controlstack.headless import folders
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import require_known, validate
 from controlstack.headless.graph.workflow import load_workflow
@@ -130,7 +130,6 @@ def test_a_template_runs(run: Runner, name: str) -> None:
 
 
 def test_every_template_ends_with_a_sentence_or_lacks_files_only() -> None:
-    host.install()
     registry = default_registry()
     nowhere = Path("nowhere")
     known = 0

@@ -14,10 +14,11 @@ import torch
 from ...ground.errors import UserError
 from ...ground.progress import Progress
 from ...preprocessors.making import Sizing, make
+from ...preprocessors.ready import HintMaker
 from ..base import Encoders
 from .cache import Shelf, digest, share
 from .condition import Condition
-from .reading import HintMaker, Picture, read_picture
+from .reading import Picture, read_picture
 from .row import Bad, Row
 from .settings import DataSettings, picture_size
 from .view import view_of

@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw
 
 from ...ground.errors import UserError
 from ...ground.page import INK, PAPER, font, wrapped
+from ...preprocessors.ready import HintMaker
 from ...preprocessors.sizing import resized
 from .check import Report
-from .reading import HintMaker, Picture, hint_in, read_hint, read_picture
+from .reading import Picture, hint_in, read_hint, read_picture
 from .row import Row
 from .settings import picture_size
 from .view import view_of

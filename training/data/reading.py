@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ...ground.errors import UserError
-from ...preprocessors.making import Loaded, Sizing, Source, make
+from ...preprocessors.making import Sizing, Source, make
 from ...preprocessors.picture_files import first_frame, transparency, upright_size
 from ...preprocessors.pose.draw import draw_pose
 from ...preprocessors.pose.people import Pose
+from ...preprocessors.ready import HintMaker
 from ...preprocessors.sizing import Size
 from ...preprocessors.sources import read_hint_picture, read_mask, read_sources
 from ...preprocessors.spec import Hint
@@ -22,17 +22,6 @@ from .row import Row, Stored
 from .view import View
 
 Picture = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class HintMaker:
-    """A loaded network that makes hints of pictures.
-
-    `name` is that of its weights: hints are kept in the cache under it.
-    """
-
-    loaded: Loaded
-    name: str
 
 
 def read_picture(row: Row) -> Picture:

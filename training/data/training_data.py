@@ -12,6 +12,7 @@ from torch import Tensor
 from ...ground.errors import UserError
 from ...ground.progress import Progress, unseen
 from ...preprocessors.making import Sizing, make
+from ...preprocessors.ready import HintMaker
 from ...preprocessors.spec import Hint
 from ..base import Encoders
 from ..batch import Batch, Pick
@@ -20,7 +21,6 @@ from .check import Report, check, usable
 from .condition import Condition
 from .kept import encode, fill
 from .reader import Part, Reader, Reading, begin_worker, same
-from .reading import HintMaker
 from .row import Rows
 from .settings import DataSettings
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.progress import report_to
+from controlstack.ground.reporter import report_to
 from controlstack.headless.sampling.model import Model
 from controlstack.headless.sampling.sample import ksample
 from controlstack.headless.sampling.samplers import SAMPLERS

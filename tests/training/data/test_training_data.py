@@ -15,10 +15,10 @@ from PIL import Image
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.making import Loaded
+from controlstack.preprocessors.ready import HintMaker
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training.batch import Batch, Pick
 from controlstack.training.data.condition import Condition
-from controlstack.training.data.reading import HintMaker
 from controlstack.training.data.settings import DataSettings
 from controlstack.training.data.training_data import TrainingData, training_data
 from tests.training_files import FormulaEncoders, embedding, fill50k, latent_mean, picture, save

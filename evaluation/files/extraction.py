@@ -1,0 +1,124 @@
+"""The condition in a picture, as a preprocessor finds it, and the condition a hint file holds."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...ground.errors import UserError
+from ...preprocessors.making import Loaded, Made, Sizing, make
+from ...preprocessors.pose.draw import POSE
+from ...preprocessors.pose.people import Pose
+from ...preprocessors.sizing import Fit, Size
+from ...preprocessors.sources import read_hint_picture, read_sources
+from ...preprocessors.spec import Hint, Preprocessor
+from ..fidelity import Condition
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A condition, how it looks as a picture, and the picture that it was found in, if any."""
+
+    condition: Condition
+    drawn: Hint
+    picture: NDArray[np.uint8] | None = None
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return self.drawn.shape[1], self.drawn.shape[0]
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A preprocessor with its settings, made ready; `loaded` is a learned one's network."""
+
+    entry: Preprocessor
+    settings: Mapping[str, Any]
+    resolution: int = 0
+    loaded: Loaded | None = None
+
+    def from_picture(self, path: Path, size: Size | None = None, fit: Fit | None = None) -> Seen:
+        """The condition in a picture file.
+
+        Where the picture is of another `size`, it is brought to it first by `fit`. Raises UserError
+        for a file that is no picture, and for another size without `fit`.
+        """
+        source = read_sources(self.entry.takes, path).sources[0]
+        picture = cast(NDArray[np.uint8], source)
+        own = (picture.shape[1], picture.shape[0])
+        if size is not None and size != own and fit is None:
+            raise UserError(
+                f"{path} is {own[0]} x {own[1]} pixels and its hint {size[0]} x {size[1]}; give "
+                "pictures of their hints' size, or let --fit bring them to it."
+            )
+        sizing = Sizing(size, fit or "fill", self.resolution)
+        made = make(self.entry, picture, self.settings, sizing, self.loaded)
+        return Seen(_condition(made), made.hint, picture)
+
+
+def check_extracts(entry: Preprocessor) -> None:
+    """Raise UserError unless `entry` finds its condition in a plain picture."""
+    if entry.takes != "picture":
+        others = {"pose": "pose_openpose or pose_vitpose", "depth": "normal_bae"}
+        named = f"; try {others[entry.takes]}" if entry.takes in others else ""
+        kind = {"pose": "OpenPose JSON", "depth": "a depth map", "labels": "a label map"}
+        raise UserError(
+            f"{entry.name} takes {kind.get(entry.takes, 'a masked picture')}, so it finds nothing "
+            f"in a picture{named}."
+        )
+
+
+def read_hint(path: Path, people: bool = False) -> Seen:
+    """The condition in a hint file: a picture, or OpenPose JSON where it is `people`.
+
+    Raises UserError for a file that holds something else, and for a pose without a canvas size.
+    """
+    if not people:
+        hint = read_hint_picture(path)
+        return Seen(hint, hint)
+    pose = read_sources("pose", path).sources[0]
+    if not isinstance(pose, Pose) or pose.canvas is None:
+        raise UserError(
+            f"{path} does not say the size of its picture; add canvas_width and canvas_height."
+        )
+    made = make(POSE, pose, POSE.settings({}), Sizing())
+    return Seen(_condition(made), made.hint)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was seen, made small: sets are large, and hints mostly flat. Its picture is left out."""
+
+    pose: Pose | None
+    pixels: bytes
+    shape: tuple[int, ...]
+    kind: np.dtype[Any]
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return self.shape[1], self.shape[0]
+
+    def unpacked(self) -> Seen:
+        """What was packed."""
+        flat = np.frombuffer(zlib.decompress(self.pixels), self.kind)
+        drawn = cast(Hint, flat.reshape(self.shape))
+        return Seen(drawn if self.pose is None else self.pose, drawn)
+
+
+def packed(seen: Seen) -> Packed:
+    """`seen` without its picture, made small."""
+    pose = seen.condition if isinstance(seen.condition, Pose) else None
+    drawn = np.ascontiguousarray(seen.drawn)
+    return Packed(pose, zlib.compress(drawn.tobytes(), 1), drawn.shape, drawn.dtype)
+
+
+def _condition(made: Made) -> Condition:
+    return made.hint if made.pose is None else made.pose

@@ -1,0 +1,1 @@
+"""ComfyUI's side of the seam. Imported in ComfyUI's process only."""

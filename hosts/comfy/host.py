@@ -1,0 +1,181 @@
+"""ComfyUI's answers to what a node may ask: its own folders, loader, memory and progress.
+
+Imported where ComfyUI runs; each of its modules is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...ground.errors import UserError
+from ...ground.progress import Steps
+from ...model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
+from ...model_files.kinds import CONTROLNET, kind_of
+from ...model_patch.protocols import ControlNet
+from ..host import HINT_WEIGHTS, PREVIEW
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ...training.base import Base
+
+
+class ComfyHost:
+    """ComfyUI's own folders and loader."""
+
+    def names(self, kind: str) -> list[str]:
+        """See `Host.names`."""
+        import folder_paths
+
+        return list(folder_paths.get_filename_list(kind))
+
+    def find(self, kind: str, name: str) -> Path:
+        """See `Host.find`."""
+        import folder_paths
+
+        found = folder_paths.get_full_path(kind, name)
+        # A name comes from a workflow, which may be a stranger's: it must not leave its folder.
+        if found is None or ".." in Path(name).parts or Path(name).is_absolute():
+            raise UserError(f"{name} is not in ComfyUI's {kind} folders; put it there, or refresh.")
+        return Path(found)
+
+    def check_control_net(self, name: str) -> None:
+        """See `Host.check_control_net`. A kind of file that is not known here passes: ComfyUI's
+        loader is to judge it, and newer ones take more.
+        """
+        path = self.find("controlnet", name)
+        contents = read_contents(path)
+        _check_ending(path)
+        kind = kind_of(contents.shapes)
+        if kind is not None and kind.loads != CONTROLNET.loads:
+            raise UserError(f"{path} is {kind.words}, not {CONTROLNET.words}: {kind.place}.")
+
+    def load_control_net(self, name: str) -> ControlNet:
+        """See `Host.load_control_net`."""
+        import comfy.controlnet
+
+        self.check_control_net(name)  # validated already, unless the name came through a link
+        path = self.find("controlnet", name)
+        try:
+            net: ControlNet | None = comfy.controlnet.load_controlnet(str(path))
+        except torch.OutOfMemoryError:
+            raise  # ComfyUI frees memory and says so itself
+        except _NOT_LOADABLE as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise UserError(
+                f"{path} cannot be loaded as a ControlNet, ComfyUI's loader says {reason!r}: fetch "
+                "the file again, or update ComfyUI if the ControlNet is newer."
+            ) from error
+        if net is None:
+            raise UserError(
+                f"{path} is no ControlNet that this ComfyUI knows: pick another file from "
+                "models/controlnet, or update ComfyUI if the ControlNet is newer."
+            )
+        return net
+
+    def places(self) -> list[Path]:
+        """See `Host.places`. Folders that a user named for "controlstack" in his extra paths come
+        first, then models/controlstack, models/depth, and what comfyui_controlnet_aux fetched.
+        """
+        import folder_paths
+
+        own = Path(folder_paths.models_dir, HINT_WEIGHTS)
+        folder_paths.add_model_folder_path(HINT_WEIGHTS, str(own))
+        return list(dict.fromkeys([*_bases(HINT_WEIGHTS), *_bases("depth"), *_aux_folders()]))
+
+    def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
+        """See `Host.place`."""
+        from . import memory
+
+        return memory.place(networks)
+
+    @contextmanager
+    def steps(self, total: int, text: str) -> Iterator[Steps]:
+        """See `Host.steps`. ComfyUI shows the node's own bar, without the words."""
+        yield _ComfySteps(total)
+
+    def output(self) -> Path:
+        """See `Host.output`."""
+        import folder_paths
+
+        return Path(folder_paths.get_output_directory())
+
+    def control_nets(self) -> Path:
+        """See `Host.control_nets`."""
+        return _bases("controlnet")[0]
+
+    def training_base(
+        self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
+    ) -> Base:
+        """See `Host.training_base`."""
+        from . import training_base
+
+        return training_base.base_of(model, clip, vae, name)
+
+    def control_net_of(self, network: Any, name: str) -> ControlNet:
+        """See `Host.control_net_of`."""
+        from .control_net import control_net_of
+
+        return control_net_of(network)
+
+    def training(self) -> AbstractContextManager[None]:
+        """See `Host.training`."""
+        from . import training_base
+
+        return training_base.training()
+
+
+class _ComfySteps:
+    """ComfyUI's progress bar, and its Cancel between two steps."""
+
+    def __init__(self, total: int) -> None:
+        import comfy.utils
+
+        self._bar: Any = comfy.utils.ProgressBar(total)
+
+    def advance(self, picture: Image | None = None) -> None:
+        import comfy.model_management
+
+        shown = None if picture is None else ("JPEG", picture, PREVIEW)
+        self._bar.update_absolute(self._bar.current + 1, preview=shown)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+# What ComfyUI's loader, and torch in it, raise over a file that is not what it seems.
+_NOT_LOADABLE = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+
+
+def _check_ending(path: Path) -> None:
+    """ComfyUI goes by a file's name, where the contents may be of the other format."""
+    named = path.suffix.lower() in SAFETENSORS_SUFFIXES
+    if named == is_pickle(path):
+        told, right = ("a pickle", ".pth") if named else ("a safetensors file", ".safetensors")
+        raise UserError(f"{path} is {told} by its contents: rename it so that it ends {right}.")
+
+
+def _bases(kind: str) -> list[Path]:
+    """ComfyUI's folders for a kind that it may not know: its extra paths, or models/`kind`."""
+    import folder_paths
+
+    known = folder_paths.folder_names_and_paths.get(kind)
+    return [Path(p) for p in known[0]] if known else [Path(folder_paths.models_dir, kind)]
+
+
+def _aux_folders() -> list[Path]:
+    """Where comfyui_controlnet_aux keeps its weights: nobody needs them twice.
+
+    The pack tells its folder in AUX_ANNOTATOR_CKPTS_PATH while it runs; ckpts is its default.
+    """
+    import folder_paths
+
+    told = os.environ.get("AUX_ANNOTATOR_CKPTS_PATH")
+    named = [Path(told)] if told else []
+    packs = folder_paths.get_folder_paths("custom_nodes")
+    named += [Path(pack, "comfyui_controlnet_aux", "ckpts") for pack in packs]
+    return [path for path in named if path.is_dir()]

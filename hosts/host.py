@@ -1,0 +1,143 @@
+"""Which files there are and how one is loaded: the only place where the two hosts differ.
+
+In ComfyUI the answers are ComfyUI's own (`comfy/`); anywhere else a program says with `use` whose
+they are. Nothing here imports a host that is not already running.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from ..ground.errors import UserError
+from ..ground.progress import Steps, unseen
+from ..model_patch.protocols import ControlNet
+
+if TYPE_CHECKING:
+    from ..training.base import Base
+
+PREVIEW = 1024
+"""Pixels of the longer side of a picture that is shown beside a progress bar, at most."""
+
+HINT_WEIGHTS = "controlstack"
+"""The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""
+
+
+class Host(Protocol):
+    """What a node may ask of the program it runs in."""
+
+    def names(self, kind: str) -> list[str]:
+        """The model files of one kind ("controlnet"), as a user picks them."""
+        ...
+
+    def find(self, kind: str, name: str) -> Path:
+        """Where the file `name` lies. Raises UserError when it is not there."""
+        ...
+
+    def check_control_net(self, name: str) -> None:
+        """Raise UserError if the file `name` cannot be a ControlNet; load nothing."""
+        ...
+
+    def load_control_net(self, name: str) -> ControlNet:
+        """The host's own CONTROL_NET of the file `name`."""
+        ...
+
+    def places(self) -> list[Path]:
+        """The folders where weights of hint networks are looked for; downloads go to the first."""
+        ...
+
+    def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
+        """Bring `networks` to where they compute, in the host's keeping, and return that device.
+
+        To be asked before each use: the host may have taken them back since. Whoever keeps the
+        networks keeps them in the host's memory; nothing else does.
+        """
+        ...
+
+    def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
+        """Show the progress of `total` steps, such as the pictures of a batch, inside the block."""
+        ...
+
+    def output(self) -> Path:
+        """The folder of what is made."""
+        ...
+
+    def control_nets(self) -> Path:
+        """The folder that new ControlNets are saved to, where the loader finds them."""
+        ...
+
+    def training_base(
+        self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
+    ) -> Base:
+        """A MODEL as the locked model of a training run, on the device that trains, in float32.
+
+        Without CLIP and VAE it has no encoders. What the MODEL's weights were patched with (LoRAs)
+        is in them; the MODEL stays as it was. Raises UserError for a family that cannot be trained,
+        for a MODEL that is changed in ways that no weights hold, and for one encoder without the
+        other.
+        """
+        ...
+
+    def control_net_of(self, network: Any, name: str) -> ControlNet:
+        """A CONTROL_NET of a trained network (`training.copy.control_net_from`); errors call it
+        `name`. It has the weights of this moment, on the CPU.
+        """
+        ...
+
+    def training(self) -> AbstractContextManager[None]:
+        """Inside the block gradients are recorded, and the host has freed the device.
+
+        Tensors that came through wires have to be cloned there before they take part.
+        """
+        ...
+
+
+_HOST: ContextVar[Host] = ContextVar("controlstack_host")
+
+
+@contextmanager
+def use(host: Host) -> Iterator[Host]:
+    """Let `host` answer inside the block, also in ComfyUI's process, and the former one after it.
+
+    It holds for this thread and what it calls, as context variables do.
+    """
+    token = _HOST.set(host)
+    try:
+        yield host
+    finally:
+        _HOST.reset(token)
+
+
+def current() -> Host:
+    """The host this process runs in. Raises UserError where there is none."""
+    host = _HOST.get(None)
+    if host is None and "folder_paths" in sys.modules:
+        from .comfy.host import ComfyHost
+
+        return ComfyHost()
+    if host is None:
+        raise UserError(
+            "no host is running: use this node in ComfyUI, or through `controlstack run`."
+        )
+    return host
+
+
+def is_running() -> bool:
+    """Whether there is a host to ask; nodes can be listed without one."""
+    return _HOST.get(None) is not None or "folder_paths" in sys.modules
+
+
+def names(kind: str) -> list[str]:
+    """The model files of one kind; none where no host runs (so that nodes can be listed)."""
+    return current().names(kind) if is_running() else []
+
+
+def steps(total: int, text: str) -> AbstractContextManager[Steps]:
+    """The host's progress of `total` steps; none is shown where no host runs."""
+    return current().steps(total, text) if is_running() else unseen(total, text)

@@ -1,0 +1,1 @@
+"""All hints of one picture on a page, and hints as files."""

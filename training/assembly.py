@@ -1,0 +1,73 @@
+"""A training run put together from its parts, the same for the command and for nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..preprocessors.ready import HintMaker
+from .base import Base
+from .config import flat
+from .control_net import UNLOCKED
+from .data.check import Report
+from .data.training_data import TrainingData
+from .fidelity import fidelity_of
+from .run import Run
+from .run_settings import RunSettings
+from .samples import Split, held_out, samples_of_files, samples_of_rows
+from .validation import Validator
+
+NO_MATTER = ("base.device", "data.cache")
+"""Settings that change nothing about what is learnt, so that a resumed run may have others."""
+
+
+def split_of(settings: RunSettings, report: Report) -> Split:
+    """Checked data without the rows that validations need.
+
+    Raises UserError where there are too few rows to hold some out.
+    """
+    if settings.training.validate_every and not settings.validation.hints:
+        return held_out(report, settings.validation.count)
+    return Split(report, ())
+
+
+def run_of(
+    settings: RunSettings,
+    base: Base,
+    network: Any,
+    data: TrainingData,
+    split: Split,
+    maker: HintMaker | None,
+    notes: Sequence[str] = (),
+    first: bool = True,
+) -> Run:
+    """The run of `network` on `base`, ready to begin; `data` are the rows that `split` kept.
+
+    `first`: this is the process that tells and writes. Raises UserError for hints to validate on
+    that cannot be used.
+    """
+    held = len(split.held)
+    about = flat(settings, ("base", "data", "network"))
+    about = {name: value for name, value in about.items() if name not in NO_MATTER}
+    about |= {"rows held out": held, "rows": data.fingerprint}
+    said = list(notes)
+    if held:
+        said.append(f"{held} of the rows are held out, to validate on")
+    if settings.training.unlock_decoder:
+        said.append(UNLOCKED.removesuffix("."))
+    validator = _validator(settings, base, split, maker) if first else None
+    return Run(settings, base, network, data, validator, first, about, said)
+
+
+def _validator(
+    settings: RunSettings, base: Base, split: Split, maker: HintMaker | None
+) -> Validator | None:
+    """What tries the network; None where that is off."""
+    if not settings.training.validate_every:
+        return None
+    if settings.validation.hints:
+        samples = samples_of_files(settings.validation)
+    else:
+        samples = samples_of_rows(split.held, split.kept, settings.validation, maker)
+    fidelity = fidelity_of(split.kept.condition, maker)
+    return Validator(base, samples, settings.validation, fidelity)
