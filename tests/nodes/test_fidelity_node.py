@@ -90,7 +90,7 @@ class Kept:
     def __init__(self, annotator: Finds) -> None:
         self._annotator = annotator
 
-    def ready(self, entry: Any, model: str, download: bool) -> Loaded:
+    def ready(self, entry: Any, model: str, download: bool, keeper: Any) -> Loaded:
         return Loaded(self._annotator, CPU)
 
 
