@@ -10,9 +10,9 @@ from markdown_it import MarkdownIt
 
 import controlstack
 from controlstack.preprocessors.registry import EXACT, PREPROCESSORS
-from tests.help_pages import DOCS, MADE, page, path_of, texts_of
-from tests.help_pictures import FROM_RESULTS, LARGEST, drawn
-from tests.node_texts import inputs
+from tools.help_pages import DOCS, MADE, page, path_of, texts_of
+from tools.help_pictures import FROM_RESULTS, LARGEST, drawn
+from tools.node_texts import inputs
 
 NODES = list(controlstack.NODE_CLASS_MAPPINGS)
 HEADINGS = {
@@ -123,7 +123,7 @@ def test_both_languages_have_the_same_headings_and_pictures() -> None:
 def test_pages_say_what_their_nodes_are_now(language: str) -> None:
     for node_id in MADE:
         now = path_of(node_id, language).read_text(encoding="utf-8")
-        assert page(node_id, language, now) == now, "run: python -m tests.help_pages"
+        assert page(node_id, language, now) == now, "run: python -m tools.help_pages"
 
 
 @pytest.mark.parametrize("language", HEADINGS)

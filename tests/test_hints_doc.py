@@ -8,13 +8,13 @@ from controlstack.preprocessors.making import FIT, RESOLUTION
 from controlstack.preprocessors.pose.draw import DRAWING
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.sizing import AUTO_RESOLUTION
-from tests.hints_doc import PATH, conventions, document
+from tools.hints_doc import PATH, conventions, document
 
 TEXT = PATH.read_text(encoding="utf-8")
 
 
 def test_the_table_is_the_registry_s() -> None:
-    assert document(TEXT) == TEXT, "run: python -m tests.help_pages"
+    assert document(TEXT) == TEXT, "run: python -m tools.help_pages"
 
 
 def test_every_preprocessor_has_its_convention_and_no_other() -> None:

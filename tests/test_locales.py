@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import controlstack
-from tests.node_texts import (
+from tools.node_texts import (
     CHINESE,
     LOCALES,
     chinese_texts,
@@ -46,13 +46,13 @@ def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def test_the_english_texts_are_the_nodes_own() -> None:
-    assert _read("en", "nodeDefs.json") == node_texts(), "run: python -m tests.help_pages"
+    assert _read("en", "nodeDefs.json") == node_texts(), "run: python -m tools.help_pages"
 
 
 def test_the_chinese_texts_are_those_of_chinese_json() -> None:
     known = read_chinese()
-    assert list(known) == keys(known), "run: python -m tests.help_pages"
-    assert _read("zh", "nodeDefs.json") == chinese_texts(known), "run: python -m tests.help_pages"
+    assert list(known) == keys(known), "run: python -m tools.help_pages"
+    assert _read("zh", "nodeDefs.json") == chinese_texts(known), "run: python -m tools.help_pages"
 
 
 def test_a_changed_text_takes_its_chinese_along(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(en
 COMFY: dict[str, str] = PYPROJECT["tool"]["comfy"]
 NEEDED = ("__init__.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md")
 FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/docs/", "locales/")
-SPARE = ("tests/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
+SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
 LARGEST_ARCHIVE = 2_000_000
 
 IMPORT_AS_COMFYUI_DOES = """

@@ -9,7 +9,7 @@ from controlstack.training.config import read_config, run_settings
 from controlstack.training.run_settings import SECTIONS
 from controlstack.training.settings import parameters
 from tests.checkout import ROOT
-from tests.train_doc import PATH, document
+from tools.train_doc import PATH, document
 
 TEXT = PATH.read_text(encoding="utf-8")
 SETTINGS = [(section, one.name) for section, kind in SECTIONS.items() for one in parameters(kind)]
@@ -19,7 +19,7 @@ OWN_FLAGS = {"--resume", "--dry-run", "--write-config", "--models", "--debug"}
 
 
 def test_the_tables_are_the_settings() -> None:
-    assert document(TEXT) == TEXT, "run: python -m tests.train_doc"
+    assert document(TEXT) == TEXT, "run: python -m tools.train_doc"
 
 
 def test_every_flag_is_there_once() -> None:

@@ -12,7 +12,7 @@ import pytest
 import controlstack
 from tests.comfyui.conftest import comfyui_path
 from tests.comfyui.server import ROOT, Server, serving
-from tests.node_texts import LOCALES, inputs
+from tools.node_texts import LOCALES, inputs
 
 FOLDER = "my.control-stack_v1.0-rc.1@main"
 NODES = list(controlstack.NODE_CLASS_MAPPINGS)

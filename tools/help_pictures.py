@@ -1,7 +1,7 @@
 """Draws the pictures of the help pages: what a preprocessor is given, and its hint beside it.
 
 One for each preprocessor without weights, all of the same scene. Draw them again after a change of
-a preprocessor with: python -m tests.help_pictures
+a preprocessor with: python -m tools.help_pictures
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import controlstack
 from controlstack.preprocessors import canny
 from controlstack.preprocessors.registry import EXACT
 from controlstack.preprocessors.spec import Preprocessor
-from tests.help_scene import Scene, scene
+from tools.help_scene import Scene, scene
 
 IMAGES = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs" / "images"
 LARGEST = 25_000

@@ -1,6 +1,6 @@
 """Take docs/train-nodes.png: docs/train-workflow.json in the front end, run on the demo model.
 
-COMFYUI_PATH=... python -m tests.comfyui.train_screenshot docs/train-nodes.png
+COMFYUI_PATH=... python -m tools.train_screenshot docs/train-nodes.png
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from PIL import Image
 from controlstack.demo.training_folder import write_folder
 from tests.comfyui import browser, shipped
 from tests.comfyui.browser import VUE_NODES, browsing
-from tests.comfyui.screenshot import DEMO_PACK
 from tests.comfyui.server import serving
+from tools.comfyui_screenshot import DEMO_PACK
 
-WORKFLOW = Path(__file__).resolve().parents[2] / "docs" / "train-workflow.json"
+WORKFLOW = Path(__file__).resolve().parents[1] / "docs" / "train-workflow.json"
 WINDOW = (1880, 1290)
 PICTURES = 500
 SETTINGS = {

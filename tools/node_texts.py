@@ -3,7 +3,7 @@
 `locales/en/nodeDefs.json` is made from the nodes and `locales/zh/nodeDefs.json` from that and
 `locales/chinese.json`, which says each English text once in Chinese, so that no text is written
 twice. Write them again after a change of a node's texts, the help pages with
-them, with: python -m tests.help_pages
+them, with: python -m tools.help_pages
 
 A text that means two things has the node's id before it in `chinese.json`: "ControlStackAdd.image".
 """

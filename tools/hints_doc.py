@@ -1,7 +1,7 @@
 """Writes the table of all preprocessors into `docs/hints.md`.
 
 Name, node, ControlNets, weights and licence come from the registry; what a hint's convention is,
-is written by hand in the table and kept. `python -m tests.help_pages` writes it.
+is written by hand in the table and kept. `python -m tools.help_pages` writes it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes the tables of all settings into `docs/train.md`, from the settings themselves.
 
-`python -m tests.train_doc` writes them.
+`python -m tools.train_doc` writes them.
 """
 
 from __future__ import annotations

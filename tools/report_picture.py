@@ -1,6 +1,6 @@
 """Draws docs/evaluate.jpg: the page of `controlstack evaluate` on pictures of the demo model.
 
-python tests/report_picture.py docs/evaluate.jpg (needs Chromium; two minutes)
+python tools/report_picture.py docs/evaluate.jpg (needs Chromium; two minutes)
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ That is a page's title, its first paragraph (the node's description) and the sec
 outputs and weights, in both languages; what else stands on a page is written by hand and kept. A
 page that is missing is begun. The pages BY_HAND are written by hand from end to end, since they say
 more of each input. Write the others again after a change of a node's texts or settings, the texts
-of `node_texts` first, with: python -m tests.help_pages
+of `node_texts` first, with: python -m tools.help_pages
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 import controlstack
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Learning, Weights
-from tests import hints_doc, node_texts
-from tests.help_words import WORDS, Words
-from tests.node_texts import LOCALES, inputs
+from tools import hints_doc, node_texts
+from tools.help_words import WORDS, Words
+from tools.node_texts import LOCALES, inputs
 
 DOCS = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs"
 NODES: Mapping[str, Any] = controlstack.NODE_CLASS_MAPPINGS

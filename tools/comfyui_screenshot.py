@@ -1,6 +1,6 @@
 """Take docs/comfyui.png: a shipped workflow in the front end, run with the demo models.
 
-COMFYUI_PATH=... python -m tests.comfyui.screenshot docs/comfyui.png
+COMFYUI_PATH=... python -m tools.comfyui_screenshot docs/comfyui.png
 """
 
 from __future__ import annotations
