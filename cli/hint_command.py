@@ -12,7 +12,6 @@ import typer
 from rich.markup import escape
 
 from ..ground.errors import UserError
-from ..preprocessors.learned.depth import DEPTH
 from ..preprocessors.making import FIT, RESOLUTION, Sizing
 from ..preprocessors.sizing import Size
 from ..preprocessors.spec import Preprocessor, Weights
@@ -97,7 +96,7 @@ def _common(entry: Preprocessor) -> dict[str, Option]:
     if entry.finds_people:
         people = typer.Option("--json", help="Write the people as OpenPose JSON, too.")
         options["json"] = (Annotated[bool, people], False)
-    if entry.name == DEPTH.name:
+    if entry.shows == "depth":
         deep = typer.Option(
             "--deep", help="Write 16-bit grey: for normal_from_depth, which shows steps of 8 bits."
         )

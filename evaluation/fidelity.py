@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..ground.errors import UserError
 from ..preprocessors.pose.people import Pose
-from ..preprocessors.spec import Hint
+from ..preprocessors.spec import Hint, Shows
 from .depth import aligned_rmse, log_rmse, rank_correlation
 from .edges import Mask, edge_agreement, tolerance_at
 from .normals import normal_agreement
@@ -52,19 +52,7 @@ class Mean:
     higher_is_better: bool
 
 
-def kind_of(preprocessor: str) -> str:
-    """The kind of the hints that a preprocessor of this name makes, for `compare`. Raises UserError
-    for a name that is none.
-    """
-    if preprocessor not in _KIND_OF:
-        raise UserError(
-            f"There is no preprocessor {preprocessor!r} whose hints could be compared; choose one "
-            f"of {', '.join(_KIND_OF)}."
-        )
-    return _KIND_OF[preprocessor]
-
-
-def compare(kind: str, found: Condition, wanted: Condition) -> tuple[Figure, ...]:
+def compare(kind: Shows, found: Condition, wanted: Condition) -> tuple[Figure, ...]:
     """How well the condition `found` in a picture agrees with the hint `wanted`, the headline
     first. `kind` is one of KINDS; "pose" takes two Poses, all others two hints of one size.
 
@@ -187,7 +175,7 @@ def _pose(found: Condition, wanted: Condition) -> tuple[Figure, ...]:
     )
 
 
-_FIGURES: Mapping[str, Callable[[Picture, Picture], tuple[Figure, ...]]] = {
+_FIGURES: Mapping[Shows, Callable[[Picture, Picture], tuple[Figure, ...]]] = {
     "edges": _edges,
     "depth": _depth,
     "normals": _normals,
@@ -196,19 +184,5 @@ _FIGURES: Mapping[str, Callable[[Picture, Picture], tuple[Figure, ...]]] = {
     "colours": _colours,
 }
 
-KINDS = (*_FIGURES, "pose")
-"""Kinds of hint. "picture" stands for hints that keep places and colours as they are, "colours" for
-those that keep colours and move them about."""
-
-_KIND_OF: Mapping[str, str] = {
-    **dict.fromkeys(("canny", "scribble", "scribble_xdog", "lineart_standard", "hed"), "edges"),
-    **dict.fromkeys(("hed_scribble", "pidinet", "pidinet_scribble", "mlsd"), "edges"),
-    **dict.fromkeys(("lineart", "lineart_anime", "teed", "anyline"), "edges"),
-    "depth": "depth",
-    **dict.fromkeys(("normal_from_depth", "normal_bae"), "normals"),
-    **dict.fromkeys(("seg_labels", "seg_ade20k"), "segmentation"),
-    **dict.fromkeys(("pose", "pose_vitpose", "pose_openpose"), "pose"),
-    **dict.fromkeys(("binary", "recolor_luminance", "recolor_intensity", "tile"), "picture"),
-    **dict.fromkeys(("color_palette", "inpaint", "inpaint_black"), "picture"),
-    "shuffle": "colours",
-}
+KINDS: tuple[Shows, ...] = (*_FIGURES, "pose")
+"""All that a hint may show."""

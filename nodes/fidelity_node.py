@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..evaluation.fidelity import Condition, Figure, compare, kind_of, means
+from ..evaluation.fidelity import Condition, Figure, compare, means
 from ..ground.errors import UserError
 from ..preprocessors.making import Made
 from ..preprocessors.pose.people import parse_poses
@@ -99,9 +99,8 @@ class ControlStackFidelity:
             )
         each = wanted if len(wanted) == len(images) else wanted * len(images)
         found = _found(entry, images, inputs, self._model)
-        kind = kind_of(entry.name)
         rows = [
-            compare(kind, made.hint if made.pose is None else made.pose, one)
+            compare(entry.shows, made.hint if made.pose is None else made.pose, one)
             for made, one in zip(found, each, strict=True)
         ]
         return means(rows)[0].value, _as_json(rows), _drawn(found)

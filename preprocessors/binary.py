@@ -36,6 +36,7 @@ BINARY = Preprocessor(
     name="binary",
     node="ControlStackBinary",
     title="Binary Hint",
+    shows="picture",
     description=(
         "Makes everything dark white and everything light black, for the scribble ControlNets. "
         "comfyui_controlnet_aux's node gives the opposite."

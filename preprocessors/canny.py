@@ -51,6 +51,7 @@ CANNY = Preprocessor(
     name="canny",
     node="ControlStackCanny",
     title="Canny Hint",
+    shows="edges",
     description=(
         "Finds edges, white on black, with OpenCV on the colour picture: what the Canny "
         "ControlNets were trained on. ComfyUI's own Canny node finds other edges."

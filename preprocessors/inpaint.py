@@ -67,6 +67,7 @@ INPAINT = Preprocessor(
     name="inpaint",
     node="ControlStackInpaint",
     title="Inpaint Hint",
+    shows="picture",
     description=(
         "The picture with -1 where the mask is, for the inpaint ControlNet, which fills what is "
         "masked. Wire it to the control straight away: saved as a PNG, the -1 would be lost."
@@ -82,6 +83,7 @@ INPAINT_BLACK = Preprocessor(
     name="inpaint_black",
     node="ControlStackInpaintBlack",
     title="Black Inpaint Hint",
+    shows="picture",
     description=(
         "The picture with black where the mask is, for the repaint control of xinsir's SDXL Union "
         "ProMax. The inpaint ControlNet for SD 1.5 needs the Inpaint Hint."

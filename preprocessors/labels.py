@@ -60,6 +60,7 @@ SEGMENTATION_LABELS = Preprocessor(
     name="seg_labels",
     node="ControlStackSegmentationLabels",
     title="Segmentation Labels Hint",
+    shows="segmentation",
     description=(
         "Colours a label map, one of ADE20K's 150 class numbers a pixel, as the segmentation "
         "ControlNets were trained on it. 255 is unlabelled and black."

@@ -45,6 +45,7 @@ LINEART_STANDARD = Preprocessor(
     name="lineart_standard",
     node="ControlStackLineartStandard",
     title="Standard Line Art Hint",
+    shows="edges",
     description=(
         "Draws soft white lines on black where a picture is darker than its surroundings, for the "
         "line art ControlNets. Best for pictures that are drawings already; needs no weights."

@@ -88,6 +88,7 @@ NORMAL_FROM_DEPTH = Preprocessor(
     name="normal_from_depth",
     node="ControlStackNormalFromDepth",
     title="Normal from Depth Hint",
+    shows="normals",
     description=(
         "Turns depth, near is white, into the direction that each surface faces. v1.1 suits "
         "control_v11p_sd15_normalbae (red left, green top, blue front), v1.0 control_sd15_normal "

@@ -42,6 +42,7 @@ COLOR_PALETTE = Preprocessor(
     name="color_palette",
     node="ControlStackColorPalette",
     title="Color Palette Hint",
+    shows="picture",
     description=(
         "One flat colour for each 64 x 64 pixels of the picture, for the T2I colour adapter, which "
         "keeps the colours and their places."

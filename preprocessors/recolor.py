@@ -66,6 +66,7 @@ RECOLOR_LUMINANCE = Preprocessor(
     name="recolor_luminance",
     node="ControlStackRecolorLuminance",
     title="Recolor Luminance Hint",
+    shows="picture",
     description=(
         "The picture in grey, as light as it looks, for ControlNets that colour a picture anew. "
         "The usual choice of the two recolor hints."
@@ -83,6 +84,7 @@ RECOLOR_INTENSITY = Preprocessor(
     name="recolor_intensity",
     node="ControlStackRecolorIntensity",
     title="Recolor Intensity Hint",
+    shows="picture",
     description=(
         "The picture in grey, as bright as its brightest channel, for ControlNets that colour a "
         "picture anew."

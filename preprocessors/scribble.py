@@ -98,6 +98,7 @@ SCRIBBLE = Preprocessor(
     name="scribble",
     node="ControlStackScribble",
     title="Scribble Hint",
+    shows="edges",
     description=(
         "Turns a drawing, dark on light, into white lines on black, as the scribble ControlNets "
         "were trained on. For a photo use XDoG, or a scribble from HED or PiDiNet."
@@ -123,6 +124,7 @@ XDOG_SCRIBBLE = Preprocessor(
     name="scribble_xdog",
     node="ControlStackScribbleXdog",
     title="XDoG Scribble Hint",
+    shows="edges",
     description=(
         "Draws what is darker than its surroundings in a photo or drawing as white lines on black, "
         "for the scribble ControlNets. It needs no weights."

@@ -59,6 +59,7 @@ SHUFFLE = Preprocessor(
     name="shuffle",
     node="ControlStackShuffle",
     title="Shuffle Hint",
+    shows="colours",
     description=(
         "Sweeps the picture's content about at random, so that its colours and style are left and "
         "its composition is not, for the shuffle ControlNet."

@@ -36,6 +36,23 @@ Takes: TypeAlias = Literal["picture", "masked picture", "depth", "labels", "pose
     pose            a Pose, drawn by `pose.draw`
 """
 
+TAKEN: Mapping[Takes, str] = {
+    "picture": "a picture",
+    "masked picture": "a masked picture",
+    "depth": "a depth map",
+    "labels": "a label map",
+    "pose": "OpenPose JSON",
+}
+"""What a preprocessor takes, in words."""
+
+
+Shows: TypeAlias = Literal[
+    "edges", "depth", "normals", "segmentation", "pose", "picture", "colours"
+]
+"""What a hint holds of a picture, and so what two of them are compared by: "picture" stands for
+hints that keep places and colours as they are, "colours" for those that keep colours and move them
+about."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -104,17 +121,18 @@ class Preprocessor:
     """One way to make a hint.
 
     `name` is its name on the command line and in the generic node, `node` its node's id, `title`
-    its node's title. `controls` says which ControlNets follow such hints. `drawn`: flat colours or
-    thin lines, which are resized to the nearest pixel and never blended. `background` is what bars
-    around a picture that does not fill its hint hold, in the hint's units. `run` makes the hint of
-    an exact preprocessor from what it `takes` and its settings; a learned one has `learning`
-    instead.
+    its node's title, `shows` what its hints hold. `controls` says which ControlNets follow such
+    hints. `drawn`: flat colours or thin lines, which are resized to the nearest pixel and never
+    blended. `background` is what bars around a picture that does not fill its hint hold, in the
+    hint's units. `run` makes the hint of an exact preprocessor from what it `takes` and its
+    settings; a learned one has `learning` instead.
     `check` raises UserError for settings that are wrong only together.
     """
 
     name: str
     node: str
     title: str
+    shows: Shows
     description: str
     aliases: tuple[str, ...]
     controls: str

@@ -42,6 +42,7 @@ TILE = Preprocessor(
     name="tile",
     node="ControlStackTile",
     title="Tile Hint",
+    shows="picture",
     description=(
         "The picture itself, less sharp if wanted, for tile ControlNets, which add detail to it."
     ),

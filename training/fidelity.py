@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..evaluation.fidelity import Condition as Seen
-from ..evaluation.fidelity import compare, kind_of
+from ..evaluation.fidelity import compare
 from ..preprocessors.making import Sizing, make
 from ..preprocessors.ready import HintMaker
 from .data.condition import Condition
@@ -24,7 +24,6 @@ def fidelity_of(condition: Condition, maker: HintMaker | None) -> Fidelity | Non
     entry = condition.entry
     if entry is None or entry.takes != "picture" or (entry.learning is not None and not maker):
         return None
-    kind = kind_of(entry.name)
     loaded = maker.loaded if maker else None
 
     def found(picture: Pixels) -> Seen:
@@ -38,6 +37,8 @@ def fidelity_of(condition: Condition, maker: HintMaker | None) -> Fidelity | Non
             wanted = found(sample.target)
         else:
             wanted = sample.hint.permute(1, 2, 0).numpy().astype(np.float32)
-        return {figure.name: figure.value for figure in compare(kind, found(picture), wanted)}
+        return {
+            figure.name: figure.value for figure in compare(entry.shows, found(picture), wanted)
+        }
 
     return fidelity

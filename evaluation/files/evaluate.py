@@ -15,7 +15,6 @@ from ...ground.reporter import reporter
 from ...preprocessors.registry import PREPROCESSORS
 from ...preprocessors.sizing import Fit
 from ...preprocessors.spec import Preprocessor
-from ..fidelity import kind_of
 from ..report import Report, to_json
 from ..report_page import PageRow, report_page
 from .extraction import Extractor, check_extracts
@@ -130,7 +129,7 @@ def _about(order: Order, settings: Mapping[str, Value]) -> dict[str, Value | Map
     about: dict[str, Value | Mapping[str, Value]] = {
         "preprocessor": order.entry.name,
         "settings": dict(settings),
-        "compared as": kind_of(order.entry.name),
+        "compared as": order.entry.shows,
         "hints": "made of the originals" if order.originals else "given",
         "pictures of another size": order.fit or "refused",
     }

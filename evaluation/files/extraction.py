@@ -15,9 +15,10 @@ from ...ground.errors import UserError
 from ...preprocessors.making import Loaded, Made, Sizing, make
 from ...preprocessors.pose.draw import POSE
 from ...preprocessors.pose.people import Pose
+from ...preprocessors.registry import LEARNED
 from ...preprocessors.sizing import Fit, Size
 from ...preprocessors.sources import read_hint_picture, read_sources
-from ...preprocessors.spec import Hint, Preprocessor
+from ...preprocessors.spec import TAKEN, Hint, Preprocessor
 from ..fidelity import Condition
 
 
@@ -66,12 +67,10 @@ class Extractor:
 def check_extracts(entry: Preprocessor) -> None:
     """Raise UserError unless `entry` finds its condition in a plain picture."""
     if entry.takes != "picture":
-        others = {"pose": "pose_openpose or pose_vitpose", "depth": "normal_bae"}
-        named = f"; try {others[entry.takes]}" if entry.takes in others else ""
-        kind = {"pose": "OpenPose JSON", "depth": "a depth map", "labels": "a label map"}
+        same = [e.name for e in LEARNED if e.shows == entry.shows and e.takes == "picture"]
+        named = f"; try {' or '.join(same)}" if same else ""
         raise UserError(
-            f"{entry.name} takes {kind.get(entry.takes, 'a masked picture')}, so it finds nothing "
-            f"in a picture{named}."
+            f"{entry.name} takes {TAKEN[entry.takes]}, so it finds nothing in a picture{named}."
         )
 
 

@@ -16,7 +16,8 @@ from ...ground.errors import UserError, several
 from ...ground.reporter import reporter
 from ...ground.wording import listing
 from ...preprocessors.sizing import Fit, Size
-from ..fidelity import Mean, compare, kind_of
+from ...preprocessors.spec import Shows
+from ..fidelity import Mean, compare
 from ..html import as_bytes, webp
 from ..report import Entry
 from ..report_page import Cell, PageRow
@@ -68,7 +69,7 @@ def measure(
     UserError where nothing could be compared.
     """
     check_extracts(extractor.entry)
-    kind = kind_of(extractor.entry.name)
+    kind = extractor.entry.shows
     pairing = pair(groups, hints, (extractor.entry.name,))
     failures: list[str] = []
     wanted = _wanted(pairing.rows, extractor, originals, failures)
@@ -154,7 +155,7 @@ def _others(wanted: Mapping[Path, Packed]) -> dict[Path, Path]:
 
 
 def _cell(
-    kind: str, group: str, row: Row, path: Path, seen: Seen, hint: Seen, other: Seen | None
+    kind: Shows, group: str, row: Row, path: Path, seen: Seen, hint: Seen, other: Seen | None
 ) -> Cell:
     assert seen.picture is not None
     entry = Entry(

@@ -88,6 +88,7 @@ ANYLINE = Preprocessor(
     name="anyline",
     node="ControlStackAnyline",
     title="Anyline Hint",
+    shows="edges",
     description="All kinds of lines, white on black: the outlines of a picture by a small network, "
     "and its fine dark strokes over them. Made for MistoLine; best at a resolution of 1280.",
     aliases=("AnyLineArtPreprocessor_aux", "AnyLine Lineart", "softedge_anyline", "mteed", "线稿"),

@@ -112,6 +112,7 @@ DEPTH = Preprocessor(
     name="depth",
     node="ControlStackDepth",
     title="Depth Hint",
+    shows="depth",
     description=(
         "Estimates how near each point is, near is white, with Depth Anything V2, DPT (MiDaS), "
         "ZoeDepth or Depth Pro. Depth Anything V2 Base and Large and Depth Pro are not for "

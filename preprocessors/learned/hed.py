@@ -107,6 +107,7 @@ HED = Preprocessor(
     name="hed",
     node="ControlStackHed",
     title="HED Soft Edge Hint",
+    shows="edges",
     description="Soft white edges on black, found by the HED network: outlines strong, textures "
     "weak.",
     aliases=("HEDPreprocessor", "softedge_hed", "softedge_hedsafe", "soft edge", "边缘", "软边缘"),
@@ -119,6 +120,7 @@ HED_SCRIBBLE = Preprocessor(
     name="hed_scribble",
     node="ControlStackHedScribble",
     title="HED Scribble Hint",
+    shows="edges",
     description="Broad white lines on black, as if drawn by hand over the picture's outlines: the "
     "edges of the HED network, thinned and drawn again.",
     aliases=("FakeScribblePreprocessor", "scribble_hed", "fake scribble", "涂鸦"),

@@ -68,6 +68,7 @@ LINEART = Preprocessor(
     name="lineart",
     node="ControlStackLineart",
     title="Line Art Hint",
+    shows="edges",
     description="A photo as a line drawing, white on black as the control was trained; coarse "
     "draws fewer, bolder lines.",
     aliases=("LineArtPreprocessor", "lineart_realistic", "lineart_coarse", "线稿"),

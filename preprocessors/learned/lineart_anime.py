@@ -65,6 +65,7 @@ LINEART_ANIME = Preprocessor(
     name="lineart_anime",
     node="ControlStackLineartAnime",
     title="Anime Line Art Hint",
+    shows="edges",
     description="An anime picture as a line drawing, white on black as the control was trained.",
     aliases=("AnimeLineArtPreprocessor", "lineart_anime", "anime2sketch", "动漫线稿", "线稿"),
     controls="Anime line art: control_v11p_sd15s2_lineart_anime",

@@ -105,6 +105,7 @@ MLSD = Preprocessor(
     name="mlsd",
     node="ControlStackMlsd",
     title="M-LSD Lines Hint",
+    shows="edges",
     description="The straight lines of a picture, white and one pixel wide on black: rooms, "
     "buildings, furniture. What is not straight is left out.",
     aliases=("M-LSDPreprocessor", "mlsd", "straight lines", "hough", "直线", "建筑"),

@@ -74,6 +74,7 @@ NORMAL_BAE = Preprocessor(
     name="normal_bae",
     node="ControlStackNormalBae",
     title="Normal BAE Hint",
+    shows="normals",
     description="Which way each surface of a picture faces, as colours: red left, green up, blue "
     "to the viewer. For the normal ControlNet 1.1, not for 1.0.",
     aliases=("BAE-NormalMapPreprocessor", "normal_bae", "normal map", "法线"),

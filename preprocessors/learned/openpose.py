@@ -201,6 +201,7 @@ OPENPOSE = Preprocessor(
     name="pose_openpose",
     node="ControlStackPoseOpenpose",
     title="OpenPose Hint",
+    shows="pose",
     description=(
         "Finds people, their hands and faces with the OpenPose networks and draws them as the "
         "coloured skeletons that the OpenPose ControlNets were trained on. "

@@ -90,6 +90,7 @@ PIDINET = Preprocessor(
     name="pidinet",
     node="ControlStackPidinet",
     title="PiDiNet Soft Edge Hint",
+    shows="edges",
     description="Soft white edges on black, found by PiDiNet: cleaner than HED's, with less "
     "texture. Its weights are for research only, not for commercial use.",
     aliases=(
@@ -105,6 +106,7 @@ PIDINET_SCRIBBLE = Preprocessor(
     name="pidinet_scribble",
     node="ControlStackPidinetScribble",
     title="PiDiNet Scribble Hint",
+    shows="edges",
     description="Broad white lines on black, as if drawn by hand over the picture's outlines: the "
     "edges of PiDiNet, thinned and drawn again. Its weights are for research only, not for "
     "commercial use.",

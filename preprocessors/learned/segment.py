@@ -190,6 +190,7 @@ SEGMENT = Preprocessor(
     name="seg_ade20k",
     node="ControlStackSegment",
     title="Segmentation Hint",
+    shows="segmentation",
     description=(
         "Finds what stands where, in ADE20K's 150 classes, and gives each class the colour that "
         "the segmentation ControlNets were trained on, with OneFormer, SegFormer or UperNet. "

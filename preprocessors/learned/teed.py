@@ -85,6 +85,7 @@ TEED = Preprocessor(
     name="teed",
     node="ControlStackTeed",
     title="TEED Soft Edge Hint",
+    shows="edges",
     description="Soft white edges on black, found by the small TEED network, in a few even levels.",
     aliases=("TEEDPreprocessor", "TEED_Preprocessor", "softedge_teed", "soft edge", "软边缘"),
     controls="Soft edge: control_v11p_sd15_softedge and SDXL's",

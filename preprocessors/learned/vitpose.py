@@ -233,6 +233,7 @@ VITPOSE = Preprocessor(
     name="pose_vitpose",
     node="ControlStackPoseVitpose",
     title="ViTPose Hint",
+    shows="pose",
     description=(
         "Finds people with RT-DETR and their joints with ViTPose, and draws them as the coloured "
         "skeletons that the OpenPose ControlNets were trained on; no hands and no faces. "

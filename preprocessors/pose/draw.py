@@ -128,6 +128,7 @@ POSE = Preprocessor(
     name="pose",
     node="ControlStackDrawPose",
     title="Draw Pose Hint",
+    shows="pose",
     description=(
         "Draws the people of an OpenPose JSON, their hands and faces too, as the coloured "
         "skeletons that the OpenPose ControlNets were trained on. It finds no people in a picture. "

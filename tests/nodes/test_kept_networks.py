@@ -72,7 +72,7 @@ def node_type(loads: Loads, models: Path) -> type[HintNode]:
     return node_of(
         Preprocessor(
             name="flat", node="ControlStackFlat", title="Flat Hint", description="", aliases=(),
-            controls="none", learning=Learning(models=MODELS, load=loads),
+            shows="edges", controls="none", learning=Learning(models=MODELS, load=loads),
         )
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from controlstack.preprocessors.sizing import Fit
 from controlstack.preprocessors.spec import Learning, Preprocessor
 
 WORDS: dict[str, Any] = {
+    "shows": "picture",
     "node": "ControlStackTest",
     "title": "Test Hint",
     "description": "",

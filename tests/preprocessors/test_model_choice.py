@@ -32,7 +32,7 @@ LEARNING = Learning(
     also=(published("always", ("always.pth",)),),
     model_types=("teapot",),
 )
-ENTRY = Preprocessor("tea", "ControlStackTea", "Tea Hint", "", (), "", learning=LEARNING)
+ENTRY = Preprocessor("tea", "ControlStackTea", "Tea Hint", "edges", "", (), "", learning=LEARNING)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ class Condition:
     @property
     def draws_people(self) -> bool:
         """Whether hints are skeletons."""
-        return self.entry is not None and (self.entry.takes == "pose" or self.entry.finds_people)
+        return self.entry is not None and self.entry.shows == "pose"
 
     @property
     def drawing(self) -> Mapping[str, Value]:
@@ -67,7 +67,7 @@ class Condition:
     @property
     def turned_channel(self) -> int | None:
         """The channel of a normal map that says how far a surface faces left."""
-        if self.entry is None or self.entry.name not in ("normal_bae", "normal_from_depth"):
+        if self.entry is None or self.entry.shows != "normals":
             return None
         return 2 if self.values.get("axes") == "v1.0" else 0
 

@@ -30,7 +30,7 @@ def same(picture: np.ndarray) -> np.ndarray:
     return picture
 
 
-SEGMENTS = Preprocessor("seg_ade20k", "", "", "", (), "", run=same, drawn=True)
+SEGMENTS = Preprocessor("seg_ade20k", "", "", "segmentation", "", (), "", run=same, drawn=True)
 """A perfect network: a picture is its own segmentation."""
 
 
