@@ -6,7 +6,7 @@ The module is taken as it is; nothing is imported from diffusers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,6 @@ from torch import Tensor, nn
 from . import wrappers
 from .model_sampling import DiscreteSampling
 from .unet_control import Control, fitted, skip_shapes
-
-if TYPE_CHECKING:
-    from .model import Model
 
 
 class BaseModel:
@@ -29,7 +26,7 @@ class BaseModel:
         self.diffusion_model = unet
         self.model_sampling = model_sampling
         self.latent_scale = latent_scale
-        self.current_patcher: Model | None = None
+        self.current_patcher: object | None = None  # the MODEL that samples, for its patches
 
     @property
     def unet_config(self) -> Mapping[str, Any]:
