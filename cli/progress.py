@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..ground.wording import one_line
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.progress import Progress, TaskID
@@ -56,7 +58,8 @@ def report_node(event: Event) -> None:
     from ..ground.reporter import reporter
 
     if event.kind == "start":
-        reporter().stage(f"{event.node.title or event.node.type} ({event.index + 1}/{event.total})")
+        name = one_line(event.node.title or event.node.type)
+        reporter().stage(f"{name} ({event.index + 1}/{event.total})")
 
 
 @contextmanager

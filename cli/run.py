@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..ground.errors import UserError
+from ..ground.structured import is_text
+from ..ground.wording import one_line
 from .outcome import DebugOption, reported
 from .progress import report_node, shown_progress
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from ..headless.folders import Folders
     from ..headless.graph.model import Graph
     from ..headless.graph.registry import Registry
+    from ..headless.graph.workflow import Document
 
 SEED_INPUTS = ("seed", "noise_seed")
 
@@ -63,60 +67,76 @@ def run_command(
     with reported(debug):
         from ..headless.folders import Folders
 
-        _check_format(workflow)
+        document = _read(workflow)
         places = Folders(
             models=tuple(models or [Path("models")]),
             input=tuple(inputs or [Path("input"), workflow.parent / "input"]),
             output=out,
             temp=out / "previews",
         )
-        for path in _run(workflow, places, demo, settings or [], seed):
-            typer.echo(path)
+        with _named_on_stdout():
+            _run(document, places, demo, settings or [], seed)
         typer.echo(f"{time.perf_counter() - began:.1f} s", err=True)
 
 
-def _check_format(workflow: Path) -> None:
-    """Refuse what is no workflow before the nodes, and torch with them, are imported."""
+def _read(workflow: Path) -> Document:
+    """The document, once it is known to be a workflow: before the nodes, and torch with them, are
+    imported. It is read once, since it may come through a pipe.
+    """
     from ..headless.graph.registry import Registry
-    from ..headless.graph.workflow import load_workflow
+    from ..headless.graph.workflow import read_document
 
-    load_workflow(workflow, Registry({}))
+    document = read_document(workflow)
+    document.graph(Registry({}))
+    return document
+
+
+@contextmanager
+def _named_on_stdout() -> Iterator[None]:
+    """Names the pictures that were saved inside the block, or else those that were only shown; also
+    where it ends with an error, so that nothing lies there unnamed.
+    """
+    from ..headless import folders
+
+    with folders.saving() as saved:
+        try:
+            yield
+        finally:
+            for path in saved["output"] or saved["temp"]:
+                typer.echo(path)
 
 
 def _run(
-    workflow: Path, places: Folders, demo: bool, settings: Sequence[str], seed: int | None
-) -> tuple[Path, ...]:
-    """The pictures that the workflow saved, or else those that it only showed."""
+    document: Document, places: Folders, demo: bool, settings: Sequence[str], seed: int | None
+) -> None:
     from ..demo import models as models_of_demo
     from ..headless import host
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
     from ..headless.graph.validate import require_known, validate
-    from ..headless.graph.workflow import load_workflow
 
     registry = default_registry()
     with host.use(places):
-        graph = load_workflow(workflow, registry)
+        graph = document.graph(registry)
         require_known(graph, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
         graph = _changed(graph, registry, settings, seed)
-    aliases = models_of_demo.aliases(graph) if demo else {}
+        aliases = models_of_demo.aliases(graph, models_of_demo.own_nets(graph)) if demo else {}
     with host.use(replace(places, aliases=aliases)):
         validate(graph, registry)
         for note in [*graph.notes, *_demo_notes(aliases, factor)]:
-            typer.echo(f"Note: {note}.", err=True)
+            typer.echo(f"Note: {one_line(note)}.", err=True)
         with shown_progress(), models_of_demo.one_thread() if demo else nullcontext():
-            results = Executor(registry).run(graph, report_node)
-        return results.files() or results.files("temp")
+            Executor(registry).run(graph, report_node, once=True)
 
 
 def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> list[str]:
     """What --demo changed, for a person."""
     names = sorted({name for kind in aliases.values() for name in kind})
-    stand_in = f"demo models stand in for {', '.join(names)}"
-    sizes = f", and sizes are scaled by {factor:.3g} to suit them" if factor != 1.0 else ""
-    return [stand_in + sizes] if names else []
+    stand_in = [f"demo models stand in for {', '.join(names)}"] if names else []
+    scaled = f"sizes are scaled by {factor:.3g} to suit the demo models"
+    return [*stand_in, *([scaled] if factor != 1.0 else [])]
 
 
 def _changed(graph: Graph, registry: Registry, settings: Sequence[str], seed: int | None) -> Graph:
@@ -141,9 +161,9 @@ def _seeds(graph: Graph, seed: int | None) -> list[tuple[str, str]]:
 
 
 def _setting(text: str) -> tuple[str, str]:
-    from ..ground.errors import UserError
-
     target, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--set {text} has no value; write NODE.INPUT=VALUE, such as 3.steps=8")
+    if not is_text(text):
+        raise UserError(f"--set {text} holds bytes that are no text in UTF-8; write it anew")
     return target, value

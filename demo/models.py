@@ -5,15 +5,21 @@ The demo model was trained on 128 px pictures, so a workflow for 512 px runs at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..ground.errors import UserError
-from ..ground.wording import shown
-from ..headless.graph.model import Graph, Node
+from ..ground.wording import listing, shown
+from ..headless import folders
+from ..headless.graph.model import Graph, Link, Node, Value
 from ..headless.graph.override import override
-from ..headless.graph.registry import Registry
+from ..headless.graph.registry import InputSpec, Registry
+from ..headless.graph.values import convert
+from ..headless.models import inspect
+from ..headless.models.components import CONFIG
+from ..headless.models.weights import read_config
+from ..training.fit import per_level
 
 WEIGHTS = Path(__file__).parent / "weights"
 BASE = WEIGHTS / "base"
@@ -35,6 +41,9 @@ BASE_INPUTS: Mapping[tuple[str, str], tuple[str, Path]] = {
     ("VAELoader", "vae_name"): ("vae", BASE / "vae"),
 }
 """Input of a loader -> the kind of model it names, and the part of the demo base model for it."""
+
+SHAPE = frozenset({"block_out_channels", "layers_per_block", "cross_attention_dim"})
+"""What a ControlNet's configuration has in common with that of the base it was trained for."""
 
 CONTROL_INPUTS = (
     ("ControlNetLoader", "control_net_name"),
@@ -86,8 +95,26 @@ def require_weights() -> None:
         )
 
 
-def aliases(graph: Graph) -> dict[str, dict[str, Path]]:
-    """For `Folders.aliases`: a demo model for every model file that `graph` names.
+def own_nets(graph: Graph) -> set[str]:
+    """The names of ControlNets in `graph` that are in the folders of models and fit the demo base:
+    somebody trained them for it.
+    """
+    return {name for _, name in _control_nets(graph) if _fits(name)}
+
+
+def _fits(name: str) -> bool:
+    try:
+        config = inspect.control_net_config(folders.find("controlnet", name))
+        base = read_config(BASE / "unet" / CONFIG)
+        same = (per_level(config, key) == per_level(base, key) for key in config.keys() & SHAPE)
+        return "block_out_channels" in config and all(same)
+    except (UserError, KeyError):  # not there, or nothing that loads
+        return False
+
+
+def aliases(graph: Graph, own: Collection[str] = ()) -> dict[str, dict[str, Path]]:
+    """For `Folders.aliases`: a demo model for every model file that `graph` names, but the
+    ControlNets `own`.
 
     Raises UserError for a ControlNet whose kind its name does not tell, for a LoRA or a depth
     estimator, which the demo has not, and where there are no demo models.
@@ -103,9 +130,17 @@ def aliases(graph: Graph) -> dict[str, dict[str, Path]]:
             if part := BASE_INPUTS.get((node.type, name)):
                 kind, path = part
                 found.setdefault(kind, {})[value] = path
-            elif (node.type, name) in CONTROL_INPUTS:
-                found.setdefault("controlnet", {})[value] = _control_net(node, value)
+    for node, name in _control_nets(graph):
+        if name not in own:
+            found.setdefault("controlnet", {})[name] = _control_net(node, name)
     return found
+
+
+def _control_nets(graph: Graph) -> Iterator[tuple[Node, str]]:
+    for node in graph.nodes.values():
+        for name, value in node.inputs.items():
+            if (node.type, name) in CONTROL_INPUTS and isinstance(value, str):
+                yield node, value
 
 
 def _control_net(node: Node, name: str) -> Path:
@@ -114,7 +149,8 @@ def _control_net(node: Node, name: str) -> Path:
             return path
     raise UserError(
         f"{node.label}: the demo has ControlNets for canny, depth and pose, and the name "
-        f"{shown(name)} has none of these words; name another, or run without --demo"
+        f"{shown(name)} has none of these words; name another, put one that was trained for the "
+        f"demo into {listing(folders.bases('controlnet'))}, or run without --demo"
     )
 
 
@@ -133,8 +169,7 @@ def scaled(graph: Graph, registry: Registry, factor: float) -> Graph:
         return graph
     for node in graph.nodes.values():
         for name in SIZES.get(node.type, ()):
-            value = node.inputs.get(name)
-            if isinstance(value, int) and value > 0:
+            if value := _pixels(node.inputs.get(name)):
                 size = max(MULTIPLE, round(value * factor / MULTIPLE) * MULTIPLE)
                 graph = override(graph, registry, f"{node.id}.{name}", str(size))
     return graph
@@ -146,5 +181,19 @@ def _sides(graph: Graph, node_type: str) -> list[int]:
         for node in graph.nodes.values()
         if node.type == node_type
         for name in ("width", "height")
-        if isinstance(value := node.inputs.get(name), int) and value > 0
+        if (value := _pixels(node.inputs.get(name)))
     ]
+
+
+def _pixels(value: Value) -> int:
+    """The number of pixels that a node will be given for `value`: "512" is 512. 0 for what is none,
+    which `validate` will refuse, and for what comes through a link.
+    """
+    try:
+        pixels = None if isinstance(value, Link) else convert(_INT, value)
+    except UserError:
+        return 0
+    return max(pixels, 0) if isinstance(pixels, int) else 0
+
+
+_INT = InputSpec("", "INT", True, (), {})

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from .errors import UserError
 from .wording import size_in_words
@@ -13,10 +16,22 @@ _SAID = ("can't allocate memory", "not enough memory", "out of memory", "insuffi
 
 
 def available() -> int:
-    """The bytes of main memory that a process could still take."""
+    """The bytes of main memory that this process could still take; a container's limit counts."""
     import psutil
 
-    return int(psutil.virtual_memory().available)
+    return min([int(psutil.virtual_memory().available), *_room_in_container()])
+
+
+def _room_in_container(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """What Linux's control groups leave, in either version; files that are cached make room."""
+    for folder, limit, used, cached in (
+        (root, "memory.max", "memory.current", "inactive_file"),
+        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with suppress(OSError, ValueError, KeyError):  # no such group, or a limit called "max"
+            room = int((folder / limit).read_text()) - int((folder / used).read_text())
+            lines = (folder / "memory.stat").read_text().splitlines()
+            yield max(0, room + int(dict(line.split() for line in lines)[cached]))
 
 
 def require_memory(size: float, what: str) -> None:

@@ -1,21 +1,30 @@
 """Where models, inputs and outputs lie: the embedded host's counterpart of `folder_paths`.
 
-Every name that comes from a workflow is looked up inside a folder and never outside it: `..`,
-absolute names and links that lead elsewhere are refused, for reading and for writing.
+Every name that comes from a workflow is looked up inside a folder: `..` and absolute names are
+refused. Links that lead elsewhere are followed in the folders of models, which their owner filled,
+and refused in those of pictures, for reading and for writing.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
+from typing import Literal, TypeAlias
 
+from ..ground.atomic import write_free
 from ..ground.errors import UserError
-from ..ground.wording import listing, shown
+from ..ground.names import inner_name
+from ..ground.places import require_place
+from ..ground.wording import listing, one_line, shown
+
+Kind: TypeAlias = Literal["output", "temp"]
+"""Where a picture is saved: among the results, or among what was only shown."""
 
 # A kind of model and the folders under the models folder that hold it, ComfyUI's layout;
 # `depth` and `controlstack` (the weights of hint networks) are ours.
@@ -115,7 +124,7 @@ def find(kind: str, name: str) -> Path:
     if alias is not None:
         return alias
     for base in bases(kind):
-        path = inside(base, name, f"the {_NOUNS[kind]}")
+        path = inside(base, name, f"the {_NOUNS[kind]}", links=True)
         if path.is_file() or _is_model_folder(path):
             return path
     raise UserError(
@@ -160,20 +169,13 @@ def find_input(name: str) -> Path:
     )
 
 
-def inside(base: Path, name: str, what: str) -> Path:
+def inside(base: Path, name: str, what: str, links: bool = False) -> Path:
     """`base / name`, refused with a UserError where it would leave `base`.
 
-    A workflow made on Windows writes `sub\\name`; it means the same as `sub/name` here.
+    With `links` a link may lead elsewhere. A workflow made on Windows writes `sub\\name`; it means
+    the same as `sub/name` here.
     """
-    parts = PurePosixPath(name.replace("\\", "/"))
-    if not parts.parts or "\0" in name:
-        raise UserError(f"{what} {shown(name)} is no file name; give the name of a file in {base}")
-    if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
-        raise UserError(
-            f"{what} {shown(name)} leaves its folder; give a name inside {base}, without '..' and "
-            "without a leading '/'"
-        )
-    path = base.joinpath(*parts.parts)
+    path = base.joinpath(inner_name(name, what, base))
     try:
         stays = path.resolve().is_relative_to(base.resolve())
         path.exists()  # raises for too long a name, which resolve does not
@@ -181,7 +183,7 @@ def inside(base: Path, name: str, what: str) -> Path:
         raise UserError(
             f"{what} {shown(name)} cannot be looked up in {base}: {_reason(error)}"
         ) from error
-    if not stays:
+    if not (stays or links):
         raise UserError(
             f"{what} {shown(name)} is a link that leaves {base}; copy the file there, or name the "
             "folder it lies in as a folder of its own"
@@ -189,39 +191,87 @@ def inside(base: Path, name: str, what: str) -> Path:
     return path
 
 
-def output_path(prefix: str, root: Path | None = None) -> Path:
-    """The next free `<prefix>_00001_.png` under `root` (the output folder), by the core's counter.
+def root(kind: Kind) -> Path:
+    """The folder of saved pictures, or of those that were only shown."""
+    return current().output if kind == "output" else current().temp
 
-    The number is one more than the highest that files of this prefix have. `prefix` may name a
-    folder (`a/b`), which is made. Raises UserError where it would leave `root`.
+
+def save(kind: Kind, prefix: str, data: bytes) -> Path:
+    """Write a PNG's `data` as the next free `<prefix>_00001_.png` of a folder, and return its name.
+
+    The number is one more than the highest that files of this prefix have, as the core counts, and
+    the first above it that no other process takes. `prefix` may name a folder (`a/b`), which is
+    made. Raises UserError where it leaves the folder or cannot be written.
     """
-    stem = check_prefix(prefix, root)
+    stem = check_prefix(kind, prefix)
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         taken = [_counter(entry.name, stem.name) for entry in stem.parent.iterdir()]
     except OSError as error:
         raise UserError(f"cannot write in {stem.parent}: {_reason(error)}") from error
-    return stem.with_name(f"{stem.name}_{max(taken, default=0) + 1:05}_.png")
+    path = write_free(
+        (_numbered(stem, n) for n in itertools.count(max(taken, default=0) + 1)), data
+    )
+    if (saved := _SAVED.get()) is not None:
+        saved[kind].append(path)
+    return path
 
 
-def check_prefix(prefix: str, root: Path | None = None) -> Path:
-    """Where files of `prefix` go, without making anything; raises UserError where it leaves
-    `root`.
+def check_prefix(kind: Kind, prefix: str) -> Path:
+    """Where files of `prefix` go, without making anything; raises UserError where it leaves its
+    folder or cannot be written.
     """
-    base = root or current().output
-    return inside(base, prefix, "the filename_prefix")
+    base = root(kind)
+    if one_line(prefix) != prefix:
+        raise UserError(
+            f"the filename_prefix {shown(prefix)} holds characters that no file name should have, "
+            "such as line breaks; take them out"
+        )
+    stem = inside(base, prefix, "the filename_prefix")
+    require_place(_numbered(stem, 1), "the file")
+    return stem
+
+
+_SAVED: ContextVar[dict[Kind, list[Path]] | None] = ContextVar("controlstack_saved", default=None)
+
+
+@contextmanager
+def saving() -> Iterator[dict[Kind, list[Path]]]:
+    """The pictures saved inside the block, in order, also where it ends with an error."""
+    saved: dict[Kind, list[Path]] = {"output": [], "temp": []}
+    token = _SAVED.set(saved)
+    try:
+        yield saved
+    finally:
+        _SAVED.reset(token)
+
+
+def _numbered(stem: Path, number: int) -> Path:
+    return stem.with_name(f"{stem.name}_{number:05}_.png")
 
 
 def _models_in(base: Path) -> Iterator[str]:
-    for folder, subfolders, files in os.walk(base):
+    """Links to folders are followed; a folder that was seen is not opened again, so that links in a
+    circle end.
+    """
+    seen = {os.path.realpath(base)}
+    for folder, subfolders, files in os.walk(base, followlinks=True):
         here = Path(folder)
         models = [sub for sub in subfolders if _is_model_folder(here / sub)]
-        models += [name for name in files if Path(name).suffix.lower() in MODEL_SUFFIXES]
+        models += [name for name in files if _is_model_file(here / name)]
         for name in models:
-            if _stays(base, here / name):
-                yield (here / name).relative_to(base).as_posix()
+            yield (here / name).relative_to(base).as_posix()
         # What lies inside a diffusers folder is part of that model, not a model of its own.
-        subfolders[:] = [sub for sub in subfolders if sub not in models and sub != ".git"]
+        others = [sub for sub in subfolders if sub not in models and sub != ".git"]
+        subfolders.clear()
+        for sub in sorted(others, key=lambda sub: ((here / sub).is_symlink(), sub)):
+            if (real := os.path.realpath(here / sub)) not in seen:
+                seen.add(real)
+                subfolders.append(sub)
+
+
+def _is_model_file(path: Path) -> bool:
+    return path.suffix.lower() in MODEL_SUFFIXES and path.is_file()
 
 
 def _is_model_folder(path: Path) -> bool:

@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.memory import require_memory
 from ..preprocessors.picture_files import (
     colours,
     first_frame,
@@ -25,6 +26,10 @@ from ..preprocessors.picture_files import (
 
 # The mask of a picture without transparency, as the core makes it.
 NO_MASK_SIDE = 64
+FLOATS = 23
+"""Bytes a pixel for IMAGE and MASK: 8 decoded, 3 as RGB, 12 as floats; more with transparency."""
+PNG_BYTES = 6
+"""Bytes a value while a PNG is made: one float and two copies in 8 bits."""
 
 
 def read_image(path: Path) -> tuple[Tensor, Tensor]:
@@ -32,13 +37,18 @@ def read_image(path: Path) -> tuple[Tensor, Tensor]:
 
     The mask is 1 where the picture is transparent; without transparency it is 64 x 64 zeros. EXIF
     rotation is applied; frames of another size than the first are left out, as in the core. Raises
-    UserError for a file that is no picture, is cut off, or has more than MAX_PIXELS pixels.
+    UserError for a file that is no picture, is cut off, has more than MAX_PIXELS pixels or more
+    than fit into memory.
     """
-    frames = [(colours(frame), transparency(frame)) for frame in read_frames(path)]
-    first = frames[0][0].shape
-    kept = [(picture, mask) for picture, mask in frames if picture.shape == first]
-    images = np.stack([picture for picture, _ in kept])
-    return torch.from_numpy(images), torch.from_numpy(_stack_masks([mask for _, mask in kept]))
+    frames = read_frames(path, FLOATS)
+    kept = [frame for frame in frames if frame.size == frames[0].size]
+    masks = _stack_masks([transparency(frame) for frame in kept])
+    return torch.from_numpy(_stack([colours(frame) for frame in kept])), torch.from_numpy(masks)
+
+
+def check_image(path: Path) -> None:
+    """Raise what `read_image` would, by decoding the file once."""
+    read_frames(path, FLOATS)
 
 
 def read_channel(path: Path, channel: str) -> Tensor:
@@ -49,10 +59,7 @@ def read_channel(path: Path, channel: str) -> Tensor:
     """
     frame, _ = first_frame(path)
     if channel == "alpha":
-        # Pillow has no way from 16-bit grey to RGBA, and such a picture is opaque.
-        deep = frame.mode.startswith("I")
-        size = (frame.height, frame.width)
-        return torch.from_numpy(np.zeros(size, np.float32) if deep else transparent(frame))[None]
+        return torch.from_numpy(transparent(frame))[None]
     index = ["red", "green", "blue"].index(channel)
     return torch.from_numpy(colours(frame)[..., index].copy())[None]
 
@@ -60,11 +67,16 @@ def read_channel(path: Path, channel: str) -> Tensor:
 def encode_png(image: Tensor, texts: Mapping[str, object], level: int = 4) -> bytes:
     """An image (H, W, C) in 0..1 as PNG bytes, with each of `texts` as a JSON text chunk.
 
-    Raises UserError for an image with values that are not numbers.
+    Raises UserError for an image with values that are not numbers, and where memory is short.
     """
+    require_memory(
+        image.numel() * PNG_BYTES, f"a PNG of {image.shape[1]} x {image.shape[0]} pixels"
+    )
     if not bool(torch.isfinite(image).all()):
         raise UserError("the picture holds values that are not numbers (NaN); nothing is written")
-    pixels = (255.0 * image.cpu().float().numpy()).clip(0, 255).astype(np.uint8)
+    scaled = 255.0 * image.cpu().float().numpy()
+    pixels = scaled.clip(0, 255, out=scaled).astype(np.uint8)
+    del scaled
     info = PngInfo()
     for key, value in texts.items():
         info.add_text(key, json.dumps(value))
@@ -74,7 +86,12 @@ def encode_png(image: Tensor, texts: Mapping[str, object], level: int = 4) -> by
     return stream.getvalue()
 
 
+def _stack(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """`np.stack`, without a copy of one alone."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
+
 def _stack_masks(masks: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
     shape = next((mask.shape for mask in masks if mask is not None), (NO_MASK_SIDE, NO_MASK_SIDE))
     zeros = np.zeros(shape, dtype=np.float32)
-    return np.stack([zeros if mask is None else mask for mask in masks])
+    return _stack([zeros if mask is None else mask for mask in masks])

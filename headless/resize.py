@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..ground.memory import require_memory
 from ..model_patch.area import middle
 
 IMAGE_METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
@@ -22,6 +23,11 @@ def resize(samples: Tensor, width: int, height: int, method: str, crop: str = "d
     `method` is one of IMAGE_METHODS; "lanczos" goes through 8 bits, as in the core, and wants 0..1.
     `crop` "center" first cuts the middle to the new aspect ratio, "disabled" stretches.
     """
+    batch, channels = samples.shape[:2]
+    copies = 2 if method == "lanczos" else 1  # each picture, then all of them together
+    require_memory(
+        batch * channels * height * width * 4 * copies, f"{batch} x {width} x {height} pixels"
+    )
     if crop == "center":
         samples = middle(samples, width / height)
     if method == "lanczos":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from ..ground.errors import UserError
+from ..ground.reading import require_regular
+from ..ground.structured import read_json
 
 SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
 MAX_HEADER = 100_000_000  # the limit of the safetensors library itself, in bytes
@@ -65,6 +67,7 @@ def is_pickle(path: Path) -> bool:
 
 def _beginning(path: Path) -> tuple[bytes, int]:
     """The first bytes of a file and its size."""
+    require_regular(path, "the model")
     try:
         with path.open("rb") as file:
             return file.read(64), path.stat().st_size
@@ -84,7 +87,9 @@ def load_pickle(path: Path, map_location: str) -> dict[str, torch.Tensor]:
     Dictionaries inside it (IP-Adapters, textual inversions) give dotted names: `ip_adapter.x`.
     """
     try:
-        loaded = _load(path, map_location)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols, which change nothing
+            loaded = _load(path, map_location)
     except Exception as error:  # torch and pickle raise nearly every class there is
         raise UserError(
             f"{path} is a pickle that does not load as plain weights, so it could run code and is "
@@ -133,11 +138,11 @@ def _safetensors(path: Path, size: int) -> Contents:
             )
         raw = file.read(length)
     try:
-        header = json.loads(raw)
+        header: Any = read_json(raw.decode("utf-8"), str(path), "header")
         entries = {name: _entry(entry) for name, entry in header.items() if name != "__metadata__"}
         said = header.get("__metadata__") or {}
         metadata = {str(key): str(value) for key, value in said.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{path} is no safetensors file: its header is damaged; fetch it again."
         ) from error

@@ -45,10 +45,13 @@ def cut_to_areas(
 
 
 def middle(pictures: Tensor, aspect: float) -> Tensor:
-    """The largest middle part (B, C, h, w) of (B, C, H, W) with w / h of about `aspect`."""
+    """The largest middle part (B, C, h, w) of (B, C, H, W) with w / h of about `aspect`; at least
+    one row and one column.
+    """
     height, width = pictures.shape[-2:]
     off_x = round((width - height * aspect) / 2) if width / height > aspect else 0
     off_y = round((height - width / aspect) / 2) if width / height < aspect else 0
+    off_y, off_x = min(off_y, (height - 1) // 2), min(off_x, (width - 1) // 2)
     return pictures[..., off_y : height - off_y, off_x : width - off_x]
 
 

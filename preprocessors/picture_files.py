@@ -14,20 +14,29 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ..ground.errors import UserError
+from ..ground.memory import require_memory
+from ..ground.reading import require_regular
+from ..ground.wording import shown
 
 # All frames together; a float32 RGB batch of this many pixels takes 1.6 GB.
 MAX_PIXELS = 2**27
+MAX_FILE = 2 << 30
+"""The largest file of a picture, in bytes: MAX_PIXELS in the widest type there is."""
+DECODED = 8
+"""Bytes that a pixel takes while a file is decoded: as it lies in the file, and turned upright."""
 
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations by which a picture lies on its side."""
 
 
-def read_frames(path: Path) -> list[Image.Image]:
+def read_frames(path: Path, pixel_bytes: int = DECODED) -> list[Image.Image]:
     """Every frame of a picture file, decoded and upright.
 
-    Raises UserError for a file that is no picture, is cut off, or has more than MAX_PIXELS pixels.
+    `pixel_bytes` is what the caller will take for each pixel. Raises UserError for a file that is
+    no picture, is cut off, has colours that are none (TIFF knows some), more than MAX_PIXELS
+    pixels, or more than fit into memory.
     """
-    return _read(path, only_first=False)[0]
+    return _read(path, only_first=False, pixel_bytes=pixel_bytes)[0]
 
 
 def first_frame(path: Path, content: bytes | None = None) -> tuple[Image.Image, int]:
@@ -47,7 +56,7 @@ def upright_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
     than MAX_PIXELS pixels.
     """
     with _opened(path, content) as image:
-        _check_size(path, image, 1)
+        _check_size(path, image, 1, 0)
         # A PNG without EXIF would be decoded in search of it.
         turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(
             ExifTags.Base.Orientation, 1
@@ -56,15 +65,25 @@ def upright_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
 
 
 def _read(
-    path: Path, only_first: bool, content: bytes | None = None
+    path: Path, only_first: bool, content: bytes | None = None, pixel_bytes: int = DECODED
 ) -> tuple[list[Image.Image], int]:
     with _opened(path, content) as image:
         # A JPEG of several pictures (MPO) is its first; the others are other views of it.
-        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        count = 1 if image.format == "MPO" else max(1, getattr(image, "n_frames", 1))
         wanted = 1 if only_first else count
-        _check_size(path, image, wanted)
-        every = itertools.islice(ImageSequence.Iterator(image), wanted)
-        return [ImageOps.exif_transpose(frame) for frame in every], count
+        _check_size(path, image, wanted, pixel_bytes)
+        frames = []
+        for frame in itertools.islice(ImageSequence.Iterator(image), wanted):
+            _check_size(path, frame, wanted, pixel_bytes)  # pages of a TIFF differ in size
+            frames.append(_upright(frame))
+        # A PSD without layers counts no frames, and yet is a picture.
+        return frames or [_upright(image)], count
+
+
+def _upright(frame: Image.Image) -> Image.Image:
+    if not _is_deep(frame):
+        Image.new(frame.mode, (1, 1)).convert("RGBA")  # raises for modes that are no colours
+    return ImageOps.exif_transpose(frame)
 
 
 @contextmanager
@@ -72,9 +91,11 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
     """The file opened; what goes wrong with it in the block is a UserError that names it."""
     file = path if content is None else io.BytesIO(content)
     try:
+        if content is None:  # Pillow would wait for a pipe's writer
+            require_regular(path, "the picture")
         with warnings.catch_warnings(), Image.open(file) as image:
-            # Pillow warns above its own limit; ours is said by _check_size.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # What Pillow warns of (sizes, EXIF, palettes) is said by us or changes nothing.
+            warnings.simplefilter("ignore")
             yield image
     except UserError:
         raise
@@ -82,8 +103,19 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
     except Exception as error:
         system = error.strerror if isinstance(error, OSError) else None
         known = not isinstance(error, UnidentifiedImageError)
-        reason = system or (_quoted(str(error)) if known else "it is in no format of pictures")
+        reason = system or (shown(str(error), 200) if known else "it is in no format of pictures")
         raise UserError(f"{path} cannot be read as a picture: {reason}") from error
+
+
+def _is_deep(frame: Image.Image) -> bool:
+    """16-bit grey, which Pillow counts as whole numbers."""
+    return frame.mode.startswith("I")
+
+
+def _as(mode: str, frame: Image.Image) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of palettes with transparency, which are read rightly
+        return frame.convert(mode)
 
 
 def colours(frame: Image.Image) -> NDArray[np.float32]:
@@ -92,10 +124,10 @@ def colours(frame: Image.Image) -> NDArray[np.float32]:
     A 16-bit grey picture, such as a depth map, keeps its steps; the core cuts it to 8 bits, or
     with newer Pillows to white.
     """
-    if frame.mode.startswith("I"):
+    if _is_deep(frame):
         grey = np.asarray(frame, dtype=np.float32) / 65535.0
         return np.repeat(grey.clip(0.0, 1.0)[..., None], 3, axis=-1)
-    return np.asarray(frame.convert("RGB"), dtype=np.float32) / np.float32(255.0)
+    return _in_unit(_as("RGB", frame))
 
 
 def transparency(frame: Image.Image) -> NDArray[np.float32] | None:
@@ -109,19 +141,25 @@ def transparency(frame: Image.Image) -> NDArray[np.float32] | None:
 
 def transparent(frame: Image.Image) -> NDArray[np.float32]:
     """1 where transparent, (H, W): zeros for a picture that has no transparency."""
-    alpha = frame.convert("RGBA").getchannel("A")
-    return np.float32(1.0) - np.asarray(alpha, dtype=np.float32) / np.float32(255.0)
+    if _is_deep(frame):  # Pillow has no way from it to RGBA, and such a picture is opaque
+        return np.zeros((frame.height, frame.width), np.float32)
+    alpha = _as("RGBA", frame).getchannel("A")
+    return np.float32(1.0) - _in_unit(alpha)
 
 
-def _quoted(text: str, limit: int = 200) -> str:
-    """`text` on one line, whatever a library put into it."""
-    quoted = repr(text)
-    return quoted if len(quoted) <= limit else quoted[: limit - 3] + "..."
+def _in_unit(picture: Image.Image) -> NDArray[np.float32]:
+    """Bytes as floats in 0..1."""
+    values = np.array(picture, dtype=np.float32)
+    values /= np.float32(255.0)
+    return values
 
 
-def _check_size(path: Path, image: Image.Image, count: int) -> None:
-    if image.width * image.height * count > MAX_PIXELS:
+def _check_size(path: Path, image: Image.Image, count: int, pixel_bytes: int) -> None:
+    pixels = image.width * image.height * count
+    if pixels > MAX_PIXELS:
         raise UserError(
             f"the picture {path} has {image.width} x {image.height} pixels in {count} frames; at "
             f"most {MAX_PIXELS / 1e6:.0f} million pixels can be read"
         )
+    size = f"{image.width} x {image.height} pixels"
+    require_memory(pixels * pixel_bytes, f"the picture {path} of {size} in {count} frames")

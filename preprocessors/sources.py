@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..ground.errors import UserError
+from ..ground.reading import read_bytes
 from .making import Source
 from .picture_files import colours, first_frame, transparency
 from .pose.people import parse_poses
@@ -82,8 +83,8 @@ def read_mask(path: Path, content: bytes | None = None) -> NDArray[np.float32]:
 
 
 def _poses(path: Path, content: bytes | None) -> tuple[Source, ...]:
+    data = read_bytes(path, "the pose") if content is None else content
     try:
-        data = path.read_bytes() if content is None else content
         return parse_poses(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise UserError(f"{path} is no text, so no OpenPose JSON; give a JSON file.") from None

@@ -5,11 +5,12 @@ Makes no request; `download` is the one module that does.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..ground.errors import UserError
+from ..ground.reading import read_text
+from ..ground.structured import read_json
 from .spec import Weights
 
 PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt"})
@@ -154,9 +155,10 @@ def _models_below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _model_type(folder: Path) -> str | None:
+    file = folder / "config.json"
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        config = read_json(read_text(file, "the file"), str(file))
+    except UserError:
         return None
     kind = config.get("model_type") if isinstance(config, dict) else None
     return kind if isinstance(kind, str) else None

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from ..ground.atomic import shared
+from ..ground.building import check_numbers, of_real_size
 from ..ground.errors import UserError
+from ..ground.reading import read_text, require_regular
+from ..ground.structured import read_json
 from .fit import NETWORKS
 from .ldm_layout import UNTOLD, ldm_weights, refusal
 
@@ -51,10 +54,12 @@ def load_network(folder: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    file = folder / CONFIG
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(read_text(file, "the configuration"), str(file), "configuration")
+        require_regular(folder / WEIGHTS, "the weights")
         weights = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, UserError, SafetensorError) as error:
         raise UserError(f"{folder} holds no ControlNet that can be read: {error}.") from error
     network = _made(config, folder)
     try:
@@ -88,12 +93,16 @@ def save_single_file(
 
 def _made(config: Any, folder: Path) -> Any:
     """The network of a configuration that comes from a file, with weights of no meaning yet."""
+    check_numbers(config, folder / CONFIG)
     kind = config.get("_class_name") if isinstance(config, dict) else None
     if kind not in NETWORKS:
         words = " or ".join(NETWORKS)
         raise UserError(f"{folder / CONFIG} is that of a {kind}, where a {words} belongs.")
     try:
-        return _class_of(kind).from_config(config)
+        with of_real_size(folder / CONFIG):
+            return _class_of(kind).from_config(config)
+    except UserError:
+        raise
     except Exception as error:  # a configuration is free text: anything may be wrong with it
         words = " ".join(str(error).split())[:200]
         raise UserError(f"{folder / CONFIG} makes no network: {words}.") from error

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..models import prompt
 from ..models.clip import Clip
 from . import regions
 
@@ -25,13 +26,19 @@ class CLIPTextEncode:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The core's inputs."""
-        prompt = {"multiline": True, "dynamicPrompts": True, "tooltip": "The prompt."}
+        options = {"multiline": True, "dynamicPrompts": True, "tooltip": "The prompt."}
         return {
             "required": {
-                "text": ("STRING", prompt),
+                "text": ("STRING", options),
                 "clip": ("CLIP", {"tooltip": "The CLIP that encodes it."}),
             }
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, text: str) -> bool:
+        """Whether `text` is a prompt that can be encoded; raises UserError as `prompt.parse`."""
+        prompt.parse(text)
+        return True
 
     def encode(self, clip: Clip, text: str) -> tuple[Conditioning]:
         """Encode `text`, its weights and length as `Clip.encode` takes them."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ...ground.atomic import write_atomic
 from ...ground.errors import UserError
+from ...ground.memory import require_memory
+from ...ground.reading import read_bytes
+from ...preprocessors.picture_files import MAX_FILE
 from .. import folders
 from ..file_names import expand
-from ..pictures import encode_png, read_channel, read_image
+from ..pictures import check_image, encode_png, read_channel, read_image
 from ..resize import CROPS, IMAGE_METHODS, MAX_RESOLUTION, resize
 
 InputTypes = dict[str, dict[str, Any]]
+
+CANNY_BYTES = 200
+"""Bytes that edge detection takes for a pixel: about fifty maps of floats (measured)."""
 
 
 class LoadImage:
@@ -32,7 +36,7 @@ class LoadImage:
 
     @classmethod
     def VALIDATE_INPUTS(cls, image: str) -> bool:
-        read_image(folders.find_input(image))
+        check_image(folders.find_input(image))
         return True
 
     @classmethod
@@ -98,8 +102,10 @@ class SaveImage:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, filename_prefix: str) -> bool:
-        folders.check_prefix(filename_prefix)
+    def VALIDATE_INPUTS(cls, filename_prefix: str, prompt: dict[str, Any] | None = None) -> bool:
+        # The size of the pictures is not known yet; it has one digit or more.
+        name = expand(filename_prefix, width=1, height=1, number=0, prompt=prompt or {})
+        folders.check_prefix("output", name)
         return True
 
     def save_images(
@@ -109,8 +115,7 @@ class SaveImage:
         prompt: dict[str, Any] | None = None,
         extra_pnginfo: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        root = folders.current().output
-        return _save(images, filename_prefix, root, "output", 4, prompt, extra_pnginfo)
+        return _save(images, filename_prefix, "output", 4, prompt, extra_pnginfo)
 
 
 class PreviewImage:
@@ -122,7 +127,7 @@ class PreviewImage:
     OUTPUT_NODE = True
 
     def __init__(self) -> None:
-        self._mark = uuid.uuid4().hex[:5]
+        self._prefix = f"ComfyUI_temp_{uuid.uuid4().hex[:5]}"
 
     @classmethod
     def INPUT_TYPES(cls) -> InputTypes:
@@ -131,15 +136,18 @@ class PreviewImage:
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls) -> bool:
+        folders.check_prefix("temp", "ComfyUI_temp_00000")
+        return True
+
     def save_images(
         self,
         images: Tensor,
         prompt: dict[str, Any] | None = None,
         extra_pnginfo: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        prefix = f"ComfyUI_temp_{self._mark}"
-        root = folders.current().temp
-        return _save(images, prefix, root, "temp", 1, prompt, extra_pnginfo)
+        return _save(images, self._prefix, "temp", 1, prompt, extra_pnginfo)
 
 
 class ImageScale:
@@ -231,16 +239,30 @@ class Canny:
             }
         }
 
-    def detect_edge(
-        self, image: Tensor, low_threshold: float, high_threshold: float
-    ) -> tuple[Tensor]:
-        from kornia.filters import canny
-
+    @classmethod
+    def VALIDATE_INPUTS(cls, low_threshold: float, high_threshold: float) -> bool:
         if low_threshold > high_threshold:
             raise UserError(
                 f"low_threshold is {low_threshold}, above high_threshold, {high_threshold}; "
                 "swap the two"
             )
+        return True
+
+    def detect_edge(
+        self, image: Tensor, low_threshold: float, high_threshold: float
+    ) -> tuple[Tensor]:
+        from kornia.filters import canny
+
+        self.VALIDATE_INPUTS(low_threshold, high_threshold)
+        height, width = image.shape[1:3]
+        if min(height, width) < 3:
+            raise UserError(
+                f"edges are looked for in pictures of 3 x 3 pixels or more, and this one has "
+                f"{width} x {height}"
+            )
+        require_memory(
+            image.numel() / image.shape[-1] * CANNY_BYTES, f"edges of {width} x {height} pixels"
+        )
         edges: Tensor = canny(image.movedim(-1, 1), low_threshold, high_threshold)[1]
         return (edges.movedim(1, -1).repeat(1, 1, 1, 3),)
 
@@ -250,14 +272,14 @@ def _scale(image: Tensor, width: int, height: int, method: str, crop: str) -> Te
 
 
 def _digest(name: str) -> str:
-    return hashlib.sha256(folders.find_input(name).read_bytes()).hexdigest()
+    data = read_bytes(folders.find_input(name), "the picture", MAX_FILE)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _save(
     images: Tensor,
     prefix: str,
-    root: Path,
-    kind: str,
+    kind: folders.Kind,
     level: int,
     prompt: dict[str, Any] | None,
     extra: dict[str, Any] | None,
@@ -268,10 +290,8 @@ def _save(
     for number, image in enumerate(images):
         height, width = image.shape[:2]
         name = expand(prefix, width=width, height=height, number=number, prompt=prompt or {})
-        data = encode_png(image, texts, level)
-        path = folders.output_path(name, root)
-        write_atomic(path, data)
-        subfolder = path.parent.relative_to(root).as_posix()
+        path = folders.save(kind, name, encode_png(image, texts, level))
+        subfolder = path.parent.relative_to(folders.root(kind)).as_posix()
         written.append(
             {
                 "filename": path.name,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
+from ...ground.memory import require_memory
 from ..resize import CROPS, MAX_RESOLUTION
 from ..sampling.inpaint import LATENT_CHANNELS
 from ..sampling.sample import Latent
@@ -38,8 +39,16 @@ class EmptyLatentImage:
             }
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, width: int, height: int, batch_size: int) -> bool:
+        """Whether there is memory for the latents; UserError otherwise."""
+        size = batch_size * LATENT_CHANNELS * (height // FACTOR) * (width // FACTOR)
+        require_memory(size * 4, f"{batch_size} latents for {width} x {height} pixels")
+        return True
+
     def generate(self, width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
         """Return zeros (batch, 4, height / 8, width / 8), rounded down."""
+        self.VALIDATE_INPUTS(width, height, batch_size)
         shape = (batch_size, LATENT_CHANNELS, height // FACTOR, width // FACTOR)
         return ({"samples": torch.zeros(shape)},)
 

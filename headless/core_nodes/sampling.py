@@ -8,7 +8,7 @@ from ..sampling.conditioning import Conditioning
 from ..sampling.model import Model
 from ..sampling.sample import Latent, ksample
 from ..sampling.samplers import SAMPLERS
-from ..sampling.schedules import SCHEDULES
+from ..sampling.schedules import SCHEDULES, full_steps
 
 # Names and limits are the core's; the menus hold what the embedded host samples.
 SEED = {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}
@@ -46,6 +46,12 @@ class KSampler:
                 ),
             }
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, steps: int, denoise: float) -> bool:
+        """Whether there is such a schedule; raises UserError as `schedules.full_steps`."""
+        full_steps(steps, denoise)
+        return True
 
     def sample(
         self,

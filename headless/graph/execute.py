@@ -15,9 +15,13 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from ...ground.errors import UserError
+from ...ground.memory import is_out_of_memory, out_of_memory
+from ...ground.wording import one_line
 from .. import folders
 from .call import Outcome, call_node
 from .model import Graph, Json, Link, Node
+from .needs import Needs
+from .own_check import hidden
 from .registry import NodeSpec, Registry
 from .validate import needed_nodes, origins
 from .values import convert
@@ -39,7 +43,9 @@ OnEvent: TypeAlias = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Results:
-    """What a run made: by node id, the lists of values at each output, and what nodes show."""
+    """What a run made: by node id, the lists of values at each output (empty where they were let
+    go), and what nodes show.
+    """
 
     outputs: Mapping[str, Sequence[list[Any]]]
     ui: Mapping[str, Mapping[str, Any]]
@@ -51,9 +57,8 @@ class Results:
 
     def files(self, kind: Literal["output", "temp"] = "output") -> tuple[Path, ...]:
         """The pictures that SaveImage ("output") or PreviewImage ("temp") wrote, in order."""
-        root = folders.current().output if kind == "output" else folders.current().temp
         return tuple(
-            root / image["subfolder"] / image["filename"]
+            folders.root(kind) / image["subfolder"] / image["filename"]
             for shown in self.ui.values()
             for image in shown.get("images", ())
             if image["type"] == kind
@@ -77,11 +82,13 @@ class Executor:
         self._objects: dict[tuple[str, str], Any] = {}
         self._folders: folders.Folders | None = None
 
-    def run(self, graph: Graph, on_event: OnEvent | None = None) -> Results:
+    def run(self, graph: Graph, on_event: OnEvent | None = None, *, once: bool = False) -> Results:
         """Run a graph that `validate` has accepted.
 
-        Raises UserError for what a node says its user can mend, and NodeError for anything else a
-        node raises; both name the node. KeyboardInterrupt passes through.
+        With `once` a value is let go as soon as no node needs it any more, and nothing is kept for
+        another run. Raises UserError for what a node says its user can mend and where memory ends,
+        and NodeError for anything else a node raises; both name the node. KeyboardInterrupt passes
+        through.
         """
         self._forget_other_folders()
         specs = {node.type: self._registry.spec(node.type) for node in graph.nodes.values()}
@@ -90,6 +97,7 @@ class Executor:
         values = {node.id: _values(node, specs[node.type]) for node in order}
         keys = _signatures(order, values, specs)
         self._kept = {key: self._kept[key] for key in keys.values() if key in self._kept}
+        needs = Needs(order, values, keys) if once else None
         places = {(node.id, node.type) for node in order}
         self._objects = {key: node for key, node in self._objects.items() if key in places}
         seconds: dict[str, float] = {}
@@ -102,12 +110,17 @@ class Executor:
             else:
                 tell(Event("start", node, 0.0, *place))
                 began = time.perf_counter()
-                kept = self._run_node(node, specs[node.type], graph, values[node.id], keys)
-                self._kept[key] = kept
+                self._kept[key] = self._run_node(
+                    node, specs[node.type], graph, values[node.id], keys
+                )
                 seconds[node.id] = time.perf_counter() - began
                 tell(Event("done", node, seconds[node.id], *place))
             _require_outputs(node, self._kept[key], order, specs)
+            if needs is not None:
+                needs.done(node, self._kept)
         outcomes = {node.id: self._kept[keys[node.id]] for node in order}
+        if once:
+            self._kept = {}
         return Results(
             {node_id: outcome.outputs for node_id, outcome in outcomes.items()},
             {node_id: outcome.ui for node_id, outcome in outcomes.items() if outcome.ui},
@@ -134,7 +147,7 @@ class Executor:
             else [value]
             for name, value in values.items()
         }
-        arguments.update(_hidden(node, spec, graph))
+        arguments.update(hidden(node, spec, graph))
         try:
             if (node.id, node.type) not in self._objects:
                 self._objects[node.id, node.type] = spec.cls()
@@ -143,7 +156,10 @@ class Executor:
         except UserError as error:
             raise error.at(node.label) from error
         except Exception as error:
-            raise NodeError(f"{node.label} failed: {type(error).__name__}: {error}") from error
+            if is_out_of_memory(error):
+                raise out_of_memory(error, node.label) from error
+            said = one_line(f"{type(error).__name__}: {error}")
+            raise NodeError(f"{node.label} failed: {said}") from error
 
 
 def _require_outputs(
@@ -174,16 +190,6 @@ def _values(node: Node, spec: NodeSpec) -> dict[str, Json | Link]:
         elif name in node.inputs and (value is not None or declared.takes_value):
             found[name] = convert(declared, value)
     return found
-
-
-def _hidden(node: Node, spec: NodeSpec, graph: Graph) -> dict[str, list[Any]]:
-    workflow = None if graph.workflow is None else {"workflow": graph.workflow}
-    given: dict[str, Callable[[], Any]] = {
-        "PROMPT": graph.prompt,
-        "EXTRA_PNGINFO": lambda: workflow,
-        "UNIQUE_ID": lambda: node.id,
-    }
-    return {name: [given[kind]()] for name, kind in spec.hidden.items() if kind in given}
 
 
 def _signatures(

@@ -101,7 +101,7 @@ class _Flattener:
             nodes[node_id] = Node(node_id, ui_node.type, inputs, ui_node.title or ui_node.type)
             if muted is not None:
                 starved[node_id] = muted
-        return prune(Graph(nodes, workflow), starved, self._specs)
+        return prune(Graph(nodes, workflow, asleep=self._asleep()), starved, self._specs)
 
     def _open(self, root: _Scope) -> None:
         """Open the canvas and every subgraph in it that is not muted or bypassed."""
@@ -147,6 +147,15 @@ class _Flattener:
             if link is not None and link.origin == INPUT_BOUNDARY
         }
         return (slot for index, slot in enumerate(inner.inputs) if index in fed)
+
+    def _asleep(self) -> tuple[Node, ...]:
+        """The nodes that are muted or bypassed, without the inside of subgraphs that are."""
+        return tuple(
+            Node(scope.full_id(node), node.type, {}, node.title or node.type)
+            for scope in self._scopes.values()
+            for node in scope.graph.nodes.values()
+            if node.mode in (MUTED, BYPASSED)
+        )
 
     def _real_nodes(self) -> Iterator[tuple[_Scope, UiNode]]:
         virtual = REROUTES | NOTES | {PRIMITIVE}

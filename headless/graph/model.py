@@ -44,12 +44,13 @@ class Graph:
     """The nodes of a workflow by id.
 
     `workflow` is the UI document that ComfyUI's canvas opens, where there was one; `notes` say
-    which nodes were left out and why.
+    which nodes were left out and why; `asleep` are the nodes that are muted or bypassed.
     """
 
     nodes: Mapping[str, Node]
     workflow: JsonObject | None = None
     notes: tuple[str, ...] = ()
+    asleep: tuple[Node, ...] = ()
 
     def prompt(self) -> JsonObject:
         """The API form of this graph, as ComfyUI writes it into its PNGs."""

@@ -73,7 +73,7 @@ def _parse(spec: NodeSpec, declared: InputSpec, text: str) -> Json:
         raise UserError(f"takes a link of type {declared.type}, not a value")
     choices = [choice for choice in declared.choices if str(choice) == text]
     value = convert(declared, choices[0] if choices else text)
+    check_range(declared, value)
     if not own_check(spec).exempts(declared.name):
-        check_range(declared, value)
         check_choice(declared, value)
     return value

@@ -1,4 +1,6 @@
-"""A node's VALIDATE_INPUTS: what it names is its own to judge, ranges and choices included."""
+"""A node's VALIDATE_INPUTS: its choices are its own to judge for what it names, and what else it
+would refuse is said before anything runs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ground.errors import UserError
-from .model import Json
+from ...ground.memory import is_out_of_memory, out_of_memory
+from .model import Graph, Json, Node
 from .registry import NodeSpec
 
 
@@ -22,18 +25,24 @@ class OwnCheck:
     takes_all: bool
 
     def exempts(self, name: str) -> bool:
-        """Whether the host leaves the range and the choices of input `name` to the node."""
+        """Whether the host leaves the choices of input `name` to the node."""
         return self.takes_all or name in self.named
 
-    def problems(self, accepted: Mapping[str, Json], received: Mapping[str, str]) -> list[str]:
+    def problems(
+        self,
+        accepted: Mapping[str, Json],
+        received: Mapping[str, str],
+        hidden: Mapping[str, list[Any]],
+    ) -> list[str]:
         """What the node says against the inputs that are in order so far.
 
         What a link feeds is not known yet, and a check that needs it waits until the node runs;
-        `received` has the types of those inputs.
+        `received` has the types of those inputs, `hidden` what the node gets beside them.
         """
         if self.function is None:
             return []
         given: dict[str, object] = {"input_types": dict(received)}
+        given.update((name, values[0]) for name, values in hidden.items())
         given.update(accepted)
         arguments = {name: value for name, value in given.items() if name in self.named}
         if self.takes_all:
@@ -43,10 +52,25 @@ class OwnCheck:
         try:
             verdict = self.function(**arguments)
         except UserError as error:
-            return [str(error)]
+            return [error.sentence]
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return [out_of_memory(error, "its check").sentence]
         if verdict is True:
             return []
         return [verdict if isinstance(verdict, str) else "its inputs are refused"]
+
+
+def hidden(node: Node, spec: NodeSpec, graph: Graph) -> dict[str, list[Any]]:
+    """What `node` asks for beside its inputs, as lists of one: the graph, the canvas, its id."""
+    workflow = None if graph.workflow is None else {"workflow": graph.workflow}
+    given: dict[str, Callable[[], Any]] = {
+        "PROMPT": graph.prompt,
+        "EXTRA_PNGINFO": lambda: workflow,
+        "UNIQUE_ID": lambda: node.id,
+    }
+    return {name: [given[kind]()] for name, kind in spec.hidden.items() if kind in given}
 
 
 def own_check(spec: NodeSpec) -> OwnCheck:

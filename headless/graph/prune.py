@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ...ground.errors import UserError
 from ...ground.wording import listing
@@ -32,7 +33,7 @@ def prune(graph: Graph, starved: Mapping[str, str], specs: Specs) -> Graph:
         if node.id in reason
     )
     kept = {node.id: _without(node, reason) for node in nodes if node.id not in reason}
-    return Graph(kept, graph.workflow, graph.notes + notes)
+    return replace(graph, nodes=kept, notes=graph.notes + notes)
 
 
 def _with_dependents(graph: Graph, starved: Mapping[str, str], specs: Specs) -> dict[str, str]:

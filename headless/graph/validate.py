@@ -9,7 +9,7 @@ from ...ground.errors import UserError, several
 from ...ground.wording import listing, shown
 from .downloads import downloads
 from .model import Graph, Json, Link, Node, plain
-from .own_check import own_check
+from .own_check import hidden, own_check
 from .registry import InputSpec, NodeSpec, Registry, types_fit
 from .values import check_choice, check_range, convert
 
@@ -24,10 +24,7 @@ def validate(graph: Graph, registry: Registry) -> None:
     require_known(graph, registry)
     specs = {node_type: registry.spec(node_type) for node_type in _types(graph)}
     if not any(specs[node.type].is_output for node in graph.nodes.values()):
-        raise UserError(
-            "the workflow has no output node, so nothing would come of it; add a SaveImage or "
-            "PreviewImage node"
-        )
+        raise UserError(_no_output(graph, registry))
     needed = needed_nodes(graph, specs)
     sources = downloads(graph.workflow)
     problems = [
@@ -49,6 +46,15 @@ def require_known(graph: Graph, registry: Registry) -> None:
             unknown.setdefault(node.type, []).append(node.id)
     if unknown:
         raise UserError(_unknown(unknown))
+
+
+def _no_output(graph: Graph, registry: Registry) -> str:
+    known = {node.id: registry.get(node.type) for node in graph.asleep}
+    outputs = [node for node in graph.asleep if (spec := known[node.id]) and spec.is_output]
+    subgraphs = [node for node in graph.asleep if known[node.id] is None]
+    asleep = listing(node.label for node in outputs or subgraphs)
+    mend = f"unmute {asleep}" if outputs or subgraphs else "add a SaveImage or PreviewImage node"
+    return f"the workflow has no output node that runs, so nothing would come of it; {mend}"
 
 
 def needed_nodes(graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
@@ -127,7 +133,7 @@ def _node_problems(
         sources[value] for value in accepted.values() if isinstance(value, str) and value in sources
     ]
     hint = f"; the workflow's author got it from {listing(urls)}" if urls else ""
-    said = judge.problems(accepted, received)
+    said = judge.problems(accepted, received, hidden(node, spec, graph))
     return problems + [f"{node.label}: {line}{hint}" for line in said]
 
 
@@ -135,8 +141,8 @@ def _accept(value: Json, declared: InputSpec, *, exempt: bool) -> Json:
     if not declared.takes_value:
         raise UserError(f"is {shown(value)}, but takes a link of type {declared.type}")
     converted = convert(declared, value)
+    check_range(declared, converted)
     if not exempt:
-        check_range(declared, converted)
         check_choice(declared, converted)
     return converted
 

@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 from ...ground.errors import UserError
+from ...ground.reading import read_bytes
 from ...ground.structured import read_json
-from ...ground.wording import shown
+from ...ground.wording import size_in_words
 from .api_format import is_api, read_api
 from .flatten import flatten
 from .model import Graph, Json, JsonObject, Link, Node
+from .png_texts import MAX_TEXT, SIGNATURE, read_texts
 from .registry import Registry
 from .ui_format import is_ui, read_ui
 
-__all__ = ["Graph", "Link", "Node", "load_workflow", "read_workflow"]
+__all__ = ["Document", "Graph", "Link", "Node", "load_workflow", "read_document", "read_workflow"]
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The largest shared workflows have a few megabytes; one that holds pictures has some more.
-MAX_BYTES = 64 * 2**20
+
+@dataclass(frozen=True)
+class Document:
+    """What a workflow file holds. The nodes that are known decide what graph it means.
+
+    `value` is its JSON; of a PNG's two texts `prompt` (what ran), with the `canvas` beside it, or
+    else `workflow` (the canvas). `source` names the file in errors.
+    """
+
+    source: str
+    value: Json
+    ran: bool = False
+    canvas: JsonObject | None = None
+
+    def graph(self, registry: Registry) -> Graph:
+        """The graph; UserError for what is no workflow of these nodes."""
+        if self.ran and isinstance(self.value, dict):
+            return _with_new_fields(read_api(self.value, self.source, self.canvas), registry)
+        return read_workflow(self.value, registry, self.source)
 
 
 def load_workflow(path: Path, registry: Registry) -> Graph:
-    """Read the workflow in `path`: JSON in API or UI format, or a PNG with one inside.
+    """The workflow in `path` as a graph; raises as `read_document` and `Document.graph`."""
+    return read_document(path).graph(registry)
 
-    Of a PNG's two texts, `prompt` (what ran) comes before `workflow` (the canvas). Raises UserError
-    for a file that is missing, is no workflow, or holds values no workflow can hold.
+
+def read_document(path: Path) -> Document:
+    """Read the workflow in `path`, which may be a pipe: JSON in API or UI format, or a PNG with one
+    inside.
+
+    Raises UserError for a file that is missing, is no workflow, or holds values no workflow can
+    hold.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(len(_PNG_SIGNATURE))
-            if data != _PNG_SIGNATURE:
-                data += file.read(MAX_BYTES)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"cannot read the workflow {path}: {reason}") from error
-    if data == _PNG_SIGNATURE:
-        return _from_png(path, registry)
-    if len(data) > MAX_BYTES:
-        raise UserError(f"{path} is no workflow: it has more than {MAX_BYTES >> 20} MiB")
+    data = read_bytes(path, "the workflow", pipes=True)
+    if data.startswith(SIGNATURE):
+        return _from_png(data, str(path))
+    if len(data) > MAX_TEXT:
+        raise UserError(f"{path} is no workflow: it has more than {size_in_words(MAX_TEXT)}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -48,7 +63,7 @@ def load_workflow(path: Path, registry: Registry) -> Graph:
             f"{path} is neither JSON nor a PNG that ComfyUI wrote; give a workflow of one of "
             "the two"
         ) from error
-    return read_workflow(read_json(text, str(path)), registry, str(path))
+    return Document(str(path), read_json(text, str(path)))
 
 
 def read_workflow(document: Json, registry: Registry, source: str) -> Graph:
@@ -79,17 +94,21 @@ def _sent_along(document: JsonObject) -> JsonObject | None:
     return value if isinstance(value, dict) else None
 
 
-def _from_png(path: Path, registry: Registry) -> Graph:
-    texts = _png_texts(path)
-    documents = {key: _document(path, key, text) for key, text in texts.items()}
-    workflow, prompt = documents.get("workflow"), documents.get("prompt")
+def _from_png(data: bytes, source: str) -> Document:
+    texts = read_texts(data, source)
+    values = {
+        key: read_json(texts[key], f"{source} ({key})")
+        for key in ("prompt", "workflow")
+        if key in texts
+    }
+    prompt, canvas = values.get("prompt"), values.get("workflow")
     if isinstance(prompt, dict) and is_api(prompt):
-        canvas = workflow if isinstance(workflow, dict) else None
-        return _with_new_fields(read_api(prompt, f"{path} (prompt)", canvas), registry)
-    if "workflow" in documents:
-        return read_workflow(workflow, registry, f"{path} (workflow)")
+        shown = canvas if isinstance(canvas, dict) else None
+        return Document(f"{source} (prompt)", prompt, ran=True, canvas=shown)
+    if "workflow" in values:
+        return Document(f"{source} (workflow)", canvas)
     raise UserError(
-        f"the picture {path} holds no workflow; pictures lose it when a site or an editor saves "
+        f"the picture {source} holds no workflow; pictures lose it when a site or an editor saves "
         "them again"
     )
 
@@ -111,20 +130,9 @@ def _filled(node: Node, registry: Registry) -> Node:
     return replace(node, inputs={**node.inputs, **missing})
 
 
-def _document(path: Path, key: str, text: str) -> Json:
-    return read_json(text, f"{path} ({key})")
-
-
-def _png_texts(path: Path) -> dict[str, str]:
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            texts = {**getattr(image, "text", {})}
-    except Exception as error:  # broken files make Pillow's reader raise almost anything
-        raise UserError(f"the picture {path} cannot be read: {shown(str(error), 200)}") from error
-    return {key: str(texts[key]) for key in ("prompt", "workflow") if key in texts}
-
-
 def _not_empty(graph: Graph, source: str) -> Graph:
-    if not graph.nodes:
-        raise UserError(f"{source} holds no node that can run")
-    return graph
+    if graph.nodes:
+        return graph
+    why = "every one of them is muted or bypassed; unmute the nodes that are to run"
+    said = why if graph.asleep else "there are none, or only notes"
+    raise UserError(f"{source} holds no node that can run: {said}")

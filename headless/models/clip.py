@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...ground.memory import require_memory
 from .prompt import Vocabulary, chunks, parse
 
 Conditioning = list[list[Any]]
@@ -47,6 +48,9 @@ class Clip:
         if weighted:  # the empty prompt is what weights move away from
             empty = [token for token, _ in chunks([], self._vocabulary(), self._length)[0]]
             tokens = torch.cat([tokens, torch.tensor([empty])])
+        config = self.text_encoder.config
+        size = tokens.numel() * config.hidden_size * (config.num_hidden_layers + 1) * 4
+        require_memory(size, f"a prompt of {len(rows)} x {self._length} tokens")
         hidden, pooled = self._forward(tokens)
         if weighted:
             hidden = _move_from(hidden[-1:], hidden[:-1], weights[..., None].to(hidden))

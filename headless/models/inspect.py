@@ -63,6 +63,17 @@ def is_adapter(path: Path) -> bool:
     return kind_of(read_contents(path).shapes) == T2I_ADAPTER
 
 
+def control_net_config(path: Path) -> Mapping[str, Any]:
+    """The configuration of the ControlNet or T2I adapter in a file or folder; raises as `check`."""
+    check(path, "controlnet")
+    if path.is_dir():
+        return read_config(path / CONFIG)
+    shapes = read_contents(path).shapes
+    adapter = kind_of(shapes) == T2I_ADAPTER
+    part = single_file.adapter_part if adapter else single_file.controlnet_part
+    return part(path, shapes).config
+
+
 def _check_file(path: Path, kind: str) -> None:
     shapes = read_contents(path).shapes
     found = kind_of(shapes)

@@ -7,17 +7,17 @@ kohya's: the dotted name with underscores. Modules are then looked up by it; not
 from __future__ import annotations
 
 import copy
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from ...ground.errors import UserError
-from ...ground.wording import shown
+from ...ground.structured import read_json
+from ...ground.wording import one_line, shown
 from ...model_files.files import read_contents
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
@@ -107,7 +107,8 @@ def apply_lora(
             "it was made for another family."
         )
     if left:
-        _LOG.warning("%s: %d of its weights have no place here: %s", path.name, len(left), left[0])
+        said = f"{path.name}: {len(left)} of its weights have no place here: {shown(left[0])}"
+        _LOG.warning("%s", one_line(said))
     return model, clip
 
 
@@ -166,7 +167,7 @@ def _alphas(path: Path) -> dict[str, float]:
     if text is None:
         return {}
     try:
-        said: Mapping[str, object] = json.loads(text)
+        said: Any = read_json(text, f"{path} (lora_adapter_metadata)", "metadata")
         sides = {UNET: "unet", TEXT: "text_encoder"}
         if any(said.get(f"{name}.{key}") for name in sides.values() for key in _UNKNOWN):
             raise UserError(f"{path} asks for {', '.join(_UNKNOWN)}, which are not known here.")
@@ -175,9 +176,9 @@ def _alphas(path: Path) -> dict[str, float]:
             for side, name in sides.items()
             if f"{name}.lora_alpha" in said
         }
-    except (ValueError, AttributeError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except (ValueError, AttributeError) as error:
         raise UserError(f"{path} has damaged metadata (lora_adapter_metadata).") from error
 
 

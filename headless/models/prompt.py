@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...ground.errors import UserError
+from ...ground.wording import shown
 
 EMPHASIS = 1.1  # what a pair of parentheses without a number multiplies by
 WORD_TOKENS = 8  # groups shorter than this are not torn apart at the end of a chunk
 MAX_NESTING = 100
+MOST = 1e30
+"""The largest weight. A text's values are some tens, and beyond 1e38 float32 has only infinity."""
 _ESCAPES = {"\\(": "\x00", "\\)": "\x01"}  # while parsing, so that they do not count
-_EMBEDDING = re.compile(r"(?:^|[ \n])embedding:(\S+)")
+_EMBEDDING = re.compile(r"(?:^|[ \n()])embedding:(\S+)")
 
 Weighted = tuple[int, float]
 
@@ -38,8 +40,8 @@ def parse(text: str) -> list[tuple[str, float]]:
     asked = _EMBEDDING.search(text)
     if asked:
         raise UserError(
-            f"The prompt asks for the embedding {asked[1]!r}; textual inversions run in ComfyUI "
-            "only, so remove the word."
+            f"The prompt asks for the embedding {shown(asked[1])}; textual inversions run in "
+            "ComfyUI only, so remove the word."
         )
     for written, kept in _ESCAPES.items():
         text = text.replace(written, kept)
@@ -98,8 +100,11 @@ def _number(inner: str, otherwise: float) -> tuple[str, float]:
         weight = float(number)
     except ValueError:
         return inner, otherwise
-    if not math.isfinite(weight):
-        raise UserError(f"The prompt weighs {text!r} with {number}; use a finite number like 1.2.")
+    if not abs(weight) <= MOST:
+        raise UserError(
+            f"The prompt weighs {shown(text)} with {shown(number)}; use a number like 1.2, at most "
+            f"{MOST:g}."
+        )
     return text, weight
 
 

@@ -6,7 +6,6 @@ renaming from diffusers' own converters.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import Any
 
 from torch import nn
 
+from ...ground.building import check_numbers
 from ...ground.errors import UserError
+from ...ground.structured import read_json
 from ...model_files.files import Shape, read_contents
 from ...model_files.kinds import UNET_PREFIX
 from ...model_files.unet_layout import is_ldm, under
@@ -145,10 +146,13 @@ def load_control_network(path: Path) -> nn.Module:
 
 def _in_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """What a ControlNet's file that we wrote says of itself beside its shapes."""
-    try:
-        return {name: json.loads(metadata[name]) for name in UNTOLD if name in metadata}
-    except ValueError as error:
-        raise UserError(f"{path}: its header is no JSON: {error}; save it again.") from error
+    told = {
+        name: read_json(metadata[name], f"{path} ({name})", "configuration")
+        for name in UNTOLD
+        if name in metadata
+    }
+    check_numbers(told, path)
+    return told
 
 
 def load_adapter_network(path: Path) -> T2INetwork:
@@ -172,9 +176,11 @@ def _part(
 
 def _told(path: Path, shapes: Shapes, tell: Callable[[Shapes], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return tell(shapes)
+        config = tell(shapes)
     except UserError as error:
         raise UserError(f"{path}: {error}.") from error
+    check_numbers(config, path)
+    return config
 
 
 def _config_beside(path: Path, told: dict[str, Any], ldm: bool) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
+from ...ground.memory import require_memory
 
 LATENT_SCALE = 0.18215
 """What a MODEL multiplies a LATENT by: SD 1.x's (CompVis/stable-diffusion, v1-inference.yaml).
@@ -15,6 +17,10 @@ LATENT_SCALE = 0.18215
 Every LATENT on a wire is in this unit, as in ComfyUI, so that models and VAEs that were loaded
 separately fit; a `Vae` turns its own scaling into it.
 """
+
+
+MAPS = 3
+"""Maps of the outer block's width that an autoencoder holds at once; 3 to 4 were measured."""
 
 
 class Vae:
@@ -27,6 +33,7 @@ class Vae:
         # An AutoencoderTiny is trained on scaled latents: its factor is 1 where a KL's is 0.18215.
         self.factor: float = config.scaling_factor / LATENT_SCALE
         channels = config.get("encoder_block_out_channels") or config.block_out_channels
+        self._encoder_channels: Sequence[int] = channels
         self.downscale_ratio: int = 2 ** (len(channels) - 1)
 
     @torch.no_grad()
@@ -44,6 +51,7 @@ class Vae:
 
         Both are on the autoencoder's device; the deviation is 0 where it gives one latent.
         """
+        self._require_memory(pictures.shape, self._encoder_channels[0], 1)
         encoded = self.autoencoder.encode(self._given(pictures))
         if hasattr(encoded, "latents"):
             mean, deviation = encoded.latents, torch.zeros_like(encoded.latents)
@@ -64,6 +72,9 @@ class Vae:
                 f"The latent is {tuple(latents.shape)} and this VAE decodes (batch, {channels}, "
                 "height, width); load the VAE that belongs to the model."
             )
+        config = self.autoencoder.config
+        decoder = config.get("decoder_block_out_channels") or config.block_out_channels
+        self._require_memory(latents.shape, decoder[0], self.downscale_ratio)
         decoded: Tensor = self.autoencoder.decode(self._given(latents / self.factor)).sample
         return (decoded.float() / 2.0 + 0.5).clamp(0.0, 1.0)
 
@@ -79,6 +90,14 @@ class Vae:
                 )
             pixels = pixels.narrow(axis, rest // 2, size - rest)
         return pixels
+
+    def _require_memory(self, shape: Sequence[int], channels: int, factor: int) -> None:
+        """UserError where a CPU has not the memory for MAPS of `channels` at a picture's size."""
+        if next(self.autoencoder.parameters()).device.type == "cpu":
+            batch, _, height, width = shape
+            pixels = batch * height * width * factor**2
+            words = f"the VAE's {batch} pictures of {width * factor} x {height * factor} pixels"
+            require_memory(pixels * channels * 4 * MAPS, words)
 
     def _given(self, tensor: Tensor) -> Tensor:
         """On the autoencoder's device, in its type."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ...ground.building import check_numbers, of_real_size
 from ...ground.errors import UserError
+from ...ground.reading import read_text
+from ...ground.structured import read_json
 from ...ground.wording import shown
 from ...model_files.files import is_pickle, load_pickle
 
@@ -48,13 +50,11 @@ def read_weights(path: Path, keep: Callable[[str], bool] = lambda name: True) ->
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; UserError where there is none."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}.") from error
+    """The JSON object in `path`; UserError where there is none, or one of no model's size."""
+    config = read_json(read_text(path, "the configuration"), str(path), "configuration")
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no configuration: a JSON object is expected.")
+    check_numbers(config, path)
     return config
 
 
@@ -86,9 +86,11 @@ def read_folder(folder: Path) -> Weights:
 
 
 def skeleton(factory: Callable[[], AnyModule], source: Path) -> AnyModule:
-    """A module without memory of its own; UserError where its configuration makes none."""
+    """A module without memory of its own; UserError where its configuration makes none, or one of
+    no model's size.
+    """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), of_real_size(source):
             return factory()
     except UserError:
         raise

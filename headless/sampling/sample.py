@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
+from ...ground.memory import require_memory
 from ...ground.reporter import reporter
 from .conditioning import Conditioning
 from .guider import Guider, SamplerRun
@@ -18,6 +20,9 @@ from .samplers import SAMPLERS
 from .schedules import schedule
 
 Latent = dict[str, Any]
+
+UNET_MAPS = 25
+"""Maps of the first block's width that the U-Net holds at once; 35 were measured."""
 
 
 def ksample(
@@ -58,6 +63,7 @@ def ksample(
     sigmas = _window(sigmas, start_step, last_step, force_full_denoise)
     if len(sigmas) < 2:
         return dict(latent)
+    _require_memory(model, samples, cfg)
     if disable_noise:
         noise = torch.zeros_like(samples, device="cpu")
     else:
@@ -89,6 +95,19 @@ def _checked(samples: Tensor) -> Tensor:
             f"{LATENT_CHANNELS}, height, width): make it with the VAE of this model."
         )
     return samples
+
+
+def _require_memory(model: Model, samples: Tensor, cfg: float) -> None:
+    """UserError where one call of the U-Net on a CPU would take more than there is."""
+    base = model.model
+    if base.device.type != "cpu":
+        return
+    batch, _, height, width = samples.shape
+    both_sides = 1 if math.isclose(cfg, 1.0) else 2
+    pixels = batch * both_sides * height * width
+    width_in_bytes = 4 * base.unet_config["block_out_channels"][0]
+    words = f"sampling {batch} latents of {width} x {height}"
+    require_memory(pixels * width_in_bytes * UNET_MAPS, words)
 
 
 def _window(

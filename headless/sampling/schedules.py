@@ -102,20 +102,34 @@ def schedule(
     """
     if name not in SCHEDULES:
         raise UserError(f"There is no scheduler {name!r}; there are {', '.join(SCHEDULES)}.")
-    if steps < 1:
-        raise UserError(f"Sampling needs at least 1 step; steps is {steps}.")
-    if denoise <= 0.0:
+    full = full_steps(steps, denoise)
+    if not full:
         return torch.zeros(0)
-    full = steps if denoise > 0.9999 else int(steps / denoise)
-    if full > LONGEST:
-        raise UserError(
-            f"{steps} steps at denoise {denoise:g} are the end of a schedule of {full} steps, and "
-            f"the most is {LONGEST}: use a larger denoise, or 0 to leave the latent as it is."
-        )
     sigmas = SCHEDULES[name](sampling, full + drop_penultimate)
     if drop_penultimate:
         sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
     return sigmas if full == steps else sigmas[-(steps + 1) :]
+
+
+def full_steps(steps: int, denoise: float) -> int:
+    """The length of the schedule whose last `steps` are taken; 0 where `denoise` is 0.
+
+    Raises UserError for no step, and where `denoise` is so small that the schedule would have more
+    than LONGEST.
+    """
+    if steps < 1:
+        raise UserError(f"Sampling needs at least 1 step; steps is {steps}.")
+    if denoise <= 0.0:
+        return 0
+    if denoise > 0.9999:
+        return steps
+    if steps / denoise >= LONGEST + 1:
+        raise UserError(
+            f"{steps} steps at denoise {denoise:g} are the end of a schedule of "
+            f"{steps / denoise:.0f} steps, and the most is {LONGEST}: use a larger denoise, or 0 "
+            "to leave the latent as it is."
+        )
+    return int(steps / denoise)
 
 
 def _then_zero(sigmas: Tensor) -> Tensor:

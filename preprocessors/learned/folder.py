@@ -6,7 +6,6 @@ said in one sentence.
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...ground import structured
+from ...ground.building import check_numbers, of_real_size
 from ...ground.errors import UserError
+from ...ground.reading import read_text, require_regular
 from ..spec import Weights
 from .networks import load_state
 
@@ -91,14 +93,12 @@ def check_folder(folder: Path, kind: Kind) -> dict[str, Any]:
 
 def read_json(folder: Path, name: str, kind: Kind) -> dict[str, Any]:
     """The JSON object in `folder / name`; UserError if it is missing or is none."""
-    try:
-        data = json.loads((folder / name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{folder} has no {name}; copy the {kind.what}'s whole folder.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{folder / name} is not JSON: {first_line(error)}") from error
+    if not (folder / name).exists():
+        raise UserError(f"{folder} has no {name}; copy the {kind.what}'s whole folder.")
+    data = structured.read_json(read_text(folder / name, "the file"), str(folder / name), "model")
     if not isinstance(data, dict):
         raise UserError(f"{folder / name} holds no JSON object, so it describes no {kind.what}.")
+    check_numbers(data, folder / name)
     return data
 
 
@@ -115,7 +115,11 @@ def load_network(folder: Path, kind: Kind) -> nn.Module:
     for file in _weight_files(folder, kind):
         state.update(load_state(folder / file))
     # What files lack is drawn at random first; the random state is the host's.
-    with _loading(folder, kind) as transformers, torch.random.fork_rng(devices=()):
+    with (
+        _loading(folder, kind) as transformers,
+        torch.random.fork_rng(devices=()),
+        of_real_size(folder),
+    ):
         network_class = getattr(transformers, kind.classes[model_type])
         config = network_class.config_class.from_pretrained(folder, local_files_only=True)
         network, report = network_class.from_pretrained(
@@ -191,6 +195,8 @@ def _check_weights(folder: Path, name: str) -> None:
 
     if Path(name).name != name:
         raise UserError(f"{folder} asks for weights outside itself ({name}); this is refused.")
+    if (folder / name).exists():
+        require_regular(folder / name, "the weights")
     if name == PICKLE:
         return  # only reading it whole would tell, and loading does
     try:
@@ -225,6 +231,8 @@ def _loading(folder: Path, kind: Kind) -> Iterator[Any]:
     logging.disable_progress_bar()
     try:
         yield library
+    except UserError:
+        raise
     except Exception as error:  # a config can make the library raise anything
         raise UserError(
             f"{folder} cannot be loaded as a {kind.what}: {first_line(error)}"

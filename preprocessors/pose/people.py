@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ...ground.errors import UserError
+from ...ground.structured import read_json
 
 JOINTS = (
     "nose", "neck",
@@ -121,7 +121,7 @@ def parse_poses(source: str | Mapping[str, object] | list[object]) -> tuple[Pose
     of the canvas, or fractions of it where all of a frame's are within FRACTION_LIMIT. Raises
     UserError, naming the frame, person and point.
     """
-    data = _decode(source) if isinstance(source, str) else source
+    data = read_json(source, "the pose", "OpenPose JSON") if isinstance(source, str) else source
     if isinstance(data, list):
         if not data:
             raise UserError("The pose JSON is an empty list; give at least one frame.")
@@ -158,13 +158,6 @@ def _numbers(points: Points, size: tuple[float, float], part: Part) -> list[floa
         for point in points
         for number in ((point.x / size[0], point.y / size[1], 1.0) if point else (0.0, 0.0, 0.0))
     ]
-
-
-def _decode(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"The pose is not JSON ({error}); paste an OpenPose JSON file.") from error
 
 
 def _frame(data: object, where: str) -> Pose:

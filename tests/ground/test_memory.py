@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -46,3 +48,26 @@ def test_every_library_that_runs_out(run_out: object) -> None:
 @pytest.mark.parametrize("error", [ValueError("out of memory"), RuntimeError("shape"), KeyError()])
 def test_other_errors(error: Exception) -> None:
     assert not memory.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"),
+    [
+        (".", ("memory.max", "memory.current", "inactive_file")),
+        (
+            "memory",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
+    ],
+)
+def test_the_limit_of_a_container_counts(
+    tmp_path: Path, folder: str, names: tuple[str, str, str]
+) -> None:
+    limit, used, cached = names
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / folder / limit).write_text("1000\n")
+    (tmp_path / folder / used).write_text("900\n")
+    (tmp_path / folder / "memory.stat").write_text(f"anon 5\n{cached} 50\n")
+    assert list(memory._room_in_container(tmp_path)) == [150]
+    (tmp_path / folder / limit).write_text("max\n")
+    assert list(memory._room_in_container(tmp_path)) == []

@@ -4,6 +4,8 @@ all.
 
 from __future__ import annotations
 
+import functools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,22 +93,40 @@ def test_a_missing_model_says_what_there_is_and_where(place: Folders, tmp_path: 
         ".",
         "a\0b",
         "x" * 5000,
-        "out.safetensors",
         "round.safetensors",
-        "linked/secret.safetensors",
     ],
 )
 def test_names_that_leave_their_folder(place: Folders, tmp_path: Path, name: str) -> None:
     base = tmp_path / "models" / "checkpoints"
-    (base / "out.safetensors").symlink_to(tmp_path / "secret.safetensors")
     (base / "round.safetensors").symlink_to(base / "round.safetensors")
-    (base / "linked").symlink_to(tmp_path)
     with folders.use(place):
         with pytest.raises(UserError):
             folders.find("checkpoints", name)
         with pytest.raises(UserError):
             folders.find_input(name)
-        assert "out.safetensors" not in folders.names("checkpoints")
+        assert "round.safetensors" not in folders.names("checkpoints")
+
+
+def test_links_are_followed_in_folders_of_models_only(place: Folders, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "b.safetensors").write_bytes(b"x")
+    for base in (tmp_path / "models" / "loras", place.input[0]):
+        base.mkdir(exist_ok=True)
+        (base / "out.safetensors").symlink_to(tmp_path / "secret.safetensors")
+        (base / "out.png").symlink_to(tmp_path / "secret.png")
+        (base / "linked").symlink_to(elsewhere)
+        (base / "again").symlink_to(base)
+        (base / "gone.safetensors").symlink_to(tmp_path / "gone")
+    (elsewhere / "back").symlink_to(tmp_path / "models" / "loras")
+    with folders.use(place):
+        assert folders.names("loras") == ["linked/b.safetensors", "out.safetensors"]
+        for name in folders.names("loras"):
+            assert folders.find("loras", name).is_file()
+        assert folders.input_names() == ["cat.png"]
+        for name in ("out.png", "linked/b.safetensors"):
+            with pytest.raises(UserError, match="is a link that leaves"):
+                folders.find_input(name)
 
 
 def test_a_folder_that_is_itself_a_link_is_fine(place: Folders, tmp_path: Path) -> None:
@@ -132,23 +152,45 @@ def test_inputs_by_place(place: Folders, tmp_path: Path) -> None:
 
 def test_the_counter_follows_the_core(place: Folders) -> None:
     with folders.use(place):
-        assert folders.output_path("pic").name == "pic_00001_.png"
+        assert folders.save("output", "pic", b"x").name == "pic_00001_.png"
         for name in ("pic_00007_.png", "pic_00002_.png", "pic_x.png", "picture_00050_.png"):
             (place.output / name).write_bytes(b"x")
-        assert folders.output_path("pic").name == "pic_00008_.png"
-        assert folders.output_path("sub/dir/pic") == place.output / "sub/dir/pic_00001_.png"
-        assert folders.output_path("sub\\pic") == place.output / "sub" / "pic_00001_.png"
+        with folders.saving() as saved:
+            assert folders.save("output", "pic", b"x").name == "pic_00008_.png"
+            deep = folders.save("output", "sub/dir/pic", b"x")
+            assert deep == place.output / "sub/dir/pic_00001_.png"
+            beside = folders.save("temp", "sub\\pic", b"x")
+            assert beside == place.temp / "sub" / "pic_00001_.png"
+        assert saved == {"output": [place.output / "pic_00008_.png", deep], "temp": [beside]}
 
 
 @pytest.mark.parametrize(
-    "prefix", ["../x", "/tmp/x", "a/../../x", "", "out/x", "C:/x", "made.png/x"]
+    "prefix",
+    [
+        *("../x", "/tmp/x", "a/../../x", "", "out/x", "C:/x", "made.png/x", "made.png/a/x"),
+        *("x" * 250, "y" * 300 + "/x", "a\nb", "\x1b[2Jx", "a\0b"),
+    ],
 )
 def test_prefixes_that_cannot_be_written(place: Folders, tmp_path: Path, prefix: str) -> None:
     (tmp_path / "outside").mkdir()
     (place.output / "out").symlink_to(tmp_path / "outside")
-    with folders.use(place), pytest.raises(UserError):
-        folders.output_path(prefix)
-    assert list((tmp_path / "outside").iterdir()) == []
+    before = set(tmp_path.rglob("*"))
+    with folders.use(place):
+        for write in (folders.check_prefix, functools.partial(folders.save, data=b"x")):
+            with pytest.raises(UserError):
+                write("output", prefix)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_parallel_writers_of_one_prefix_get_a_name_each(place: Folders) -> None:
+    def save(number: int) -> Path:
+        with folders.use(place):
+            return folders.save("output", "pic", str(number).encode())
+
+    with ThreadPoolExecutor(8) as threads:
+        paths = list(threads.map(save, range(80)))
+    assert sorted(path.read_bytes() for path in paths) == sorted(b"%d" % n for n in range(80))
+    assert {path.name for path in paths} == {f"pic_{n:05}_.png" for n in range(1, 81)}
 
 
 def test_write_atomic_leaves_all_or_nothing(

@@ -176,7 +176,7 @@ def test_a_part_without_a_place_is_warned_of(
 ) -> None:
     extra = {"lora_unet_x.lora_down.weight": TO_K[0], "lora_unet_x.lora_up.weight": TO_K[1]}
     apply_lora(*given, saved(tmp_path / "l.safetensors", {**kohya(), **extra}), 1.0, 1.0)
-    assert "1 of its weights have no place here: lora_unet_x" in caplog.text
+    assert "1 of its weights have no place here: 'lora_unet_x'" in caplog.text
 
 
 @pytest.mark.parametrize(
