@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import path
 from .outcome import DebugOption, reported
 from .progress import shown_progress
+from .say import literal, say, show, tell
 
 if TYPE_CHECKING:
     from ..demo.sheet import Result
 
 
 def demo_command(
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("output/demo.png"),
+    out: Annotated[
+        Path, typer.Option(parser=path, metavar="FILE", help="The PNG to write.")
+    ] = Path("output/demo.png"),
     debug: DebugOption = False,
 ) -> None:
     """Make one contact sheet: a pose, a depth map, and pictures that follow both."""
@@ -28,14 +32,13 @@ def demo_command(
         with shown_progress():
             results = make_sheet(out)
         _print_results(results)
-        typer.echo(out)
+        say(out)
         memory = f", peak memory {peak} MiB" if (peak := _peak_mebibytes()) else ""
-        typer.echo(f"{time.perf_counter() - began:.1f} s{memory}", err=True)
+        tell(f"{time.perf_counter() - began:.1f} s{memory}")
 
 
 def _print_results(results: Sequence[Result]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("", box=box.SIMPLE_HEAD, title="How well the pictures follow their scenes")
@@ -44,14 +47,14 @@ def _print_results(results: Sequence[Result]) -> None:
     for result in results:
         score = result.score
         table.add_row(
-            result.label,
+            literal(result.label),
             f"{score.joints:.0%}",
             f"{score.silhouette_iou:.2f}",
             f"{score.edge_f1:.2f}",
             f"{score.colours:.0%}",
             f"{result.seconds:.2f}",
         )
-    Console().print(table)
+    show(table)
 
 
 def _peak_mebibytes() -> int | None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import path
 from .outcome import DebugOption, reported
 from .progress import shown_progress
+from .say import say, tell
 
 if TYPE_CHECKING:
     from ..training.watch import Point
@@ -34,9 +36,9 @@ def _model_commands() -> None:
 
 @model_app.command("data")
 def data_command(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the data.")] = Path(
-        "output/demo-data"
-    ),
+    out: Annotated[
+        Path, typer.Option(parser=path, metavar="DIR", help="A new folder for the data.")
+    ] = Path("output/demo-data"),
     count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many scenes.")] = 500,
     kind: Annotated[Kind, typer.Option(help="What the hints show.")] = Kind.canny,
     debug: DebugOption = False,
@@ -47,17 +49,18 @@ def data_command(
 
         with shown_progress():
             write_folder(out, count, kind.value)
-        typer.echo(out)
+        say(out)
 
 
 @model_app.command("train")
 def train_command(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the weights.")] = Path(
-        "output/demo-model"
-    ),
+    out: Annotated[
+        Path, typer.Option(parser=path, metavar="DIR", help="Folder for the weights.")
+    ] = Path("output/demo-model"),
     work: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             metavar="DIR",
             help="Folder for scenes (4 GB) and unfinished weights; what it holds is not made "
             "again; OUT/work without it.",
@@ -80,13 +83,12 @@ def train_command(
 
         recipe = RECIPE if share == 1.0 else RECIPE.shorter(share)
         build(out, work or out / "work", print_progress, recipe, cores or os.cpu_count() or 1)
-        typer.echo(out)
+        say(out)
 
 
 def print_progress(stage: str, point: Point) -> None:
     """One line on stderr; called in the processes that train."""
-    typer.echo(
+    tell(
         f"{stage}: step {point.step}, loss {point.loss:.4f}, "
-        f"{point.images_per_second:.0f} images/s, {point.left / 60:.1f} min left",
-        err=True,
+        f"{point.images_per_second:.0f} images/s, {point.left / 60:.1f} min left"
     )

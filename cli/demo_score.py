@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import path
 from .outcome import DebugOption, reported
 from .progress import shown_progress
+from .say import literal, say, show
 
 if TYPE_CHECKING:
     from ..demo.score_pictures import Line
@@ -21,6 +23,7 @@ def score_command(
     out: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             metavar="DIR",
             help="Keep the pictures, hints and prompts here, as controlstack evaluate takes them.",
         ),
@@ -37,12 +40,11 @@ def score_command(
             found = list(lines(HostScorer(Path(scratch)), pictures, out))
         _print_table(found, pictures)
         if out is not None:
-            typer.echo(out)
+            say(out)
 
 
 def _print_table(lines: Sequence[Line], pictures: int) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("scenes", "control", box=box.SIMPLE_HEAD, title=f"{pictures} pictures a line")
@@ -51,11 +53,11 @@ def _print_table(lines: Sequence[Line], pictures: int) -> None:
     for line in lines:
         score = line.score
         table.add_row(
-            line.scenes,
-            line.stack,
+            literal(line.scenes),
+            literal(line.stack),
             f"{score.edge_f1:.2f}",
             f"{score.silhouette_iou:.2f}",
             f"{score.joints:.0%}" if score.joints == score.joints else "",
             f"{score.colours:.0%}",
         )
-    Console().print(table)
+    show(table)

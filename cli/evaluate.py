@@ -11,6 +11,7 @@ import typer
 from .options import ModelsOption
 from .outcome import DebugOption, reported
 from .progress import shown_progress
+from .say import literal, note, say, show
 
 if TYPE_CHECKING:
     from ..evaluation.report import Report
@@ -182,26 +183,27 @@ def evaluate_command(
             outcome = evaluate(order)
             written = write_report(outcome, out)
         _print_table(outcome.report)
-        for note in outcome.report.notes:
-            if note not in outcome.failures:
-                typer.echo(f"Note: {note.removesuffix('.')}.", err=True)
+        for line in outcome.report.notes:
+            if line not in outcome.failures:
+                note(line)
         for path in written:
-            typer.echo(path)
+            say(path)
         if outcome.failures:
             raise failed(outcome.failures)
 
 
 def _print_table(report: Report) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from ..evaluation.html import number
     from ..evaluation.report import summary
 
-    table = Table("", box=box.SIMPLE_HEAD, title=f"{report.about['preprocessor']}, extracted again")
+    table = Table(
+        "", box=box.SIMPLE_HEAD, title=literal(f"{report.about['preprocessor']}, extracted again")
+    )
     for group in report.groups:
-        table.add_column(f"{group} ({len(report.of(group))})", justify="right")
+        table.add_column(literal(f"{group} ({len(report.of(group))})"), justify="right")
     for line in summary(report):
         cells = []
         for group in report.groups:
@@ -211,10 +213,9 @@ def _print_table(report: Report) -> None:
                 text += f" ± {number(mean.deviation)}"
             cells.append(text + (f"\n[dim]({number(chance.value)})[/dim]" if chance else ""))
         table.add_row(f"{line.name} {'↑' if line.higher_is_better else '↓'}", *cells)
-    console = Console()
-    console.print(table)
-    console.print(
+    below = literal(
         "Mean ± standard deviation; ↑ higher, ↓ lower is better. In brackets: by chance, each "
-        "picture beside another picture's hint.",
-        style="dim",
+        "picture beside another picture's hint."
     )
+    below.style = "dim"
+    show(table, below)

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from .outcome import DebugOption, reported
 from .progress import shown_progress
+from .say import say
 
 
 class HintCommands(TyperGroup):
@@ -73,8 +74,8 @@ def sheet_command(
 
         with shown_progress():
             missing = make_sheet(sheet, out, tuple(models or [Path("models")]))
-        typer.echo(out)
+        say(out)
         if missing:
-            typer.echo("Not on the page:")
+            say("Not on the page:")
         for one in missing:
-            typer.echo(f"  {one.name}: {one.why}")
+            say(f"  {one.name}: {one.why}")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import typer
 
 from ..ground.atomic import write_atomic
 from ..ground.errors import UserError
@@ -25,6 +24,7 @@ from ..preprocessors.sources import read_mask, read_sources
 from ..preprocessors.spec import Preprocessor
 from .hint_inputs import find_inputs
 from .progress import shown_progress
+from .say import note, say
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,10 @@ def _told(outcome: _Outcome) -> Iterator[None]:
         outcome.notes += outcome.failures
         raise
     finally:
-        for note in outcome.notes:
-            typer.echo(f"Note: {note.removesuffix('.')}.", err=True)
+        for line in outcome.notes:
+            note(line)
         for path in outcome.written:
-            typer.echo(path)
+            say(path)
 
 
 def _naming(path: Path, error: UserError | OSError) -> str:

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from .outcome import DebugOption, reported
+from .say import literal, show
 
 if TYPE_CHECKING:
     from ..headless.graph.registry import InputSpec
-
-PIPED_WIDTH = 140
-"""Columns where the output is no terminal."""
 
 
 def nodes_command(debug: DebugOption = False) -> None:
     """List the nodes that workflows may use."""
     with reported(debug):
         from rich import box
-        from rich.console import Console
         from rich.table import Table
-        from rich.text import Text
 
         from ..headless.graph.registry import default_registry
 
         registry = default_registry()
-        table = Table("Node", "Inputs", "Outputs", box=box.SIMPLE_HEAD, show_lines=True)
+        table = Table(box=box.SIMPLE_HEAD, show_lines=True)
+        for heading, style in (("Node", "bold"), ("Inputs", ""), ("Outputs", "")):
+            table.add_column(heading, style=style)
         for node_type in sorted(registry):
             spec = registry.spec(node_type)
-            inputs = "\n".join(_describe(entry) for entry in spec.inputs.values())
-            outputs = "\n".join(spec.output_names) or "a file"
-            table.add_row(Text(spec.type, style="bold"), Text(inputs), Text(outputs))
-        Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
+            inputs = literal(*(_describe(entry) for entry in spec.inputs.values()))
+            outputs = literal(*(spec.output_names or ["a file"]))
+            table.add_row(literal(spec.type), inputs, outputs)
+        show(table)
 
 
 def _describe(entry: InputSpec) -> str:

@@ -13,10 +13,21 @@ from rich.markup import escape
 
 from ..ground.parameters import Parameter
 
+
+def path(text: str | Path) -> Path:
+    """The parser of options and arguments that name a file or a folder: an empty text would be the
+    working folder, as an unset variable of a shell makes it.
+    """
+    if not str(text):
+        raise typer.BadParameter("it is empty; name a file or a folder.")
+    return Path(text)
+
+
 ModelsOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--models",
+        parser=path,
         metavar="DIR",
         help="Folder laid out as ComfyUI's, with weights in controlstack/ or depth/; repeat for "
         "more. Default: models.",

@@ -11,9 +11,11 @@ from typing import Annotated, TypeAlias
 import typer
 
 from ..ground.errors import UserError
+from ..ground.memory import is_out_of_memory, out_of_memory
+from .interrupt import STOPPED as STOPPED
+from .interrupt import interrupts
+from .say import tell
 
-STOPPED = 130
-"""128 + SIGINT, as a shell reports a process that Ctrl-C ended."""
 USER_ERROR = 2
 BUG = 1
 
@@ -26,30 +28,41 @@ DebugOption: TypeAlias = Annotated[
 def reported(debug: bool) -> Iterator[None]:
     """Turns errors inside into a sentence on stderr and an exit code.
 
-    UserError and what the system refuses (a full disk, a folder without permission) exit with 2,
-    Ctrl-C with 130, a bug of ours with 1. Only --debug shows a trace.
+    UserError, what the system refuses (a full disk, a folder without permission) and too little
+    memory exit with 2, Ctrl-C with 130, a bug of ours with 1. Only --debug shows a trace.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        raise typer.Exit(STOPPED) from None
-    except (UserError, OSError) as error:
-        if debug:
-            traceback.print_exc()
-        typer.echo(f"Error: {_sentence(error)}", err=True)
-        raise typer.Exit(USER_ERROR) from None
     except typer.Exit:
         raise
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, KeyboardInterrupt) or interrupts.asked:  # or what a stop broke
+            interrupts.said = True
+            tell("Stopped.")
+            raise SystemExit(STOPPED) from None
         if debug:
-            traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        typer.echo(f"Error: {what}. This is a bug; --debug shows where.", err=True)
-        raise typer.Exit(BUG) from None
+            for line in traceback.format_exc().splitlines():
+                tell(line)
+        raise SystemExit(_complained(error)) from None
 
 
-def _sentence(error: UserError | OSError) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}."
-    return str(error)
+def _complained(error: Exception) -> int:
+    """Says what went wrong; the exit code."""
+    if is_out_of_memory(error):
+        error = out_of_memory(error, "this command")
+    if not isinstance(error, (UserError, OSError)):
+        tell(f"Error: {type(error).__name__}: {error}. This is a bug; --debug shows where.")
+        return BUG
+    sentence, *details = _lines(error)
+    tell(f"Error: {sentence}")
+    for detail in details:
+        tell(f"  {detail}")
+    return USER_ERROR
+
+
+def _lines(error: UserError | OSError) -> tuple[str, ...]:
+    if isinstance(error, UserError):
+        return error.sentence, *error.details
+    if error.filename is not None:
+        return (f"{error.filename}: {error.strerror}.",)
+    return (str(error),)

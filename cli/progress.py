@@ -35,13 +35,13 @@ class TerminalReporter:
     def stage(self, text: str) -> None:
         """Show that work of unknown length began; it lasts until the next report."""
         self._end_stage()
-        self._stage = self._progress.add_task(text, total=None)
+        self._stage = self._progress.add_task(one_line(text), total=None)
 
     @contextmanager
     def steps(self, total: int, text: str) -> Iterator[_Bar]:
         """Show a bar of `total` steps inside the `with` block."""
         self._end_stage()
-        task = self._progress.add_task(text, total=total)
+        task = self._progress.add_task(one_line(text), total=total)
         try:
             yield _Bar(self._progress, task)
         finally:

@@ -13,9 +13,9 @@ import typer
 
 from ..ground.errors import UserError
 from ..ground.structured import is_text
-from ..ground.wording import one_line
 from .outcome import DebugOption, reported
 from .progress import report_node, shown_progress
+from .say import note, say, tell
 
 if TYPE_CHECKING:
     from ..headless.folders import Folders
@@ -76,7 +76,7 @@ def run_command(
         )
         with _named_on_stdout():
             _run(document, places, demo, settings or [], seed)
-        typer.echo(f"{time.perf_counter() - began:.1f} s", err=True)
+        tell(f"{time.perf_counter() - began:.1f} s")
 
 
 def _read(workflow: Path) -> Document:
@@ -103,7 +103,7 @@ def _named_on_stdout() -> Iterator[None]:
             yield
         finally:
             for path in saved["output"] or saved["temp"]:
-                typer.echo(path)
+                say(path)
 
 
 def _run(
@@ -125,8 +125,8 @@ def _run(
         aliases = models_of_demo.aliases(graph, models_of_demo.own_nets(graph)) if demo else {}
     with host.use(replace(places, aliases=aliases)):
         validate(graph, registry)
-        for note in [*graph.notes, *_demo_notes(aliases, factor)]:
-            typer.echo(f"Note: {one_line(note)}.", err=True)
+        for line in [*graph.notes, *_demo_notes(aliases, factor)]:
+            note(line)
         with shown_progress(), models_of_demo.one_thread() if demo else nullcontext():
             Executor(registry).run(graph, report_node, once=True)
 

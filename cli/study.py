@@ -9,6 +9,7 @@ import typer
 
 from .outcome import DebugOption, reported
 from .progress import shown_progress
+from .say import literal, note, say, show
 
 if TYPE_CHECKING:
     from ..evaluation.study_answers import Result
@@ -72,10 +73,10 @@ def make_command(
         )
         with shown_progress():
             written, notes = write_study(order, out)
-        for note in notes:
-            typer.echo(f"Note: {note}.", err=True)
+        for line in notes:
+            note(line)
         for path in written:
-            typer.echo(path)
+            say(path)
 
 
 @study_app.command("read", no_args_is_help=True)
@@ -97,15 +98,14 @@ def read_command(
 
         result, written = read_study(folder, files_of(ranks, (".json",)))
         _print_table(result)
-        for note in result.notes:
-            typer.echo(f"Note: {note}.", err=True)
+        for line in result.notes:
+            note(line)
         for path in written:
-            typer.echo(path)
+            say(path)
 
 
 def _print_table(result: Result) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from ..evaluation.html import number
@@ -124,5 +124,5 @@ def _print_table(result: Result) -> None:
             spread = f" ± {number(rank.deviation)}" if rank.raters > 1 else ""
             by_method.setdefault(rank.method, []).append(f"{number(rank.mean)}{spread}")
     for method, cells in by_method.items():
-        table.add_row(method, *cells)
-    Console().print(table)
+        table.add_row(literal(method), *cells)
+    show(table)

@@ -14,8 +14,10 @@ from ..ground.errors import UserError
 from ..ground.parameters import Value
 from ..training.config import read_config, run_settings, written
 from ..training.run_settings import RunSettings
-from .outcome import STOPPED, USER_ERROR
+from .interrupt import STOPPED
+from .outcome import USER_ERROR
 from .progress import shown_progress
+from .say import say, tell
 from .train_watch import terminal_watch
 
 DEMO = "demo"
@@ -57,7 +59,7 @@ def _write(path: Path, settings: RunSettings) -> None:
         raise UserError(f"{path} is there already; name another file with --write-config.")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, written(settings).encode())
-    typer.echo(path)
+    say(path)
 
 
 def _check(settings: RunSettings) -> None:
@@ -66,7 +68,8 @@ def _check(settings: RunSettings) -> None:
 
     with shown_progress():
         report = check(settings.data, progress=reporter().steps)
-    typer.echo(report.text)
+    for line in report.text.splitlines():
+        say(line)
     if report.rows.bad:
         raise typer.Exit(USER_ERROR)
 
@@ -84,11 +87,10 @@ def _train(settings: RunSettings, order: Order) -> None:
     if not run.first:
         return
     if trained.stopped:
-        typer.echo(
+        tell(
             f"Stopped at step {trained.step}, saved; go on with: controlstack train "
-            f"{run.folder / 'config.toml'} --resume",
-            err=True,
+            f"{run.folder / 'config.toml'} --resume"
         )
         raise typer.Exit(STOPPED)
     for file in files:
-        typer.echo(file)
+        say(file)

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from ..training.watch import Point, Validation
+from .say import literal, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -48,10 +47,9 @@ class TerminalWatch:
         """See `Watch.point`."""
         self._speed = f"{point.images_per_second:.3g} images/s"
         if self._progress.disable:
-            typer.echo(
+            tell(
                 f"step {point.step}/{self._steps}: loss {point.loss:.4g}, rate {point.rate:.3g}, "
-                f"{self._speed}, {duration(point.left)} left",
-                err=True,
+                f"{self._speed}, {duration(point.left)} left"
             )
 
     def validate(self, step: int, network: Any) -> Validation | None:
@@ -77,9 +75,9 @@ class TerminalWatch:
     def _say(self, line: str) -> None:
         """A line that stays, above the bar if there is one."""
         if self._progress.disable:
-            typer.echo(line, err=True)
+            tell(line)
         else:
-            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._progress.console.print(literal(line), highlight=False, soft_wrap=True)
 
     def _words(self) -> str:
         loss = f"loss {sum(self._losses) / len(self._losses):.4g}"

@@ -9,6 +9,7 @@ import typer
 
 from .outcome import DebugOption, reported
 from .progress import shown_progress
+from .say import say
 
 SINGLE_FILE = ".safetensors"
 
@@ -58,4 +59,4 @@ def transfer_command(
             save_single_file(network, out, dtype, about)
         else:
             save_folder(network, out, about, dtype)
-        typer.echo(out)
+        say(out)

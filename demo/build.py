@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +17,12 @@ from typing import Any, TypeVar
 import torch
 
 from ..evaluation.joint_reader import save_reader
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
+from ..ground.lock import working_in
+from ..ground.places import require_place
+from ..ground.reading import read_text
+from ..ground.workers import workers
 from ..training.copy import control_net_from
 from ..training.processes import run_parallel
 from ..training.settings import NetSettings, TrainingSettings
@@ -26,6 +30,7 @@ from ..training.watch import Point, Quiet
 from .build_base import BaseRecipe, new_unet, plain_attention, save_base, train_base
 from .build_control import KINDS, SEED, ControlRecipe, Prompts, SceneBatches, train_control
 from .build_data import SceneSet, render_scenes
+from .build_files import is_whole, keep, kept
 from .build_joints import ReaderRecipe, train_reader
 from .build_text import text_encoder, write_tokenizer
 from .build_vae import DecoderRecipe, encode_all, new_vae, train_decoder
@@ -66,6 +71,11 @@ class Recipe:
         )
 
 
+LATENTS, BASE, DECODER, READER = (
+    f"{stage}.safetensors" for stage in ("latents", "base", "decoder", "reader")
+)
+"""Files of the work folder; so is one for each kind of ControlNet."""
+
 HINT_CHANNELS = "8,16,32,64"
 """Widths of the ControlNets' hint encoders: at 128 px the usual ones cost as much as the U-Net."""
 
@@ -100,45 +110,60 @@ def build(out: Path, work: Path, report: Report, recipe: Recipe = RECIPE, cores:
     """Train everything with `recipe` on `cores` processes of one thread; `out` gets the weights.
 
     `work` keeps scenes (about 4 GB for the whole recipe), unfinished weights and curves (JSON
-    lines). `report` must be a function that other processes can import.
+    lines). `report` must be a function that other processes can import. Raises UserError where
+    `out` or `work` cannot be written, and where `work` is in use or another recipe's.
     """
-    work.mkdir(parents=True, exist_ok=True)
+    require_place(out, "the folder for the weights", folder=True)
+    with working_in(work, "making the demo model"):
+        _require_recipe(work / "recipe.json", recipe)
+        _train(work, report, recipe, cores)
+        collect(work, out)
+
+
+def _require_recipe(path: Path, recipe: Recipe) -> None:
+    words = json.dumps(asdict(recipe), indent=1)
+    if path.exists() and read_text(path, "the recipe") != words:
+        raise UserError(
+            f"{path.parent} holds the work of another recipe, such as another --share; name "
+            "another folder with --work, or remove it"
+        )
+    write_atomic(path, words.encode())
+
+
+def _train(work: Path, report: Report, recipe: Recipe, cores: int) -> None:
     scenes = render_scenes(work / "scenes", recipe.scenes, cores)
     write_tokenizer(work / "tokenizer", scenes.captions)
-    if not (work / "latents.pt").exists():
-        _keep(encode_all(new_vae(), scenes), work / "latents.pt")
-    if not (work / "base.pt").exists():
+    if not is_whole(work / LATENTS):
+        keep({"latents": encode_all(new_vae(), scenes)}, work / LATENTS)
+    if not is_whole(work / BASE):
         run_parallel(_base, (work, recipe, report), cores)
     stages: list[tuple[Callable[..., None], tuple[str, ...]]] = [(_decoder, ()), (_reader, ())]
     stages += [(_control, (kind,)) for kind in KINDS]
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(cores, fresh, _one_thread) as pool:
+    with workers(cores, _one_thread) as pool:
         for job in [pool.submit(stage, work, recipe, report, *more) for stage, more in stages]:
             job.result()
-    collect(work, out)
 
 
 def collect(work: Path, out: Path) -> None:
     """Write what `work` holds to `out`: base/, controlnet-<kind>/ and the joint reader."""
     out.mkdir(parents=True, exist_ok=True)
     vae = new_vae()
-    vae.load_state_dict(torch.load(work / "decoder.pt"))
+    vae.load_state_dict(kept(work / DECODER))
     text, unet = load_base(work)
     save_base(out / "base", vae, text, work / "tokenizer", unet)
     for kind in KINDS:
         copy = control_net_from(unet, NetSettings(hint_channels=HINT_CHANNELS))
-        copy.load_state_dict(torch.load(work / f"{kind}.pt"))
+        copy.load_state_dict(kept(work / _control_file(kind)))
         copy.half().save_pretrained(out / f"controlnet-{kind}")
-    (out / "joint-reader.safetensors").write_bytes((work / "reader.safetensors").read_bytes())
+    write_atomic(out / "joint-reader.safetensors", (work / READER).read_bytes())
 
 
 def load_base(work: Path) -> tuple[Any, Any]:
     """(text encoder, U-Net) that the base stage left."""
     tokenizer = _tokenizer(work)
     text, unet = text_encoder(len(tokenizer)), new_unet()
-    weights = torch.load(work / "base.pt")
-    text.load_state_dict(weights["text"])
-    unet.load_state_dict(weights["unet"])
+    text.load_state_dict(kept(work / BASE, "text."))
+    unet.load_state_dict(kept(work / BASE, "unet."))
     plain_attention(unet)
     return text.eval(), unet
 
@@ -149,28 +174,28 @@ def _base(work: Path, recipe: Recipe, report: Report) -> None:
     text, unet = train_base(recipe.base, latents, scenes.captions, _tokenizer(work), watch)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return
-    _keep({"text": text.state_dict(), "unet": unet.state_dict()}, work / "base.pt")
+    keep(torch.nn.ModuleDict({"text": text, "unet": unet}).state_dict(), work / BASE)
 
 
 def _decoder(work: Path, recipe: Recipe, report: Report) -> None:
-    if (work / "decoder.pt").exists():
+    if is_whole(work / DECODER):
         return
     scenes, latents = _inputs(work, recipe)
     vae = new_vae()
     train_decoder(recipe.decoder, vae, latents, scenes, _Recorder(work, "decoder", report))
-    _keep(vae.state_dict(), work / "decoder.pt")
+    keep(vae.state_dict(), work / DECODER)
 
 
 def _reader(work: Path, recipe: Recipe, report: Report) -> None:
-    if (work / "reader.safetensors").exists():
+    if is_whole(work / READER):
         return
     scenes, _ = _inputs(work, recipe)
     reader = train_reader(recipe.reader, scenes, _Recorder(work, "reader", report))
-    save_reader(reader, work / "reader.safetensors")
+    save_reader(reader, work / READER)
 
 
 def _control(work: Path, recipe: Recipe, report: Report, kind: str) -> None:
-    if (work / f"{kind}.pt").exists():
+    if is_whole(work / _control_file(kind)):
         return
     scenes, latents = _inputs(work, recipe)
     text, unet = load_base(work)
@@ -178,11 +203,15 @@ def _control(work: Path, recipe: Recipe, report: Report, kind: str) -> None:
     prompts = Prompts(text, _tokenizer(work), scenes.captions, control.short)
     batches = SceneBatches.of_kind(kind, scenes, latents, prompts)
     copy = train_control(control, unet, batches, _Recorder(work, kind, report))
-    _keep(copy.state_dict(), work / f"{kind}.pt")
+    keep(copy.state_dict(), work / _control_file(kind))
 
 
 def _inputs(work: Path, recipe: Recipe) -> tuple[SceneSet, torch.Tensor]:
-    return render_scenes(work / "scenes", recipe.scenes, 1), torch.load(work / "latents.pt")
+    return render_scenes(work / "scenes", recipe.scenes, 1), kept(work / LATENTS)["latents"]
+
+
+def _control_file(kind: str) -> str:
+    return f"{kind}.safetensors"
 
 
 def _tokenizer(work: Path) -> Any:
@@ -205,13 +234,6 @@ class _Recorder(Quiet):
         with self._curve.open("a") as lines:
             lines.write(json.dumps(asdict(point)) + "\n")
         self._report(self._stage, point)
-
-
-def _keep(value: Any, path: Path) -> None:
-    """Save in one move, so that a stop leaves the old file or the new one."""
-    unfinished = path.with_suffix(".tmp")
-    torch.save(value, unfinished)
-    unfinished.replace(path)
 
 
 def _one_thread() -> None:

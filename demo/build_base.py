@@ -125,8 +125,14 @@ def train_base(
 
     both = nn.ModuleList([text, unet])
     groups = [{"params": list(both.parameters()), "lr": settings.rate, "betas": BETAS}]
-    Loop(Task(both, groups, loss_of), settings, watch, accelerator).run()
+    finish(Loop(Task(both, groups, loss_of), settings, watch, accelerator))
     return text, unet
+
+
+def finish(loop: Loop) -> None:
+    """Train to the last step. Half a stage is none: KeyboardInterrupt where somebody stopped it."""
+    if loop.run().stopped:
+        raise KeyboardInterrupt
 
 
 def save_base(folder: Path, vae: Any, text: Any, tokenizer_folder: Path, unet: Any) -> None:

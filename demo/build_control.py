@@ -114,7 +114,10 @@ def train_control(
     network = control_net_from(unet, recipe.net, seed)
     plain_attention(network)
     base = Base(unet, scaled_linear_alphas(), name="the demo model")
-    return train_control_net(base, network, batches, recipe.training, watch).network
+    trained = train_control_net(base, network, batches, recipe.training, watch)
+    if trained.stopped:
+        raise KeyboardInterrupt
+    return trained.network
 
 
 def hint_tensor(hints: NDArray[Any]) -> Tensor:

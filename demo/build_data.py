@@ -5,20 +5,25 @@ never waits for data.
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
+from ..ground.reading import read_text
+from ..ground.structured import read_json
+from ..ground.workers import workers
 from ..preprocessors.pose.draw import draw_pose
 from .captions import caption
 from .scenes import SIZE, TRAIN_SEED_BASE, pose_json, sample_scene
 from .scenes_draw import draw_scene
 
 _CHUNK = 250
+CAPTIONS = "captions.json"
 
 
 @dataclass(frozen=True)
@@ -36,21 +41,34 @@ class SceneSet:
     captions: list[str]
 
 
-def render_scenes(folder: Path, count: int, workers: int) -> SceneSet:
+def render_scenes(folder: Path, count: int, cores: int) -> SceneSet:
     """The first `count` training scenes, rendered into `folder` unless they are there already."""
-    done = folder / "captions.json"
-    if not done.exists() or len(json.loads(done.read_text())) != count:
+    found = _rendered(folder, count)
+    if found is None:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / CAPTIONS).unlink(missing_ok=True)  # what says that the arrays are whole
         _create(folder, count)
         starts = range(0, count, _CHUNK)
-        # Forked children inherit the locks of OpenCV's threads and may wait for ever.
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, fresh) as pool:
+        with workers(cores) as pool:
             jobs = [pool.submit(_render_chunk, folder, s, min(s + _CHUNK, count)) for s in starts]
             captions = [line for job in jobs for line in job.result()]
-        done.write_text(json.dumps(captions))
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _SHAPES}
-    return SceneSet(**arrays, captions=json.loads(done.read_text()))
+        write_atomic(folder / CAPTIONS, json.dumps(captions).encode())
+        found = _rendered(folder, count)
+        assert found is not None
+    return found
+
+
+def _rendered(folder: Path, count: int) -> SceneSet | None:
+    """The `count` scenes in `folder`; None where they are not all there, each file whole."""
+    try:
+        captions: Any = read_json(read_text(folder / CAPTIONS, "the captions"), CAPTIONS, "list")
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _SHAPES}
+    except (UserError, OSError, ValueError):  # numpy's, of a file that is cut off or is no array
+        return None
+    shapes = {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
+    wanted = {name: ((count, *shape), kind) for name, (shape, kind) in _SHAPES.items()}
+    whole = shapes == wanted and isinstance(captions, list) and len(captions) == count
+    return SceneSet(**arrays, captions=captions) if whole else None
 
 
 _SHAPES: dict[str, tuple[tuple[int, ...], str]] = {

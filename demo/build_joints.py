@@ -15,7 +15,7 @@ from ..training.loop import Loop, Task
 from ..training.processes import accelerator_for
 from ..training.settings import TrainingSettings
 from ..training.watch import Watch
-from .build_base import BETAS
+from .build_base import BETAS, finish
 from .build_data import SceneSet
 from .scenes import SIZE
 
@@ -51,7 +51,7 @@ def train_reader(recipe: ReaderRecipe, scenes: SceneSet, watch: Watch) -> JointR
 
     groups = [{"params": list(reader.parameters()), "lr": settings.rate, "betas": BETAS}]
     accelerator = accelerator_for(torch.device("cpu"), settings.precision)
-    Loop(Task(reader, groups, loss_of), settings, watch, accelerator).run()
+    finish(Loop(Task(reader, groups, loss_of), settings, watch, accelerator))
     return reader.eval()
 
 

@@ -20,7 +20,7 @@ from ..training.loop import Loop, Task
 from ..training.processes import accelerator_for
 from ..training.settings import TrainingSettings
 from ..training.watch import Watch
-from .build_base import BETAS
+from .build_base import BETAS, finish
 from .build_data import SceneSet
 
 _BRIGHT = (1 / 3, 1 / 3, 1 / 3)
@@ -124,7 +124,7 @@ def train_decoder(
 
     groups = [{"params": list(vae.decoder.parameters()), "lr": settings.rate, "betas": BETAS}]
     accelerator = accelerator_for(torch.device("cpu"), settings.precision)
-    Loop(Task(vae.decoder, groups, loss_of), settings, watch, accelerator).run()
+    finish(Loop(Task(vae.decoder, groups, loss_of), settings, watch, accelerator))
 
 
 def _corner(rng: np.random.Generator, drawn: NDArray[np.bool_], cells: int) -> tuple[int, int]:

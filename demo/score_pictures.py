@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..evaluation.joint_reader import load_reader
 from ..ground.errors import UserError
+from ..ground.places import require_place
 from ..ground.reporter import reporter
 from .scenes import HELD_OUT_SEEDS
 from .score import READER, TABLE, Generate, Picture, Score, Task, score, tasks
@@ -34,10 +35,13 @@ def lines(generate: Generate, count: int, out: Path | None = None) -> Iterator[L
 
     With `out`, that folder is given for each set of scenes the pictures of each stack, the hints
     of each kind, and the prompts: `all/canny/1000000.png`, `all/hints/canny/1000000.png`,
-    `all/prompts.json`. Raises UserError where there are not as many scenes.
+    `all/prompts.json`. Raises UserError where there are not as many scenes, and where `out` cannot
+    be written.
     """
     if count > len(HELD_OUT_SEEDS):
         raise UserError(f"There are {len(HELD_OUT_SEEDS)} held-out scenes; ask for at most those.")
+    if out is not None:
+        require_place(out, "the folder for the pictures", folder=True)
     reader = load_reader(READER)
     for scenes, (person, stacks) in TABLE.items():
         these = tasks(person, HELD_OUT_SEEDS[:count])

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..evaluation.joint_reader import JointReader, load_reader
 from ..ground.atomic import write_atomic
 from ..ground.contact_sheet import Cell, Row, draw_sheet
-from ..ground.errors import UserError
+from ..ground.places import require_place
 from ..ground.progress import Steps
 from ..ground.reporter import reporter
 from ..headless import folders, host
@@ -63,13 +63,11 @@ class Result:
 def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
     """Write a sheet with a row for each scene of `seeds` to `out` (PNG); a result for each column.
 
-    A scene's seed is also its pictures'. Raises UserError for an `out` that is a folder,
-    and where there are no demo models.
+    A scene's seed is also its pictures'. Raises UserError at once for an `out` that cannot be
+    written, and where there are no demo models.
     """
     require_weights()
-    if out.is_dir():
-        raise UserError(f"{out} is a folder; name the PNG to write")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    require_place(out, "the sheet")
     reader = load_reader(READER)
     of = tasks(person=True, seeds=seeds)
     with tempfile.TemporaryDirectory(prefix="controlstack-") as scratch:
@@ -80,6 +78,7 @@ def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
     page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]
     png = BytesIO()
     draw_sheet(TITLE, SUBTITLE, labels, page).save(png, "PNG", optimize=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, png.getvalue())
     columns = zip(COLUMNS, zip(*rows, strict=True), strict=True)
     return [_result(label, of, runs, reader) for label, runs in columns]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
-from ..ground.atomic import write_atomic
-from ..ground.errors import UserError
+from ..ground.atomic import new_folder
 from ..ground.reporter import reporter
 from .captions import caption
 from .scenes import TRAIN_SEED_BASE, sample_scene
@@ -25,24 +25,25 @@ def write_folder(out: Path, count: int, kind: str) -> None:
     prompt.json with a line for each.
 
     `kind` of hint: canny, depth or pose; scenes for poses have a person each.
-    Raises UserError for a folder that holds something already.
+    The folder is there when it is whole. Raises UserError where it holds something already, or
+    cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already; name a new folder.")
-    for part in ("source", "target"):
-        (out / part).mkdir(parents=True)
+    with suppress(OSError):
+        out.rmdir()  # an empty folder is as good as none
     lines = []
-    with reporter().steps(count, "scenes") as bar:
+    with new_folder(out) as part, reporter().steps(count, "scenes") as bar:
+        for name in ("source", "target"):
+            (part / name).mkdir()
         for number in range(count):
             seed = FIRST_SEED + number
             scene = sample_scene(seed, True if kind == "pose" else None)
             drawing = draw_scene(scene)
             row = {"source": f"source/{number}.png", "target": f"target/{number}.png"}
-            _save(Image.fromarray(hints(scene, drawing)[kind]), out / row["source"])
-            _save(Image.fromarray(drawing.rgb), out / row["target"])
+            _save(Image.fromarray(hints(scene, drawing)[kind]), part / row["source"])
+            _save(Image.fromarray(drawing.rgb), part / row["target"])
             lines.append(json.dumps({**row, "prompt": caption(scene, seed)}))
             bar.advance()
-    write_atomic(out / "prompt.json", "".join(f"{line}\n" for line in lines).encode())
+        (part / "prompt.json").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from ..ground.errors import UserError
-from ..ground.progress import Progress, Steps, unseen
+from ..ground.progress import Progress, unseen
+from ..ground.wording import size_in_words
+from .download_transfer import STEPS, LoadError, TooLargeError, Transfer
 from .spec import Weights
 from .weights import below
 
 log = logging.getLogger("controlstack")
 
 
-STEPS = 100
-"""Steps of a file's progress: per cent."""
+ROOM = 16_000_000
+"""Bytes that a file may have beyond twice of what its model was published with."""
 
 
 def download(weights: Weights, target: Path, progress: Progress | None = None) -> tuple[Path, ...]:
@@ -32,8 +34,9 @@ def download(weights: Weights, target: Path, progress: Progress | None = None) -
 
     Returns the folder of a model in transformers' layout, else the files in order. A file is
     compared with its published sha256, or where none is known with the sum that the hub states;
-    the log says which. Raises UserError, one sentence, for all that goes wrong, and whatever
-    `progress` raises to stop it.
+    the log says which. Raises UserError, one sentence, for all that goes wrong: also for a file
+    without any sum, for one far larger than it was published, and where nothing comes for
+    minutes; and whatever `progress` raises to stop it.
     """
     folder = below(target, weights.name)
     finals = {file: below(folder, file) for file in weights.files}
@@ -44,9 +47,11 @@ def download(weights: Weights, target: Path, progress: Progress | None = None) -
         with tempfile.TemporaryDirectory(
             prefix=".download-", dir=target, ignore_cleanup_errors=True
         ) as staging:
-            stated = {file: order.facts(file) for file in weights.files}  # all are there: then load
+            # All are there, of a known sum and a sane size: then load.
+            stated = {file: order.facts(file) for file in weights.files}
+            sums = {file: order.expected(file, facts) for file, facts in stated.items()}
             for file, facts in stated.items():
-                order.compare(file, order.fetch(file, facts, Path(staging), begin), facts)
+                _compare(order.fetch(file, facts, Path(staging), begin), facts.url, sums[file])
             for file, final in finals.items():
                 final.parent.mkdir(parents=True, exist_ok=True)
                 Path(staging, file).replace(final)
@@ -82,47 +87,55 @@ class _Order:
             stated = self.hub.get_hf_file_metadata(url)
         except Exception as error:  # the hub's, its HTTP client's and the system's, by version
             raise self._failed(url, error) from error
+        if (stated.size or 0) > self.most:
+            raise self._too_large(url, stated.size, self.most)
         return _Facts(url, stated.commit_hash, stated.etag, stated.size)
 
+    @property
+    def most(self) -> int:
+        """The most bytes that a file may have."""
+        return 2_000_000 * self.weights.megabytes + ROOM
+
+    def expected(self, file: str, facts: _Facts) -> _Sum:
+        """The sum that `file` shall have. Raises UserError where nobody states one."""
+        published = self.weights.sha256.get(file)
+        value = published or facts.etag or ""
+        whose = "published" if published else "hub's own"
+        if re.fullmatch("[0-9a-f]{64}", value):
+            return _Sum("sha256", value, whose)
+        if re.fullmatch("[0-9a-f]{40}", value):  # a small file, by its name in git
+            return _Sum("git sum", value, whose)
+        raise UserError(
+            f"{facts.url} comes without a checksum, and none is published, so it was not "
+            f"downloaded: put the file into {self.folder} by hand where you trust it"
+        )
+
     def fetch(self, file: str, facts: _Facts, staging: Path, begin: Progress) -> Path:
+        transfer = Transfer(facts.size or self.most)
+        # Older hubs cannot report; they draw their own bar on the terminal.
+        reports = "tqdm_class" in inspect.signature(self.hub.hf_hub_download).parameters
+        more = {"tqdm_class": transfer.bar_class()} if reports else {}
+
+        def load() -> None:
+            self.hub.hf_hub_download(
+                self.weights.repo, file, revision=facts.commit, local_dir=staging, **more
+            )
+
         with begin(STEPS, f"downloading {Path(file).name}{_in_words(facts.size)}") as bar:
-            meter = _Meter(bar, facts.size or 0)
-            # Older hubs cannot report; they draw their own bar on the terminal.
-            reports = "tqdm_class" in inspect.signature(self.hub.hf_hub_download).parameters
             try:
-                self.hub.hf_hub_download(
-                    self.weights.repo,
-                    file,
-                    revision=facts.commit,
-                    local_dir=staging,
-                    **({"tqdm_class": meter.bar_class()} if reports else {}),
-                )
-            except Exception as error:
-                if error is meter.stopped:
-                    raise
-                raise self._failed(facts.url, error) from error
-            meter.reached(meter.total)
+                transfer.run(load, bar, watched=reports)
+            except TooLargeError as error:
+                raise self._too_large(facts.url, transfer.done, transfer.total) from error
+            except LoadError as error:
+                raise self._failed(facts.url, error.reason) from error.reason
         return staging / file
 
-    def compare(self, file: str, path: Path, facts: _Facts) -> None:
-        """Raise UserError unless `path` has the checksum that `file` shall have."""
-        published = self.weights.sha256.get(file)
-        expected = published or facts.etag or ""
-        source = "the published" if published else "the hub's own"
-        if re.fullmatch("[0-9a-f]{64}", expected):
-            name, found = "sha256", _digest(path, hashlib.sha256())
-        elif re.fullmatch("[0-9a-f]{40}", expected):  # a small file, by its name in git
-            header = f"blob {path.stat().st_size}\0".encode()
-            name, found = "git sum", _digest(path, hashlib.sha1(header))
-        else:
-            log.warning("%s: no checksum is known, so none was compared.", path.name)
-            return
-        if found != expected:
-            raise UserError(
-                f"{facts.url} has the {name} {found}, but {source} one is {expected}: it was "
-                "cut off or is another file, so it was not kept; try again later."
-            )
-        log.info("%s has the right %s (%s one): %s", path.name, name, source, found)
+    def _too_large(self, url: str, size: int, most: int) -> UserError:
+        return UserError(
+            f"{url} has {size_in_words(size)} or more, where at most {size_in_words(most)} "
+            f"were to be expected, so it was not kept: put the file into {self.folder} by hand "
+            "where you trust it"
+        )
 
     def _failed(self, url: str, error: Exception) -> UserError:
         return UserError(
@@ -131,53 +144,29 @@ class _Order:
         )
 
 
-class _Meter:
-    """Turns bytes into per cent of `bar`, and remembers what stopped it."""
+@dataclass(frozen=True)
+class _Sum:
+    """A checksum: its kind, its value, and `whose` it is."""
 
-    def __init__(self, bar: Steps, total: int) -> None:
-        self.total = total
-        self.stopped: BaseException | None = None
-        self._bar = bar
-        self._steps = 0
+    name: str
+    value: str
+    whose: str
 
-    def reached(self, done: int) -> None:
-        """`done` bytes of the file are here."""
-        due = min(STEPS, STEPS * done // self.total) if self.total else 0
-        try:
-            if self.stopped is not None:  # told to a thread that did not listen
-                raise self.stopped
-            while self._steps < due:
-                self._steps += 1
-                self._bar.advance()
-        except BaseException as error:
-            self.stopped = error
-            raise
 
-    def bar_class(self) -> type:
-        """What huggingface_hub takes for a class of tqdm: each file's bytes go to `reached`."""
-        reached = self.reached
-
-        class Bytes:
-            def __init__(self, *_: object, initial: int = 0, **options: Any) -> None:
-                self.n, self.total = initial, options.get("total")
-
-            def __enter__(self) -> Bytes:
-                return self
-
-            def __exit__(self, *_: object) -> None:
-                return None
-
-            def update(self, n: float = 1) -> None:
-                self.n += int(n)
-                reached(self.n)
-
-            def unused(self, *_: object, **__: object) -> None:
-                return None
-
-            # The second one is of bytes on the wire, which may be fewer than the file has.
-            close = update_transfer = set_postfix_str = set_transfer_postfix_str = refresh = unused
-
-        return Bytes
+def _compare(path: Path, url: str, expected: _Sum) -> None:
+    """Raise UserError unless the file has its checksum."""
+    header = f"blob {path.stat().st_size}\0".encode()
+    algorithm = hashlib.sha256() if expected.name == "sha256" else hashlib.sha1(header)
+    found = _digest(path, algorithm)
+    if found != expected.value:
+        raise UserError(
+            f"{url} has the {expected.name} {found}, but the {expected.whose} one is "
+            f"{expected.value}: it was cut off or is another file, so it was not kept; try again "
+            "later."
+        )
+    log.info(
+        "%s has the right %s (the %s one): %s", path.name, expected.name, expected.whose, found
+    )
 
 
 def _hub(weights: Weights, folder: Path) -> Any:

@@ -16,6 +16,7 @@ from .spec import Weights
 PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt"})
 """Endings of files that are preferred as .safetensors of the same stem."""
 
+CONFIG = "config.json"
 PAGES = "https://huggingface.co"
 
 DEPTH = 3
@@ -155,9 +156,8 @@ def _models_below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _model_type(folder: Path) -> str | None:
-    file = folder / "config.json"
     try:
-        config = read_json(read_text(file, "the file"), str(file))
+        config = read_json(read_text(folder / CONFIG, "the model's"), CONFIG, "configuration")
     except UserError:
         return None
     kind = config.get("model_type") if isinstance(config, dict) else None

@@ -21,6 +21,8 @@ class Hub:
     Large files (`lfs`) have their sha256 in X-Linked-Etag and lie behind a redirect, others their
     git sum in ETag, as on the hub. `lies` replaces a sum. Of files in `cut` only half is sent, as
     often as the number says; then all that is asked for, or nothing ever with `dies_after_cuts`.
+    `states` replaces the size that a file is said to have; files that `stall` are sent up to
+    their half, and then nothing until the server ends.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -28,6 +30,9 @@ class Hub:
     lies: dict[str, str] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     dies_after_cuts: bool = False
+    states: dict[str, int] = field(default_factory=dict)
+    stall: set[str] = field(default_factory=set)
+    ends: threading.Event = field(default_factory=threading.Event)
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -46,6 +51,10 @@ class Hub:
         git = hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()
         return self.lies.get(name) or git
 
+    def size(self, name: str) -> int:
+        """The size that the hub states."""
+        return self.states.get(name) or len(self.files[name])
+
 
 @contextmanager
 def serving() -> Iterator[Hub]:
@@ -63,6 +72,7 @@ def serving() -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.ends.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -97,7 +107,7 @@ class _Answer(BaseHTTPRequestHandler):
                 {
                     "Location": f"{hub.url}/cdn/{name}",
                     "X-Linked-Etag": f'"{hub.etag(name)}"',
-                    "X-Linked-Size": str(len(hub.files[name])),
+                    "X-Linked-Size": str(hub.size(name)),
                     "X-Repo-Commit": COMMIT,
                     "Content-Length": "0",
                 },
@@ -113,7 +123,7 @@ class _Answer(BaseHTTPRequestHandler):
         stated = {
             "ETag": f'"{hub.etag(name)}"',
             "X-Repo-Commit": COMMIT,
-            "Content-Length": str(len(data) - start),
+            "Content-Length": str(len(data) - start if with_body else hub.size(name)),
         }
         if asked:
             stated["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
@@ -123,7 +133,11 @@ class _Answer(BaseHTTPRequestHandler):
         self._head(206 if asked else 200, stated)
         if not with_body:
             return
-        if hub.cut.get(name):
+        if name in hub.stall:
+            self.wfile.write(data[: len(data) // 2])
+            hub.ends.wait()
+            self.close_connection = True
+        elif hub.cut.get(name):
             hub.cut[name] -= 1
             self.wfile.write(data[start : start + (len(data) - start) // 2])
             self.close_connection = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from ..ground.errors import UserError
+from ..ground.workers import deaf_births, hold, lifeline
 
 _PATIENCE = timedelta(hours=6)
 """How long a process waits for the others: the first one draws validation sheets and saves."""
@@ -47,20 +49,31 @@ def accelerator_for(device: torch.device, precision: str) -> Any:
 
 def run_parallel(work: Callable[..., None], arguments: tuple[object, ...], count: int) -> None:
     """Call `work(*arguments)` in `count` processes of one thread each that know of each other, and
-    wait for them.
+    wait for them. They end with this one.
     """
     if count == 1:
         work(*arguments)
         return
     port = _free_port()
-    # torch has no types for it.
-    spawn(_enter, (work, arguments, count, port), nprocs=count)  # type: ignore[no-untyped-call]
+    with lifeline() as line:
+        with deaf_births():  # torch has no types for it
+            started = spawn(  # type: ignore[no-untyped-call]
+                _enter, (line, work, arguments, count, port), nprocs=count, join=False
+            )
+        while not started.join():
+            pass
 
 
 def _enter(
-    index: int, work: Callable[..., None], arguments: tuple[object, ...], count: int, port: int
+    index: int,
+    line: Connection,
+    work: Callable[..., None],
+    arguments: tuple[object, ...],
+    count: int,
+    port: int,
 ) -> None:
     """Sets what launchers set, by which accelerate knows a process's place."""
+    hold(line)
     places = {"RANK": index, "LOCAL_RANK": index, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     os.environ.update({name: str(place) for name, place in places.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})

@@ -100,7 +100,7 @@ def kept(path: Path, make: Any) -> Any:
         unfinished = path.with_suffix(".tmp")
         torch.save(make(), unfinished)
         unfinished.replace(path)
-    return torch.load(path)
+    return torch.load(path, weights_only=True)
 
 
 def plain_attention(network: Any) -> Any:

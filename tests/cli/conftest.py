@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from controlstack.cli.main import app
+from controlstack.cli.app import app
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow
 from tests.cli.prompts import WORKFLOWS, Prompt, Run

@@ -18,4 +18,4 @@ def test_data_of_every_kind(run: Run, folder: Path) -> None:
         assert len(list((folder / kind / "source").iterdir())) == 2
     result = run("demo-model", "data", "--out", "canny")
     assert result.exit_code == 2
-    assert result.stderr == "Error: canny is there already; name a new folder.\n"
+    assert result.stderr == "Error: canny is there already; name another, or move it away\n"

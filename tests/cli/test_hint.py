@@ -104,7 +104,7 @@ def test_the_help_of_hint_imports_no_torch_and_no_opencv() -> None:
 def test_an_exact_hint_imports_no_torch(folder: Path) -> None:
     script = (
         "import sys\n"
-        "from controlstack.cli.main import app\n"
+        "from controlstack.cli.app import app\n"
         f"app(['hint', 'canny', {str(SCENE)!r}], standalone_mode=False)\n"
         "assert 'torch' not in sys.modules\n"
     )

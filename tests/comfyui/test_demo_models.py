@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from controlstack.cli.main import app
+from controlstack.cli.app import app
 from controlstack.demo.models import scale_factor, scaled
 from controlstack.headless.graph.model import Graph
 from controlstack.headless.graph.registry import default_registry

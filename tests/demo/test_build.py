@@ -34,6 +34,6 @@ def test_everything_is_made_again_and_finished_stages_are_kept(tmp_path: Path) -
         assert ControlNetModel.from_pretrained(out / f"controlnet-{kind}", local_files_only=True)
     load_reader(out / "joint-reader.safetensors")
     assert set(read_curves(work)) == set(STAGES)
-    before = (work / "base.pt").stat().st_mtime_ns
+    before = (work / "base.safetensors").stat().st_mtime_ns
     build(out, work, print_progress, RECIPE.shorter(0), cores=1)
-    assert (work / "base.pt").stat().st_mtime_ns == before
+    assert (work / "base.safetensors").stat().st_mtime_ns == before

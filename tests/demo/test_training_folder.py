@@ -39,6 +39,6 @@ def test_the_base_was_not_trained_on_these_scenes() -> None:
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="name a new folder"):
+    with pytest.raises(UserError, match="is there already; name another"):
         write_folder(tmp_path, 1, "canny")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -140,13 +141,58 @@ def test_a_file_that_is_not_what_the_hub_states_is_not_kept(
 def test_the_log_says_whose_sum_was_compared(
     hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hub.lies["somebody/Nets/sub/b.pth"] = "opaque"  # a mirror's etag is no checksum
     with caplog.at_level(logging.INFO, "controlstack"):
         download(FOLDER, tmp_path)
-        download(NETS, tmp_path)
     assert "config.json has the right git sum (the hub's own one)" in caplog.text
     assert "model.safetensors has the right sha256 (the hub's own one)" in caplog.text
-    assert "b.pth: no checksum is known, so none was compared." in caplog.text
+
+
+@pytest.mark.parametrize("etag", ["opaque", "a" * 63, "A" * 64])
+def test_a_file_without_a_checksum_is_not_even_asked_for(
+    hub: Hub, tmp_path: Path, etag: str
+) -> None:
+    """A mirror's etag is no checksum; where one was published, it is enough."""
+    hub.lies["somebody/Nets/sub/b.pth"] = etag
+    with pytest.raises(UserError, match=r"sub/b\.pth comes without a checksum, and none is pub"):
+        download(NETS, tmp_path)
+    assert {line.split()[0] for line in hub.asked} == {"HEAD"}
+    assert left(tmp_path) == []
+    published = hashlib.sha256(DATA["sub/b.pth"]).hexdigest()
+    assert download(replace(NETS, sha256={"sub/b.pth": published}), tmp_path)
+
+
+def test_a_file_far_larger_than_published_is_not_even_asked_for(hub: Hub, tmp_path: Path) -> None:
+    hub.states["somebody/Nets/a.pth"] = 40_000_000_000
+    with pytest.raises(UserError, match=r"has 40\.0 GB or more, where at most 18\.0 MB"):
+        download(NETS, tmp_path)
+    assert {line.split()[0] for line in hub.asked} == {"HEAD"}
+    assert left(tmp_path) == []
+
+
+def test_more_bytes_than_stated_are_not_taken(hub: Hub, tmp_path: Path) -> None:
+    hub.states["somebody/Nets/a.pth"] = 1000
+    with pytest.raises(UserError, match=r"a\.pth (has 0\.3 MB or more|could not be downloaded)"):
+        download(NETS, tmp_path)
+    assert left(tmp_path) == []
+
+
+def test_a_server_that_stalls_is_given_up(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlstack.preprocessors.download_transfer.PATIENCE", 0.3)
+    monkeypatch.setattr("controlstack.preprocessors.download_transfer.FAREWELL", 0.1)
+    hub.stall.add("somebody/Nets/a.pth")
+    with pytest.raises(UserError, match=r"could not be downloaded \(no progress in 0 seconds\)"):
+        download(NETS, tmp_path)
+    assert left(tmp_path) == []
+
+
+def test_two_downloads_at_once_do_not_hurt_each_other(hub: Hub, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = [job.result() for job in [pool.submit(download, NETS, tmp_path) for _ in range(4)]]
+    assert len(set(found)) == 1
+    assert [path.read_bytes() for path in found[0]] == list(DATA.values())
+    assert left(tmp_path) == ["nets", "nets/a.pth", "nets/sub", "nets/sub/b.pth"]
 
 
 def test_a_transfer_that_is_cut_off_goes_on(hub: Hub, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
-from controlstack.cli.main import app
+from controlstack.cli.app import app
 from controlstack.ground.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.graph.registry import default_registry
