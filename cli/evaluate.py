@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import ModelsOption
+from .letters import readable
+from .options import ModelsOption, OverwriteOption, path
 from .outcome import DebugOption, reported
 from .progress import shown_progress
 from .say import literal, note, say, show
@@ -74,8 +75,10 @@ def evaluate_command(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for report.json and report.html.")
+        Path,
+        typer.Option(parser=path, metavar="DIR", help="Folder for report.json and report.html."),
     ] = Path("output/evaluation"),
+    overwrite: OverwriteOption = False,
     resolution: Annotated[
         int,
         typer.Option(
@@ -112,6 +115,7 @@ def evaluate_command(
     prompts: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             metavar="FILE",
             help="CLIP score with the prompts in this file, by picture's name: JSON, JSON lines, "
             "CSV, or lines of `name: prompt`.",
@@ -122,11 +126,13 @@ def evaluate_command(
         bool, typer.Option("--aesthetic", help="The aesthetic score.", rich_help_panel=QUALITY)
     ] = False,
     inception: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=_weights("FID"), rich_help_panel=QUALITY)
+        Path | None,
+        typer.Option(parser=path, metavar="FILE", help=_weights("FID"), rich_help_panel=QUALITY),
     ] = None,
     clip: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             metavar="DIR",
             help=_weights("CLIP and aesthetic score", "CLIP folder"),
             rich_help_panel=QUALITY,
@@ -134,7 +140,12 @@ def evaluate_command(
     ] = None,
     aesthetic_weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help=_weights("aesthetic score"), rich_help_panel=QUALITY),
+        typer.Option(
+            parser=path,
+            metavar="FILE",
+            help=_weights("aesthetic score"),
+            rich_help_panel=QUALITY,
+        ),
     ] = None,
     debug: DebugOption = False,
 ) -> None:
@@ -144,17 +155,16 @@ def evaluate_command(
     no network.
     """
     with reported(debug):
-        from ..evaluation.files.evaluate import Order, entry_of, evaluate, write_report
+        from ..evaluation.files.evaluate import Order, entry_of, evaluate, prepare, write_report
         from ..evaluation.files.measure import failed
         from ..evaluation.files.quality import QualityOrder
         from ..ground.errors import UserError
+        from ..ground.lock import working_in
         from ..headless.folders import IMAGE_SUFFIXES
         from .groups import files_of, groups_of, pairs_of
 
         if bool(hints) == bool(originals):
             raise UserError("give either --hints or --originals: what the pictures are held to.")
-        if out.exists() and not out.is_dir():
-            raise UserError(f"{out} is a file; name a folder for the report with --out.")
         entry = entry_of(preprocessor)
         as_json = bool(hints) and entry.finds_people
         folders = tuple(models or [Path("models")])
@@ -180,14 +190,20 @@ def evaluate_command(
             ),
         )
         with shown_progress():
-            outcome = evaluate(order)
-            written = write_report(outcome, out)
-        _print_table(outcome.report)
-        for line in outcome.report.notes:
-            if line not in outcome.failures:
-                note(line)
-        for path in written:
-            say(path)
+            ready = prepare(order, out, overwrite)
+        with working_in(out, "evaluating"):
+            with shown_progress():
+                outcome = evaluate(ready)
+            # What was measured is not lost where it cannot be written.
+            _print_table(outcome.report)
+            for words in outcome.report.notes:
+                if words not in outcome.failures:
+                    note(words)
+            written = write_report(outcome, ready)
+        if ready.results.replaced:
+            note(f"an earlier report in {out} is replaced")
+        for file in written:
+            say(file)
         if outcome.failures:
             raise failed(outcome.failures)
 
@@ -195,27 +211,34 @@ def evaluate_command(
 def _print_table(report: Report) -> None:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from ..evaluation.html import number
     from ..evaluation.report import summary
 
-    table = Table(
-        "", box=box.SIMPLE_HEAD, title=literal(f"{report.about['preprocessor']}, extracted again")
-    )
+    title = literal(f"{report.about['preprocessor']}, extracted again")
+    table = Table("", box=box.SIMPLE_HEAD, title=title)
     for group in report.groups:
-        table.add_column(literal(f"{group} ({len(report.of(group))})"), justify="right")
-    for line in summary(report):
+        heading = literal(readable(f"{group} ({len(report.of(group))})"))
+        table.add_column(heading, justify="right", overflow="fold")
+    lines = summary(report)
+    has_chance = any(line.shuffled for line in lines)
+    if has_chance:
+        table.add_column("by chance", justify="right", style="dim")
+    for line in lines:
         cells = []
         for group in report.groups:
-            mean, chance = line.by_group.get(group), line.shuffled.get(group)
-            text = "" if mean is None else number(mean.value)
+            mean = line.by_group.get(group)
+            words = "" if mean is None else number(mean.value)
             if mean is not None and mean.deviation == mean.deviation:
-                text += f" ± {number(mean.deviation)}"
-            cells.append(text + (f"\n[dim]({number(chance.value)})[/dim]" if chance else ""))
-        table.add_row(f"{line.name} {'↑' if line.higher_is_better else '↓'}", *cells)
-    below = literal(
-        "Mean ± standard deviation; ↑ higher, ↓ lower is better. In brackets: by chance, each "
-        "picture beside another picture's hint."
+                words += f" ± {number(mean.deviation)}"
+            cells.append(readable(words))
+        if has_chance:
+            known = [line.shuffled.get(group) for group in report.groups if line.shuffled]
+            cells.append(readable(" ".join(number(m.value) if m else "–" for m in known)))
+        table.add_row(readable(f"{line.name} {'↑' if line.higher_is_better else '↓'}"), *cells)
+    below = (
+        "Mean ± standard deviation; ↑ higher, ↓ lower is better. By chance: each picture beside "
+        "another picture's hint, group by group."
     )
-    below.style = "dim"
-    show(table, below)
+    show(table, Text(readable(below), style="dim"))

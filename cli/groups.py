@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..evaluation.files.pairing import Group
 from ..ground.errors import UserError
+from ..ground.wording import shown
 from ..headless.folders import IMAGE_SUFFIXES
 from .hint_inputs import find_inputs
 
@@ -49,7 +50,7 @@ def pairs_of(texts: Sequence[str], flag: str) -> dict[str, str]:
     """
     for text in texts:
         if "=" not in text:
-            raise UserError(f"{flag} {text}: write NAME=VALUE, such as low_threshold=50.")
+            raise UserError(f"{flag} {shown(text)}: write NAME=VALUE, such as low_threshold=50.")
     return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 

@@ -8,9 +8,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .options import ModelsOption, OverwriteOption, path
 from .outcome import DebugOption, reported
 from .progress import shown_progress
 from .say import say
+
+SHEET = Path("output/hint_sheet.png")
 
 
 class HintCommands(TyperGroup):
@@ -51,30 +54,45 @@ def sheet_command(
     context: typer.Context,
     sheet: Annotated[
         Path | None,
-        typer.Option(metavar="IMAGE", help="Draw every hint of this picture on one page."),
+        typer.Option(
+            parser=path, metavar="IMAGE", help="Draw every hint of this picture on one page."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The page: a PNG.")] = Path(
-        "output/hint_sheet.png"
-    ),
-    models: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="DIR", help="Folder laid out as ComfyUI's; repeat for more."),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path,
+            metavar="FILE",
+            help=f"The page: a PNG. Default: {SHEET}.",
+            show_default=False,
+        ),
     ] = None,
+    models: ModelsOption = None,
+    overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Make hints of files, or a sheet of all hints of one picture."""
-    if context.invoked_subcommand is not None:
+    given = {"--sheet": sheet, "--out": out, "--models": models, "--overwrite": overwrite}
+    named = context.invoked_subcommand
+    if named is not None and not any(given.values()):
         return
     with reported(debug):
         from ..ground.errors import UserError
 
+        if named is not None:
+            flags = ", ".join(flag for flag, value in given.items() if value)
+            raise UserError(
+                f"{flags} before {named} would do nothing: write options after {named}, and "
+                "--sheet without a preprocessor"
+            )
         if sheet is None:
             raise UserError("name a preprocessor, or a picture with --sheet; see --help.")
         from ..preprocessors.sheet.sheet import make_sheet
 
+        page = out or SHEET
         with shown_progress():
-            missing = make_sheet(sheet, out, tuple(models or [Path("models")]))
-        say(out)
+            missing = make_sheet(sheet, page, tuple(models or [Path("models")]), overwrite)
+        say(page)
         if missing:
             say("Not on the page:")
         for one in missing:

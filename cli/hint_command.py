@@ -12,10 +12,19 @@ import typer
 from rich.markup import escape
 
 from ..ground.errors import UserError
+from ..ground.wording import shown
 from ..preprocessors.making import FIT, RESOLUTION, Sizing
 from ..preprocessors.sizing import Size
 from ..preprocessors.spec import Preprocessor, Weights
-from .options import ModelsOption, Option, option, plain, with_options
+from .options import (
+    ModelsOption,
+    Option,
+    OverwriteOption,
+    option,
+    path,
+    plain,
+    with_options,
+)
 from .outcome import DebugOption, reported
 
 WITHOUT_WEIGHTS, WITH_WEIGHTS = "Without weights", "With weights"
@@ -44,6 +53,7 @@ def command_of(entry: Preprocessor) -> Any:
                     settings=_settings(entry, given),
                     sizing=_sizing(entry, given),
                     out=given["out"],
+                    overwrite=given["overwrite"],
                     mask=given.get("mask"),
                     json=given.get("json", False),
                     deep=given.get("deep", False),
@@ -79,15 +89,17 @@ def _asked(entry: Preprocessor) -> dict[str, Option]:
 
 
 def _common(entry: Preprocessor) -> dict[str, Option]:
-    out = typer.Option(metavar="DIR", help="Folder for the hints, made if need be.")
+    out = typer.Option(parser=path, metavar="DIR", help="Folder for the hints, made if need be.")
     size = typer.Option(metavar="WxH", help="The hint's size in pixels. Default: its source's.")
     options: dict[str, Option] = {
         "out": (Annotated[Path, out], Path("output")),
+        "overwrite": (OverwriteOption, False),
         "size": (Annotated[str | None, size], None),
         "fit": option(FIT),
     }
     if entry.takes == "masked picture":
         mask = typer.Option(
+            parser=path,
             metavar="FILE",
             help="White or transparent where the picture is to be painted anew. Default: the "
             "picture's own transparency.",
@@ -143,7 +155,7 @@ def _sizing(entry: Preprocessor, given: Mapping[str, Any]) -> Sizing:
 def _size(text: str) -> Size:
     sides = re.fullmatch(r"(\d+)[xX×](\d+)", text, re.ASCII)
     if sides is None:
-        raise UserError(f"--size {text} is no size; write width x height, such as 512x768.")
+        raise UserError(f"--size {shown(text)} is no size; write width x height, such as 512x768.")
     return int(sides[1]), int(sides[2])
 
 

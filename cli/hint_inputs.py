@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ground.errors import UserError
+from ..ground.reading import require_regular
 
 WILD = frozenset("*?[")
 
@@ -31,18 +32,20 @@ def find_inputs(names: Sequence[str], endings: Collection[str]) -> Inputs:
     for name in names:
         try:
             files.update(dict.fromkeys(_files(name, endings)))
-        except (UserError, OSError) as error:
-            failures.append(
-                f"{name}: {error.strerror}" if isinstance(error, OSError) else f"{error}"
-            )
+        except (UserError, OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            failures.append(f"{error}" if isinstance(error, UserError) else f"{name}: {reason}")
     return Inputs(tuple(files), tuple(failures))
 
 
 def _files(name: str, endings: Collection[str]) -> Iterator[Path]:
+    if not name:
+        raise UserError("an input's name is empty; name a file, a folder or a glob")
     path = Path(name)
     if path.is_dir():
         yield from _inside(path, endings)
     elif path.exists():
+        require_regular(path, "the file")
         yield path
     elif WILD & set(name):
         matches = sorted(_matches(path))

@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..ground.atomic import write_atomic
 from ..ground.errors import UserError
+from ..ground.ours import MARKED, Results
 from ..ground.parameters import Value
+from ..ground.places import require_place
 from ..ground.reporter import reporter
+from ..ground.wording import listing
 from ..headless.folders import IMAGE_SUFFIXES
-from ..preprocessors.making import Made, Sizing, make
+from ..preprocessors.making import FIT, Made, Sizing, make
 from ..preprocessors.picture import checked_size
 from ..preprocessors.pose.people import to_json
-from ..preprocessors.sheet.files import encode_hint, free_names
+from ..preprocessors.sheet.files import ENDINGS, encode_hint, free_names
 from ..preprocessors.sources import read_mask, read_sources
 from ..preprocessors.spec import Preprocessor
 from .hint_inputs import find_inputs
@@ -31,9 +33,9 @@ from .say import note, say
 class Order:
     """What a user asked for: hints of `inputs` in the folder `out`.
 
-    `mask` is for every masked picture; `json` asks for the people that were found, too, and `deep`
-    for 16 bits. `model` is "" for the first that is in the folders `models`, which are laid out as
-    ComfyUI's.
+    `overwrite`: files in the way are replaced, whoever made them. `mask` is for every masked
+    picture; `json` asks for the people that were found, too, and `deep` for 16 bits. `model` is ""
+    for the first that is in the folders `models`, which are laid out as ComfyUI's.
     """
 
     entry: Preprocessor
@@ -41,6 +43,7 @@ class Order:
     settings: Mapping[str, Value]
     sizing: Sizing
     out: Path
+    overwrite: bool
     mask: Path | None
     json: bool
     deep: bool
@@ -65,14 +68,15 @@ def carry_out(order: Order) -> None:
     settings = order.entry.settings(order.settings)
     if order.sizing.size is not None:
         checked_size(*order.sizing.size, "The hint")
-    if order.out.exists() and not order.out.is_dir():
-        raise UserError(f"{order.out} is a file; name a folder for the hints with --out.")
+    require_place(order.out, "the folder", folder=True)
     if order.out.suffix.lower() in IMAGE_SUFFIXES and not order.out.exists():
         raise UserError(f"--out {order.out} looks like a picture; name a folder for the hints.")
     mask = read_mask(order.mask) if order.mask is not None else None
     endings = (".json",) if order.entry.takes == "pose" else IMAGE_SUFFIXES
     inputs = find_inputs(order.inputs, endings)
     outcome = _Outcome(failures=list(inputs.failures))
+    if order.sizing.size is None and order.sizing.fit != FIT.default:
+        outcome.notes.append("--fit does nothing without --size: hints have their sources' size")
     with _told(outcome), shown_progress():
         if inputs.files:
             _make_all(order, settings, inputs.files, mask, outcome)
@@ -88,48 +92,69 @@ def _make_all(
     outcome: _Outcome,
 ) -> None:
     entry = order.entry
+    results = Results([*files, *([order.mask] if order.mask is not None else [])], order.overwrite)
+    jobs = []
+    for path, target in zip(files, free_names(files, entry.name, order.out, files), strict=True):
+        try:
+            # How many frames a pose has is not known yet.
+            for file in _files(target, 1, order) if entry.takes != "pose" else ():
+                results.expect(file)
+            jobs.append((path, target))
+        except UserError as error:
+            outcome.failures.append(_naming(path, error))
     loaded = None
-    if entry.learning is not None:
+    if entry.learning is not None and jobs:
         reporter().stage(f"loading {entry.name}")
         from ..preprocessors.ready import InFolders, load  # torch with it
 
         loaded = load(entry, order.model, InFolders(order.models), order.download)
-    targets = free_names(files, entry.name, order.out, taken=files)
-    with reporter().steps(len(files), entry.name) as bar:
-        for path, target in zip(files, targets, strict=True):
+    with reporter().steps(len(jobs), entry.name) as bar:
+        for path, target in jobs:
             try:
                 read = read_sources(entry.takes, path, mask)
                 made = [make(entry, one, settings, order.sizing, loaded) for one in read.sources]
                 outcome.notes += read.notes
-                _write(made, path, target, order, outcome)
+                _write(made, path, target, order, results, outcome)
             except (UserError, OSError) as error:
                 outcome.failures.append(_naming(path, error))
             except Exception:  # a bug of ours, which whoever reports it can show with this file
                 outcome.notes.append(f"it was {path} that went wrong")
                 raise
             bar.advance()
+    if results.replaced:
+        outcome.notes.append(f"earlier files are replaced: {listing(results.replaced, 5)}")
+
+
+def _files(target: Path, frames: int, order: Order) -> list[Path]:
+    """The files of a hint: `target` with each ending, frames with a number each."""
+    numbers = [f"_{number:04}" for number in range(1, frames + 1)] if frames > 1 else [""]
+    endings = ENDINGS if order.json else ENDINGS[:1]
+    return [target.with_name(target.name + number + end) for number in numbers for end in endings]
 
 
 def _write(
-    made: Sequence[Made], source: Path, target: Path, order: Order, outcome: _Outcome
+    made: Sequence[Made],
+    source: Path,
+    target: Path,
+    order: Order,
+    results: Results,
+    outcome: _Outcome,
 ) -> None:
-    """Write what was made of `source`: `target` with an ending, frames with a number each."""
-    try:
-        order.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder {order.out} cannot be made: {error.strerror}.") from error
-    numbers = [f"_{number:04}" for number in range(1, len(made) + 1)] if len(made) > 1 else [""]
-    files = [target.with_name(f"{target.name}{number}.png") for number in numbers]
-    for file, one in zip(files, made, strict=True):
-        write_atomic(file, encode_hint(one.hint, order.deep))
+    """Write what was made of `source`; all of its places are looked at first."""
+    order.out.mkdir(parents=True, exist_ok=True)
+    files = _files(target, len(made), order)
+    for file in files:
+        results.expect(file)
+    writing = iter(files)
+    for one in made:
+        file = next(writing)
+        results.write(file, encode_hint(one.hint, order.deep))
         outcome.written.append(file)
-        if one.pose is None:
-            continue
-        if not one.pose.people:
+        if one.pose is not None and not one.pose.people:
             outcome.notes.append(f"nobody in {source}; {file} is black")
-        if order.json:
-            people = file.with_suffix(".json")
-            write_atomic(people, json.dumps(to_json(one.pose)).encode())
+        if order.json and one.pose is not None:
+            people = next(writing)
+            results.write(people, json.dumps(MARKED | to_json(one.pose)).encode())
             outcome.written.append(people)
     if target.name != f"{source.stem}_{order.entry.name}":
         outcome.notes.append(f"{source} becomes {files[0]}, since another file has the plain name")
@@ -145,8 +170,8 @@ def _told(outcome: _Outcome) -> Iterator[None]:
         outcome.notes += outcome.failures
         raise
     finally:
-        for line in outcome.notes:
-            note(line)
+        for words in outcome.notes:
+            note(words)
         for path in outcome.written:
             say(path)
 

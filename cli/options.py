@@ -23,6 +23,13 @@ def path(text: str | Path) -> Path:
     return Path(text)
 
 
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace files in the way that ControlStack did not make. Inputs are never replaced.",
+    ),
+]
 ModelsOption = Annotated[
     list[Path] | None,
     typer.Option(

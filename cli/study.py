@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .letters import readable
+from .options import OverwriteOption, path
 from .outcome import DebugOption, reported
 from .progress import shown_progress
 from .say import literal, note, say, show
@@ -37,14 +39,18 @@ def make_command(
             "file or glob.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the page and its key.")] = (
-        Path("output/study")
-    ),
+    out: Annotated[
+        Path, typer.Option(parser=path, metavar="DIR", help="Folder for the page and its key.")
+    ] = Path("output/study"),
+    overwrite: OverwriteOption = False,
     rows: Annotated[int, typer.Option(min=1, help="Hints to ask at most.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Decides the order of the pictures.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Decides the order of the pictures, with the key.")
+    ] = 0,
     prompts: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             metavar="FILE",
             help="Show the prompts in this file, by hint's name: JSON, JSON lines, CSV, or lines "
             "of `name: prompt`.",
@@ -72,20 +78,23 @@ def make_command(
             prompts=prompts,
         )
         with shown_progress():
-            written, notes = write_study(order, out)
-        for line in notes:
-            note(line)
-        for path in written:
-            say(path)
+            written, notes = write_study(order, out, overwrite)
+        for words in notes:
+            note(words)
+        for file in written:
+            say(file)
 
 
 @study_app.command("read", no_args_is_help=True)
 def read_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with the key.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=path, metavar="DIR", help="The folder with the key.")
+    ],
     ranks: Annotated[
         list[str],
         typer.Argument(metavar="RANKS", help="The files that raters saved, folders, or globs."),
     ],
+    overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Read the raters' ranks: every method's average human rank, by quality and by fidelity.
@@ -96,15 +105,12 @@ def read_command(
         from ..evaluation.files.study import read_study
         from .groups import files_of
 
-        result, written = read_study(folder, files_of(ranks, (".json",)))
-        _print_table(result)
-        for line in result.notes:
-            note(line)
-        for path in written:
-            say(path)
+        _, written = read_study(folder, files_of(ranks, (".json",)), overwrite, _print)
+        for file in written:
+            say(file)
 
 
-def _print_table(result: Result) -> None:
+def _print(result: Result) -> None:
     from rich import box
     from rich.table import Table
 
@@ -119,10 +125,13 @@ def _print_table(result: Result) -> None:
     for criterion in CRITERIA:
         if criterion.name not in result.ranks:
             continue
-        table.add_column(f"{criterion.title} ↑", justify="right")
+        table.add_column(readable(f"{criterion.title} ↑"), justify="right")
         for rank in result.ranks[criterion.name]:
             spread = f" ± {number(rank.deviation)}" if rank.raters > 1 else ""
-            by_method.setdefault(rank.method, []).append(f"{number(rank.mean)}{spread}")
+            words = readable(f"{number(rank.mean)}{spread}")
+            by_method.setdefault(rank.method, []).append(words)
     for method, cells in by_method.items():
-        table.add_row(literal(method), *cells)
+        table.add_row(literal(readable(method)), *cells)
     show(table)
+    for words in result.notes:
+        note(words)

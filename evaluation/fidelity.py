@@ -16,7 +16,7 @@ from ..ground.errors import UserError
 from ..preprocessors.pose.people import Pose
 from ..preprocessors.spec import Hint, Shows
 from .depth import aligned_rmse, log_rmse, rank_correlation
-from .edges import Mask, edge_agreement, tolerance_at
+from .edges import Mask, distance_at, edge_agreement, paired_f1, tolerance_at
 from .normals import normal_agreement
 from .people import pose_agreement
 from .pictures import Picture, colour_intersection, rmse, ssim
@@ -113,6 +113,7 @@ def _edges(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
         Figure("edge F1", agreement.f1, True),
         Figure("edge precision", agreement.precision, True),
         Figure("edge recall", agreement.recall, True),
+        Figure("edge F1, one to one", paired_f1(one, other, distance_at(*one.shape)), True),
         Figure("SSIM", ssim(found, wanted), True),
     )
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..ground.ours import SOFTWARE
+from ..ground.wording import one_line
 from ..preprocessors.spec import Hint
 
 PAGES = Path(__file__).parent / "pages"
@@ -20,8 +22,8 @@ QUALITY = 82
 """WebP's, of 100: edges of one pixel stay clean."""
 
 
-def render(page: str, **values: object) -> str:
-    """The page `page` of the folder `pages/` with `values` in it, each escaped."""
+def render(page: str, **values: object) -> bytes:
+    """The page `page` of the folder `pages/` with `values` in it, each escaped, in UTF-8."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -30,9 +32,11 @@ def render(page: str, **values: object) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Plain texts alone: what is marked as HTML is ours.
+        finalize=lambda value: one_line(value) if type(value) is str else value,
     )
     environment.filters["number"] = number
-    return environment.get_template(page).render(**values)
+    return environment.get_template(page).render(**values, software=SOFTWARE).encode()
 
 
 def number(value: float) -> str:

@@ -107,6 +107,23 @@ def fid(
     return found
 
 
+def require_fid(weights: Path, real: int) -> None:
+    """Raise UserError for what can be told before pictures are looked at: missing packages, a
+    missing file, fewer than two `real` pictures.
+    """
+    _check_there(weights, "Inception", INCEPTION)
+    if real < 2:
+        raise UserError(f"FID compares two sets of pictures, and {real} is real; give 2 at least.")
+    try:
+        import torch_fidelity  # noqa: F401  torchmetrics does without, but not for FID
+        from torchmetrics.image.fid import FrechetInceptionDistance  # noqa: F401  as `fid` does
+    except ImportError as error:
+        raise UserError(
+            f"FID needs torchmetrics and torch-fidelity, which cannot be imported here "
+            f"({first_line(error)}); install them: {EXTRA}"
+        ) from error
+
+
 def clip_scores(
     clip: Clip, pictures: Iterable[Picture], prompts: Sequence[str]
 ) -> tuple[Figure, ...]:
@@ -163,15 +180,9 @@ def _frechet(weights: Path, features: int) -> Any:
     """torchmetrics' FID with the Inception in the file `weights`."""
     import torch
 
-    try:
-        import torch_fidelity  # noqa: F401  torchmetrics does without, but not for FID
-        from torchmetrics.image.fid import FrechetInceptionDistance
-    except ImportError as error:
-        raise UserError(
-            f"FID needs torchmetrics and torch-fidelity, which cannot be imported here "
-            f"({first_line(error)}); install them: {EXTRA}"
-        ) from error
-    _check_there(weights, "Inception", INCEPTION)
+    require_fid(weights, 2)
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
     file = BytesIO()
     torch.save(load_state(weights), file)  # the library would run code in the file itself
     file.seek(0)

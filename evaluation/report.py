@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..ground.parameters import Value
 from .fidelity import Figure, Mean, means
@@ -73,7 +74,22 @@ def summary(report: Report) -> list[Line]:
 
 
 def to_json(report: Report) -> dict[str, object]:
-    """The report for `json.dumps`; NaN and infinity become null."""
+    """The report for `json.dumps`; NaN and infinity become null, and names that are no text become
+    text that escapes what is none of it.
+    """
+    shown: dict[str, object] = _as_text(_plain(report))
+    return shown
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_as_text(key): _as_text(one) for key, one in value.items()}
+    return [_as_text(one) for one in value] if isinstance(value, list) else value
+
+
+def _plain(report: Report) -> dict[str, object]:
     return {
         "about": dict(report.about),
         "groups": list(report.groups),

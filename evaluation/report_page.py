@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..ground.wording import one_line
 from .html import data_uri, render
 from .report import Entry, Line, Report, summary
 
@@ -50,15 +51,18 @@ class Strip:
     mean: float | None
 
 
-def report_page(report: Report, rows: Sequence[PageRow], most: int = ROWS) -> str:
-    """The page, one file that works offline.
+def report_page(report: Report, rows: Sequence[PageRow], most: int = ROWS) -> bytes:
+    """The page, one file that works offline, in UTF-8.
 
-    Of more rows than `most` it shows that many, spread evenly from the worst to the best headline
-    figure of the first group; the means are always those of all pictures.
+    Rows are sorted by the headline figure of the group that has the best mean: where a method works
+    is where its failures tell something, and another may be what chance gives. Of more rows than
+    `most` it shows that many, spread evenly from the worst to the best of that group; the means are
+    always those of all pictures.
     """
     lines = summary(report)
     headline = lines[0]
-    shown = _spread(rows, headline, most)
+    first = (*headline.best, *report.groups)[0]
+    shown = _spread(rows, headline, first, most)
     single = {f.name: f.higher_is_better for entry in report.entries for f in entry.figures}
     return render(
         "report.html",
@@ -67,6 +71,7 @@ def report_page(report: Report, rows: Sequence[PageRow], most: int = ROWS) -> st
         report=report,
         lines=lines,
         headline=headline,
+        first=first,
         strips=_strips(report, headline),
         ends=_ends(report, headline.name),
         rows=[_values(row) for row in shown],
@@ -75,17 +80,16 @@ def report_page(report: Report, rows: Sequence[PageRow], most: int = ROWS) -> st
     )
 
 
-def _spread(rows: Sequence[PageRow], headline: Line, most: int) -> list[PageRow]:
+def _spread(rows: Sequence[PageRow], headline: Line, group: str, most: int) -> list[PageRow]:
     if len(rows) <= most:
         return list(rows)
-    worst_first = sorted(rows, key=lambda row: _badness(row, headline), reverse=True)
+    worst_first = sorted(rows, key=lambda row: _badness(row, headline, group), reverse=True)
     step = (len(rows) - 1) / max(most - 1, 1)
     return [worst_first[round(number * step)] for number in range(most)]
 
 
-def _badness(row: PageRow, headline: Line) -> float:
-    cell = next(iter(row.cells.values()))
-    value = _value(cell.entry, headline.name)
+def _badness(row: PageRow, headline: Line, group: str) -> float:
+    value = _value(row.cells[group].entry, headline.name) if group in row.cells else math.nan
     if math.isnan(value):
         return math.inf
     return -value if headline.higher_is_better else value
@@ -100,7 +104,9 @@ def _values(row: PageRow) -> dict[str, object]:
     return {
         "row": row,
         "figures": {
-            group: {f.name: f.value if math.isfinite(f.value) else None for f in cell.entry.figures}
+            one_line(group): {
+                f.name: f.value if math.isfinite(f.value) else None for f in cell.entry.figures
+            }
             for group, cell in row.cells.items()
         },
     }

@@ -1,18 +1,23 @@
 """A blind ranking study: which picture is whose is in its key, and nowhere on its page.
 
+Whoever has the pictures, or guesses the methods' names, cannot check a guess either: ids and orders
+come of a secret that the key alone holds.
+
 After the user study of the paper (arXiv 2302.05543, section 4.3): people rank the results of all
 methods for one condition, once by the pictures' quality and once by their fidelity to it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import random
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..ground.errors import UserError
+from ..ground.ours import MARKED
+from ..ground.structured import read_json
+from ..ground.wording import one_line, shown
 
 
 @dataclass(frozen=True)
@@ -57,30 +62,51 @@ class Study:
     id: str
     methods: tuple[str, ...]
     questions: tuple[Question, ...]
+    secret: str
 
 
 def make_study(
-    methods: Sequence[str], rows: Sequence[tuple[str, str, Sequence[str]]], seed: int
+    methods: Sequence[str],
+    rows: Sequence[tuple[str, str, Sequence[str]]],
+    content: str,
+    secret: str,
 ) -> Study:
     """A study of `rows`: name, hint's file, and each method's file, in the order of `methods`.
 
-    `seed` decides the pictures' order, another one for each row, and the ids. Raises UserError for
-    fewer than two methods and for no rows.
+    `content` is a digest of all that raters see, so that another picture is another study; with it
+    `secret` decides the study's id, the others, and the pictures' order, another one for each row.
+    Raises UserError for fewer than two methods, two of one name, and for no rows.
     """
     if len(methods) < 2:
         raise UserError("A ranking needs the pictures of two methods at least; name two groups.")
     if not rows:
         raise UserError("No hint has a picture of every method, so there is nothing to rank.")
-    draw = random.Random(json.dumps([seed, list(methods), [list(row) for row in rows]]))
-    questions = tuple(_question(draw, methods, *row) for row in rows)
-    ids = " ".join(one.id for question in questions for one in question.candidates)
-    return Study(hashlib.sha256(ids.encode()).hexdigest()[:12], tuple(methods), questions)
+    names = tuple(map(one_line, methods))
+    if len(set(names)) < len(names):
+        raise UserError("Two methods have one name; give them others with NAME=FOLDER.")
+
+    def token(*of: object) -> str:
+        said = repr((content, *of)).encode("utf-8", "surrogateescape")
+        return hmac.new(secret.encode(), said, "sha256").hexdigest()[:16]
+
+    questions = []
+    for number, (name, hint, files) in enumerate(rows):
+        candidates = [
+            Candidate(token(number, place), method, one_line(file))
+            for place, (method, file) in enumerate(zip(names, files, strict=True))
+        ]
+        candidates.sort(key=lambda one: one.id)  # which is as good as drawn
+        row = one_line(name), one_line(hint), tuple(candidates)
+        questions.append(Question(token(number), *row))
+    return Study(token(), names, tuple(questions), secret)
 
 
 def key_json(study: Study) -> dict[str, object]:
     """The key for `json.dumps`; `read_key` reads it again."""
     return {
+        **MARKED,
         "study": study.id,
+        "secret": study.secret,
         "methods": list(study.methods),
         "rows": [
             {
@@ -99,20 +125,59 @@ def key_json(study: Study) -> dict[str, object]:
 
 def read_key(text: str, where: str) -> Study:
     """The study that `key_json` wrote. Raises UserError, naming `where`, for anything else."""
+    data = read_json(text, where, "key of a study")
     try:
-        data = json.loads(text)
-        questions = tuple(
-            Question(
-                row["id"],
-                row["name"],
-                row["hint"],
-                tuple(Candidate(p["id"], p["method"], p["file"]) for p in row["pictures"]),
-            )
-            for row in data["rows"]
+        study = Study(
+            _part(data, "study", str),
+            tuple(_text(one) for one in _part(data, "methods", list)),
+            tuple(_question(row) for row in _part(data, "rows", list)),
+            # Keys of before there were secrets can still be read.
+            _part({"secret": ""} | data, "secret", str) if isinstance(data, dict) else "",
         )
-        return Study(data["study"], tuple(data["methods"]), questions)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{where} is not the key of a study: {error!r}.") from error
+        _check(study)
+    except _DamagedError as error:
+        raise UserError(f"{where} is not the key of a study: {error}") from error
+    return study
+
+
+class _DamagedError(Exception):
+    """What is wrong with a key."""
+
+
+def _part(value: object, key: str, kind: type) -> Any:
+    found = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(found, kind):
+        what = "text" if kind is str else "list"
+        raise _DamagedError(f"the {what} {key!r} is not in {shown(value)}")
+    return found
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _DamagedError(f"{shown(value)} is no text")
+    return value
+
+
+def _question(row: object) -> Question:
+    candidates = tuple(
+        Candidate(_part(one, "id", str), _part(one, "method", str), _part(one, "file", str))
+        for one in _part(row, "pictures", list)
+    )
+    return Question(
+        _part(row, "id", str), _part(row, "name", str), _part(row, "hint", str), candidates
+    )
+
+
+def _check(study: Study) -> None:
+    if len(study.methods) < 2 or not study.questions:
+        raise _DamagedError("it has fewer than two methods, or no rows")
+    ids = [one.id for one in study.questions]
+    for question in study.questions:
+        if sorted(one.method for one in question.candidates) != sorted(set(study.methods)):
+            raise _DamagedError(f"row {shown(question.id)} has not one picture of each method")
+        ids += [one.id for one in question.candidates]
+    if len(set(ids)) < len(ids):
+        raise _DamagedError("an id stands twice in it")
 
 
 def page_data(study: Study, sources: Mapping[str, str], prompts: Mapping[str, str]) -> object:
@@ -138,17 +203,3 @@ def page_data(study: Study, sources: Mapping[str, str], prompts: Mapping[str, st
             for question in study.questions
         ],
     }
-
-
-def _question(
-    draw: random.Random, methods: Sequence[str], name: str, hint: str, files: Sequence[str]
-) -> Question:
-    candidates = [
-        Candidate(_token(draw), method, file) for method, file in zip(methods, files, strict=True)
-    ]
-    draw.shuffle(candidates)
-    return Question(_token(draw), name, hint, tuple(candidates))
-
-
-def _token(draw: random.Random) -> str:
-    return f"{draw.getrandbits(64):016x}"

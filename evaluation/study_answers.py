@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..ground.errors import UserError
+from ..ground.structured import read_json
+from ..ground.wording import shown
 from .rank import HumanRank, Ranking, average_human_rank
 from .study import CRITERIA, Question, Study
+
+LONGEST_NAME = 200
+"""Letters of a rater's name; the page takes 60."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,19 @@ def read_answers(study: Study, text: str, where: str) -> Answers:
     """
     data = _checked(text, where)
     if data["study"] != study.id:
-        raise UserError(f"{where} answers another study ({data['study']}, not {study.id}).")
+        raise UserError(f"{where} answers another study ({shown(data['study'])}, not {study.id}).")
     known = {question.id: question for question in study.questions}
     strange = sorted(set(data["answers"]) - set(known))
     if strange:
-        raise UserError(f"{where} ranks a row {strange[0]} that the study has not.")
-    rater = str(data["rater"]).strip()
+        raise UserError(f"{where} ranks a row {shown(strange[0])} that the study has not.")
+    rater = data["rater"].strip()
     rankings: dict[str, list[Ranking]] = {criterion.name: [] for criterion in CRITERIA}
     for question_id, by_criterion in data["answers"].items():
         for criterion, order in by_criterion.items():
             if criterion not in rankings:
-                raise UserError(f"{where} ranks by {criterion!r}, which the study does not ask.")
+                raise UserError(
+                    f"{where} ranks by {shown(criterion)}, which the study does not ask."
+                )
             if len(order) >= len(study.methods):  # a shorter one is still open
                 ranking = _ranking(known[question_id], rater, order, where)
                 rankings[criterion].append(ranking)
@@ -61,13 +68,22 @@ def check_raters(answers: Mapping[str, Answers]) -> None:
     """Raise UserError for two files, by name, of one rater."""
     seen: dict[str, str] = {}
     for where, one in answers.items():
-        name = one.rater.casefold()
+        name = same_rater(one.rater)
         if name in seen:
             raise UserError(
                 f"{seen[name]} and {where} are both by {one.rater}: keep one of them, or change "
                 '"rater" in one where they are two people.'
             )
         seen[name] = where
+
+
+def same_rater(name: str) -> str:
+    """What a rater's name has in common with other spellings of it: capitals, spaces, letters that
+    are not seen, and the forms in which Unicode writes one letter do not count.
+    """
+    seen = (letter for letter in name if unicodedata.category(letter) != "Cf")
+    folded = unicodedata.normalize("NFKC", "".join(seen)).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 def result(answers: Sequence[Answers]) -> Result:
@@ -90,19 +106,16 @@ def result(answers: Sequence[Answers]) -> Result:
 
 
 def _checked(text: str, where: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{where} is not JSON: {error}.") from error
+    data: Any = read_json(text, where, "file of ranks")
     if not (
         isinstance(data, dict)
         and isinstance(data.get("study"), str)
-        and str(data.get("rater") or "").strip()
+        and isinstance(data.get("rater"), str)
+        and same_rater(data["rater"])
+        and len(data["rater"]) <= LONGEST_NAME
         and isinstance(data.get("answers"), dict)
-        and all(
-            isinstance(by, dict) and all(isinstance(order, list) for order in by.values())
-            for by in data["answers"].values()
-        )
+        and all(isinstance(by, dict) for by in data["answers"].values())
+        and all(_is_order(one) for by in data["answers"].values() for one in by.values())
     ):
         raise UserError(
             f"{where} holds no ranks: it needs study, rater and answers, as the page saves them."
@@ -110,10 +123,14 @@ def _checked(text: str, where: str) -> dict[str, Any]:
     return data
 
 
-def _ranking(question: Question, rater: str, order: Sequence[Any], where: str) -> Ranking:
+def _is_order(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _ranking(question: Question, rater: str, order: Sequence[str], where: str) -> Ranking:
     """`order` are the pictures' ids, the best first; the best has the highest rank."""
     methods = {one.id: one.method for one in question.candidates}
-    if sorted(map(str, order)) != sorted(methods):
+    if sorted(order) != sorted(methods):
         raise UserError(
             f"{where} does not rank the pictures of {question.name}, each once; equal ranks are "
             "not possible."

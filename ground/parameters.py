@@ -1,6 +1,6 @@
 """A named setting with its range and its words, from which nodes, flags and help are made.
 
-Imports only the error, so every layer may declare settings.
+Imports nothing of a layer, so every layer may declare settings.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .errors import UserError
+from .wording import shown
 
 Value: TypeAlias = bool | int | float | str
 
@@ -46,9 +47,8 @@ class Parameter:
         """`value` as this setting's type; UserError, naming `who`, where it is out of range."""
         if self.choices:
             if value not in self.choices:
-                raise UserError(
-                    f"{who}: {self.name} is {value!r}; choose one of {', '.join(self.choices)}."
-                )
+                choices = ", ".join(self.choices)
+                raise UserError(f"{who}: {self.name} is {shown(value)}; choose one of {choices}.")
             return value
         if isinstance(self.default, (bool, str)):
             return type(self.default)(value)
@@ -71,8 +71,8 @@ class Parameter:
             with suppress(ValueError):
                 return kind(text)
         asked = {bool: "true or false", int: "a whole number"}.get(kind, "a number")
-        raise UserError(f"{who}: {self.name} is {text!r}; give {asked}.")
+        raise UserError(f"{who}: {self.name} is {shown(text)}; give {asked}.")
 
 
 def _number(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else f"{value}"  # all digits of a seed
+    return f"{value:g}" if isinstance(value, float) else shown(value)  # all digits of a seed

@@ -176,9 +176,8 @@ class Preprocessor:
         known = {parameter.name: parameter for parameter in self.parameters}
         strange = sorted(set(given) - set(known))
         if strange:
-            raise UserError(
-                f"{self.name} has no setting {strange[0]}; it has {', '.join(known) or 'none'}."
-            )
+            there = ", ".join(known) or "none"
+            raise UserError(f"{self.name} has no setting {strange[0][:60]}; it has {there}.")
         values = {
             name: parameter.checked(given.get(name, parameter.default), self.name)
             for name, parameter in known.items()

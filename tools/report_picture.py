@@ -15,7 +15,7 @@ from PIL import Image
 
 from controlstack.demo.score_host import HostScorer
 from controlstack.demo.score_pictures import lines
-from controlstack.evaluation.files.evaluate import Order, entry_of, evaluate, write_report
+from controlstack.evaluation.files.evaluate import Order, entry_of, evaluate, prepare, write_report
 from controlstack.evaluation.files.pairing import Group
 
 SCENES = 8
@@ -35,7 +35,8 @@ def main() -> None:
         pictures = folder / "demo" / "all"
         groups = [Group(name, files(pictures / part)) for name, part in GROUPS.items()]
         order = Order(entry_of("canny"), tuple(groups), files(pictures / "hints" / "canny"))
-        _, page = write_report(evaluate(order), folder)
+        ready = prepare(order, folder)
+        _, page = write_report(evaluate(ready), ready)
         png = folder / "page.png"
         drawn = (f"--screenshot={png}", f"--window-size={WINDOW}", "--hide-scrollbars")
         subprocess.run([chromium, *FLAGS, *drawn, page.as_uri()], check=True, capture_output=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...ground.atomic import write_atomic
 from ...ground.errors import UserError
+from ...ground.ours import MARKED, Results
 from ...ground.parameters import Value
+from ...ground.places import require_place
 from ...ground.reporter import reporter
+from ...ground.wording import shown
 from ...preprocessors.registry import PREPROCESSORS
 from ...preprocessors.sizing import Fit
 from ...preprocessors.spec import Preprocessor
@@ -19,8 +21,8 @@ from ..report import Report, to_json
 from ..report_page import PageRow, report_page
 from .extraction import Extractor, check_extracts
 from .measure import measure, versions
-from .pairing import Group
-from .quality import QualityOrder, load_quality
+from .pairing import Group, Pairing, pair
+from .quality import Quality, QualityOrder, load_quality
 
 JSON_NAME, PAGE_NAME = "report.json", "report.html"
 
@@ -64,18 +66,40 @@ def entry_of(name: str) -> Preprocessor:
     if entry is None:
         near = difflib.get_close_matches(name.replace("-", "_"), PREPROCESSORS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(PREPROCESSORS)}."
-        raise UserError(f"There is no preprocessor {name!r}; {hint}")
+        raise UserError(f"There is no preprocessor {shown(name)}; {hint}")
     check_extracts(entry)
     return entry
 
 
-def evaluate(order: Order) -> Outcome:
-    """Measure all pictures. Raises UserError for what is wrong with the order, before anything
-    long is begun, and where no picture could be measured.
+@dataclass(frozen=True)
+class Ready:
+    """An order that is known to be right, with its networks loaded and `results` for its files."""
+
+    order: Order
+    out: Path
+    results: Results
+    pairing: Pairing
+    extractor: Extractor
+    quality: Quality
+    notes: tuple[str, ...]
+
+
+def prepare(order: Order, out: Path, overwrite: bool = False) -> Ready:
+    """Make everything ready to measure, and to write the report to the folder `out`.
+
+    Raises UserError for what is wrong with the order, and for what cannot be written there or is in
+    the way (`ground.ours`), before anything long is begun.
     """
+    require_place(out, "the folder", folder=True)
+    results = Results(_inputs(order), overwrite)
+    for name in (JSON_NAME, PAGE_NAME):
+        results.expect(out / name)
     settings = order.entry.settings_in_words(order.settings)
     _check_model_options(order)
+    check_extracts(order.entry)
+    pairing = pair(order.groups, order.hints, (order.entry.name,))
     quality = load_quality(order.quality)
+    quality.require_prompts([path for row in pairing.rows for path in row.pictures if path])
     loaded = None
     if order.entry.learning is not None:
         from ...preprocessors.ready import InFolders, load  # torch with it
@@ -83,34 +107,62 @@ def evaluate(order: Order) -> Outcome:
         reporter().stage(f"loading {order.entry.name}")
         loaded = load(order.entry, order.model, InFolders(order.models), order.download)
     extractor = Extractor(order.entry, settings, order.resolution, loaded)
-    measured = measure(order.groups, order.hints, extractor, order.originals, order.fit)
-    entries = quality.of_pictures(measured.entries)
-    sets, notes = quality.of_sets(entries)
-    report = Report(
-        about=_about(order, settings),
-        groups=tuple(group.name for group in order.groups),
-        entries=entries,
-        quality={
-            group.name: (*measured.sets.get(group.name, ()), *sets.get(group.name, ()))
-            for group in order.groups
-        },
-        versions=versions(),
-        notes=(*measured.notes, *notes, *measured.failures),
-    )
-    return Outcome(report, _with_figures(measured.rows, report), measured.failures)
+    notes = tuple(f"{flag} does nothing without {needs}" for flag, needs in _idle(order.quality))
+    return Ready(order, out, results, pairing, extractor, quality, notes)
 
 
-def write_report(outcome: Outcome, out: Path) -> tuple[Path, Path]:
-    """Write report.json and report.html to the folder `out`, which is made if need be."""
+def evaluate(ready: Ready) -> Outcome:
+    """Measure all pictures. Raises UserError where none could be measured; where only a figure of
+    quality fails, that is among the failures.
+    """
+    order, quality = ready.order, ready.quality
+    groups = [group.name for group in order.groups]
+    measured = measure(groups, ready.pairing, ready.extractor, order.originals, order.fit)
+    entries, sets, failures = measured.entries, dict(measured.sets), measured.failures
+    notes: tuple[str, ...] = ()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder {out} cannot be made: {error.strerror}.") from error
-    data, page = out / JSON_NAME, out / PAGE_NAME
-    text = json.dumps(to_json(outcome.report), indent=1, allow_nan=False)
-    write_atomic(data, text.encode())
-    write_atomic(page, report_page(outcome.report, outcome.rows).encode())
+        entries = quality.of_pictures(entries)
+        found, notes = quality.of_sets(entries)
+        sets = {group: (*sets.get(group, ()), *found.get(group, ())) for group in groups}
+    except UserError as error:
+        failures = (*failures, str(error))
+    report = Report(
+        about=_about(order, ready.extractor.settings),
+        groups=tuple(groups),
+        entries=entries,
+        quality=sets,
+        versions=versions(),
+        notes=(*ready.notes, *measured.notes, *notes, *failures),
+    )
+    return Outcome(report, _with_figures(measured.rows, report), failures)
+
+
+def write_report(outcome: Outcome, ready: Ready) -> tuple[Path, Path]:
+    """Write report.json and report.html to the order's folder, which is made if need be."""
+    data, page = ready.out / JSON_NAME, ready.out / PAGE_NAME
+    text = json.dumps(MARKED | to_json(outcome.report), indent=1, allow_nan=False)
+    ready.results.write(data, text.encode())
+    ready.results.write(page, report_page(outcome.report, outcome.rows))
     return data, page
+
+
+def _inputs(order: Order) -> Iterator[Path]:
+    for group in order.groups:
+        yield from group.files
+    yield from (*order.hints, *order.quality.real)
+    quality = order.quality
+    named = (quality.prompts, quality.inception, quality.predictor)
+    yield from (path for path in named if path is not None)
+
+
+def _idle(quality: QualityOrder) -> Iterator[tuple[str, str]]:
+    """Options that were given and have nothing to do, and what they need."""
+    if quality.inception is not None and not quality.real:
+        yield "--inception", "--real"
+    if quality.clip is not None and quality.prompts is None and not quality.aesthetic:
+        yield "--clip", "--prompts or --aesthetic"
+    if quality.predictor is not None and not quality.aesthetic:
+        yield "--aesthetic-weights", "--aesthetic"
 
 
 def _check_model_options(order: Order) -> None:

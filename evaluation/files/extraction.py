@@ -74,15 +74,16 @@ def check_extracts(entry: Preprocessor) -> None:
         )
 
 
-def read_hint(path: Path, people: bool = False) -> Seen:
-    """The condition in a hint file: a picture, or OpenPose JSON where it is `people`.
+def read_hint(path: Path, people: bool = False, content: bytes | None = None) -> Seen:
+    """The condition in a hint file: a picture, or OpenPose JSON where it is `people`. `content` is
+    the file's, where it was read already.
 
     Raises UserError for a file that holds something else, and for a pose without a canvas size.
     """
     if not people:
-        hint = read_hint_picture(path)
+        hint = read_hint_picture(path, content)
         return Seen(hint, hint)
-    pose = read_sources("pose", path).sources[0]
+    pose = read_sources("pose", path, content=content).sources[0]
     if not isinstance(pose, Pose) or pose.canvas is None:
         raise UserError(
             f"{path} does not say the size of its picture; add canvas_width and canvas_height."

@@ -22,8 +22,8 @@ from ..html import as_bytes, webp
 from ..report import Entry
 from ..report_page import Cell, PageRow
 from ..segmentation import Counts, labels_of, mean_iou, overlap
-from .extraction import Extractor, Packed, Seen, check_extracts, packed, read_hint
-from .pairing import Group, Pairing, Row, pair
+from .extraction import Extractor, Packed, Seen, packed, read_hint
+from .pairing import Pairing, Row
 
 Overlap: TypeAlias = tuple[Counts, Counts]
 
@@ -55,27 +55,25 @@ class Measured:
 
 
 def measure(
-    groups: Sequence[Group],
-    hints: Sequence[Path],
+    groups: Sequence[str],
+    pairing: Pairing,
     extractor: Extractor,
     originals: bool = False,
     fit: Fit | None = None,
 ) -> Measured:
-    """Compare the condition in each picture of `groups` with the hint it was made from.
+    """Compare the condition in each picture of `pairing` with the hint it was made from.
 
-    `hints` are hint files, or where they are `originals` the pictures that hints were made of,
-    whose condition is then extracted in the same way. Files are matched by name (`pairing.pair`).
-    Pictures of another size than their hint are brought to it by `fit`, and fail without it. Raises
-    UserError where nothing could be compared.
+    `groups` are the names of its groups. Hints are hint files, or where they are `originals` the
+    pictures that hints were made of, whose condition is then extracted in the same way. Pictures of
+    another size than their hint are brought to it by `fit`, and fail without it. Raises UserError
+    where nothing could be compared.
     """
-    check_extracts(extractor.entry)
     kind = extractor.entry.shows
-    pairing = pair(groups, hints, (extractor.entry.name,))
     failures: list[str] = []
     wanted = _wanted(pairing.rows, extractor, originals, failures)
     others = _others(wanted)
     rows: list[PageRow] = []
-    overlaps: dict[str, list[Overlap]] = {group.name: [] for group in groups}
+    overlaps: dict[str, list[Overlap]] = {group: [] for group in groups}
     with reporter().steps(len(pairing.rows), "pictures") as bar:
         for row in pairing.rows:
             if row.hint in wanted:
@@ -87,12 +85,12 @@ def measure(
                         continue
                     try:
                         seen = extractor.from_picture(path, hint.size, fit)
-                        cells[group.name] = _cell(kind, group.name, row, path, seen, hint, other)
+                        cells[group] = _cell(kind, group, row, path, seen, hint, other)
                     except UserError as error:
                         failures.append(str(error))
                         continue
                     if kind == "segmentation":
-                        overlaps[group.name].append(_overlap(seen, hint))
+                        overlaps[group].append(_overlap(seen, hint))
                 if cells:
                     rows.append(PageRow(row.name, webp(hint.drawn), cells))
             bar.advance()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class Pairing:
 def pair(groups: Sequence[Group], hints: Sequence[Path], endings: Collection[str] = ()) -> Pairing:
     """Match every picture with the hint it was made from.
 
-    Names are compared without their endings, and capitals do not count. A hint's name may end in
+    Names are compared without their endings; capitals do not count, nor how Unicode writes a letter
+    (macOS writes é as two). A hint's name may end in
     "_" and one of `endings` (`controlstack hint` writes the preprocessor's name there).
 
     A picture belongs to the hint of its name; else to the longest name that its own begins with,
@@ -74,18 +76,23 @@ def pair(groups: Sequence[Group], hints: Sequence[Path], endings: Collection[str
     return Pairing(tuple(rows), tuple(lone), lone_hints)
 
 
+def spelt(name: str) -> str:
+    """What a name has in common with its other spellings."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
 def known_start(file: Path, names: Container[str]) -> str | None:
-    """The one of `names` (in small letters) that `file` is called, or else the longest that its
+    """The one of `names` (as `spelt` has them) that `file` is called, or else the longest that its
     name begins with before a character that is no letter or digit.
     """
-    stem = file.stem.lower()
+    stem = spelt(file.stem)
     return next((name for name in (stem, *_starts(stem)) if name in names), None)
 
 
 def _by_key(hints: Sequence[Path], endings: Collection[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for hint in hints:
-        stem = hint.stem.lower()
+        stem = spelt(hint.stem)
         ends = [f"_{ending}".lower() for ending in endings if stem.endswith(f"_{ending}".lower())]
         key = stem.removesuffix(max(ends, key=len, default="")) or stem
         if key in found:
@@ -112,7 +119,7 @@ def _key_of(
     known = known_start(picture, by_key)
     if known is not None:
         return known
-    fitting = longer.get(picture.stem.lower(), [])
+    fitting = longer.get(spelt(picture.stem), [])
     if len(fitting) > 1:
         raise UserError(
             f"{picture} fits several hints: {listing(_names([by_key[key] for key in fitting]), 5)}."
@@ -128,7 +135,7 @@ def _starts(name: str) -> list[str]:
 
 def _rows(key: str, hint: Path, pictures: list[list[Path]]) -> list[Row]:
     count = max((len(files) for files in pictures), default=0)
-    name = hint.stem[: len(key)]  # with its capitals
+    name = unicodedata.normalize("NFC", hint.stem)[: len(key)]  # with its capitals
     return [
         Row(
             name if number == 0 else f"{name} #{number + 1}",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from ...ground.errors import UserError
-from ...ground.wording import listing
-from .pairing import known_start
+from ...ground.reading import read_text
+from ...ground.structured import read_csv, read_json
+from ...ground.wording import listing, shown
+from .pairing import known_start, spelt
 
 FILE_KEYS = ("file_name", "target", "image", "file", "picture", "name")
 """What the file is called: by `datasets`' imagefolder, fill50k, and by hand."""
@@ -23,23 +23,19 @@ def read_prompts(path: Path) -> dict[str, str]:
     or one a line), CSV with a line of headings, or text with `name: prompt` in each line. Raises
     UserError for what cannot be read, with its line, and for a name that is there twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise UserError(f"{path} cannot be read as prompts: {why}.") from error
+    text = read_text(path, "the prompts")
     ending = path.suffix.lower()
     if ending in (".json", ".jsonl"):
         pairs = _from_json(path, text)
     elif ending == ".csv":
-        pairs = _from_objects(path, csv.DictReader(text.splitlines()), first=2)
+        pairs = _from_objects(path, read_csv(text, str(path)))
     else:
         pairs = _from_lines(path, text)
     found: dict[str, str] = {}
     for name, prompt in pairs:
-        key = Path(name).stem.lower()
+        key = spelt(PureWindowsPath(name).stem)  # which may have either separator
         if key in found:
-            raise UserError(f"{path} has two prompts for {key}; keep one of them.")
+            raise UserError(f"{path} has two prompts for {shown(key)}; keep one of them.")
         found[key] = prompt
     if not found:
         raise UserError(f"{path} holds no prompts.")
@@ -63,20 +59,21 @@ def prompts_of(files: Iterable[Path], prompts: Mapping[str, str], source: Path) 
 
 def _from_json(path: Path, text: str) -> Iterator[tuple[str, str]]:
     try:
-        data = json.loads(text)
-    except ValueError as whole:
+        data = read_json(text, str(path), "file of prompts")
+    except UserError as whole:
+        lines = [line for line in text.splitlines() if line.strip()]
         try:
-            data = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
-            raise UserError(f"{path} is neither JSON nor JSON lines: {whole}.") from whole
+            data = [read_json(line, str(path), "file of prompts") for line in lines]
+        except UserError:
+            raise UserError(f"{path} is neither JSON nor JSON lines: {whole.sentence}") from whole
     if isinstance(data, Mapping) and all(isinstance(value, str) for value in data.values()):
-        yield from data.items()
+        yield from ((name, str(prompt)) for name, prompt in data.items())
     else:
-        yield from _from_objects(path, data if isinstance(data, list) else [data], first=1)
+        yield from _from_objects(path, enumerate(data if isinstance(data, list) else [data], 1))
 
 
-def _from_objects(path: Path, rows: Iterable[object], first: int) -> Iterator[tuple[str, str]]:
-    for number, row in enumerate(rows, start=first):
+def _from_objects(path: Path, rows: Iterable[tuple[int, object]]) -> Iterator[tuple[str, str]]:
+    for number, row in rows:
         name = _of(row, FILE_KEYS)
         prompt = _of(row, PROMPT_KEYS)
         if name is None or prompt is None:
@@ -99,5 +96,5 @@ def _from_lines(path: Path, text: str) -> Iterator[tuple[str, str]]:
             continue
         name, colon, prompt = line.partition("\t" if "\t" in line else ":")
         if not colon:
-            raise UserError(f"{path}, line {number}, is not `name: prompt`: {line[:60]!r}.")
+            raise UserError(f"{path}, line {number}, is not `name: prompt`: {shown(line)}.")
         yield name.strip(), prompt.strip()

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...ground.errors import UserError
 from ...ground.reporter import reporter
 from ...preprocessors.picture_files import first_frame
 from ..fidelity import Figure, Mean
@@ -53,6 +52,11 @@ class Quality:
     prompts: dict[str, str]
     clip: Clip | None
     predictor: nn.Module | None
+
+    def require_prompts(self, files: Sequence[Path]) -> None:
+        """Raise UserError, naming them, where pictures have no prompt and need one."""
+        if self.order.prompts is not None:
+            prompts_of(files, self.prompts, self.order.prompts)
 
     def of_pictures(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """`entries` with the figures of single pictures added to theirs."""
@@ -105,6 +109,10 @@ def load_quality(order: QualityOrder) -> Quality:
     read.
     """
     prompts = read_prompts(order.prompts) if order.prompts is not None else {}
+    if order.real:
+        from ..quality import require_fid
+
+        require_fid(inception_of(order), len(order.real))
     clip = predictor = None
     if order.prompts is not None or order.aesthetic:
         from ..clip import load_clip
@@ -115,13 +123,6 @@ def load_quality(order: QualityOrder) -> Quality:
         from ..quality import load_predictor
 
         predictor = load_predictor(order.predictor or _among(order, PREDICTOR_FILE))
-    if order.real and not inception_of(order).is_file():
-        from ..quality import INCEPTION
-
-        raise UserError(
-            f"There is no Inception at {inception_of(order)}: get it from {INCEPTION} and put it "
-            "there."
-        )
     return Quality(order, prompts, clip, predictor)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ...ground.atomic import write_atomic
 from ...ground.errors import UserError
+from ...ground.lock import working_in
+from ...ground.ours import MARKED, Results
+from ...ground.places import require_place
+from ...ground.reading import read_bytes, read_text
 from ...ground.reporter import reporter
 from ...ground.wording import listing
 from ...preprocessors.picture_files import first_frame
@@ -21,7 +26,7 @@ from ..html import data_uri, render, webp
 from ..study import CRITERIA, Study, key_json, make_study, page_data, read_key
 from ..study_answers import Answers, Result, check_raters, read_answers, result
 from .extraction import read_hint
-from .pairing import Group, Row, pair
+from .pairing import Group, Pairing, Row, pair
 from .prompts import prompts_of, read_prompts
 
 PAGE, KEY, RESULT, RESULT_PAGE = "study.html", "key.json", "result.json", "result.html"
@@ -34,7 +39,8 @@ seen, and a page of 20 rows of five pictures of 512 px is 6 MB."""
 class StudyOrder:
     """The methods' pictures, the hints that they were made from, and how many rows to ask at most.
 
-    `seed` decides which rows are asked where there are more, and the order of their pictures.
+    `seed` decides which rows are asked where there are more and, with the key's secret, the order
+    of their pictures.
     """
 
     groups: tuple[Group, ...]
@@ -45,83 +51,74 @@ class StudyOrder:
     prompts: Path | None = None
 
 
-def write_study(order: StudyOrder, out: Path) -> tuple[tuple[Path, Path], tuple[str, ...]]:
+def write_study(
+    order: StudyOrder, out: Path, overwrite: bool = False
+) -> tuple[tuple[Path, Path], tuple[str, ...]]:
     """Write study.html, for raters, and key.json, for whoever makes the study, to the folder `out`.
 
-    Returns both, and sentences about what was left out. Raises UserError for what cannot be read,
-    and where `out` has the key of another study, whose answers could then not be read any more.
+    Made again of the same, with the key in `out`, it is the same page. Returns both, and sentences
+    about what was left out. Raises UserError for what cannot be read, for files in the way
+    (`ground.ours`), and where `out` has the key of another study, whose answers could then not be
+    read any more.
     """
+    page, key = out / PAGE, out / KEY
+    results = _expecting((page, key), _inputs(order), overwrite)
     pairing = pair(order.groups, order.hints, tuple(PREPROCESSORS))
-    whole = [row for row in pairing.rows if None not in row.pictures]
-    notes = []
-    if len(whole) < len(pairing.rows):
-        notes.append(
-            f"{len(pairing.rows) - len(whole)} of {len(pairing.rows)} rows lack a method's picture "
-            "and are left out"
-        )
-    if len(whole) > order.rows:
-        notes.append(f"{order.rows} of {len(whole)} rows are asked, drawn with seed {order.seed}")
-        chosen = set(random.Random(order.seed).sample(range(len(whole)), order.rows))
-        whole = [row for number, row in enumerate(whole) if number in chosen]
-    if pairing.lone_pictures:
-        names = listing((path.name for path in pairing.lone_pictures), 5)
-        notes.append(f"no hint for {len(pairing.lone_pictures)} pictures, left out: {names}")
-    study = make_study(
-        [group.name for group in order.groups],
-        [(row.name, str(row.hint), [str(path) for path in row.pictures]) for row in whole],
-        order.seed,
-    )
-    key = json.dumps(key_json(study), indent=1)
-    _check_free(out / KEY, study)
-    data = page_data(study, _sources(study), _prompts(order.prompts, study, whole))
-    page = render("study.html", title=order.title, data=data)
-    _make(out)
-    write_atomic(out / KEY, key.encode())
-    write_atomic(out / PAGE, page.encode())
-    return (out / PAGE, out / KEY), tuple(notes)
+    rows, notes = _chosen(order, pairing)
+    prompts = _prompts(order.prompts, rows)
+    shown = _shown(rows)
+    content = _digest(order, [*(one.digest for row in shown for one in row), *prompts])
+    files = [(row.name, str(row.hint), [str(path) for path in row.pictures]) for row in rows]
+    methods = [group.name for group in order.groups]
+    make_study(methods, files, content, "")  # what is wrong is said before the folder is made
+    with working_in(out, "making a study"):
+        known = _known(key, overwrite)
+        secret = known.secret if known is not None else secrets.token_hex(16)
+        study = make_study(methods, files, content, secret)
+        if known is not None and known.id != study.id:
+            raise UserError(
+                f"{key} belongs to another study, whose ranks cannot be read without it: name "
+                "another folder with --out."
+            )
+        data = page_data(study, *_by_id(study, shown, prompts))
+        results.write(key, json.dumps(key_json(study), indent=1).encode())
+        results.write(page, render("study.html", title=order.title, data=data))
+    return (page, key), notes
 
 
-def read_study(folder: Path, files: Sequence[Path]) -> tuple[Result, tuple[Path, Path]]:
-    """Read the raters' `files` with the key in `folder`, and write result.json and result.html
-    there.
+def read_study(
+    folder: Path,
+    files: Sequence[Path],
+    overwrite: bool = False,
+    tell: Callable[[Result], None] = lambda found: None,
+) -> tuple[Result, tuple[Path, Path]]:
+    """Read the raters' `files` with the key in `folder`, `tell` the result, and write result.json
+    and result.html there.
 
-    Raises UserError, with a line for each file that cannot be counted, and counts none then.
+    Raises UserError, with a line for each file that cannot be counted, and counts none then; for
+    files in the way (`ground.ours`).
     """
-    key = folder / KEY
+    key, written = folder / KEY, (folder / RESULT, folder / RESULT_PAGE)
     if not key.is_file():
         raise UserError(f"{folder} has no {KEY}; name the folder that `study make` wrote.")
-    study = read_key(key.read_text(encoding="utf-8"), str(key))
-    answers: dict[str, Answers] = {}
-    failures: list[str] = []
-    for file in files:
-        try:
-            answers[str(file)] = read_answers(study, _text(file), str(file))
-        except UserError as error:
-            failures.append(str(error))
-    try:
-        check_raters(answers)
-    except UserError as error:
-        failures.append(str(error))
-    if failures:
-        raise UserError("Nothing was counted:", failures)
-    found = result(list(answers.values()))
-    written = folder / RESULT, folder / RESULT_PAGE
-    write_atomic(written[0], json.dumps(result_json(study, found), indent=1).encode())
+    results = _expecting(written, (key, *files), overwrite)
+    study = read_key(read_text(key, "the key"), str(key))
+    found = result(_answers(study, files))
+    tell(found)
     titles = {criterion.name: criterion.title for criterion in CRITERIA}
     page = render(
-        "study_result.html",
-        title="Average human rank",
-        study=study,
-        result=found,
-        titles=titles,
+        "study_result.html", title="Average human rank", study=study, result=found, titles=titles
     )
-    write_atomic(written[1], page.encode())
+    with working_in(folder, "reading a study"):
+        results.write(written[0], json.dumps(result_json(study, found), indent=1).encode())
+        results.write(written[1], page)
     return found, written
 
 
 def result_json(study: Study, found: Result) -> dict[str, object]:
     """The result for `json.dumps`; what one rater's answers do not tell is null."""
     return {
+        **MARKED,
         "study": study.id,
         "rows": len(study.questions),
         "raters": list(found.raters),
@@ -140,48 +137,118 @@ def _finite(values: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _check_free(key: Path, study: Study) -> None:
-    if key.exists() and read_key(key.read_text(encoding="utf-8"), str(key)) != study:
-        raise UserError(
-            f"{key} belongs to another study, whose ranks cannot be read without it: name another "
-            "folder with --out."
+@dataclass(frozen=True)
+class _Shown:
+    """A picture as the page has it: its address, which holds it, and what tells it from others."""
+
+    source: str
+    digest: str
+
+
+def _expecting(places: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> Results:
+    require_place(places[0].parent, "the folder", folder=True)
+    results = Results(inputs, overwrite)
+    for place in places:
+        results.expect(place)
+    return results
+
+
+def _inputs(order: StudyOrder) -> Iterator[Path]:
+    yield from order.hints
+    for group in order.groups:
+        yield from group.files
+    if order.prompts is not None:
+        yield order.prompts
+
+
+def _chosen(order: StudyOrder, pairing: Pairing) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows that are asked, and what a person should know of the others."""
+    whole = [row for row in pairing.rows if None not in row.pictures]
+    notes = []
+    if len(whole) < len(pairing.rows):
+        notes.append(
+            f"{len(pairing.rows) - len(whole)} of {len(pairing.rows)} rows lack a method's picture "
+            "and are left out"
         )
+    if len(whole) > order.rows:
+        notes.append(f"{order.rows} of {len(whole)} rows are asked, drawn with seed {order.seed}")
+        chosen = set(random.Random(order.seed).sample(range(len(whole)), order.rows))
+        whole = [row for number, row in enumerate(whole) if number in chosen]
+    if pairing.lone_pictures:
+        names = listing((path.name for path in pairing.lone_pictures), 5)
+        notes.append(f"no hint for {len(pairing.lone_pictures)} pictures, left out: {names}")
+    return whole, tuple(notes)
 
 
-def _sources(study: Study) -> dict[str, str]:
-    """Every picture and hint as an address that holds it, encoded anew: files as ComfyUI writes
-    them tell in their metadata how they were made.
+def _shown(rows: Sequence[Row]) -> list[list[_Shown]]:
+    """Of each row the hint and then all pictures, encoded anew: files as ComfyUI writes them tell
+    in their metadata how they were made.
     """
-    found: dict[str, str] = {}
-    with reporter().steps(len(study.questions), "pictures") as bar:
-        for question in study.questions:
-            hint = Path(question.hint)
-            seen = read_hint(hint, hint.suffix.lower() == ".json")
-            found[question.id] = data_uri(webp(seen.drawn, LONGEST, QUALITY))
-            for one in question.candidates:
-                frame, _ = first_frame(Path(one.file))
-                picture = np.array(frame.convert("RGB"))
-                found[one.id] = data_uri(webp(picture, LONGEST, QUALITY))
+    found = []
+    with reporter().steps(len(rows), "pictures") as bar:
+        for row in rows:
+            found.append([_one(row.hint, True), *(_one(p, False) for p in row.pictures if p)])
             bar.advance()
     return found
 
 
-def _prompts(file: Path | None, study: Study, rows: Sequence[Row]) -> dict[str, str]:
-    if file is None:
-        return {}
-    texts = prompts_of([row.hint for row in rows], read_prompts(file), file)
-    return {question.id: text for question, text in zip(study.questions, texts, strict=True)}
+def _one(path: Path, is_hint: bool) -> _Shown:
+    content = read_bytes(path, "the picture")
+    if is_hint:
+        drawn = read_hint(path, path.suffix.lower() == ".json", content).drawn
+    else:
+        drawn = np.array(first_frame(path, content)[0].convert("RGB"))
+    source = data_uri(webp(drawn, LONGEST, QUALITY))
+    return _Shown(source, hashlib.sha256(content).hexdigest())
 
 
-def _text(file: Path) -> str:
+def _digest(order: StudyOrder, parts: Sequence[str]) -> str:
+    """Tells apart what raters are shown, and in what order of methods and by which seed."""
+    said = json.dumps([order.title, order.seed, [group.name for group in order.groups], *parts])
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _known(key: Path, overwrite: bool) -> Study | None:
+    """The study whose key is there; a file that is none may be replaced where the user says so."""
+    if not key.exists():
+        return None
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is no text; give the file that the page saves.") from error
+        return read_key(read_text(key, "the key"), str(key))
+    except UserError:
+        if overwrite:
+            return None
+        raise
 
 
-def _make(folder: Path) -> None:
+def _by_id(
+    study: Study, shown: Sequence[Sequence[_Shown]], prompts: Sequence[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The addresses of pictures and hints, and the rows' prompts, by their ids."""
+    sources = {}
+    for question, (hint, *pictures) in zip(study.questions, shown, strict=True):
+        sources[question.id] = hint.source
+        by_method = dict(zip(study.methods, pictures, strict=True))
+        sources |= {one.id: by_method[one.method].source for one in question.candidates}
+    return sources, {q.id: text for q, text in zip(study.questions, prompts, strict=bool(prompts))}
+
+
+def _prompts(file: Path | None, rows: Sequence[Row]) -> list[str]:
+    """Each row's prompt; none where no file has any."""
+    return prompts_of([row.hint for row in rows], read_prompts(file), file) if file else []
+
+
+def _answers(study: Study, files: Sequence[Path]) -> list[Answers]:
+    answers: dict[str, Answers] = {}
+    failures: list[str] = []
+    for file in files:
+        try:
+            answers[str(file)] = read_answers(study, read_text(file, "the ranks"), str(file))
+        except UserError as error:
+            failures.append(str(error))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder {folder} cannot be made: {error.strerror}.") from error
+        check_raters(answers)
+    except UserError as error:
+        failures.append(str(error))
+    if failures:
+        raise UserError("Nothing was counted:", failures)
+    return list(answers.values())

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import unicodedata
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from ...ground.ours import SOFTWARE
+from ...ground.places import identity
 from ..spec import Hint
+
+ENDINGS = (".png", ".json")
+"""Of a hint's files: the hint, and the people in it."""
 
 
 def encode_hint(hint: Hint, deep: bool = False) -> bytes:
@@ -19,8 +27,14 @@ def encode_hint(hint: Hint, deep: bool = False) -> bytes:
     Eight bits hold no -1: pixels with a negative value become transparent black, so that the file
     is a masked picture again. Values over 1 become white.
     """
-    stream = BytesIO()
-    Image.fromarray(_deep(hint) if deep else _pixels(hint)).save(stream, "PNG", compress_level=4)
+    return encode_ours(Image.fromarray(_deep(hint) if deep else _pixels(hint)), compress_level=4)
+
+
+def encode_ours(picture: Image.Image, **options: int | bool) -> bytes:
+    """A picture as PNG with the mark by which we know our own files; `options` are Pillow's."""
+    mark, stream = PngInfo(), BytesIO()
+    mark.add_text("Software", SOFTWARE)
+    picture.save(stream, "PNG", pnginfo=mark, **options)
     return stream.getvalue()
 
 
@@ -29,18 +43,27 @@ def free_names(
 ) -> Iterator[Path]:
     """For each of `sources` its hint's file without an ending: `folder / <stem>_<name>`.
 
-    Where an earlier source has that name, or one of the files `taken` has it, a number follows.
-    Names that differ only in case count as one, as on Windows and macOS.
+    Where an earlier source has that name, or one of the files `taken` has it or is it by another
+    name, a number follows. Names that differ only in case, or in how Unicode writes a letter, count
+    as one, as on Windows and macOS.
     """
-    used = {str(path.with_suffix("").absolute()).casefold() for path in taken}
+    taken = list(taken)
+    used = {_key(path.with_suffix("")) for path in taken}
+    theirs = {identity(path) for path in taken}
     for source in sources:
         wanted = chosen = folder / f"{source.stem}_{name}"
         number = 1
-        while (key := str(chosen.absolute()).casefold()) in used:
+        while (key := _key(chosen)) in used or any(
+            identity(chosen.with_name(chosen.name + ending)) in theirs for ending in ENDINGS
+        ):
             number += 1
             chosen = wanted.with_name(f"{wanted.name}_{number}")
         used.add(key)
         yield chosen
+
+
+def _key(path: Path) -> Hashable:
+    return os.path.realpath(path.parent), unicodedata.normalize("NFC", path.name).casefold()
 
 
 def _pixels(hint: Hint) -> NDArray[np.uint8]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ground.atomic import write_atomic
 from ...ground.errors import UserError
+from ...ground.ours import Results
+from ...ground.places import require_place
 from ...ground.reporter import reporter
 from ..learned.depth import DEPTH
 from ..making import Made, Sizing, Source, make
@@ -21,6 +21,7 @@ from ..picture_files import colours, first_frame, transparency
 from ..registry import EXACT, LEARNED
 from ..sizing import looked_at, resized
 from ..spec import Preprocessor
+from .files import encode_ours
 from .page import Cell, Group, Missing, draw_page
 
 SIDE = 512
@@ -43,14 +44,18 @@ class Shown:
     seconds: float
 
 
-def make_sheet(path: Path, out: Path, models: Sequence[Path]) -> tuple[Missing, ...]:
+def make_sheet(
+    path: Path, out: Path, models: Sequence[Path], overwrite: bool = False
+) -> tuple[Missing, ...]:
     """Write the page of the picture in `path` to `out` (PNG); what it does not show, and why.
 
     Weights are looked for in the folders `models`, laid out as ComfyUI's. Raises UserError for a
-    file that is no picture and for an `out` that is a folder.
+    file that is no picture and, at once, for an `out` that cannot be written or is in the way
+    (`ground.ours`).
     """
-    if out.is_dir():
-        raise UserError(f"{out} is a folder; name the PNG to write.")
+    require_place(out, "the page")
+    results = Results([path], overwrite)
+    results.expect(out)
     picture = read_picture(path)
     shown, missing = make_hints(picture, models)
     height, width = picture.colours.shape[:2]
@@ -68,9 +73,7 @@ def make_sheet(path: Path, out: Path, models: Sequence[Path]) -> tuple[Missing, 
         missing,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    png = BytesIO()
-    page.save(png, "PNG", optimize=True)
-    write_atomic(out, png.getvalue())
+    results.write(out, encode_ours(page, optimize=True))
     return missing
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,16 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from controlstack.evaluation import quality
 from controlstack.evaluation.clip import load_clip
+from controlstack.evaluation.files import evaluate as evaluate_order
+from controlstack.evaluation.files.quality import Quality
+from controlstack.ground.errors import UserError
+from controlstack.ground.lock import working_in
+from controlstack.ground.ours import Results
+from tests.cli.conftest import app
 from tests.cli.prompts import WORKFLOWS, Run
 from tests.comfyui.browser import MISSING, browsing
 from tests.evaluation.quality_weights import write_clip, write_inception, write_predictor
@@ -118,9 +126,13 @@ def test_settings_of_the_preprocessor(run: Run, data: Path) -> None:
     [
         (("--set", "low_threshold=much"), "low_threshold is 'much'; give a whole number"),
         (("--set", "low=5"), "canny has no setting low; it has low_threshold, high_threshold"),
-        (("--set", "low_threshold"), "--set low_threshold: write NAME=VALUE"),
+        (("--set", "low_threshold"), "--set 'low_threshold': write NAME=VALUE"),
+        (("--set", "low_threshold=" + "9" * 5000), "low_threshold is '9999"),
+        (("--set", "low_threshold=" + "9" * 4000), "is a number of more than 77 digits"),
+        (("--set", "low_threshold=\x1b[31m"), "low_threshold is '\\x1b[31m'; give"),
+        (("--set", "x" * 9000 + "=1"), "canny has no setting"),
         (("--originals", "originals"), "either --hints or --originals"),
-        (("--prompts", "none.json"), "none.json cannot be read as prompts"),
+        (("--prompts", "none.json"), "cannot read the prompts none.json: No such file"),
         (("--real", "obeys"), "There is no Inception at models/controlstack/"),
         (("--aesthetic",), "There is no CLIP model at models/controlstack/clip-vit-large-patch14"),
         (("--resolution", "512"), "canny has no network; leave out --resolution"),
@@ -133,6 +145,7 @@ def test_one_sentence_for_what_is_wrong(
     result = run("evaluate", "obeys", "--hints", "hints", "--preprocessor", "canny", *extra)
     assert result.exit_code == 2
     assert said in result.stderr
+    assert len(result.stderr) < 400
     assert "Traceback" not in result.stderr
     assert not (data / "output").exists()
 
@@ -243,6 +256,121 @@ def test_figures_of_quality(run: Run, data: Path, monkeypatch: pytest.MonkeyPatc
         with Image.open(entry["picture"]) as image:
             [expected] = quality.clip_scores(loaded, [np.array(image)], [prompts[entry["row"]]])
         assert entry["figures"]["CLIP score"] == pytest.approx(expected.value, abs=1e-3)
+
+
+def asked(*further: str) -> tuple[str, ...]:
+    return "evaluate", "obeys", "--hints", "hints", "--preprocessor", "canny", *further
+
+
+def test_where_the_report_goes_is_looked_at_first(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*given: object) -> None:
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(evaluate_order, "load_quality", never)
+    (data / "file").write_text("")
+    (data / "taken" / "report.html").mkdir(parents=True)
+    (data / "foreign").mkdir()
+    (data / "foreign" / "report.json").write_text("mine")
+    for out, said in (
+        ("file/deeper", "file is no folder"),
+        ("n" * 300, "File name too long"),
+        ("taken", "taken/report.html is a folder"),
+        ("foreign", "foreign/report.json is there already and was not made by this command"),
+        ("", "is empty"),
+    ):
+        refused = run(*asked("--out", out))
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+    assert (data / "foreign" / "report.json").read_text() == "mine"
+
+
+def test_a_report_replaces_its_like_and_no_input(run: Run, data: Path) -> None:
+    assert run(*asked()).exit_code == 0
+    again = run(*asked())
+    assert (again.exit_code, again.stderr) == (
+        0,
+        "Note: an earlier report in output/evaluation is replaced.\n",
+    )
+    prompts = data / "output/evaluation/report.json"
+    prompts.write_text(json.dumps(dict.fromkeys(PLACES, "words")))
+    link = data / "linked"
+    link.symlink_to(data / "output")
+    over = run(*asked("--prompts", "linked/evaluation/report.json", "--overwrite"))
+    assert over.exit_code == 2
+    assert "report.json is an input of this command" in over.stderr
+
+
+def test_what_was_measured_is_printed_before_it_is_written(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise UserError("no space left on the disk")
+
+    monkeypatch.setattr(Results, "write", full)
+    result = run(*asked())
+    assert result.exit_code == 2
+    assert "edge F1" in result.stdout
+    assert "Error: no space left on the disk" in result.stderr
+
+
+def test_a_figure_of_quality_that_fails_does_not_take_the_others_along(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> None:
+        raise UserError("real/x.png cannot be read as a picture")
+
+    monkeypatch.setattr(Quality, "of_sets", broken)
+    result = run(*asked())
+    assert result.exit_code == 2
+    assert "Error: real/x.png cannot be read as a picture" in result.stderr
+    assert "edge F1" in result.stdout
+    assert means(report_of(data), "edge F1") == {"obeys": 1.0}
+
+
+def test_one_process_at_a_time_in_a_folder(run: Run, data: Path) -> None:
+    with working_in(data / "output/evaluation", "evaluating"):
+        result = run(*asked())
+    assert result.exit_code == 2
+    assert "another process is evaluating in output/evaluation" in result.stderr
+    assert not (data / "output/evaluation/report.json").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_table_in_any_letters(data: Path, encoding: str) -> None:
+    given = ("evaluate", "[red]水[/blue]\x1b[31m=obeys", *asked()[2:])
+    result = CliRunner(charset=encoding).invoke(app, given)
+    assert (result.exit_code, result.stderr) == (0, "")
+    printed = result.stdout_bytes.decode(encoding)
+    assert ("edge F1 ↑" if encoding == "utf-8" else "edge F1 ^") in printed
+    assert f"[red]{'水' if encoding == 'utf-8' else chr(92) + 'u6c34'}[/blue]" in printed
+    assert "\x1b" not in printed
+
+
+def test_options_that_do_nothing_are_said(run: Run, data: Path) -> None:
+    result = run(*asked("--inception", "x.pth", "--clip", "c", "--aesthetic-weights", "w.pth"))
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "Note: --inception does nothing without --real.",
+        "Note: --clip does nothing without --prompts or --aesthetic.",
+        "Note: --aesthetic-weights does nothing without --aesthetic.",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--hints", "--originals", "--real", "--prompts", "pictures"])
+def test_pipes_and_empty_names_are_refused_at_once(run: Run, data: Path, option: str) -> None:
+    os.mkfifo(data / "pipe")
+    for name, said in (("pipe", "is no regular file, but a pipe"), ("", "empty")):
+        given = {"pictures": "obeys", "--hints": "hints"}
+        if option == "--originals":
+            del given["--hints"]
+        given[option] = name
+        pictures = given.pop("pictures")
+        options = [one for pair in given.items() for one in pair]
+        result = run("evaluate", pictures, "--preprocessor", "canny", *options)
+        assert result.exit_code == 2
+        assert said in result.stderr
 
 
 def test_the_page_is_whole_and_names_are_only_names(run: Run, data: Path) -> None:

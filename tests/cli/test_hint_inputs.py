@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from controlstack.cli import hint_run
 from controlstack.cli.hint_inputs import find_inputs
 from controlstack.preprocessors import picture_files
 from tests.cli.prompts import Run
@@ -91,6 +94,121 @@ def test_no_input_is_written_over(folder: Path, run: Run) -> None:
     assert (folder / "x_tile.png").read_bytes() == before
 
 
+def test_an_input_is_not_written_over_through_a_link(folder: Path, run: Run) -> None:
+    (folder / "real").mkdir()
+    Image.new("RGB", (4, 4), "red").save(folder / "real" / "x.png")
+    Image.new("RGB", (4, 4), "blue").save(folder / "real" / "x_tile.png")
+    (folder / "linked").symlink_to(folder / "real", target_is_directory=True)
+    (folder / "mask_inpaint.png").hardlink_to(folder / "real" / "x.png")
+    before = (folder / "real" / "x_tile.png").read_bytes()
+    result = run("hint", "tile", "real", "--out", "linked", "--overwrite")
+    assert result.stdout.split() == ["linked/x_tile_2.png", "linked/x_tile_tile.png"]
+    assert (folder / "real" / "x_tile.png").read_bytes() == before
+    (folder / "mask.png").write_bytes(before)
+    masked = run("hint", "inpaint", "mask.png", "--mask", "real/x.png", "--out", ".", "--overwrite")
+    assert "mask_inpaint.png is an input of this command" in masked.stderr
+
+
+def test_a_foreign_file_is_not_replaced_without_a_word(folder: Path, run: Run) -> None:
+    for name in "ab":
+        Image.new("RGB", (4, 4)).save(folder / f"{name}.png")
+    (folder / "a_tile.png").write_bytes(b"mine")
+    asked = ("hint", "tile", "a.png", "b.png", "--out", ".")
+    refused = run(*asked)
+    assert (refused.exit_code, refused.stdout) == (2, "b_tile.png\n")
+    assert "a_tile.png is there already and was not made by this command" in refused.stderr
+    assert "--overwrite" in refused.stderr
+    assert (folder / "a_tile.png").read_bytes() == b"mine"
+    forced = run(*asked, "--overwrite")
+    assert forced.exit_code == 0
+    assert "earlier files are replaced: a_tile.png, b_tile.png" in forced.stderr
+    again = run(*asked)
+    assert (again.exit_code, again.stdout) == (0, "a_tile.png\nb_tile.png\n")
+
+
+def test_places_are_looked_at_before_a_network_is_loaded(folder: Path, run: Run) -> None:
+    """No network is there: whoever gets as far as looking for one is told of --download."""
+    Image.new("RGB", (4, 4)).save(folder / "a.png")
+    (folder / "a_hed.png").write_bytes(b"mine")
+    assert "a_hed.png is there already" in run("hint", "hed", "a.png", "--out", ".").stderr
+    (folder / "file").write_bytes(b"")
+    assert "file is no folder" in run("hint", "hed", "a.png", "--out", "file/deeper").stderr
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_of_two_at_once_one_is_told(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """A second process makes a hint of the same name while the first one is at work."""
+    for width in (1, 2):
+        (folder / str(width)).mkdir()
+        Image.new("RGB", (width, 1)).save(folder / str(width) / "x.png")
+    if before:
+        run("hint", "tile", "1/x.png")
+    make, inner = hint_run.make, []
+
+    def with_a_rival(*given: Any) -> Any:
+        if not inner:
+            inner.append(None)
+            inner[0] = run("hint", "tile", "2/x.png")
+        return make(*given)
+
+    monkeypatch.setattr(hint_run, "make", with_a_rival)
+    outer = run("hint", "tile", "1/x.png")
+    assert (inner[0].exit_code, inner[0].stdout) == (0, "output/x_tile.png\n")
+    assert (outer.exit_code, outer.stdout) == (2, "")
+    assert "output/x_tile.png was written by another process meanwhile" in outer.stderr
+    with Image.open("output/x_tile.png") as hint:
+        assert hint.width == 2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("canny", ""),
+        ("canny", "x.png", "--out", ""),
+        ("inpaint", "x.png", "--mask", ""),
+        ("hed", "x.png", "--models", ""),
+        ("--sheet", ""),
+        ("--sheet", "x.png", "--out", ""),
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(
+    folder: Path, run: Run, asked: tuple[str, ...]
+) -> None:
+    Image.new("RGB", (8, 8)).save(folder / "x.png")
+    result = run("hint", *asked)
+    assert result.exit_code == 2
+    assert "is empty" in result.stderr
+    assert [path.name for path in folder.iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize(
+    "asked", [("canny", "pipe"), ("pose", "pipe"), ("inpaint", "x.png", "--mask", "pipe"),
+              ("canny", "/dev/zero"), ("--sheet", "pipe"), ("--sheet", "/dev/zero")],
+)  # fmt: skip
+def test_pipes_and_devices_are_refused_at_once(
+    folder: Path, run: Run, asked: tuple[str, ...]
+) -> None:
+    Image.new("RGB", (8, 8)).save(folder / "x.png")
+    os.mkfifo(folder / "pipe")
+    result = run("hint", *asked)
+    assert result.exit_code == 2
+    assert "is no regular file" in result.stderr
+
+
+def test_options_that_do_nothing_are_said(folder: Path, run: Run) -> None:
+    Image.new("RGB", (8, 8)).save(folder / "x.png")
+    lone = run("hint", "canny", "x.png", "--fit", "stretch")
+    assert lone.exit_code == 0
+    assert lone.stderr == (
+        "Note: --fit does nothing without --size: hints have their sources' size.\n"
+    )
+    early = run("hint", "--out", "there", "canny", "x.png")
+    assert early.exit_code == 2
+    assert "--out before canny would do nothing" in early.stderr
+
+
 def broken(folder: Path) -> dict[str, str]:
     """Files that give no hint, and what is said of each."""
     (folder / "in").mkdir()
@@ -159,7 +277,10 @@ def test_the_first_frame_of_an_animation_is_used_and_said(folder: Path, run: Run
         (("canny", "x.png", "--size", "20000x64"), "16384"),
         (("canny", "x.png", "--out", "x.png"), "x.png is a file"),
         (("canny", "x.png", "--out", "edges.png"), "edges.png looks like a picture"),
-        (("canny", "x.png", "--out", "x.png/deeper"), "folder x.png/deeper cannot be made"),
+        (
+            ("canny", "x.png", "--out", "x.png/deeper"),
+            "folder x.png/deeper cannot be written",
+        ),
         (("inpaint", "x.png"), "--mask"),
         (("inpaint", "x.png", "--mask", "none.png"), "none.png"),
         (("inpaint", "x.png", "--mask", "small.png"), "4 x 2"),

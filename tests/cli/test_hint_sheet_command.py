@@ -41,3 +41,15 @@ def test_what_is_wrong_is_said(run: Run, folder: Path, asked: tuple[str, ...], s
     assert result.exit_code == 2
     assert "Error: " in result.stderr
     assert said in result.stderr
+
+
+def test_the_picture_is_not_replaced_by_its_page(run: Run, folder: Path) -> None:
+    (folder / "photo.png").write_bytes(before := SCENE.read_bytes())
+    (folder / "link.png").symlink_to("photo.png")
+    for out in ("photo.png", "./photo.png", "link.png"):
+        result = run("hint", "--sheet", "photo.png", "--out", out, "--overwrite")
+        assert result.exit_code == 2
+        assert f"{Path(out)} is an input of this command" in result.stderr
+    (folder / "mine.png").write_bytes(b"mine")
+    assert "--overwrite" in run("hint", "--sheet", "photo.png", "--out", "mine.png").stderr
+    assert (folder / "photo.png").read_bytes() == before

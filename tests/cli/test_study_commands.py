@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from tests.cli.conftest import app
 from tests.cli.prompts import Run
 
 ROWS = ("garden", "house")
@@ -87,3 +90,48 @@ def test_prompts_are_shown(run: Run, pictures: Path) -> None:
     missing = run(*asked)
     assert missing.exit_code == 2
     assert "p.txt has no prompt for house.png" in missing.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_table_in_any_letters(run: Run, pictures: Path, encoding: str) -> None:
+    run("study", "make", "[red]a[/blue]\x1b[2J=ours", "theirs", "--hints", "hints")
+    ranks = [str(write_ranks(pictures, rater, "theirs")) for rater in ("ann", "bob")]
+    read = CliRunner(charset=encoding).invoke(app, ["study", "read", "output/study", *ranks])
+    assert read.exit_code == 0, read.stderr
+    printed = read.stdout_bytes.decode(encoding)
+    assert "Result quality ^" in printed
+    assert "[red]a[/blue]\\x1b[2J" in printed
+    assert "\x1b" not in printed
+
+
+def test_pipes_and_empty_names_are_refused_at_once(run: Run, pictures: Path) -> None:
+    made = ("study", "make", "ours", "theirs", "--hints", "hints")
+    assert run(*made).exit_code == 0
+    os.mkfifo(pictures / "pipe")
+    for asked in (
+        ("study", "make", "pipe", "theirs", "--hints", "hints"),
+        ("study", "make", "ours", "", "--hints", "hints"),
+        (*made[:4], "--hints", ""),
+        (*made, "--prompts", "pipe"),
+        (*made, "--prompts", ""),
+        (*made, "--out", ""),
+        ("study", "read", "", "hints"),
+        ("study", "read", "output/study", "pipe"),
+        ("study", "read", "output/study", ""),
+    ):
+        result = run(*asked)
+        assert result.exit_code == 2
+        assert "is no regular file, but a pipe" in result.stderr or "empty" in result.stderr
+
+
+def test_where_results_go_is_looked_at_first(run: Run, pictures: Path) -> None:
+    (pictures / "file").write_text("")
+    made = ("study", "make", "ours", "theirs", "--hints", "hints", "--out", "file/deeper")
+    assert "file is no folder" in run(*made).stderr
+    assert run(*made[:-2]).exit_code == 0
+    (pictures / "output/study/result.json").write_text("mine")
+    ranks = write_ranks(pictures, "ann", "ours")
+    refused = run("study", "read", "output/study", ranks)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "result.json is there already and was not made by this command" in refused.stderr
+    assert run("study", "read", "output/study", ranks, "--overwrite").exit_code == 0

@@ -7,8 +7,11 @@ import math
 import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
-from controlstack.evaluation.edges import edge_agreement, tolerance_at, widened
+from controlstack.evaluation import edges
+from controlstack.evaluation.edges import edge_agreement, paired_f1, tolerance_at, widened
 from controlstack.evaluation.fidelity import KINDS, Figure, compare, means
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
@@ -99,8 +102,8 @@ def test_soft_edges_are_cut_in_the_middle() -> None:
     soft, strong = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
     soft[:, 10], soft[:, 40] = 127, 128
     strong[:, 40] = 255
-    f1, precision, recall, _ = compare("edges", soft, strong)
-    assert (f1.value, precision.value, recall.value) == (1, 1, 1)
+    f1, precision, recall, paired, _ = compare("edges", soft, strong)
+    assert (f1.value, precision.value, recall.value, paired.value) == (1, 1, 1, 1)
 
 
 def test_what_an_inpaint_hint_masks_is_free() -> None:
@@ -118,6 +121,40 @@ def test_precision_and_recall() -> None:
     nothing = np.zeros_like(wanted)
     assert edge_agreement(nothing, wanted, 1) == (0, 0, 0)
     assert edge_agreement(nothing, nothing, 1) == (1, 1, 1)
+
+
+def test_paired_off_a_pixel_counts_once() -> None:
+    """Three columns near one: each may count by it, but only one of them has it for itself."""
+    wanted, found = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    wanted[:, 5] = True
+    found[:, 4:7] = True
+    assert edge_agreement(found, wanted, 1).f1 == 1
+    assert paired_f1(found, wanted, 1.4) == pytest.approx(2 * 20 / (60 + 20))
+    nothing = np.zeros_like(wanted)
+    assert paired_f1(nothing, wanted, 1) == 0
+    assert paired_f1(nothing, nothing, 1) == 1
+
+
+@pytest.mark.parametrize("distance", [1, 1.4, 2.3, 40])
+def test_as_many_are_paired_off_as_can_be(distance: float) -> None:
+    """Beside an assignment of all to all, where a pair that is too far costs 1."""
+    draw = np.random.default_rng(0)
+    for shape in ((9, 13), (1, 30), (12, 12)):
+        found, wanted = draw.random(shape) < 0.4, draw.random(shape) < 0.3
+        far = cdist(np.argwhere(found), np.argwhere(wanted)) > distance
+        pairs = (~far[linear_sum_assignment(far)]).sum()
+        expected = 2 * pairs / (found.sum() + wanted.sum())
+        assert paired_f1(found, wanted, distance) == pytest.approx(expected)
+        assert paired_f1(wanted, found, distance) == pytest.approx(expected)
+
+
+def test_areas_are_not_paired_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    area = np.ones((30, 30), bool)
+    assert paired_f1(area, area, 2) == 1
+    monkeypatch.setattr(edges, "MAX_PAIRS", 1000)
+    assert math.isnan(paired_f1(area, area, 2))
+    with pytest.raises(UserError, match="differ in size"):
+        paired_f1(area, area[:9], 2)
 
 
 def test_the_tolerance_grows_with_the_picture() -> None:

@@ -71,7 +71,7 @@ def test_fid_without_weights_or_packages(tmp_path: Path, monkeypatch: pytest.Mon
         fid({}, [], tmp_path / "other.pth")
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(UserError, match=r"pip install \"controlstack\[evaluate\]\""):
-        fid({}, [], tmp_path / "none.pth")
+        fid({}, [], tmp_path / "other.pth")
 
 
 class _Code:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -15,6 +16,9 @@ from controlstack.evaluation.fidelity import Figure, Mean
 from controlstack.evaluation.html import data_uri, number, webp
 from controlstack.evaluation.report import Entry, Report, summary, to_json
 from controlstack.evaluation.report_page import Cell, PageRow, report_page
+from controlstack.ground.structured import read_json
+
+CHANCE = (Figure("good", 0.05, True),)
 
 
 def entry(group: str, row: str, good: float, bad: float = 0.0) -> Entry:
@@ -77,15 +81,54 @@ def test_a_page_of_many_rows_goes_from_the_worst_to_the_best() -> None:
     values = {f"r{i:02}": (i * 8 % 21) / 20 for i in range(21)}
     rows = [row(name, value) for name, value in values.items()]
     whole = report(*(next(iter(one.cells.values())).entry for one in rows))
-    page = report_page(whole, rows, most=5)
+    page = report_page(whole, rows, most=5).decode()
     assert [values[name] for name in shown(page)] == [0, 0.25, 0.5, 0.75, 1]
     assert "5 of 21 rows" in page
-    assert len(shown(report_page(whole, rows))) == 21
+    assert len(shown(report_page(whole, rows).decode())) == 21
+
+
+def test_rows_are_those_of_the_group_that_obeys_and_groups_stay_in_their_order() -> None:
+    """The first group has what chance gives; the other one is the best."""
+    picture = webp(np.zeros((4, 4, 3), np.uint8))
+    rows = []
+    for at in range(9):
+        entries = {
+            "none": replace(entry("none", f"r{at}", at / 100), shuffled=CHANCE),
+            "best": replace(entry("best", f"r{at}", 1 - at / 10), shuffled=CHANCE),
+        }
+        cells = {name: Cell(one, picture, picture) for name, one in entries.items()}
+        rows.append(PageRow(f"r{at}", picture, cells))
+    whole = report(*(row.cells[name].entry for name in ("none", "best") for row in rows))
+    page = report_page(whole, rows, most=2).decode()
+    assert shown(page) == ["r8", "r0"]
+    head = page[page.index("<thead>") : page.index("</thead>")]
+    places = [head.index(f">{name}<") for name in ("none", "best", "by chance")]
+    assert places == sorted(places)
+    assert re.findall(r"<option( selected)?>(none|best)<", page) == [
+        ("", "none"),
+        (" selected", "best"),
+    ]
+
+
+def test_names_of_any_kind_can_be_written() -> None:
+    name = "\udcff\x1b[31m\u202e<b>"
+    whole = report(replace(entry(name, name, 1), hint=name, picture=name), notes=(name,))
+    picture = webp(np.zeros((4, 4, 3), np.uint8))
+    page = report_page(
+        whole, [PageRow(name, picture, {name: Cell(whole.entries[0], picture, picture)})]
+    )
+    text = page.decode()
+    for obeyed in ("\x1b", "\u202e", "<b>"):
+        assert obeyed not in text
+    assert "\\udcff\\x1b[31m\\u202e&lt;b&gt;" in text
+    again = read_json(json.dumps(to_json(whole)), "report.json")
+    assert isinstance(again, dict)
+    assert again["groups"] == ["\\udcff\x1b[31m\u202e<b>"]
 
 
 def test_a_page_whose_figures_are_no_numbers() -> None:
     rows = [row("a", math.nan), row("b", math.nan)]
-    page = report_page(report(*(next(iter(r.cells.values())).entry for r in rows)), rows)
+    page = report_page(report(*(next(iter(r.cells.values())).entry for r in rows)), rows).decode()
     assert shown(page) == ["a", "b"]
     assert "nan" not in page.lower()
 

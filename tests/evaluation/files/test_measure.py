@@ -10,7 +10,7 @@ from PIL import Image
 
 from controlstack.evaluation.files import measure as evaluate
 from controlstack.evaluation.files.extraction import Extractor, Packed, packed, read_hint
-from controlstack.evaluation.files.pairing import Group
+from controlstack.evaluation.files.pairing import Group, pair
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.ade20k import ADE20K
 from controlstack.preprocessors.canny import CANNY
@@ -46,7 +46,7 @@ def test_the_iou_of_a_set_adds_pixels_up(tmp_path: Path) -> None:
     pictures = tuple(save(tmp_path / "made" / f"{name}.png", wall) for name in "ab")
     hints = (save(tmp_path / "h" / "a.png", wall), save(tmp_path / "h" / "b.png", half))
     extractor = Extractor(SEGMENTS, {})
-    measured = evaluate.measure([Group("g", pictures)], hints, extractor)
+    measured = evaluate.measure(["g"], pair([Group("g", pictures)], hints), extractor)
     singles = [entry.figures[0].value for entry in measured.entries]
     assert singles == [1.0, 0.25]
     [whole] = measured.sets["g"]
@@ -63,7 +63,8 @@ def test_chance_is_another_hint_of_the_same_size(tmp_path: Path) -> None:
         pictures.append(save(tmp_path / "made" / f"{name}.png", picture))
         hints.append(save(tmp_path / "made too" / f"{name}.png", picture))
     extractor = Extractor(CANNY, CANNY.settings({}))
-    measured = evaluate.measure([Group("g", tuple(pictures))], hints, extractor, originals=True)
+    pairing = pair([Group("g", tuple(pictures))], hints)
+    measured = evaluate.measure(["g"], pairing, extractor, originals=True)
     assert all(entry.figures[0].value == 1 for entry in measured.entries)
     chance = {entry.row: [f.value for f in entry.shuffled[:1]] for entry in measured.entries}
     assert chance.pop("c") == []

@@ -30,6 +30,7 @@ def found(pictures: tuple[str, ...], hints: tuple[str, ...], *endings: str) -> d
         ("garden.v2.png", "garden.png"),
         ("garden.png", "garden_edges.png"),
         ("Gärten 1.png", "gärten.png"),
+        ("ga\u0308rten_1.png", "gärten.png"),
     ],
 )
 def test_names_that_belong_together(picture: str, hint: str) -> None:

@@ -17,7 +17,7 @@ FILL50K = [
 ]
 IMAGEFOLDER = [
     {"file_name": "house.jpg", "text": "a house, at night"},
-    {"file_name": "sub/tree.jpg", "text": "a tree: old"},
+    {"file_name": "sub\\tree.jpg", "text": "a tree: old"},
 ]
 
 
@@ -46,8 +46,12 @@ def test_forms(tmp_path: Path, name: str, text: str) -> None:
         ("p.json", "{}", "holds no prompts"),
         ("p.csv", "file_name,words\na.png,b\n", "row 2, has no file and prompt"),
         ("p.txt", "house\n", "line 1, is not `name: prompt`: 'house'"),
-        ("p.txt", "a: one\nA.png: two\n", "two prompts for a"),
+        ("p.txt", "a: one\nA.png: two\n", "two prompts for 'a'"),
         ("p.txt", "", "holds no prompts"),
+        ("p.json", "[" * 100_000, "neither JSON nor JSON lines"),
+        ("p.jsonl", "1" * 5000, "too many digits"),
+        ("p.json", '{"a": "\\ud800"}', "half of a surrogate pair"),
+        ("p.csv", "file_name,text\n" + "a" * 200_000 + ",b\n", "field larger than field limit"),
     ],
 )
 def test_what_cannot_be_read(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -61,7 +65,7 @@ def test_no_file_and_no_text(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         read_prompts(tmp_path / "none.txt")
     (tmp_path / "p.txt").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(UserError, match="it is no text"):
+    with pytest.raises(UserError, match="is no text in UTF-8"):
         read_prompts(tmp_path / "p.txt")
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import random
 import re
+import secrets
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from controlstack.evaluation.files.pairing import Group
 from controlstack.evaluation.files.study import StudyOrder, read_study, write_study
+from controlstack.evaluation.study import read_key
+from controlstack.evaluation.study_answers import Result, read_answers, result
 from controlstack.ground.errors import UserError
+from controlstack.ground.ours import Results
 from tests.comfyui.browser import MISSING, Page, browsing
 
 METHODS = ("secret-a", "secret-b", "secret-c")
@@ -106,18 +113,180 @@ def test_the_key_tells_whose_each_picture_is(order: StudyOrder, tmp_path: Path) 
         assert level_of(picture["source"]) == pytest.approx(LEVELS[whose[picture["id"]]], abs=3)
 
 
-def test_orders_differ_from_row_to_row_and_come_again_with_the_seed(
+def test_orders_differ_from_row_to_row_and_from_study_to_study(
+    order: StudyOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rater who has the pictures and makes the study again learns neither ids nor orders."""
+    given, drawn = iter(["00", "01"]), secrets.token_hex
+    monkeypatch.setattr(secrets, "token_hex", lambda n: next(given) if n == 16 else drawn(n))
+
+    def made(out: str) -> tuple[set[str], list[tuple[int, ...]]]:
+        write_study(order, tmp_path / out)
+        page = page_of(tmp_path / out)
+        pictures = [row["pictures"] for row in page["rows"]]
+        ids = {page["study"], *(row["id"] for row in page["rows"])}
+        ids |= {one["id"] for row in pictures for one in row}
+        return ids, [tuple(level_of(one["source"]) for one in row) for row in pictures]
+
+    ids, orders = made("a")
+    again, others = made("b")
+    assert len(set(orders)) > 1
+    assert orders != others
+    assert not ids & again
+
+
+def test_the_same_study_made_again_beside_its_key_is_the_same_page(
     order: StudyOrder, tmp_path: Path
 ) -> None:
-    def orders(seed: int, out: str) -> list[tuple[int, ...]]:
-        write_study(StudyOrder(order.groups, order.hints, 20, seed, "Which?"), tmp_path / out)
-        rows = page_of(tmp_path / out)["rows"]
-        return [tuple(level_of(one["source"]) for one in row["pictures"]) for row in rows]
+    write_study(order, tmp_path)
+    before = [(tmp_path / name).read_bytes() for name in ("study.html", "key.json")]
+    (tmp_path / "study.html").unlink()
+    write_study(order, tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in ("study.html", "key.json")] == before
+    assert json.loads(before[1])["secret"] not in before[0].decode()
 
-    first = orders(0, "a")
-    assert len(set(first)) > 1
-    assert orders(0, "b") == first
-    assert any(orders(seed, f"c{seed}") != first for seed in (1, 2))
+
+@pytest.mark.parametrize("what", ["picture", "hint", "title", "seed", "methods", "prompts"])
+def test_whatever_changes_is_another_study(order: StudyOrder, tmp_path: Path, what: str) -> None:
+    """So that no answers to former pictures count for new ones of the same names."""
+    prompts = tmp_path / "p.txt"
+    prompts.write_text("".join(f"{row}: words\n" for row in ROWS))
+    order = replace(order, prompts=prompts)
+    out = tmp_path / "out"
+    write_study(order, out)
+    old = answers(out, "ann", list(METHODS), list(METHODS))
+    if what == "picture":
+        write(order.groups[1].files[2], LEVELS["secret-b"] + 1)
+    elif what == "hint":
+        write(order.hints[3], 254)
+    elif what == "prompts":
+        prompts.write_text(prompts.read_text().replace("words", "other words"))
+    else:
+        changes = {"title": "Who?", "seed": 1, "methods": order.groups[::-1]}
+        name = {"methods": "groups"}.get(what, what)
+        order = replace(order, **{name: changes[what]})
+    with pytest.raises(UserError, match="belongs to another study"):
+        write_study(order, out, overwrite=True)
+    write_study(order, tmp_path / "new")
+    with pytest.raises(UserError, match="answers another study"):
+        read_study(tmp_path / "new", [old])
+
+
+def test_files_in_the_way(order: StudyOrder, tmp_path: Path) -> None:
+    for name in ("study.html", "key.json", "result.json"):
+        folder = tmp_path / name.replace(".", "-")
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        if name == "result.json":
+            write_study(order, folder)
+            file = answers(folder, "ann", list(METHODS), list(METHODS))
+            work = partial(read_study, folder, [file])
+        else:
+            work = partial(write_study, order, folder)
+        with pytest.raises(UserError, match=f"{name} is there already and was not made"):
+            work()
+        assert (folder / name).read_text() == "mine"
+        work(overwrite=True)
+        assert (folder / name).read_text() != "mine"
+
+
+def test_an_input_is_not_written_over(order: StudyOrder, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps(dict.fromkeys(ROWS, "words")))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "key.json").hardlink_to(prompts)
+    with pytest.raises(UserError, match=r"key\.json is an input of this command"):
+        write_study(replace(order, prompts=prompts), tmp_path / "out", overwrite=True)
+
+
+def test_the_result_is_told_before_it_is_written(
+    order: StudyOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_study(order, tmp_path / "out")
+    file = answers(tmp_path / "out", "ann", list(METHODS), list(METHODS))
+
+    def full(*given: object) -> None:
+        raise UserError("no space left")
+
+    monkeypatch.setattr(Results, "write", full)
+    told: list[Result] = []
+    with pytest.raises(UserError, match="no space"):
+        read_study(tmp_path / "out", [file], tell=told.append)
+    assert told[0].raters == ("ann",)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["zoe\u0308 b.", "ZOË B.", "  Zoë   B. ", "Ｚoë B.", "Z\u200boë B."]
+)
+def test_a_rater_in_two_spellings_is_one(order: StudyOrder, tmp_path: Path, spelling: str) -> None:
+    write_study(order, tmp_path / "out")
+    files = [
+        broken(answers(tmp_path / "out", str(number), list(METHODS), list(METHODS)), rater=name)
+        for number, name in enumerate(("Zoë B.", spelling))
+    ]
+    with pytest.raises(UserError, match="are both by"):
+        read_study(tmp_path / "out", files)
+
+
+def mutated(value: Any, draw: random.Random) -> Any:
+    """A copy of JSON with one place in it changed into something else."""
+    strange = [
+        None,
+        True,
+        -1,
+        10**400,
+        1.5,
+        "",
+        "\x1b[31m",
+        "x" * 300,
+        [],
+        {},
+        [[]],
+        [None],
+        {"": 0},
+    ]
+    if draw.random() < 0.25 or not isinstance(value, (dict, list)) or not value:
+        return draw.choice(strange)
+    if isinstance(value, list):
+        at = draw.randrange(len(value))
+        changes = [mutated(value[at], draw)], [], [value[at]] * 2, [*value[:1], value[at]]
+        return value[:at] + draw.choice(changes) + value[at + 1 :]
+    key = draw.choice(list(value))
+    kept = {name: one for name, one in value.items() if name != key}
+    renamed = draw.choice([key, key, key, "other", "", "\x1b[2J"])
+    return kept | {renamed: mutated(value[key], draw)}
+
+
+@pytest.mark.parametrize("name", ["key.json", "ranks-ann.json"])
+def test_damaged_and_hostile_files_are_one_sentence_that_names_them(
+    order: StudyOrder, tmp_path: Path, name: str
+) -> None:
+    write_study(order, tmp_path)
+    ranks = answers(tmp_path, "ann", list(METHODS), list(METHODS)).read_text()
+    whole = json.loads((tmp_path / name).read_text())
+    text = json.dumps(whole)
+    key = (tmp_path / "key.json").read_text()
+    draw = random.Random(name)
+    refused = 0
+    hostile = ["[" * 100_000, "1" * 5000, "NaN", "", "null", '"', "\ufeff{}", '{"study": 1e999}']
+    for _ in range(1500):
+        value = whole
+        for _ in range(draw.randrange(1, 4)):
+            value = mutated(value, draw)
+        hostile.append(json.dumps(value))
+    hostile += [text[: draw.randrange(len(text))] for _ in range(100)]
+    for one in hostile:
+        try:
+            study = read_key(one if name == "key.json" else key, "the-key")
+            given = ranks if name == "key.json" else one
+            result([read_answers(study, given, "the-ranks")])
+        except UserError as error:
+            refused += 1
+            said = str(error)
+            assert "the-key" in said or "the-ranks" in said or "No question is answered" in said
+            assert len(said) < 700
+            assert said.isprintable()
+    assert len(hostile) / 2 < refused < len(hostile)
 
 
 def test_rows_that_lack_a_method_are_left_out_and_said(order: StudyOrder, tmp_path: Path) -> None:
@@ -152,11 +321,11 @@ def test_average_human_ranks(order: StudyOrder, tmp_path: Path) -> None:
         answers(out, "ann", [b, a, c], [a, b, c]),
         answers(out, "bob", [b, c, a], [a, b, c]),
     ]
-    result, written = read_study(out, files)
-    quality = {rank.method: (rank.mean, rank.deviation) for rank in result.ranks["quality"]}
+    found, written = read_study(out, files)
+    quality = {rank.method: (rank.mean, rank.deviation) for rank in found.ranks["quality"]}
     half = pytest.approx(0.5**0.5)  # of 1 and 2
     assert quality == {b: (3.0, 0.0), a: (1.5, half), c: (1.5, half)}
-    assert [rank.method for rank in result.ranks["fidelity"]] == [a, b, c]
+    assert [rank.method for rank in found.ranks["fidelity"]] == [a, b, c]
     saved = json.loads(written[0].read_text())
     assert saved["raters"] == ["ann", "bob"]
     assert saved["ranks"]["quality"][0]["mean"] == 3.0
@@ -172,10 +341,10 @@ def test_open_questions_are_said_and_the_others_counted(order: StudyOrder, tmp_p
     del data["answers"][first]
     data["answers"][second]["quality"].pop()
     file.write_text(json.dumps(data))
-    result, _ = read_study(out, [file])
-    assert result.notes == ("ann left 3 questions open",)
-    assert result.ranks["quality"][0].rankings == 2
-    assert result.ranks["fidelity"][0].rankings == 3
+    found, _ = read_study(out, [file])
+    assert found.notes == ("ann left 3 questions open",)
+    assert found.ranks["quality"][0].rankings == 2
+    assert found.ranks["fidelity"][0].rankings == 3
 
 
 def broken(file: Path, **changes: Any) -> Path:
@@ -204,7 +373,7 @@ def test_what_cannot_be_counted_is_named_file_by_file(order: StudyOrder, tmp_pat
     said = str(caught.value)
     for expected in (
         "Nothing was counted",
-        f"{foreign} answers another study (0123456789ab",
+        f"{foreign} answers another study ('0123456789ab'",
         f"{twice} does not rank the pictures of ",
         f"{good} and {again} are both by Good",
         f"{nothing} holds no ranks",
@@ -284,11 +453,11 @@ def test_a_rater_ranks_on_the_page(order: StudyOrder, tmp_path: Path) -> None:
     [saved] = downloads.glob("*.json")
     assert saved.name == "ranks-Zoë_B_.json"
     assert saved.read_text() == shown
-    result, _ = read_study(out, [saved])
-    assert result.raters == ("Zoë B.",)
-    assert {r.method: r.mean for r in result.ranks["quality"]} == {
+    found, _ = read_study(out, [saved])
+    assert found.raters == ("Zoë B.",)
+    assert {r.method: r.mean for r in found.ranks["quality"]} == {
         "secret-c": 3, "secret-a": 2, "secret-b": 1,
     }  # fmt: skip
-    assert {r.method: r.mean for r in result.ranks["fidelity"]} == {
+    assert {r.method: r.mean for r in found.ranks["fidelity"]} == {
         "secret-b": 3, "secret-c": 2, "secret-a": 1,
     }  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from controlstack.ground.ours import made_here
 from controlstack.preprocessors.sheet.files import encode_hint, free_names
 
 
@@ -39,6 +40,13 @@ def test_what_is_masked_is_transparent_black() -> None:
         assert image.mode == "RGBA"
         assert image.getpixel((1, 0)) == (0, 0, 0, 0)
         assert image.getpixel((0, 0)) == (51, 51, 51, 255)
+
+
+def test_a_hint_says_who_made_it(tmp_path: Path) -> None:
+    (tmp_path / "h.png").write_bytes(encode_hint(np.zeros((2, 2, 3), np.uint8)))
+    assert made_here(tmp_path / "h.png")
+    with Image.open(tmp_path / "h.png") as image:
+        assert image.info == {"Software": "ControlStack"}
 
 
 def names(sources: list[str], taken: list[str], out: str = "out") -> list[str]:
