@@ -63,11 +63,17 @@ def _write(path: Path, settings: RunSettings) -> None:
 
 
 def _check(settings: RunSettings) -> None:
+    from ..demo.models import BASE
     from ..ground.reporter import reporter
+    from ..headless.caption_room import caption_room
     from ..training.data.check import check
 
+    base = settings.base.path
+    place = BASE if base == DEMO and not Path(base).exists() else Path(base).expanduser()
     with shown_progress():
-        report = check(settings.data, progress=reporter().steps)
+        report = check(
+            settings.data, progress=reporter().steps, room=caption_room(place if base else None)
+        )
     for line in report.text.splitlines():
         say(line)
     if report.rows.bad:

@@ -55,13 +55,21 @@ def upright_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
     `content` is as in `first_frame`. Raises UserError for a file that is no picture, or has more
     than MAX_PIXELS pixels.
     """
+    return upright_header(path, content)[0]
+
+
+def upright_header(path: Path, content: bytes | None = None) -> tuple[tuple[int, int], bool]:
+    """As `upright_size`, and whether the picture may be transparent: it has an alpha channel, or a
+    palette with transparent colours.
+    """
     with _opened(path, content) as image:
         _check_size(path, image, 1, 0)
         # A PNG without EXIF would be decoded in search of it.
         turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(
             ExifTags.Base.Orientation, 1
         ) in SIDEWAYS
-        return (image.height, image.width) if turned else image.size
+        size = (image.height, image.width) if turned else image.size
+        return size, "A" in image.getbands() or "transparency" in image.info
 
 
 def _read(

@@ -47,6 +47,10 @@ class FormulaEncoders:
         self.deviation = deviation
         self.pictures_seen = 0
         self.prompts_seen: list[str] = []
+        self.sizes = (4, 77, 2)
+
+    def tokens(self, prompts: Sequence[str]) -> list[int]:
+        return [len(prompt.split()) for prompt in prompts]
 
     def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         assert pictures.dtype == torch.float32

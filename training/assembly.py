@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..ground.parameters import Value
 from ..preprocessors.ready import HintMaker
 from .base import Base
 from .config import flat
@@ -17,8 +18,19 @@ from .run_settings import RunSettings
 from .samples import Split, held_out, samples_of_files, samples_of_rows
 from .validation import Validator
 
-NO_MATTER = ("base.device", "data.cache")
+NO_MATTER = ("base.device", "data.cache", "data.outside")
 """Settings that change nothing about what is learnt, so that a resumed run may have others."""
+LATER = {"data.resize_hints": False}
+"""Settings that older checkpoints do not know, and what they then are."""
+
+
+def matters(settings: RunSettings) -> dict[str, Value]:
+    """The settings beside the training's own that a resumed run has to have the same, by name."""
+    return {
+        name: value
+        for name, value in flat(settings, ("base", "data", "network")).items()
+        if name not in NO_MATTER and LATER.get(name) is not value
+    }
 
 
 def split_of(settings: RunSettings, report: Report) -> Split:
@@ -47,10 +59,8 @@ def run_of(
     that cannot be used.
     """
     held = len(split.held)
-    about = flat(settings, ("base", "data", "network"))
-    about = {name: value for name, value in about.items() if name not in NO_MATTER}
-    about |= {"rows held out": held, "rows": data.fingerprint}
-    said = list(notes)
+    about = {**matters(settings), "rows held out": held, "rows": data.fingerprint}
+    said = [*notes, *data.notes]
     if held:
         said.append(f"{held} of the rows are held out, to validate on")
     if settings.training.unlock_decoder:

@@ -18,6 +18,17 @@ class Encoders(Protocol):
         """What changes when their outputs would; latents and embeddings are cached under it."""
         ...
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Channels of a latent, tokens of a prompt with the marks at its ends, and their width."""
+        ...
+
+    def tokens(self, prompts: Sequence[str]) -> list[int]:
+        """How many tokens each prompt has, without the marks at its ends; `words` cuts off what
+        does not fit.
+        """
+        ...
+
     def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (n, 3, H, W) in -1..1 -> mean and standard deviation (n, c, H/8, W/8) of their
         latents, in the U-Net's scale; 0 where the encoder gives one latent.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...training.copy import weights_hash
 from .clip import Clip
+from .tokenizers import count_tokens
 from .vae import Vae
 
 
@@ -33,6 +34,17 @@ class ModelEncoders:
         settings = [vocabulary, self._clip.layer, self._vae.factor * self._scale]
         digest.update(json.dumps(settings).encode())
         return digest.hexdigest()
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """See `Encoders.sizes`."""
+        text = self._clip.text_encoder.config
+        channels = self._vae.autoencoder.config.latent_channels
+        return channels, text.max_position_embeddings, text.hidden_size
+
+    def tokens(self, prompts: Sequence[str]) -> list[int]:
+        """See `Encoders.tokens`."""
+        return count_tokens(self._clip.tokenizer, prompts)
 
     def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Encoders.moments`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,12 @@ def load(places: Iterable[Path], tokens: int, source: Path) -> CLIPTokenizer:
             "the same diffusers pipeline) into it or beside it."
         )
     return openai()
+
+
+def count_tokens(tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> list[int]:
+    """How many tokens each prompt has, without the marks at its ends."""
+    asked = tokenizer(list(prompts), add_special_tokens=False, verbose=False)
+    return [len(ids) for ids in asked.input_ids]
 
 
 def openai() -> CLIPTokenizer:

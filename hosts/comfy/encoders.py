@@ -39,9 +39,27 @@ class ComfyEncoders:
 
         Their weights tell less: a LoRA may or may not be in them, as ComfyUI pleases at the time.
         """
+        return hashlib.sha256(b"".join(a.numpy().tobytes() for a in self._answers)).hexdigest()
+
+    @cached_property
+    def _answers(self) -> tuple[Tensor, Tensor, Tensor]:
         picture = torch.rand(1, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
-        answers = (self.words(_PROBE), *self.moments(picture * 2 - 1))
-        return hashlib.sha256(b"".join(a.numpy().tobytes() for a in answers)).hexdigest()
+        return (self.words(_PROBE), *self.moments(picture * 2 - 1))
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """See `Encoders.sizes`."""
+        words, mean, _ = self._answers
+        return mean.shape[1], words.shape[1], words.shape[2]
+
+    def tokens(self, prompts: Sequence[str]) -> list[int]:
+        """See `Encoders.tokens`: ComfyUI numbers a prompt's words; marks and padding have 0."""
+        counts = []
+        for prompt in prompts:
+            parts = self._clip.tokenize(prompt, return_word_ids=True, disable_weights=True)
+            rows = next(iter(parts.values()))
+            counts.append(sum(token[-1] != 0 for row in rows for token in row))
+        return counts
 
     def words(self, prompts: Sequence[str]) -> Tensor:
         """See `Encoders.words`: plain prompts, cut at 77 tokens; CLIP's layer is respected."""

@@ -108,6 +108,10 @@ def test_both_hosts_give_one_base(base: Base, embedded: Base) -> None:
     assert base.encoders is not None
     assert embedded.encoders is not None
     assert relative(base.encoders.words(PROMPTS), embedded.encoders.words(PROMPTS)) < 1e-5
+    assert base.encoders.sizes == embedded.encoders.sizes == (4, 77, 768)
+    counted = base.encoders.tokens(PROMPTS)
+    assert counted == embedded.encoders.tokens(PROMPTS)
+    assert counted[::2] == [0, 120]
     found, wanted = base.encoders.moments(pictures()), embedded.encoders.moments(pictures())
     for moment, same in zip(found, wanted, strict=True):
         assert moment.shape == (2, 4, 8, 6)

@@ -144,6 +144,8 @@ def test_words_are_the_conditioning_of_a_plain_prompt(pipeline: Path) -> None:
     prompts = ["", "a red ball", "a long prompt " * 20]
     words = encoders(load_base(pipeline)).words(prompts)
     assert words.shape == (3, 77, 16)
+    assert encoders(load_base(pipeline)).sizes == (4, 77, 16)
+    assert encoders(load_base(pipeline)).tokens(prompts)[0] == 0
     for row, prompt in zip(words, prompts, strict=True):
         conditioning = clip.encode(prompt)[0][0]
         torch.testing.assert_close(row, conditioning[0, :77])

@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...ground.errors import UserError
+from ...ground.wording import shown
+from .captions import caption_in
 from .condition import looks_for_hints
+from .inside import typed
 from .row import PICTURES, POSES, Bad, File, Row, Rows
 from .settings import DataSettings
 
@@ -53,6 +56,8 @@ def read_captioned(folder: Path, settings: DataSettings) -> Rows:
     }
     if not looks_for_hints(settings):
         found = {name: [] for name in rows}
+    elif hints is not None and not any(found.values()) and (drawings or settings.hint_folder):
+        raise _none_fits(hints, drawings, rows)
     given = any(found.values())
     made = [_row(name, files, found[name], given) for name, files in sorted(rows.items())]
     good = tuple(row for row in made if isinstance(row, Row))
@@ -70,10 +75,22 @@ def _row(name: str, pictures: list[Path], hints: list[Path], given: bool) -> Row
     if given and not hints:
         return Bad(name, f"no hint for {picture}")
     try:
-        text = " ".join(caption.read_text(encoding="utf-8-sig").split())
-    except UnicodeDecodeError:
-        return Bad(name, f"{caption} is no text in UTF-8")
-    return Row(name, File(picture), File(hints[0]) if hints else None, text)
+        text = caption_in(caption)
+    except UserError as error:
+        return Bad(name, error.sentence)
+    return Row(name, File(picture), File(hints[0]) if hints else None, (text,))
+
+
+def _none_fits(folder: Path, hints: Iterable[str], pictures: Iterable[str]) -> UserError:
+    """What is said of a folder of hints that belong to no picture."""
+    names = sorted(hints)
+    if not names:
+        return UserError(f"{folder} has no hints: neither pictures nor an OpenPose JSON")
+    return UserError(
+        f"none of the {len(names)} hints in {folder} has the name of a picture: there are hints "
+        f"such as {shown(names[0])} and pictures such as {shown(min(pictures))}. A hint has its "
+        "picture's name, with the folders it is in and without the ending"
+    )
 
 
 def _pictures_in(folder: Path) -> Path:
@@ -82,7 +99,7 @@ def _pictures_in(folder: Path) -> Path:
 
 def _hint_folder(folder: Path, pictures: Path, settings: DataSettings) -> Path | None:
     if settings.hint_folder:
-        chosen = Path(settings.hint_folder).expanduser()
+        chosen = typed(settings.hint_folder, "hint_folder")
         for place in (folder / chosen, chosen):
             if place.is_dir():
                 return place
@@ -93,7 +110,7 @@ def _hint_folder(folder: Path, pictures: Path, settings: DataSettings) -> Path |
 
 def _caption(picture: Path) -> Path | None:
     files = (picture.with_suffix(ending) for ending in CAPTIONS)
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if file.exists()), None)
 
 
 def _by_name(
@@ -111,7 +128,10 @@ def _files(folder: Path, endings: Iterable[str]) -> list[Path]:
     wanted = set(endings)
     if not folder.is_dir():
         return []
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in wanted)
+    try:
+        found = [path for path in folder.rglob("*") if path.suffix.lower() in wanted]
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed: {error.strerror or error}") from error
     return sorted(path for path in found if not _is_hidden(path.relative_to(folder)))
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from .cache import digest
+from .inside import typed
 from .row import File
 from .rows import read_rows, told_layout
 from .settings import DataSettings
@@ -18,12 +17,12 @@ def state_of(settings: DataSettings) -> str:
     """
     if told_layout(settings) == "dataset":
         # Its rows are in a few large tables, at most a folder below.
-        folder = Path(settings.path).expanduser()
+        folder = typed(settings.path, "the data")
         files = [path for form in ("*", "*/*") for path in folder.glob(form) if path.is_file()]
         return digest(*(File(path).stamp() for path in sorted(files)))
     rows = read_rows(settings)
     parts: list[object] = list(rows.bad)
     for row in rows.good:
         hint = row.hint.stamp() if row.hint is not None else None
-        parts += [row.where, row.caption, row.picture.stamp(), hint]
+        parts += [row.where, *row.captions, row.picture.stamp(), hint]
     return digest(*parts)

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ...ground.errors import UserError
-from ...ground.progress import Progress, unseen
+from ...ground.progress import Progress, Steps, unseen
+from ...ground.wording import one_line
 from ...preprocessors.sizing import Size
+from .captions import Room, long_captions
 from .condition import Condition, condition_of
-from .reading import check_size, hint_in, read_hint, read_picture, size_of
+from .looking import Job, Seen, look
+from .notes import count, notes_of
 from .row import Bad, Row, Rows
 from .rows import read_rows
 from .settings import DataSettings, picture_size
-from .view import view_of
 
 log = logging.getLogger("controlstack")
 
 SHOWN = 10
 """Bad rows and sizes that are listed one by one."""
+
+SAMPLED = 32
+"""About so many given hints, spread over all rows, are decoded where not every one is."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,14 @@ class Report:
         if not rows.good:
             return str(complaint(rows))
         lines = [
-            f"{rows.place}: {_count(len(rows.good), 'row')} (layout {rows.layout})",
+            f"{rows.place}: {count(len(rows.good), 'row')} (layout {rows.layout})",
             f"pictures: {_sizes(self.sizes)}; trained at {width} x {height}, "
             f"{'the middle' if self.settings.crop == 'center' else 'a random part'} of each",
             f"hints: {self._hints()}",
             *(f"Note: {warning}." for warning in self.warnings),
         ]
-        return "\n".join(lines + ([str(complaint(rows))] if rows.bad else []))
+        bad = [str(complaint(rows))] if rows.bad else []
+        return "\n".join([*map(one_line, lines), *bad])
 
     def _hints(self) -> str:
         entry = self.condition.entry
@@ -68,37 +75,59 @@ def check(
     settings: DataSettings,
     full: bool = True,
     progress: Progress = unseen,
+    room: Room | None = None,
 ) -> Report:
     """Look at every row of the data.
 
-    Each picture and hint is opened and their sizes are compared; `full` decodes them, too, and
-    makes those hints that need no network. Raises UserError for data without any row, and for
+    Each picture and hint is opened and their sizes are compared, and SAMPLED given hints are
+    decoded; `full` decodes all, and makes those hints that need no network. `room` is what a text
+    encoder has for captions, if that is known. Raises UserError for data without any row, and for
     settings that are wrong; what is wrong with single rows is in the report.
     """
     picture_size(settings)
     rows = read_rows(settings)
     if not rows.good:
         raise complaint(rows)
-    condition = condition_of(settings, any(row.hint is not None for row in rows.good))
-    look = partial(_look, settings=settings, condition=condition, full=full)
-    good: list[Row] = []
-    bad = list(rows.bad)
-    sizes: Counter[Size] = Counter()
+    condition = _condition(settings, rows)
+    see = partial(look, settings=settings, condition=condition, full=full)
+    every = max(1, len(rows.good) // SAMPLED)
+    jobs = [(row, number % every == 0) for number, row in enumerate(rows.good)]
     what = "decoding the training data" if full else "looking at the training data"
+    with progress(len(jobs), what) as bar:
+        every_seen = _seen(see, jobs, bar)
+    bad = [*rows.bad, *(one for one in every_seen if isinstance(one, Bad))]
+    good = [row for row, one in zip(rows.good, every_seen, strict=True) if isinstance(one, Seen)]
+    seen = [one for one in every_seen if isinstance(one, Seen)]
+    found = replace(rows, good=tuple(good), bad=tuple(sorted(bad, key=lambda one: one.place)))
+    notes = notes_of(settings, condition, found, seen)
+    if room is not None:
+        notes += long_captions([row.captions for row in good], room)
+    return Report(settings, condition, found, Counter(one.size for one in seen), tuple(notes))
+
+
+def _seen(see: Callable[[Job], Seen | Bad], jobs: Sequence[Job], bar: Steps) -> list[Seen | Bad]:
+    """What `see` says of all jobs, in their order; threads share them."""
+    found = []
     with (
-        progress(len(rows.good), what) as bar,
+        warnings.catch_warnings(),
         ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as threads,
     ):
-        for row, seen in zip(rows.good, threads.map(look, rows.good), strict=True):
-            if isinstance(seen, Bad):
-                bad.append(seen)
-            else:
-                good.append(row)
-                sizes[seen] += 1
+        # Pillow warns of what is odd and readable; threads cannot each keep that to themselves.
+        warnings.filterwarnings("ignore", module="PIL")
+        for one in threads.map(see, jobs):
+            found.append(one)
             bar.advance()
-    found = replace(rows, good=tuple(good), bad=tuple(sorted(bad, key=lambda one: one.place)))
-    warnings = _warnings(settings, condition, found, sizes)
-    return Report(settings, condition, found, sizes, tuple(warnings))
+    return found
+
+
+def _condition(settings: DataSettings, rows: Rows) -> Condition:
+    try:
+        return condition_of(settings, any(row.hint is not None for row in rows.good))
+    except UserError as error:
+        if settings.hint_folder and rows.layout != "captions":
+            unread = f"hint_folder is not read with the layout {rows.layout}, but with captions"
+            raise UserError(error.sentence, [unread]) from None
+        raise
 
 
 def usable(report: Report) -> tuple[Row, ...]:
@@ -122,62 +151,14 @@ def refuse_bad_rows(report: Report) -> None:
 
 def complaint(rows: Rows, advice: str = "") -> UserError:
     """The bad rows in words: how many, `advice`, and a line for each of the first."""
-    count = len(rows.good) + len(rows.bad)
-    sentence = f"{len(rows.bad)} of {_count(count, 'row')} of {rows.place} cannot be used.{advice}"
+    total = count(len(rows.good) + len(rows.bad), "row")
+    sentence = f"{len(rows.bad)} of {total} of {rows.place} cannot be used.{advice}"
     more = [f"and {len(rows.bad) - SHOWN} more"] if len(rows.bad) > SHOWN else []
     return UserError(sentence, [*map(str, rows.bad[:SHOWN]), *more])
-
-
-def _look(row: Row, settings: DataSettings, condition: Condition, full: bool) -> Size | Bad:
-    """The size of the row's picture, or why it cannot be used."""
-    try:
-        if not full:
-            size = size_of(row.picture)
-            if row.hint is not None and not condition.from_picture:
-                is_pose = row.hint.is_pose or (condition.made and condition.draws_people)
-                hint = read_hint(row, None, condition) if is_pose else size_of(row.hint)
-                check_size(row, hint, size)
-            return size
-        picture = read_picture(row)
-        size = picture.shape[1], picture.shape[0]
-        hint = read_hint(row, picture, condition)
-        if not condition.by_network:
-            hint_in(view_of(size, settings, seed=0), hint, size, condition)
-        return size
-    except (UserError, OSError) as error:
-        return Bad(row.where, str(error).removesuffix("."))
-
-
-def _warnings(
-    settings: DataSettings,
-    condition: Condition,
-    rows: Rows,
-    sizes: Mapping[Size, int],
-) -> list[str]:
-    width, height = picture_size(settings)
-    small = sum(count for size, count in sizes.items() if size[0] < width or size[1] < height)
-    empty = sum(not row.caption.strip() for row in rows.good)
-    notes = []
-    if small:
-        notes.append(
-            f"{_count(small, 'picture')} smaller than {width} x {height} will be scaled up"
-        )
-    if empty:
-        notes.append(f"{_count(empty, 'caption')} empty")
-    if settings.flip and condition.entry is None:
-        notes.append(
-            "hints are mirrored as plain pictures; where they show poses or normals, name that "
-            "with condition"
-        )
-    return notes
 
 
 def _sizes(sizes: Mapping[Size, int]) -> str:
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{count} of {width} x {height}" for (width, height), count in ordered[:SHOWN]]
     more = len(ordered) - SHOWN
-    return ", ".join(shown) + (f" and {_count(more, 'other size')}" if more > 0 else "")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return ", ".join(shown) + (f" and {count(more, 'other size')}" if more > 0 else "")

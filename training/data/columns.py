@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ...ground.errors import UserError
+from ...ground.wording import listing
 from .settings import DataSettings
 
 FILE_NAME = "_file_name"
@@ -45,7 +46,7 @@ def find_columns(names: Collection[str], settings: DataSettings, place: str) -> 
         )
         raise UserError(
             f"{place} has no column of {what} by a usual name ({', '.join(usual)}); it has "
-            f"{', '.join(names) or 'none'}: name one with {key}."
+            f"{listing(names)}: name one with {key}."
         )
     return Columns(image, hint, caption)
 
@@ -59,7 +60,6 @@ def _find(
                 return form
     if wanted:
         raise UserError(
-            f"{place} has no column {wanted}, which {key} names; it has "
-            f"{', '.join(names) or 'none'}."
+            f"{place} has no column {wanted}, which {key} names; it has {listing(names)}."
         )
     return None

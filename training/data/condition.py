@@ -21,16 +21,17 @@ class Condition:
 
     `entry` is None for given hints of which nothing is known. `values` are its settings, complete.
     `made`: it makes the hints, of the pictures or, where it takes something else, of the hint
-    files.
+    files. `resize`: hints of another size than their picture are brought to it.
     """
 
     entry: Preprocessor | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
     made: bool = False
+    resize: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Workers are sent it; what a preprocessor holds need not be sendable, its name is.
-        return _again, (self.entry and self.entry.name, dict(self.values), self.made)
+        return _again, (self.entry and self.entry.name, dict(self.values), self.made, self.resize)
 
     @property
     def from_picture(self) -> bool:
@@ -49,9 +50,18 @@ class Condition:
         return self.from_picture and self.entry is not None and self.entry.learning is not None
 
     @property
+    def whole(self) -> bool:
+        """Whether what a row has for a hint still has to be made into one."""
+        return self.made or (self.entry is not None and self.entry.takes == "masked picture")
+
+    @property
     def drawn(self) -> bool:
-        """Whether hints are resized to the nearest pixel."""
-        return self.entry is not None and self.entry.drawn
+        """Whether what a row has for a hint is resized to the nearest pixel: lines, and colours and
+        numbers of classes, between which there is nothing.
+        """
+        if self.entry is None:
+            return False
+        return self.entry.takes == "labels" if self.whole else self.entry.drawn
 
     @property
     def draws_people(self) -> bool:
@@ -91,15 +101,16 @@ def condition_of(settings: DataSettings, has_hints: bool) -> Condition:
                 "The training data has no hints, and condition does not say how to make them; name "
                 "a preprocessor such as canny with condition, or give hint files."
             )
-        return Condition()
+        return Condition(resize=settings.resize_hints)
     if not has_hints and (not made or entry.takes != "picture"):
         wanted = f"{entry.name} takes {entry.takes} files" if made else "hints is given"
         raise UserError(f"The training data has no hint files, and {wanted}; give them.")
-    return Condition(entry, entry.settings_in_words(hint_values(settings)), made)
+    values = entry.settings_in_words(hint_values(settings))
+    return Condition(entry, values, made, settings.resize_hints)
 
 
-def _again(name: str | None, values: Mapping[str, Value], made: bool) -> Condition:
-    return Condition(PREPROCESSORS[name] if name else None, values, made)
+def _again(name: str | None, values: Mapping[str, Value], made: bool, resize: bool) -> Condition:
+    return Condition(PREPROCESSORS[name] if name else None, values, made, resize)
 
 
 def looks_for_hints(settings: DataSettings) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -13,15 +13,19 @@ import torch
 
 from ...ground.errors import UserError
 from ...ground.progress import Progress
+from ...ground.wording import one_line
 from ...preprocessors.making import Sizing, make
 from ...preprocessors.ready import HintMaker
 from ..base import Encoders
-from .cache import Shelf, digest, share
+from .cache import Hints, Tensors, digest, share
 from .condition import Condition
+from .inside import typed
 from .reading import Picture, read_picture
 from .row import Bad, Row
-from .settings import DataSettings, picture_size
+from .settings import MULTIPLE, DataSettings, picture_size
 from .view import view_of
+
+log = logging.getLogger("controlstack")
 
 PICTURES, PROMPTS = 4, 32
 """How many are encoded at once: enough for a GPU, little enough for its memory."""
@@ -35,9 +39,9 @@ class Kept:
     their order.
     """
 
-    pictures: Shelf
-    words: Shelf
-    hints: Shelf | None
+    pictures: Tensors
+    words: Tensors
+    hints: Hints | None
     names: tuple[str, ...]
 
     def key(self, row: int, flip: bool) -> str:
@@ -84,7 +88,8 @@ def fill(
                 bar.advance()
             _keep_pictures(parts, kept, condition, encoders, maker)
     good = [number for number in range(len(rows)) if number not in wrong]
-    _keep_words([rows[number].caption for number in good], kept, encoders, progress)
+    _keep_words([text for n in good for text in rows[n].captions], kept, encoders, progress)
+    _tell_of_damage(kept)
     names = tuple(kept.names[number] for number in good)
     return (
         Kept(kept.pictures, kept.words, kept.hints, names),
@@ -100,16 +105,34 @@ def _shelves(
     encoders: Encoders,
     maker: HintMaker | None,
 ) -> Kept:
-    folder = Path(settings.cache).expanduser()
+    folder = typed(settings.cache, "the cache")
     width, height = picture_size(settings)
     model = digest(encoders.fingerprint)[:12]
     hints = None
     if condition.from_picture:
         assert condition.entry is not None
         made_by = (condition.entry.name, sorted(condition.values.items()), maker and maker.name)
-        hints = Shelf(folder / f"hints-{condition.entry.name}-{digest(*made_by)[:12]}", ".npz")
+        place = folder / f"hints-{condition.entry.name}-{digest(*made_by)[:12]}"
+        hints = Hints(place, (height, width, 3))
     names = tuple(digest(row.picture.stamp(), width, height) for row in rows)
-    return Kept(Shelf(folder / f"latents-{model}"), Shelf(folder / f"words-{model}"), hints, names)
+    channels, tokens, wide = encoders.sizes
+    latent = (channels, height // MULTIPLE, width // MULTIPLE)
+    pictures = Tensors(folder / f"latents-{model}", latent, names=("mean", "deviation"))
+    words = Tensors(folder / f"words-{model}", (tokens, wide), names=("words",))
+    return Kept(pictures, words, hints, names)
+
+
+def _tell_of_damage(kept: Kept) -> None:
+    shelves = (kept.pictures, kept.words, *([kept.hints] if kept.hints else []))
+    damaged = {path: why for shelf in shelves for path, why in shelf.damaged.items()}
+    if damaged:
+        path, why = next(iter(damaged.items()))
+        log.warning(
+            "%d of the cached files were damaged and are made again, such as %s (%s)",
+            len(damaged),
+            one_line(str(path)),
+            one_line(why),
+        )
 
 
 def _has(kept: Kept, key: str) -> bool:
@@ -138,9 +161,9 @@ def _keep_pictures(
             assert condition.entry is not None
             loaded = maker.loaded if maker else None
             made = make(condition.entry, picture, condition.values, Sizing(), loaded)
-            kept.hints.write_hint(key, made.hint)
+            kept.hints.write(key, made.hint)
         tensors = {"mean": mean, "deviation": deviation} if deviation.any() else {"mean": mean}
-        kept.pictures.write_tensors(key, tensors)
+        kept.pictures.write(key, tensors)
 
 
 def encode(
@@ -162,7 +185,7 @@ def _keep_words(
             with torch.no_grad():
                 found = encoders.words(asked) if asked else ()
             for prompt, words in zip(asked, found, strict=True):
-                kept.words.write_tensors(digest(prompt), {"words": words})
+                kept.words.write(digest(prompt), {"words": words})
             for _ in batch:
                 bar.advance()
 

@@ -11,9 +11,11 @@ from typing import Any
 from torch import Tensor
 
 from ...ground.errors import UserError
+from ...ground.wording import one_line
 from ...preprocessors.spec import Hint
 from ..batch import Pick
 from .cache import digest, moments_of
+from .captions import drawn
 from .condition import Condition
 from .kept import Kept
 from .reading import Picture, hint_in, read_hint, read_picture, size_of
@@ -77,14 +79,14 @@ class Reader:
                 return self._part(number, row, pick)
             except (UserError, OSError) as error:
                 if self.settings.bad_rows == "stop":
-                    raise UserError(f"{row.where}: {error}") from error
+                    raise _said(error).at(row.where) from error
                 if number not in self.named:
                     self.named.add(number)
-                    log.warning("%s is skipped: %s", row.where, error)
+                    log.warning("%s is skipped: %s", one_line(row.where), _said(error))
         raise UserError("No row of the training data can be read any more.")
 
     def _part(self, number: int, row: Row, pick: Pick) -> Part:
-        prompt = "" if pick.drop else row.caption
+        prompt = "" if pick.drop else drawn(row.captions, pick.seed)
         if self.kept is not None:
             return self._kept_part(self.kept, number, row, pick, prompt)
         picture = read_picture(row)
@@ -98,14 +100,18 @@ class Reader:
     def _kept_part(self, kept: Kept, number: int, row: Row, pick: Pick, prompt: str) -> Part:
         key = kept.key(number, is_mirrored(self.settings, pick.seed))
         if kept.hints is not None:
-            hint = kept.hints.hint(key)
+            hint = kept.hints.read(key)
         else:
             size = size_of(row.picture)
             view = view_of(size, self.settings, pick.seed)
-            picture = read_picture(row) if self.condition.needs_picture else None
+            picture = read_picture(row) if self.condition.needs_picture else size
             hint = hint_in(view, read_hint(row, picture, self.condition), size, self.condition)
-        words = kept.words.tensors(digest(prompt))["words"]
-        return Part(prompt, None, hint, moments_of(kept.pictures.tensors(key)), words)
+        words = kept.words.read(digest(prompt))["words"]
+        return Part(prompt, None, hint, moments_of(kept.pictures.read(key)), words)
+
+
+def _said(error: UserError | OSError) -> UserError:
+    return error if isinstance(error, UserError) else UserError(str(error))
 
 
 def same(reading: Any) -> Any:

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from ...ground.errors import UserError
 from ...preprocessors.making import Sizing, Source, make
-from ...preprocessors.picture_files import first_frame, transparency, upright_size
+from ...preprocessors.picture_files import first_frame, transparency, upright_header
 from ...preprocessors.pose.draw import draw_pose
 from ...preprocessors.pose.people import Pose
 from ...preprocessors.ready import HintMaker
-from ...preprocessors.sizing import Size
+from ...preprocessors.sizing import Size, resized
 from ...preprocessors.sources import read_hint_picture, read_mask, read_sources
 from ...preprocessors.spec import Hint
 from .condition import Condition
@@ -32,46 +32,63 @@ def read_picture(row: Row) -> Picture:
 
 def size_of(stored: Stored) -> Size:
     """Width and height of a stored picture, upright, by its header. Raises UserError."""
-    return upright_size(stored.name, stored.content())
+    return header_of(stored)[0]
 
 
-def read_hint(row: Row, picture: Picture | None, condition: Condition) -> Source:
-    """What the row's hint is made of, or the hint itself where it is given, at its own size.
+def header_of(stored: Stored) -> tuple[Size, bool]:
+    """As `size_of`, and whether the picture may be transparent."""
+    return upright_header(stored.name, stored.content())
 
-    `picture` is needed where `condition` makes hints of it, or of it and a mask. Raises UserError,
-    naming the file, for one that holds something else and for one of another size.
+
+def read_hint(row: Row, picture: Picture | Size, condition: Condition) -> Source:
+    """What the row's hint is made of, or the hint itself where it is given, of the picture's size.
+
+    `picture` is the row's or, where the condition does not need it (`needs_picture`), its size.
+    Raises UserError, naming the file, for one that holds something else and for one of another
+    size, unless the condition resizes hints and it has the picture's shape.
     """
+    size = picture if isinstance(picture, tuple) else (picture.shape[1], picture.shape[0])
+    pixels = None if isinstance(picture, tuple) else picture
     if condition.from_picture:
-        assert picture is not None
-        return picture
+        assert pixels is not None
+        return pixels
     assert row.hint is not None
-    source = _source(row.hint, picture, condition)
-    if picture is not None:
-        check_size(row, source, (picture.shape[1], picture.shape[0]))
-    return source
+    source = _source(row.hint, pixels, condition)
+    check_size(row, source, size, condition)
+    if isinstance(source, tuple):
+        colours, mask = source
+        return resized(colours, size, condition.drawn), resized(mask, size, condition.drawn)
+    return source if isinstance(source, Pose) else resized(source, size, condition.drawn)
 
 
-def check_size(row: Row, hint: Source | Size, picture: Size) -> None:
+def check_size(row: Row, hint: Source | Size, picture: Size, condition: Condition) -> None:
     """Raise UserError, naming both sizes, for a hint that is not of its picture's size.
 
-    A pose's canvas may be larger or smaller, where it has the picture's shape to a pixel.
+    A pose's canvas may be larger or smaller, where it has the picture's shape to a pixel; so may
+    other hints where the condition resizes them.
     """
     if isinstance(hint, Pose):
         if hint.canvas is None:
             return
-        wide, high = hint.canvas
-        fits = abs(high * picture[0] / wide - picture[1]) <= 1
-        size = f"{wide:g} x {high:g}"
+        found, may_differ = hint.canvas, True
     else:
-        found = _size(hint)
-        fits = found == picture
-        size = f"{found[0]} x {found[1]}"
-    if not fits:
-        assert row.hint is not None
-        raise UserError(
-            f"the hint {row.hint.name} is {size} and the picture {row.picture.name} "
-            f"{picture[0]} x {picture[1]} pixels; give hints of the pictures' size"
-        )
+        found, may_differ = _size(hint), condition.resize
+    if found == picture or (may_differ and _same_shape(found, picture)):
+        return
+    assert row.hint is not None
+    wide, high = found
+    advice = "give hints of the pictures' size"
+    if _same_shape(found, picture):
+        advice += ", or resize_hints = true (--resize-hints) resizes these"
+    raise UserError(
+        f"the hint {row.hint.name} is {wide:g} x {high:g} and the picture {row.picture.name} "
+        f"{picture[0]} x {picture[1]} pixels; {advice}"
+    )
+
+
+def _same_shape(one: tuple[float, float], other: Size) -> bool:
+    """Whether both have one shape, but for a pixel of the smaller one."""
+    return abs(one[1] * other[0] - other[1] * one[0]) <= max(*one, *other)
 
 
 def hint_in(
@@ -81,17 +98,14 @@ def hint_in(
 
     `picture` is the size of the whole picture; `maker` is needed where a network makes the hints.
     """
-    entry = condition.entry
-    whole = condition.made or (entry is not None and entry.takes == "masked picture")
-    drawn = entry is not None and entry.takes == "labels" if whole else condition.drawn
-    seen = view.of_source(source, picture, drawn)
+    seen = view.of_source(source, picture, condition.drawn)
     if isinstance(seen, Pose):
         # Values of settings; which name has which type is checked where they are read.
         return draw_pose(seen, *view.placement.size, **condition.drawing)  # type: ignore[arg-type]
-    if whole:
-        assert entry is not None
+    if condition.whole:
+        assert condition.entry is not None
         loaded = maker.loaded if maker else None
-        return make(entry, seen, condition.values, Sizing(), loaded).hint
+        return make(condition.entry, seen, condition.values, Sizing(), loaded).hint
     hint = cast(Hint, seen)
     return _other_side(hint, condition) if view.flip else hint
 

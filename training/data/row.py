@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...ground.errors import UserError
+from ...ground.reading import read_bytes, require_regular
+from ...ground.wording import one_line
+from .inside import Inside
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 POSES = ".json"
@@ -50,7 +52,8 @@ class File:
         return self.name.suffix.lower() == POSES
 
     def content(self) -> bytes | None:
-        """See `Stored.content`."""
+        """See `Stored.content`. Raises UserError for what is no regular file any more."""
+        require_regular(self.name, "the file")
         return None
 
     def stamp(self) -> str:
@@ -63,13 +66,15 @@ class File:
 class Cell:
     """A picture, or the text of a pose, in a data set of the library `datasets`.
 
-    `table` has that column alone, and its pictures are not decoded.
+    `table` has that column alone, and its pictures are not decoded; `files` are those that a cell
+    may name instead of holding them.
     """
 
     table: Any
     row: int
     column: str
     label: str
+    files: Inside
 
     @property
     def name(self) -> Path:
@@ -79,13 +84,20 @@ class Cell:
     @property
     def is_pose(self) -> bool:
         """Whether its column holds text."""
-        return bool(self.table.features[self.column].dtype == "string")
+        return bool(getattr(self.table.features[self.column], "dtype", None) == "string")
 
     def content(self) -> bytes | None:
         """See `Stored.content`. Raises UserError for a cell that holds neither picture nor text."""
-        value = self.table[self.row][self.column]
+        try:
+            value = self.table[self.row][self.column]
+        except Exception as error:  # pyarrow's, for a damaged table
+            raise UserError(f"{self.name} cannot be read: {first_line(error)}") from error
         if isinstance(value, Mapping):
-            value = value.get("bytes") or _file(value.get("path"))
+            path = value.get("path")
+            value = value.get("bytes")
+            if not value and isinstance(path, str):
+                what = f"{self.name}: the file"
+                return read_bytes(self.files.file(path, what), what)
         if isinstance(value, str):
             return value.encode()
         if not isinstance(value, bytes):
@@ -100,13 +112,19 @@ class Cell:
 @dataclass(frozen=True)
 class Row:
     """One thing to learn from. `where` says in a few words where it is told of ("prompt.json, line
-    3"); `hint` is None where hints are made of the pictures.
+    3"); `hint` is None where hints are made of the pictures. Of several `captions`, one is drawn
+    anew at each step.
     """
 
     where: str
     picture: Stored
     hint: Stored | None
-    caption: str
+    captions: tuple[str, ...]
+
+    @property
+    def caption(self) -> str:
+        """The first caption, where one has to stand for all."""
+        return self.captions[0]
 
 
 @dataclass(frozen=True)
@@ -123,25 +141,28 @@ class Bad:
     def place(self) -> list[tuple[int, str]]:
         """What sorts bad rows as a person would: line 2 before line 10."""
         parts = re.split(r"(\d+)", self.where)
-        return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 @dataclass(frozen=True)
 class Rows:
     """The rows of a layout, in the order of its files, and those that cannot be used.
 
-    `place` names the data in messages.
+    `place` names the data in messages; `split` is the one it was taken from, if there are several.
     """
 
     layout: str
     place: str
     good: tuple[Row, ...]
     bad: tuple[Bad, ...]
+    split: str = ""
 
     def first(self, count: int) -> Rows:
         """The first `count` rows that can be used; all for 0."""
-        return Rows(self.layout, self.place, self.good[:count], self.bad) if count else self
+        return replace(self, good=self.good[:count]) if count else self
 
 
-def _file(path: object) -> bytes | None:
-    return Path(path).read_bytes() if isinstance(path, (str, os.PathLike)) else None
+def first_line(error: Exception) -> str:
+    """What a library's error says, short and on one line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return one_line(lines[0][:300]).rstrip(".")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from dataclasses import replace
 
 from ...ground.errors import UserError
 from .captioned import has_captions, read_captioned
 from .hub import is_data_set, read_data_set
+from .inside import typed
 from .row import Rows
 from .settings import DataSettings
 from .tables import METADATA, PROMPTS, find_metadata, find_prompts, read_table
@@ -23,7 +24,7 @@ def read_rows(settings: DataSettings) -> Rows:
     """
     if not settings.path:
         raise UserError("The training data has no path; name a folder or a data set.")
-    folder = Path(settings.path).expanduser()
+    folder = typed(settings.path, "the training data")
     layout = told_layout(settings)
     if layout == "dataset":
         rows = read_data_set(settings)
@@ -37,6 +38,8 @@ def read_rows(settings: DataSettings) -> Rows:
             names = " or ".join(PROMPTS if layout == "fill50k" else METADATA)
             raise UserError(f"{folder} has no {names}, which the layout {layout} needs.")
         rows = read_table(file, layout, settings)
+        if layout == "imagefolder" and file.parent == folder / settings.split:
+            rows = replace(rows, split=settings.split)
     if not rows.good and not rows.bad:
         raise UserError(f"{rows.place} has no rows; nothing can be learnt from it.")
     return rows.first(settings.max_rows)
@@ -47,7 +50,7 @@ def told_layout(settings: DataSettings) -> str:
 
     Raises UserError where nothing tells it.
     """
-    folder = Path(settings.path).expanduser()
+    folder = typed(settings.path, "the training data")
     if not folder.exists():
         # Where its parent is a folder here, a mistyped folder is meant, and no request is made.
         named = NAME.fullmatch(settings.path) is not None and not folder.parent.exists()

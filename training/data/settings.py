@@ -83,6 +83,16 @@ class DataSettings:
         "A folder that keeps encoded pictures, prompts and made hints, so that each is computed "
         "once. Empty keeps none.",
     )
+    outside: bool = setting(
+        False,
+        "Take files that the data's tables name outside of their own folder: by absolute names, "
+        "by '..' and by links.",
+    )
+    resize_hints: bool = setting(
+        False,
+        "Resize hints of another size to that of their picture, where both have one shape; "
+        "otherwise they are refused.",
+    )
 
 
 def picture_size(settings: DataSettings) -> Size:
@@ -100,6 +110,9 @@ def picture_size(settings: DataSettings) -> Size:
             f"The training data's resolution is {settings.resolution!r}; give one or two multiples "
             f"of {MULTIPLE}, such as 512 or 768x512 (width x height)."
         )
+    from ...preprocessors.picture import checked_size
+
+    checked_size(sides[0], sides[-1], "The training data's resolution")
     return sides[0], sides[-1]
 
 

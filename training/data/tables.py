@@ -5,17 +5,19 @@ Read line by line here and not by the library `datasets`, so that a bad line is 
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...ground.errors import UserError
+from ...ground.reading import read_text
+from ...ground.structured import read_csv, read_json
+from ...ground.wording import shown
+from .captions import captions_of
 from .columns import Columns, find_columns
 from .condition import looks_for_hints
+from .inside import Inside
 from .row import Bad, File, Row, Rows
 from .settings import DataSettings
 
@@ -51,75 +53,60 @@ def read_table(file: Path, layout: str, settings: DataSettings) -> Rows:
     columns = find_columns(names, settings, str(file))
     if not looks_for_hints(settings):
         columns = replace(columns, hint=None)
+    inside = Inside(file.parent, settings.outside)
     good: list[Row] = []
     bad: list[Bad] = []
     for where, entry in lines:
-        row = _row(where, entry, columns, file.parent)
-        if isinstance(row, Row):
-            good.append(row)
-        else:
-            bad.append(row)
+        try:
+            good.append(_row(where, entry, columns, inside))
+        except UserError as error:
+            bad.append(Bad(where, error.sentence))
     return Rows(layout, str(file), tuple(good), tuple(bad))
 
 
-def _row(where: str, entry: Entry | str, columns: Columns, folder: Path) -> Row | Bad:
+def _row(where: str, entry: Entry | str, columns: Columns, inside: Inside) -> Row:
     if isinstance(entry, str):
-        return Bad(where, entry)
-    caption = entry.get(columns.caption)
-    if not isinstance(caption, str):
-        return Bad(where, f"no caption: {columns.caption} is {json.dumps(caption)}")
-    files: list[File] = []
-    for column in (columns.image, columns.hint):
-        if column is None:
-            continue
-        name = entry.get(column)
-        if not isinstance(name, str) or not name:
-            return Bad(where, f"no file: {column} is {json.dumps(name)}")
-        path = folder / name
-        if not path.is_file():
-            return Bad(where, f"{column} {path} is not there")
-        files.append(File(path))
-    return Row(where, files[0], files[1] if columns.hint else None, caption)
+        raise UserError(entry)
+    captions = captions_of(entry.get(columns.caption), columns.caption)
+    picture = _file(entry, columns.image, inside)
+    hint = _file(entry, columns.hint, inside) if columns.hint is not None else None
+    return Row(where, picture, hint, captions)
+
+
+def _file(entry: Entry, column: str, inside: Inside) -> File:
+    name = entry.get(column)
+    if not isinstance(name, str) or not name:
+        raise UserError(f"no file: {column} is {'null' if name is None else shown(name)}")
+    return File(inside.file(name, column))
 
 
 def _entries(file: Path) -> Iterator[Line]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is no text in UTF-8; save it as such.") from None
+    text = read_text(file, "the table")
     if file.suffix.lower() == ".csv":
-        table = csv.DictReader(io.StringIO(text, newline=""), restkey=None)
-        for entry in table:
-            where = f"{file.name}, line {table.line_num}"
-            # A line with more cells than the header keeps them under None.
-            yield where, {name: value for name, value in entry.items() if isinstance(name, str)}
+        for number, cells in read_csv(text, str(file)):
+            yield f"{file.name}, line {number}", cells
     elif text.lstrip().startswith("["):
-        yield from _list(file, text)
+        entries = read_json(text, str(file), "list of rows")
+        assert isinstance(entries, list)
+        for number, entry in enumerate(entries, start=1):
+            row = entry if isinstance(entry, dict) else "it is no JSON object"
+            yield f"{file.name}, entry {number}", row
     else:
-        for number, line in enumerate(text.splitlines(), start=1):
+        # Not splitlines: JSON's texts may hold what that takes for ends of lines.
+        for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 yield f"{file.name}, line {number}", _entry(line)
 
 
-def _list(file: Path, text: str) -> Iterator[Line]:
-    try:
-        entries = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{file} is no JSON: {error}.") from None
-    for number, entry in enumerate(entries, start=1):
-        is_row = isinstance(entry, Mapping)
-        yield f"{file.name}, entry {number}", entry if is_row else "it is no JSON object"
-
-
 def _entry(line: str) -> Entry | str:
     try:
-        entry = json.loads(line)
-    except ValueError as error:
-        return f"it is no JSON ({error})"
-    return entry if isinstance(entry, Mapping) else "it is no JSON object"
+        entry = read_json(line, "it", "row")
+    except UserError as error:
+        return error.sentence.replace(" in line 1, column", " in column")
+    return entry if isinstance(entry, dict) else "it is no JSON object"
 
 
 def _find(folder: Path, names: tuple[str, ...]) -> Path | None:
     if folder.is_file():
         return folder if folder.name in names else None
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    return next((folder / name for name in names if (folder / name).exists()), None)

@@ -17,6 +17,7 @@ from ...preprocessors.spec import Hint
 from ..base import Encoders
 from ..batch import Batch, Pick
 from .cache import digest
+from .captions import MARKS, Room, long_captions
 from .check import Report, check, usable
 from .condition import Condition
 from .kept import encode, fill
@@ -52,24 +53,32 @@ def training_data(
             f"The condition {condition.entry.name} needs a network to make hints, and none is "
             "loaded; make the hints first with controlstack hint, and give them."
         )
+    room = Room(encoders.sizes[1] - MARKS, encoders.tokens)
+    notes = long_captions([row.captions for row in rows], room)
     if not settings.cache:
-        return TrainingData(Reader(rows, settings, condition, None), encoders, make_hint)
+        return TrainingData(Reader(rows, settings, condition, None), encoders, make_hint, notes)
     kept, rows, broken = fill(rows, settings, condition, encoders, make_hint, progress)
     if broken:
         found = Rows(report.rows.layout, report.rows.place, rows, broken)
         rows = usable(Report(settings, condition, found, {}))
-    return TrainingData(Reader(rows, settings, condition, kept), None, None)
+    return TrainingData(Reader(rows, settings, condition, kept), None, None, notes)
 
 
 class TrainingData:
     """Rows to learn from: a `training.batch.Batches`.
 
-    With a cache there is no need of encoders any more, and none are held.
+    With a cache there is no need of encoders any more, and none are held. `notes` are what a person
+    should know of what the encoders make of it.
     """
 
     def __init__(
-        self, reader: Reader, encoders: Encoders | None, make_hint: HintMaker | None
+        self,
+        reader: Reader,
+        encoders: Encoders | None,
+        make_hint: HintMaker | None,
+        notes: tuple[str, ...] = (),
     ) -> None:
+        self.notes = notes
         self._reader = reader
         self._encoders = encoders
         self._make_hint = make_hint
@@ -89,7 +98,7 @@ class TrainingData:
         same.
         """
         rows = self._reader.rows
-        return digest(*((row.picture.name.name, row.caption) for row in rows))
+        return digest(*((row.picture.name.name, *row.captions) for row in rows))
 
     def load(self, picks: Iterable[Sequence[Pick]], workers: int = 0) -> Iterator[Batch]:
         """One batch for each list of picks, in their order, on the CPU or where the encoders are.

@@ -52,7 +52,7 @@ def test_bad_lines_are_named(tmp_path: Path) -> None:
     rows = read_rows(settings(tmp_path))
     assert [row.caption for row in rows.good] == ["prompt 0", "prompt 4"]
     said = [str(bad) for bad in rows.bad]
-    assert said[0].startswith("prompt.json, line 2: it is no JSON")
+    assert said[0].startswith("prompt.json, line 2: it is not JSON: ")
     assert said[1] == "prompt.json, line 3: no caption: prompt is null"
     assert said[2] == (f"prompt.json, line 4: target {tmp_path / 'target' / '99.png'} is not there")
     assert said[3] == "prompt.json, line 6: it is no JSON object"
@@ -186,7 +186,7 @@ def test_a_saved_data_set(saved: Path) -> None:
     rows = read_rows(settings(saved))
     assert rows.layout == "dataset"
     assert [row.caption for row in rows.good] == ["one", "three"]
-    assert [str(bad) for bad in rows.bad] == ["row 2: no caption: text is None"]
+    assert [str(bad) for bad in rows.bad] == ["row 2: no caption: text is null"]
     content = rows.good[1].picture.content()
     assert content is not None
     assert content.startswith(b"\x89PNG")

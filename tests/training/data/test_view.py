@@ -166,6 +166,12 @@ def test_resolutions_that_are_none(text: str) -> None:
         picture_size(DataSettings(resolution=text))
 
 
+@pytest.mark.parametrize("text", ["1000000", "8x80000", "16384x16384"])
+def test_enormous_resolutions(text: str) -> None:
+    with pytest.raises(UserError, match=r"The training data's resolution is .* give sides from 1"):
+        picture_size(DataSettings(resolution=text))
+
+
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
