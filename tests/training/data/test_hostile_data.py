@@ -118,7 +118,7 @@ def test_values_of_tables(folder: Path, layout: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", [*{file for file, _, _ in LAYOUTS.values()}, "a.txt", "a_hint.json"]
+    "file", [*sorted({file for file, _, _ in LAYOUTS.values()}), "a.txt", "a_hint.json"]
 )
 def test_texts_of_files(folder: Path, file: str) -> None:
     (folder / "a.txt").write_text("words")
