@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from .errors import UserError
@@ -40,12 +41,36 @@ def write_free(names: Iterable[Path], data: bytes) -> Path:
     waiting = iter(names)
     path = next(waiting)
     with _part_with(path, data) as part:
-        while not _taken(part, path):
-            following = next(waiting, None)
-            if following is None:
-                raise UserError(f"{path} is there already; name another, or move it away")
-            path = following
-    return path
+        return take(part, chain((path,), waiting))
+
+
+def take(part: Path, names: Iterable[Path]) -> Path:
+    """Give the finished file or folder `part` the first of `names` that nobody has, and return that
+    name.
+
+    All lie in one folder. Raises UserError where none is free, and OSError as the disk does.
+    """
+    path = part
+    for path in names:
+        if _taken(part, path):
+            return path
+    raise UserError(f"{path} is there already; name another, or move it away")
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` at which a file or folder may be made inside the block, for
+    `take` to name; what is left there goes. Raises UserError for what the disk refuses meanwhile.
+    """
+    part = _part(path)
+    try:
+        yield part
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -62,11 +87,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         part.mkdir(parents=True)
         yield part
-        if _exists(
-            path
-        ):  # a rename would take the place of an empty folder or, on POSIX, of a link
+        if not _taken(part, path):
             raise taken
-        part.rename(path)
     except OSError as error:
         raise (taken if _exists(path) else _unwritable(path, error)) from error
     finally:
@@ -82,19 +104,15 @@ def _part(path: Path) -> Path:
 
 @contextmanager
 def _part_with(path: Path, data: bytes) -> Iterator[Path]:
-    part = _part(path)
-    try:
+    with beside(path) as part:
         part.write_bytes(data)
         yield part
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _taken(part: Path, path: Path) -> bool:
     """Whether `path` was free and is now what `part` was."""
+    if part.is_dir():
+        return _moved(part, path)
     try:
         os.link(part, path)
     except FileExistsError:
@@ -109,6 +127,18 @@ def _taken(part: Path, path: Path) -> bool:
         except BaseException:
             path.unlink()
             raise
+    return True
+
+
+def _moved(folder: Path, path: Path) -> bool:
+    if _exists(path):  # a rename would take the place of an empty folder or, on POSIX, of a link
+        return False
+    try:
+        folder.rename(path)
+    except OSError:
+        if _exists(path):  # another was first
+            return False
+        raise
     return True
 
 

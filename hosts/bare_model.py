@@ -19,7 +19,7 @@ def require_base(unet: Any, name: str) -> None:
     try:
         check_base(unet)
     except UserError as error:
-        raise UserError(f"{name}: {error}") from error
+        raise error.at(name) from error
 
 
 def require_bare(model: Any, name: str) -> None:

@@ -1,7 +1,9 @@
 """Nothing is silently not applied: one call of the host's model is watched taking its residuals.
 
 ComfyUI's U-Net logs a residual that does not fit and goes on without it, and models that know no
-control never look. Here both end the run with a sentence.
+control never look. Here both end the run with a sentence. A cache that answers in the model's
+place (ComfyUI's EasyCache) looks at nothing either, and that is no fault: marks around the model
+tell the two apart.
 """
 
 from __future__ import annotations
@@ -17,6 +19,12 @@ from .residuals import SIDES, NotAppliedError, Residuals, check_fit
 BLOCK_PATCH = "input_block_patch"
 """The host calls these patches with each feature map that becomes a skip."""
 
+WATCHED = "controlstack_watched"
+"""Where the options of a watched call keep the control that is watched."""
+
+Wrappers = Mapping[str, Mapping[str, Sequence[Callable[..., Any]]]]
+"""The wrappers that the host finds in its options: kind -> key -> functions."""
+
 
 class HostCall(Protocol):
     """What this module needs to know of a step: the latents (B, C, h, w) and the host's options."""
@@ -29,11 +37,17 @@ class HostCall(Protocol):
 
 
 class Watched(dict[str, list[Tensor | None]]):
-    """A control dict that remembers which of its lists were asked for."""
+    """A control dict that remembers which of its lists were asked for.
+
+    `passed` has the marks that the call went past, with whether this control came along; `begun`
+    is whether a U-Net's encoder has begun and not ended.
+    """
 
     def __init__(self, residuals: Residuals) -> None:
         super().__init__(residuals.as_dict())
         self.asked: set[str] = set()
+        self.passed: dict[str, bool] = {}
+        self.begun = False
 
     def __getitem__(self, side: str) -> list[Tensor | None]:
         self.asked.add(side)
@@ -69,15 +83,65 @@ class Watched(dict[str, list[Tensor | None]]):
         """The sides that hold residuals and were not asked for."""
         return [side for side in SIDES if self._holds(side) and side not in self.asked]
 
+    def reached_the_model(self, marked: bool) -> bool:
+        """Whether the model itself was called; without marks around it that is taken for granted.
+
+        A model that knows the host's inner wrappers was called where the call went past the last
+        of them; one that does not know them, where it went past those of "apply_model". A U-Net of
+        which only the first blocks ran has its other blocks from a cache.
+        """
+        inner = LAST in self.passed or (FIRST not in self.passed and OUTSIDE in self.passed)
+        return (inner or not marked) and not self.begun
+
+    def lost(self) -> bool:
+        """Whether another patch called the model without this control."""
+        return not all(self.passed.values())
+
     def _holds(self, side: str) -> bool:
         return any(residual is not None for residual in super().__getitem__(side))
 
 
-def fit_check(residuals: Residuals, blocks: int) -> Callable[[Tensor, Mapping[str, Any]], Tensor]:
+OUTSIDE, FIRST, LAST = (f"controlstack_{place}" for place in ("outside", "first", "last"))
+
+
+def _mark(place: str) -> Callable[..., Any]:
+    """A wrapper that only notes that a watched call came by."""
+
+    def passing(executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        given = (*args, *kwargs.values())
+        for options in given:
+            if isinstance(options, dict) and WATCHED in options:
+                watched = options[WATCHED]
+                watched.passed[place] = any(one is watched for one in given)
+        return executor(*args, **kwargs)
+
+    return passing
+
+
+_MARKS = {place: [_mark(place)] for place in (OUTSIDE, FIRST, LAST)}
+
+
+def marked_outside(wrappers: Wrappers) -> Wrappers:
+    """The host's `wrappers` with a mark after all that stand around "apply_model"."""
+    kind = "apply_model"
+    return {**wrappers, kind: {**wrappers.get(kind, {}), OUTSIDE: _MARKS[OUTSIDE]}}
+
+
+def _marked_inside(wrappers: Wrappers) -> Wrappers:
+    """The host's `wrappers` with marks before and after those inside the model."""
+    kind = "diffusion_model"
+    theirs = wrappers.get(kind, {})
+    return {**wrappers, kind: {FIRST: _MARKS[FIRST], **theirs, LAST: _MARKS[LAST]}}
+
+
+def fit_check(
+    residuals: Residuals, blocks: int, watched: Watched
+) -> Callable[[Tensor, Mapping[str, Any]], Tensor]:
     """An "input_block_patch" for a U-Net of `blocks` encoder blocks that compares shapes.
 
     It gets each block's features (B, C, h, w) and raises `ResidualMismatchError` where the residual
-    that this block, its skip or, at the last block, the middle would be given does not fit.
+    that this block, its skip or, at the last block, the middle would be given does not fit; it
+    tells `watched` where the encoder is.
 
     Raises:
         NotAppliedError: at once, when there are more residuals than places.
@@ -95,6 +159,7 @@ def fit_check(residuals: Residuals, blocks: int) -> Callable[[Tensor, Mapping[st
         _, block = options["block"]
         # The U-Net takes every list from its end: the last skip first, but the first block first.
         after = blocks - 1 - block
+        watched.begun = after > 0
         _check("output", residuals.output, -1 - after, features)
         _check("input", residuals.input, -1 - block, features)
         if after == 0:
@@ -138,20 +203,38 @@ class Delivery:
         if shapes in self._seen and not resized:
             return model(residuals.as_dict(), step.options)
         watched = Watched(residuals)
-        result = model(watched, self._watching(residuals, step.options))
-        if unread := watched.unread():
-            raise NotAppliedError(
-                f"{type(self._base).__name__}, the kind of this model, takes no residuals for "
-                f"{' and '.join(unread)}: a ControlNet cannot act on it. Use a model that this "
-                "ControlNet was made for."
-            )
-        self._seen.add(shapes)
+        result = model(watched, self._watching(residuals, step.options, watched))
+        unread = watched.unread()
+        if not unread:
+            self._seen.add(shapes)
+        elif watched.reached_the_model(_has_marks(step.options)):
+            raise self._refusal(unread, watched.lost())
         return result
 
-    def _watching(self, residuals: Residuals, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _refusal(self, unread: Sequence[str], lost: bool) -> NotAppliedError:
+        if lost:
+            return NotAppliedError(
+                "another patch on this model calls it without the residuals: the ControlNet would "
+                "do nothing; take that patch away."
+            )
+        return NotAppliedError(
+            f"{type(self._base).__name__}, the kind of this model, takes no residuals for "
+            f"{' and '.join(unread)}: a ControlNet cannot act on it. Use a model that this "
+            "ControlNet was made for."
+        )
+
+    def _watching(
+        self, residuals: Residuals, options: Mapping[str, Any], watched: Watched
+    ) -> Mapping[str, Any]:
+        inside = _marked_inside(options.get("wrappers", {}))
+        options = {**options, WATCHED: watched, "wrappers": inside}
         blocks = getattr(self._base.diffusion_model, "input_blocks", None)
         if blocks is None:  # no U-Net of ComfyUI's
             return options
         patches = options.get("patches", {})
-        mine = [*patches.get(BLOCK_PATCH, ()), fit_check(residuals, len(blocks))]
+        mine = [*patches.get(BLOCK_PATCH, ()), fit_check(residuals, len(blocks), watched)]
         return {**options, "patches": {**patches, BLOCK_PATCH: mine}}
+
+
+def _has_marks(options: Mapping[str, Any]) -> bool:
+    return OUTSIDE in options.get("wrappers", {}).get("apply_model", {})

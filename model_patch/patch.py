@@ -1,9 +1,10 @@
 """`patch(model, stack)`: the stack around the host's locked model.
 
-Wrappers on a clone of the MODEL: "apply_model" adds the residuals at every step, "outer_sample"
+Wrappers on a clone of the MODEL: "apply_model" adds the residuals at every step, "sampler_sample"
 bounds a sampling run, so that run state is dropped at its end, also when it ends with an error;
 "prepare_sampling" tells the host's memory manager what the nets need, "calc_cond_batch" sees where
-the conditioning's areas lie.
+the conditioning's areas lie. A run's state travels in the run's own options, by which each call
+finds it: several runs of one MODEL may go on at once.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 from torch import Tensor
 
 from ..ground.errors import UserError
+from .applied import marked_outside
 from .control import Control, ControlStack
 from .family import require_same_family
 from .protocols import ControlDict, ControlNet, Model
-from .residuals import Residuals
 from .run import Session
 
 KEY = "controlstack"
@@ -97,19 +99,35 @@ class _Needs:
 
 def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
     # Plain closures: hosts copy the containers of wrappers, deeply in some versions, and a function
-    # is never copied. Run state sits in a list, one entry a run in progress.
-    active: list[Session] = []
+    # is never copied.
+    mine = uuid4().hex  # tells this patch's runs from those of another on the same MODEL
 
-    def outer_sample(executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run_of(options: Mapping[str, Any]) -> Session | None:
+        found: Session | None = options.get(KEY, {}).get(mine)
+        return found
+
+    def sampler_sample(
+        executor: Callable[..., Any],
+        guider: Any,
+        sigmas: Tensor,
+        extra_args: Mapping[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         session = Session(stack)
-        active.append(session)
+        model_options = extra_args.get("model_options", {})
+        options = model_options.get("transformer_options", {})
+        own = {
+            **options,
+            KEY: {**options.get(KEY, {}), mine: session},
+            "wrappers": marked_outside(options.get("wrappers", {})),
+        }
+        told = {**extra_args, "model_options": {**model_options, "transformer_options": own}}
         try:
-            result = executor(*args, **kwargs)
+            result = executor(guider, sigmas, told, *args, **kwargs)
         except BaseException:
             session.abandon()
             raise
-        finally:
-            active.pop()
         session.close()
         return result
 
@@ -133,11 +151,19 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
         return (real_model, conds, *rest)
 
     def calc_cond_batch(
-        executor: Callable[..., Any], model: Any, conds: Any, x: Tensor, *args: Any, **kwargs: Any
+        executor: Callable[..., Any],
+        model: Any,
+        conds: Any,
+        x: Tensor,
+        t: Tensor,
+        model_options: Mapping[str, Any],
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
-        if active:
-            active[-1].note_areas(conds, x)
-        return executor(model, conds, x, *args, **kwargs)
+        session = run_of(model_options.get("transformer_options", {}))
+        if session is not None:
+            session.note_areas(conds, x)
+        return executor(model, conds, x, t, model_options, *args, **kwargs)
 
     def apply_model(
         executor: Any,
@@ -156,19 +182,17 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
         def model(merged: ControlDict | None, options: Mapping[str, Any]) -> Any:
             return executor(x, t, c_concat, c_crossattn, merged, options, **kwargs)
 
-        session = active[-1] if active else Session(stack)
+        known = run_of(options)
+        session = known or Session(stack)
         run = session.on(x.device, executor.class_obj, options)
         try:
-            applied, result = run.apply(
-                Residuals.of(control), session.step(x, t, cond, options), model
-            )
-            return result if applied else model(control, options)
+            return run.apply(control, session.step(x, t, cond, options), model)
         finally:
-            if not active:  # called outside of any sampling run: nobody else will clean up
+            if known is None:  # called outside of any sampling run: nobody else will clean up
                 session.abandon()
 
     return {
-        "outer_sample": outer_sample,
+        "sampler_sample": sampler_sample,
         "prepare_sampling": prepare_sampling,
         "calc_cond_batch": calc_cond_batch,
         "apply_model": apply_model,

@@ -18,7 +18,7 @@ from .applied import Delivery
 from .area import Area, cut_to_areas
 from .control import Control, ControlStack
 from .plan import Plan
-from .protocols import BaseModel, ControlNet
+from .protocols import BaseModel, ControlDict, ControlNet
 from .residuals import NotAppliedError, Residuals
 from .weighting import CONDITIONAL, conditional_rows, resolution_weighted
 
@@ -73,6 +73,10 @@ class Session:
         self._areas: dict[object, Area] = {}
         self._latent = (0, 0)
         self._sizes: set[tuple[int, int]] = set()
+
+    def __deepcopy__(self, memo: object) -> Session:
+        """Itself: it lies in the host's options, and whoever copies those means no other run."""
+        return self
 
     def note_areas(self, conds: Sequence[Any], x: Tensor) -> None:
         """Remember the areas of the host's conditioning entries, by the host's own ids; `x` is
@@ -129,24 +133,23 @@ class DeviceRun:
         self._nets: dict[tuple[Any, ...], ControlNet] = {}
 
     def apply(
-        self, control: Residuals, step: Step, model: Callable[[Any, Any], Any]
-    ) -> tuple[bool, Any]:
-        """Call `model(control, options)` with `control` and every control active at this step.
-
-        Returns whether any was, and the result; where none was, `model` was not called.
-        """
+        self, control: ControlDict | None, step: Step, model: Callable[[Any, Any], Any]
+    ) -> Any:
+        """`model(control, options)`, with every control active at this step added to `control`."""
         active = [(i, s) for i, s in enumerate(self.plan.at(float(step.t[0]))) if s != 0.0]
-        if active:
-            with _named(" + ".join(self.stack[index].name for index, _ in active)):
-                self._require_known_place(step.x)
-        total = control
+        if not active:
+            return model(control, step.options)
+        names = " + ".join(self.stack[index].name for index, _ in active)
+        with _named(names):
+            self._require_known_place(step.x)
+        total = given = Residuals.of(control)
         for index, strength in active:
             with _named(self.stack[index].name):
                 total = total + self._of_control(index, self.stack[index], strength, step)
-        if total is control:
-            return False, None
-        with _named(" + ".join(self.stack[index].name for index, _ in active), NotAppliedError):
-            return True, self._delivery(total, step, model)
+        if total is given:
+            return model(control, step.options)
+        with _named(names, NotAppliedError):
+            return self._delivery(total, step, model)
 
     def close(self) -> list[Exception]:
         """Drop the run state of every net; returns what they failed with."""
@@ -231,7 +234,7 @@ def _named(names: str, kind: type[UserError] = UserError) -> Iterator[None]:
     try:
         yield
     except kind as error:
-        raise UserError(f"{names}: {error}") from error
+        raise error.at(names) from error
 
 
 @contextmanager

@@ -13,12 +13,14 @@ from . import images
 from .hint_batch import make_batch
 from .hint_inputs import optional_inputs
 from .hint_node import CATEGORY, accepted, check
+from .widgets import filled
 
 OF_PICTURES = {name: entry for name, entry in PREPROCESSORS.items() if entry.takes == "picture"}
 
 
-def accepted_name(preprocessor: str | None, download: bool) -> bool | str:
-    """What VALIDATE_INPUTS says of the name of a preprocessor of pictures, with its first model."""
+def accepted_name(preprocessor: str | None, download: bool | None) -> bool | str:
+    """What VALIDATE_INPUTS says of the name of a preprocessor of pictures, with its first model;
+    None comes through a link and waits."""
     if preprocessor is None:
         return True
     if preprocessor not in OF_PICTURES:
@@ -27,6 +29,7 @@ def accepted_name(preprocessor: str | None, download: bool) -> bool | str:
     return accepted(lambda: check(OF_PICTURES[preprocessor], first))
 
 
+@filled
 class ControlStackHint:
     """Any hint of a picture."""
 
@@ -57,8 +60,10 @@ class ControlStackHint:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, preprocessor: str | None = None, download: bool = False) -> bool | str:
-        """Whether the preprocessor's model is there; None where its name comes through a link."""
+    def VALIDATE_INPUTS(
+        cls, preprocessor: str | None = None, download: bool | None = False
+    ) -> bool | str:
+        """Whether the preprocessor's model is there; None is what comes through a link."""
         return accepted_name(preprocessor, download)
 
     def make(self, image: Tensor, preprocessor: str, **inputs: Any) -> tuple[Tensor]:

@@ -19,8 +19,10 @@ from . import images
 from .any_hint import OF_PICTURES, accepted_name
 from .hint_batch import make_batch
 from .hint_inputs import optional_inputs
+from .widgets import filled
 
 
+@filled
 class ControlStackFidelity:
     """Figures of how well pictures follow their hints."""
 
@@ -75,8 +77,10 @@ class ControlStackFidelity:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, preprocessor: str | None = None, download: bool = False) -> bool | str:
-        """Whether the preprocessor's model is there; None where its name comes through a link."""
+    def VALIDATE_INPUTS(
+        cls, preprocessor: str | None = None, download: bool | None = False
+    ) -> bool | str:
+        """Whether the preprocessor's model is there; None is what comes through a link."""
         return accepted_name(preprocessor, download)
 
     def measure(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ..ground.log import log
 from ..ground.parameters import Value
 from ..hosts import host
 from ..preprocessors.making import FIT, RESOLUTION, Made, Sizing, Source, make
@@ -13,8 +13,6 @@ from ..preprocessors.ready import KeptModel
 from ..preprocessors.sizing import Size
 from ..preprocessors.spec import Preprocessor
 from . import images
-
-log = logging.getLogger("controlstack")
 
 
 def make_batch(
@@ -27,9 +25,7 @@ def make_batch(
     """A hint of each source, with progress; `inputs` hold size, resolution and model."""
     loaded = None
     if entry.learning is not None:
-        loaded = models.ready(
-            entry, inputs.get("model", ""), inputs.get("download", False), host.current()
-        )
+        loaded = models.ready(entry, inputs.get("model", ""), inputs["download"], host.current())
     sizing = _sizing(entry, inputs)
     made = []
     with host.steps(len(sources), entry.title) as bar:

@@ -30,7 +30,7 @@ STANDING = {
 """A person to begin with, in fractions of the canvas."""
 
 SIDES = tuple(
-    Parameter(side, 512, "In pixels: best that of your picture.", 1, MAX_SIDE, 8)
+    Parameter(side, 512, "In pixels: best that of your picture.", 1, MAX_SIDE)
     for side in ("width", "height")
 )
 

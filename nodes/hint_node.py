@@ -17,10 +17,12 @@ from ..preprocessors.spec import Preprocessor
 from . import images
 from .hint_batch import make_batch
 from .hint_inputs import input_types
+from .widgets import filled
 
 CATEGORY = "ControlStack/hints"
 
 
+@filled
 class HintNode:
     """One preprocessor as a node; `node_of` makes the class."""
 
@@ -107,20 +109,23 @@ def _validator(entry: Preprocessor) -> Any:
 def check(entry: Preprocessor, inputs: Mapping[str, Any]) -> None:
     """Raise UserError for settings, a pose or a model of `entry` that cannot be used.
 
-    What is missing from `inputs` or None comes through a link and is not judged.
+    What is missing from `inputs` has its default; what is None comes through a link and waits.
     """
-    given = {name: value for name, value in inputs.items() if value is not None}
+    settings = {one.name: inputs.get(one.name, one.default) for one in entry.parameters}
     for parameter in entry.parameters:
-        if parameter.name in given:
-            parameter.checked(given[parameter.name], entry.name)
-    settings = {p.name: given[p.name] for p in entry.parameters if p.name in given}
-    if len(settings) == len(entry.parameters):
+        if settings[parameter.name] is not None:
+            parameter.checked(settings[parameter.name], entry.name)
+    if None not in settings.values():
         entry.settings(settings)
-    if isinstance(given.get("pose_json"), str):
-        parse_poses(given["pose_json"])
-    model_is_linked = entry.has_choice and "model" not in given
-    if entry.learning is not None and not given.get("download") and not model_is_linked:
-        model_choice.choose(entry, given.get("model", ""), host.current().places()).check()
+    if isinstance(inputs.get("pose_json"), str):
+        parse_poses(inputs["pose_json"])
+    model = inputs.get("model", None if entry.has_choice else "")
+    if entry.learning is not None and model is not None and _is_off(inputs.get("download", False)):
+        model_choice.choose(entry, model, host.current().places()).check()
+
+
+def _is_off(switch: bool | None) -> bool:
+    return switch is not None and not switch
 
 
 def _sources(entry: Preprocessor, inputs: Mapping[str, Any]) -> list[Source]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ..ground.atomic import beside, take
 from ..ground.errors import UserError
+from ..ground.log import log
+from ..ground.places import require_place
 from ..hosts import host
 from ..training.settings import NetSettings, parameters, settings_of
 from .train_values import CATEGORY, TRAINABLE, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import widgets
-
-log = logging.getLogger("controlstack")
 
 
 class ControlStackControlNetFromModel:
@@ -110,8 +112,13 @@ class ControlStackSaveControlNet:
 
     @classmethod
     def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
-        """Whether the name can be a file's; None where it comes through a link."""
-        return accepted_name(name)
+        """Whether a file of the name can be written; None where it comes through a link."""
+        try:
+            if name is not None:
+                _require_place(name)
+        except UserError as error:
+            return str(error)
+        return True
 
     def save(self, net: Trainable, name: str, format: str, precision: str) -> dict[str, Any]:
         """Write the file and say where."""
@@ -119,14 +126,15 @@ class ControlStackSaveControlNet:
 
         from ..training.export import save_folder, save_single_file
 
-        check_name(name)
+        _require_place(name)
         dtype = {"fp16": torch.float16, "fp32": torch.float32}[precision]
         ending = ".safetensors" if format == "single file" else ""
-        path = _free(host.current().control_nets(), name, ending)
-        if ending:
-            save_single_file(net.network, path, dtype, net.about)
-        else:
-            save_folder(net.network, path, net.about, dtype)
+        with beside(next(_names(name, ending))) as part:
+            if ending:
+                save_single_file(net.network, part, dtype, net.about)
+            else:
+                save_folder(net.network, part, net.about, dtype)
+            path = take(part, _names(name, ending))
         said = [str(path)]
         if note := _not_for_comfyui(net.network):
             log.warning("Save ControlNet: %s %s", path, note)
@@ -156,13 +164,18 @@ def accepted_name(name: str | None) -> bool | str:
     return True
 
 
-def _free(folder: Path, name: str, ending: str) -> Path:
-    """The first of name, name_2, name_3 ... in `folder` that is not there."""
-    path, number = folder / f"{name}{ending}", 1
-    while path.exists():
-        number += 1
-        path = folder / f"{name}_{number}{ending}"
-    return path
+def _names(name: str, ending: str) -> Iterator[Path]:
+    """name, name_2, name_3 ... in the folder of new ControlNets."""
+    folder = host.current().control_nets()
+    yield folder / f"{name}{ending}"
+    yield from (folder / f"{name}_{number}{ending}" for number in count(2))
+
+
+def _require_place(name: str) -> None:
+    """Raise UserError for a name that is none, or that no file can be written under."""
+    check_name(name)
+    free = next(path for path in _names(name, ".safetensors") if not path.exists())
+    require_place(free, "the ControlNet")
 
 
 def _not_for_comfyui(network: Any) -> str | None:

@@ -21,6 +21,7 @@ from ..model_patch.control import (
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.protocols import ControlNet
 from .upstream import HIDDEN, Prompt, file_behind
+from .widgets import filled
 
 CATEGORY = "ControlStack"
 STACK = "CONTROL_STACK"
@@ -69,6 +70,7 @@ class ControlStackLoader:
         return (host.current().load_control_net(control_net_name),)
 
 
+@filled
 class ControlStackAdd:
     """One more control on the stack."""
 
@@ -173,11 +175,12 @@ class ControlStackAdd:
         strength: float,
         start_percent: float,
         end_percent: float,
+        *,
+        mode: Mode,
+        area_hint: AreaHint,
         stack: ControlStack = (),
         mask: Tensor | None = None,
-        mode: Mode = "balanced",
         vae: Any = None,
-        area_hint: AreaHint = "whole",
         prompt: Prompt | None = None,
         unique_id: str | None = None,
     ) -> tuple[ControlStack]:

@@ -15,7 +15,7 @@ from . import images
 from .net_nodes import accepted_name, check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
-from .widgets import Widget, widgets
+from .widgets import Widget, filled, widgets
 
 SIMPLE = {"path", "condition", "resolution", "flip", "steps", "batch", "rate", "validate_every"}
 """Settings that are always in sight; the front end folds the others away as advanced."""
@@ -34,6 +34,7 @@ def _fields(kind: type[Any]) -> dict[str, Widget]:
     return made
 
 
+@filled
 class ControlStackTrainingData:
     """Pictures, hints and captions to learn from."""
 
@@ -91,6 +92,7 @@ class ControlStackTrainingData:
         return report, images.of_picture(preview(report)), report.text
 
 
+@filled
 class ControlStackTrain:
     """Teaches a network to follow hints."""
 
@@ -153,9 +155,7 @@ class ControlStackTrain:
         from .train_run import Order, carry_out
 
         check_name(name)
-        chosen = settings_of(
-            TrainingSettings, {"validate_every": VALIDATE_EVERY, **settings}, "Train ControlNet"
-        )
+        chosen = settings_of(TrainingSettings, settings, "Train ControlNet")
         base_name = file_behind(prompt, unique_id, "model") or "the base model"
         folder = host.current().output() / "controlstack" / "training" / name
         order = Order(net, data, chosen, folder, name, base_name, resume)

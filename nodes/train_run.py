@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from ..ground.log import log
 from ..ground.progress import Steps
 from ..hosts import host
 from ..preprocessors.ready import HintMaker, hint_maker
@@ -23,8 +23,6 @@ from ..training.run_settings import BaseSettings, NetworkSettings, OutSettings, 
 from ..training.settings import TrainingSettings
 from ..training.watch import Point, Validation
 from .train_values import LossCurve, Trainable
-
-log = logging.getLogger("controlstack")
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,38 @@
-"""Settings as the widgets of a node."""
+"""Settings as the widgets of a node, and the widgets that a prompt leaves out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
 
 from ..ground.parameters import Parameter
 
 Widget = tuple[Any, dict[str, Any]]
 """A type, or the list of choices, and the options of an input, as INPUT_TYPES has them."""
+
+
+Node = TypeVar("Node", bound=type)
+
+
+def filled(node: Node) -> Node:
+    """The node class `node`, whose call gets the default of each optional widget that a prompt
+    leaves out: hosts pass on what the prompt has and nothing else."""
+    made: Any = node
+    call = getattr(node, made.FUNCTION)
+
+    @wraps(call)
+    def with_defaults(self: Any, *args: Any, **given: Any) -> Any:
+        return call(self, *args, **{**defaults(self.INPUT_TYPES()), **given})
+
+    setattr(node, made.FUNCTION, with_defaults)
+    return node
+
+
+def defaults(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the optional widgets of INPUT_TYPES stand at before anyone touches them."""
+    optional: Mapping[str, Widget] = inputs.get("optional", {})
+    return {name: words["default"] for name, (_, words) in optional.items() if "default" in words}
 
 
 def widget(parameter: Parameter) -> Widget:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ground.errors import UserError
+from ..ground.names import inner_name
 from ..ground.progress import Progress
 from . import weights
 from .download import download
@@ -74,6 +75,7 @@ def choose(
 def _published(
     preprocessor: Preprocessor, learning: Learning, model: str, places: Sequence[Path]
 ) -> Weights | Path:
+    model = model and str(inner_name(model, f"{preprocessor.name}'s model", "the models' folders"))
     name = model or names(learning, places)[0]
     for one in learning.models:
         if one.name == name:

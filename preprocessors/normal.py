@@ -111,9 +111,9 @@ NORMAL_FROM_DEPTH = Preprocessor(
             "a",
             FRONT,
             "How much every surface faces the viewer; larger makes the normals flatter.",
-            low=0.01,
-            high=5 * math.pi,
-            step=0.01,
+            low=FRONT / 1000,
+            high=2.5 * FRONT,
+            step=FRONT / 1000,
         ),
         Parameter(
             "bg_threshold",

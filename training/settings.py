@@ -109,7 +109,7 @@ class TrainingSettings:
         "Decay of a moving average of the weights, which is then what is kept, such as 0.999. "
         "0 is off.",
         high=0.99999,
-        step=0.0001,
+        step=0.00001,
     )
     precision: str = setting(
         "fp32",

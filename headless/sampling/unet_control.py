@@ -7,6 +7,7 @@ levels only, and adds in place.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,12 +49,16 @@ class Fitted:
 
     @contextmanager
     def added_inside(self, unet: nn.Module) -> Iterator[None]:
-        """Have the residuals of the encoder's blocks added while `unet` runs, once each."""
+        """Have the residuals of the encoder's blocks added while `unet` runs, once each.
+
+        In this thread alone: another may run the same U-Net meanwhile.
+        """
         if all(residual is None for residual in self.blocks):
             yield
             return
+        here = threading.get_ident()
         hooks = [
-            block.register_forward_hook(partial(_plus, residual))
+            block.register_forward_hook(partial(_plus, residual, here))
             for block, residual in zip(_encoder_blocks(unet), self.blocks, strict=True)
             if residual is not None
         ]
@@ -123,8 +128,10 @@ def _encoder_blocks(unet: nn.Module) -> list[nn.Module]:
     return blocks
 
 
-def _plus(residual: Tensor, module: nn.Module, inputs: Any, output: Any) -> Any:
+def _plus(residual: Tensor, thread: int, module: nn.Module, inputs: Any, output: Any) -> Any:
     """A forward hook; attention layers give their output in a tuple."""
+    if threading.get_ident() != thread:
+        return output
     if isinstance(output, tuple):
-        return (_plus(residual, module, inputs, output[0]), *output[1:])
+        return (_plus(residual, thread, module, inputs, output[0]), *output[1:])
     return output + residual.to(output)

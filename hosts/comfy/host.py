@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...ground.errors import UserError
+from ...ground.names import inner_name
 from ...ground.progress import Steps
 from ...model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
 from ...model_files.kinds import CONTROLNET, kind_of
@@ -39,9 +40,10 @@ class ComfyHost:
         """See `Host.find`."""
         import folder_paths
 
-        found = folder_paths.get_full_path(kind, name)
-        # A name comes from a workflow, which may be a stranger's: it must not leave its folder.
-        if found is None or ".." in Path(name).parts or Path(name).is_absolute():
+        # A name comes from a workflow, which may be a stranger's, and made on any system.
+        inside = inner_name(name, f"the {kind} file", f"ComfyUI's {kind} folders")
+        found = folder_paths.get_full_path(kind, str(inside))
+        if found is None:
             raise UserError(f"{name} is not in ComfyUI's {kind} folders; put it there, or refresh.")
         return Path(found)
 

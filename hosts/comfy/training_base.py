@@ -111,7 +111,7 @@ def _unet(model: Any, name: str) -> Any:
     try:
         told = unet_config({key: tuple(value.shape) for key, value in weights.items()})
     except UserError as error:
-        raise UserError(f"{name} cannot be trained on: {error}.") from error
+        raise error.at(f"{name} cannot be trained on") from error
     config = {key: value for key, value in told.items() if key != "_class_name"}
     config["attention_head_dim"] = _heads(model.model.model_config.unet_config, config)
     with torch.device("meta"):

@@ -139,3 +139,20 @@ def test_a_folder_that_is_there_stays(tmp_path: Path, when: str, kind: str) -> N
 
 def test_what_a_name_leaves_beside_it_is_hidden(tmp_path: Path) -> None:
     assert atomic._part(tmp_path / "a").name.startswith(".")
+
+
+def test_a_finished_folder_gets_the_first_free_name(tmp_path: Path) -> None:
+    names = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
+    names[0].write_text("mine")
+    names[1].mkdir()
+    for expected in ("c", None):
+        with atomic.beside(names[0]) as part:
+            part.mkdir()
+            (part / "file").write_text("x")
+            if expected is None:
+                with pytest.raises(UserError, match="is there already"):
+                    atomic.take(part, names)
+            else:
+                assert atomic.take(part, names).name == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+    assert not [*names[1].iterdir()]

@@ -31,6 +31,7 @@ class UNet(nn.Module):
             for patch in options.get("patches", {}).get("input_block_patch", ()):
                 h = patch(h, {**options, "block": ("input", index)})
             features.append(h)
+        control = control or {}
         return [*reversed([self.added(h, control.get("output")) for h in reversed(features)]),
                 self.added(features[-1], control.get("middle"))]  # fmt: skip
 

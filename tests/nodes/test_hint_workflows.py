@@ -103,3 +103,12 @@ def test_a_damaged_model_is_refused_before_anything_runs(places: folders.Folders
     assert check(model="tiny") is True
     (folder / "model.safetensors").write_bytes(b"cut off")
     assert "whole safetensors file" in str(check(model="tiny"))
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("name", ["mine/tiny", "mine\\tiny"])
+def test_a_model_in_a_folder_is_found_from_either_system(
+    places: folders.Folders, name: str
+) -> None:
+    tiny_depth_anything(places.models[0] / "controlstack" / "mine" / "tiny")
+    assert _run("ControlStackDepth", image=["1", 0], model=name).shape == (1, 24, 40, 3)

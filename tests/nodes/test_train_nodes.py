@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from controlstack.hosts import host
 from controlstack.nodes.net_nodes import ControlStackSaveControlNet
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, ControlStackLoader
 from controlstack.nodes.train_nodes import ControlStackLossPlot
+from controlstack.training import export
 from controlstack.training.copy import weights_hash
 from tests.nodes.training_nodes import SIDE, data_of, net_of, same, trained, weights
 from tests.training_files import picture
@@ -242,3 +245,48 @@ def test_a_folder_in_the_way_is_said(parts: Parts, place: Path) -> None:
     (place / "models").write_text("a file where the folder belongs")
     with pytest.raises(UserError, match="cannot be written"):
         ControlStackSaveControlNet().save(net_of(parts[0]), "x", "diffusers", "fp16")
+
+
+@pytest.mark.parametrize("format", ["single file", "diffusers"])
+def test_two_that_save_at_once_get_a_name_each(
+    parts: Parts, place: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """Both have written their weights before either takes its name."""
+    both = threading.Barrier(2)
+    for name in ("save_single_file", "save_folder"):
+        real = getattr(export, name)
+
+        def then_wait(*given: Any, real: Any = real) -> None:
+            real(*given)
+            both.wait(60)
+
+        monkeypatch.setattr(export, name, then_wait)
+    nets = [net_of(parts[0]), net_of(parts[0], kind="gaussian")]
+    saved: list[Any] = [None, None]
+
+    def save(index: int) -> None:
+        saved[index] = ControlStackSaveControlNet().save(nets[index], "mine", format, "fp32")
+
+    # Threads begin without the folders that this one uses.
+    threads = [threading.Thread(target=copy_context().run, args=(save, index)) for index in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    paths = [Path(one["result"][0]) for one in saved]
+    ending = ".safetensors" if format == "single file" else ""
+    assert {path.name for path in paths} == {f"mine{ending}", f"mine_2{ending}"}
+    assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
+
+
+def test_a_name_that_no_file_can_have_is_said_before_anything_runs(
+    parts: Parts, place: Path
+) -> None:
+    check = ControlStackSaveControlNet.VALIDATE_INPUTS
+    assert check(name="x" * 100) is True
+    assert "cannot be written" in str(check(name="x" * 300))
+    with pytest.raises(UserError, match="cannot be written"):  # where it came through a link
+        ControlStackSaveControlNet().save(net_of(parts[0]), "x" * 300, "diffusers", "fp16")
+    assert not (place / "models").exists()
+    (place / "models").write_text("a file where the folder belongs")
+    assert "cannot be written" in str(check(name="x"))

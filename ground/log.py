@@ -1,0 +1,27 @@
+"""The log of this pack, in which names from files stand on one line."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import PurePath
+
+from .wording import one_line
+
+
+class _OneLine(logging.Filter):
+    """Escapes what a line is given: texts and paths. Errors are escaped where they are made."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_escaped, record.args))
+        return True
+
+
+def _escaped(given: object) -> object:
+    return one_line(str(given)) if isinstance(given, (str, PurePath)) else given
+
+
+log = logging.getLogger("controlstack")
+"""Give it names as arguments: `log.warning("%s is skipped", name)`."""
+
+log.addFilter(_OneLine())
