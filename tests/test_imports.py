@@ -10,12 +10,12 @@ import sys
 
 OURS = {
     "controlstack",
-    *(f"controlstack.ground{name}" for name in ("", ".errors", ".progress", ".wording")),
+    *(f"controlstack.ground{n}" for n in ("", ".errors", ".parameters", ".progress", ".wording")),
     *(f"controlstack.hosts{name}" for name in ("", ".host")),
     "controlstack.model_patch",
     "controlstack.nodes",
     *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "later")),
-    *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream")),
+    *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded
 host, the command line, training, and every preprocessor come later or never."""
