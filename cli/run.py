@@ -134,9 +134,11 @@ def _run(
 def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> list[str]:
     """What --demo changed, for a person."""
     names = sorted({name for kind in aliases.values() for name in kind})
-    stand_in = [f"demo models stand in for {', '.join(names)}"] if names else []
-    scaled = f"sizes are scaled by {factor:.3g} to suit the demo models"
-    return [*stand_in, *([scaled] if factor != 1.0 else [])]
+    said = [f"demo models stand in for {', '.join(names)}"] if names else []
+    if factor != 1.0:
+        them = "them" if names else "the demo models"
+        said.append(f"sizes are scaled by {factor:.3g} to suit {them}")
+    return [", and ".join(said)] if said else []
 
 
 def _changed(graph: Graph, registry: Registry, settings: Sequence[str], seed: int | None) -> Graph:

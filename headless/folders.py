@@ -227,6 +227,7 @@ def check_prefix(kind: Kind, prefix: str) -> Path:
             f"the filename_prefix {shown(prefix)} holds characters that no file name should have, "
             "such as line breaks; take them out"
         )
+    require_place(base, "the folder for pictures", folder=True)
     stem = inside(base, prefix, "the filename_prefix")
     require_place(_numbered(stem, 1), "the file")
     return stem

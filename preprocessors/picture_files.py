@@ -25,6 +25,8 @@ MAX_FILE = 2 << 30
 DECODED = 8
 """Bytes that a pixel takes while a file is decoded: as it lies in the file, and turned upright."""
 
+_TOO_MANY = f"more than the {MAX_PIXELS / 1e6:.0f} million pixels that can be read"
+
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations by which a picture lies on its side."""
 
@@ -101,12 +103,15 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
     try:
         if content is None:  # Pillow would wait for a pipe's writer
             require_regular(path, "the picture")
-        with warnings.catch_warnings(), Image.open(file) as image:
+        with warnings.catch_warnings():
             # What Pillow warns of (sizes, EXIF, palettes) is said by us or changes nothing.
             warnings.simplefilter("ignore")
-            yield image
+            with Image.open(file) as image:
+                yield image
     except UserError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UserError(f"the picture {path} has {_TOO_MANY}") from error
     # Broken files make Pillow's readers raise almost anything.
     except Exception as error:
         system = error.strerror if isinstance(error, OSError) else None
@@ -166,8 +171,8 @@ def _check_size(path: Path, image: Image.Image, count: int, pixel_bytes: int) ->
     pixels = image.width * image.height * count
     if pixels > MAX_PIXELS:
         raise UserError(
-            f"the picture {path} has {image.width} x {image.height} pixels in {count} frames; at "
-            f"most {MAX_PIXELS / 1e6:.0f} million pixels can be read"
+            f"the picture {path} has {image.width} x {image.height} pixels in {count} frames, "
+            f"{_TOO_MANY}"
         )
     size = f"{image.width} x {image.height} pixels"
     require_memory(pixels * pixel_bytes, f"the picture {path} of {size} in {count} frames")

@@ -12,8 +12,9 @@ from ...ground.wording import shown
 EMPHASIS = 1.1  # what a pair of parentheses without a number multiplies by
 WORD_TOKENS = 8  # groups shorter than this are not torn apart at the end of a chunk
 MAX_NESTING = 100
-MOST = 1e30
-"""The largest weight. A text's values are some tens, and beyond 1e38 float32 has only infinity."""
+MOST = 1e15
+"""The largest weight. A text's values are some tens, norms square what comes of them, and beyond
+1e38 float32 has only infinity."""
 _ESCAPES = {"\\(": "\x00", "\\)": "\x01"}  # while parsing, so that they do not count
 _EMBEDDING = re.compile(r"(?:^|[ \n()])embedding:(\S+)")
 

@@ -125,9 +125,8 @@ def full_steps(steps: int, denoise: float) -> int:
         return steps
     if steps / denoise >= LONGEST + 1:
         raise UserError(
-            f"{steps} steps at denoise {denoise:g} are the end of a schedule of "
-            f"{steps / denoise:.0f} steps, and the most is {LONGEST}: use a larger denoise, or 0 "
-            "to leave the latent as it is."
+            f"{steps} steps at denoise {denoise:g} are the end of a schedule of more than "
+            f"{LONGEST} steps: use a larger denoise, or 0 to leave the latent as it is."
         )
     return int(steps / denoise)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from controlstack.demo.models import BASE
+from controlstack.ground import memory
 from controlstack.headless.graph.execute import Executor
 from tests.cli.prompts import WORKFLOWS, Prompt, Run, node_of
 
@@ -280,6 +284,112 @@ def test_a_control_net_that_the_demo_cannot_place(
     sentence = refused(prompt, "--demo")
     assert "tile.safetensors" in sentence
     assert "canny, depth and pose" in sentence
+
+
+WRONG_CONSTANTS = [
+    ("pose", "SaveImage.filename_prefix=" + "x" * 250, "too long"),
+    ("pose", "SaveImage.filename_prefix=workflow.json/x", "is no folder"),
+    ("pose", "SaveImage.filename_prefix=a\nb", "line breaks"),
+    ("pose", "CLIPTextEncode.text=a embedding:x", "embedding 'x'"),
+    ("pose", "CLIPTextEncode.text=(a:nan)", "'nan'"),
+    ("pose", "CLIPTextEncode.text=(a:1e300)", "at most 1e+15"),
+    ("pose", "CLIPTextEncode.text=\udcff", "no text in UTF-8"),
+    ("pose", "KSampler.denoise=1e-320", "larger denoise"),
+    ("pose", "EmptyLatentImage.batch_size=5000", "from 1 to 4096"),
+]
+
+
+@pytest.mark.parametrize(("name", "setting", "said"), WRONG_CONSTANTS)
+def test_constants_that_a_node_would_refuse(
+    refused: Callable[..., str],
+    api_form: Callable[[str], Prompt],
+    name: str,
+    setting: str,
+    said: str,
+) -> None:
+    options = ("--demo", "--out", ".", "--set", setting)
+    assert said in refused(api_form(name), *options)
+
+
+def test_every_place_and_every_constant_is_looked_at_at_once(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path
+) -> None:
+    prompt = api_form("step_ranges")
+    saves = [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]
+    prompt[saves[-1]]["inputs"]["filename_prefix"] = "%KSampler.seed%" + "y" * 300
+    prompt["edges"] = {
+        "class_type": "Canny",
+        "inputs": {"image": ["load", 0], "low_threshold": 0.8, "high_threshold": 0.4},
+    }
+    prompt["load"] = {"class_type": "LoadImage", "inputs": {"image": "scene.png"}}
+    prompt["shown"] = {"class_type": "PreviewImage", "inputs": {"images": ["edges", 0]}}
+    (folder / "input").mkdir()
+    whole = (WORKFLOWS / "input" / "controlstack_scene.png").read_bytes()
+    (folder / "input" / "scene.png").write_bytes(whole[:2000])
+    sentence = refused(prompt, "--demo")
+    for said in (f"node {saves[-1]} ", "low_threshold is 0.8", "scene.png cannot be read"):
+        assert said in sentence
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/below", "x" * 300])
+def test_a_place_for_pictures_that_cannot_be_written(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path, out: str
+) -> None:
+    (folder / "taken").write_text("a file")
+    assert "cannot be written" in refused(api_form("pose"), "--demo", "--out", out)
+
+
+def test_memory_is_estimated_before_anything_is_loaded(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 10**6)
+    sentence = refused(api_form("pose"), "--set", "EmptyLatentImage.batch_size=4096", "--demo")
+    assert "4096 latents for 128 x 128 pixels would take 16.8 MB of memory" in sentence
+    assert "controlstack_depth.png" in refused(WORKFLOWS / "depth.json", "--demo")
+
+
+@pytest.mark.parametrize(
+    ("muted", "said"),
+    [
+        (lambda kind: True, "every one of them is muted"),
+        (lambda kind: kind in ("SaveImage", "PreviewImage"), "unmute node 7 'The hint'"),
+    ],
+)
+def test_what_is_muted_is_named(
+    refused: Callable[..., str], muted: Callable[[str], bool], said: str
+) -> None:
+    document = json.loads((WORKFLOWS / "pose.json").read_text())
+    for node in document["nodes"]:
+        node["mode"] = 2 if muted(node["type"]) else 0
+    assert said in refused(document, "--demo")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_pipe_in_a_pictures_place_is_not_opened(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path
+) -> None:
+    (folder / "input").mkdir()
+    os.mkfifo(folder / "input" / "pipe.png")
+    said = refused(api_form("canny"), "--demo", "--set", "LoadImage.image=pipe.png")
+    assert "no input file 'pipe.png'" in said
+    base = folder / "models" / "checkpoints" / "base"
+    shutil.copytree(BASE, base)
+    (base / "unet" / "config.json").unlink()
+    os.mkfifo(base / "unet" / "config.json")
+    said = refused(api_form("pose"), "--set", "CheckpointLoaderSimple.ckpt_name=base")
+    assert "unet" in said
+
+
+@pytest.mark.parametrize("key", ["layers_per_block", "transformer_layers_per_block"])
+def test_a_configuration_of_no_models_size_is_refused(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path, key: str
+) -> None:
+    base = folder / "models" / "checkpoints" / "base"
+    shutil.copytree(BASE, base)
+    config = json.loads((base / "unet" / "config.json").read_text())
+    (base / "unet" / "config.json").write_text(json.dumps({**config, key: 10**8}))
+    said = refused(api_form("pose"), "--set", "CheckpointLoaderSimple.ckpt_name=base")
+    assert f"asks for '{key}' of 100000000" in said
 
 
 def test_debug_adds_the_trace(run: Run, folder: Path) -> None:

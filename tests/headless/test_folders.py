@@ -5,7 +5,8 @@ all.
 from __future__ import annotations
 
 import functools
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -182,15 +183,29 @@ def test_prefixes_that_cannot_be_written(place: Folders, tmp_path: Path, prefix:
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_parallel_writers_of_one_prefix_get_a_name_each(place: Folders) -> None:
-    def save(number: int) -> Path:
-        with folders.use(place):
-            return folders.save("output", "pic", str(number).encode())
+WRITER = """
+import sys
+from pathlib import Path
+from controlstack.headless import folders
 
-    with ThreadPoolExecutor(8) as threads:
-        paths = list(threads.map(save, range(80)))
-    assert sorted(path.read_bytes() for path in paths) == sorted(b"%d" % n for n in range(80))
-    assert {path.name for path in paths} == {f"pic_{n:05}_.png" for n in range(1, 81)}
+here = Path(sys.argv[1])
+with folders.use(folders.Folders((), (), here, here)):
+    for number in range(4):
+        print(folders.save("output", "pic", f"{sys.argv[2]} {number}".encode()).name)
+"""
+
+
+def test_processes_with_one_prefix_get_a_name_each(tmp_path: Path) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), str(number)], stdout=subprocess.PIPE
+        )
+        for number in range(20)
+    ]
+    names = [line for writer in writers for line in writer.communicate()[0].decode().split()]
+    assert sorted(names) == [f"pic_{number:05}_.png" for number in range(1, 81)]
+    held = {(tmp_path / name).read_text() for name in names}
+    assert held == {f"{writer} {number}" for writer in range(20) for number in range(4)}
 
 
 def test_write_atomic_leaves_all_or_nothing(

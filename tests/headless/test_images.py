@@ -20,6 +20,7 @@ from controlstack.headless.graph.execute import Executor
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import load_workflow, read_workflow
+from controlstack.headless.resize import IMAGE_METHODS
 from controlstack.preprocessors import picture_files
 
 
@@ -271,3 +272,18 @@ def test_canny_draws_white_edges() -> None:
     assert edges[0, 14:18, 14:18].sum() == 0
     with pytest.raises(UserError, match="low_threshold"):
         nodes.Canny().detect_edge(image, 0.5, 0.3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 50), (50, 1)])
+def test_canny_of_a_tiny_picture_is_a_sentence(height: int, width: int) -> None:
+    with pytest.raises(UserError, match=f"3 x 3 pixels or more, .* {width} x {height}"):
+        nodes.Canny().detect_edge(torch.zeros(1, height, width, 3), 0.4, 0.8)
+
+
+@pytest.mark.parametrize("method", IMAGE_METHODS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
+def test_a_crop_leaves_something_of_any_picture(method: str, shape: tuple[int, int]) -> None:
+    picture = torch.rand(1, *shape, 3)
+    (scaled,) = nodes.ImageScale().upscale(picture, method, 500, 2, "center")
+    assert scaled.shape == (1, 2, 500, 3)
+    assert bool(scaled.isfinite().all())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import torch
 
 from controlstack.ground.errors import UserError
 from controlstack.headless import folders
@@ -125,3 +127,85 @@ def test_what_ran_before_an_error_is_kept(
     api["5"]["inputs"]["file"] = "listed"
     executor.run(read(api, registry))
     assert calls.count("Loader") == 1
+
+
+class Heavy:
+    """A value that one can see go."""
+
+
+class Make:
+    RETURN_TYPES = ("A", "B")
+    FUNCTION = "make"
+    made: ClassVar[list[weakref.ref[Heavy]]] = []
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {}}
+
+    def make(self) -> tuple[Heavy, Heavy]:
+        pair = (Heavy(), Heavy())
+        self.made[:] = map(weakref.ref, pair)
+        return pair
+
+
+class Use:
+    """Ends a chain, and tells which of the values of Make are still there."""
+
+    RETURN_TYPES = ("C",)
+    OUTPUT_NODE = True
+    FUNCTION = "use"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"a": ("*",)}, "optional": {"fail": ("STRING", {})}}
+
+    def use(self, a: object, fail: str = "") -> dict[str, Any]:
+        if fail == "memory":
+            raise MemoryError
+        if fail == "torch":
+            torch.empty(1 << 50)
+        if fail:
+            raise RuntimeError(fail)
+        alive = [ref() is not None for ref in Make.made]
+        return {"ui": {"alive": [alive]}, "result": ("done",)}
+
+
+@pytest.fixture
+def chain() -> Registry:
+    return Registry({"Make": Make, "Use": Use})
+
+
+def using(*origins: list[Any], **inputs: Any) -> dict[str, Any]:
+    """Make, and a Use after the other."""
+    nodes = {str(n): {"class_type": "Use", "inputs": {"a": o}} for n, o in enumerate(origins, 2)}
+    nodes[str(len(origins) + 1)]["inputs"].update(inputs)
+    return {"1": {"class_type": "Make", "inputs": {}}, **nodes}
+
+
+def test_values_are_let_go_when_no_node_needs_them(chain: Registry) -> None:
+    graph = read(using(["1", 0], ["2", 0], ["1", 1], ["3", 0]), chain)
+    # Node 4 takes the other value; 3 and 5 run when the first has been taken.
+    executor = Executor(chain)
+    shown = executor.run(graph, once=True).ui
+    assert shown["2"]["alive"] == [[True, True]]
+    assert shown["5"]["alive"] == [[False, False]]
+    assert executor.run(graph).ui["5"]["alive"] == [[True, True]]
+
+
+def test_nodes_of_one_signature_share_what_is_let_go_at_the_last(chain: Registry) -> None:
+    graph = read(using(["1", 0], ["1", 0], ["2", 0], ["3", 0]), chain)
+    results = Executor(chain).run(graph, once=True)
+    assert set(results.ui) == {"2", "3", "4", "5"}
+    assert all(values == [] for outputs in results.outputs.values() for values in outputs)
+
+
+@pytest.mark.parametrize("fail", ["memory", "torch"])
+def test_memory_that_ends_is_said_of_the_node(chain: Registry, fail: str) -> None:
+    with pytest.raises(UserError, match=r"node 2 \(Use\) ran out of memory .* GB are free"):
+        Executor(chain).run(read(using(["1", 0], fail=fail), chain))
+
+
+def test_what_a_node_says_is_on_one_line(chain: Registry) -> None:
+    with pytest.raises(NodeError) as raised:
+        Executor(chain).run(read(using(["1", 0], fail="a\n/etc/passwd\x1b[2J"), chain))
+    assert str(raised.value) == r"node 2 (Use) failed: RuntimeError: a\n/etc/passwd\x1b[2J"

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from controlstack.ground.errors import UserError
 from controlstack.ground.structured import read_json
+from controlstack.headless.graph.png_texts import MAX_TEXT
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.workflow import Link, load_workflow, read_workflow
 
@@ -154,3 +155,35 @@ def test_files_that_are_no_workflow(tmp_path: Path, registry: Registry) -> None:
     (tmp_path / "cut.png").write_bytes(whole[:20])
     with pytest.raises(UserError, match="cannot be read"):
         load_workflow(tmp_path / "cut.png", registry)
+
+
+@pytest.mark.parametrize("kind", ["text", "packed", "international"])
+def test_all_kinds_of_texts_in_a_png(
+    tmp_path: Path, registry: Registry, api: dict[str, Any], kind: str
+) -> None:
+    info = PngInfo()
+    text = json.dumps(api)
+    if kind == "international":
+        info.add_itxt("prompt", text, "en", "prompt", zip=True)
+    else:
+        info.add_text("prompt", text, zip=kind == "packed")
+    path = tmp_path / "saved.png"
+    Image.new("RGB", (4, 4)).save(path, pnginfo=info)
+    assert load_workflow(path, registry).prompt() == read_workflow(api, registry, "x").prompt()
+
+
+def test_a_text_that_unpacks_without_end_is_refused(tmp_path: Path, registry: Registry) -> None:
+    info = PngInfo()
+    info.add_text("prompt", " " * (MAX_TEXT + 1), zip=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "bomb.png", pnginfo=info)
+    with pytest.raises(UserError, match=r"bomb\.png: a text in it unpacks to more than 67\.1 MB"):
+        load_workflow(tmp_path / "bomb.png", registry)
+
+
+def test_the_picture_around_a_workflow_is_not_decoded(
+    tmp_path: Path, registry: Registry, api: dict[str, Any]
+) -> None:
+    whole = picture(tmp_path, prompt=api).read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: whole.index(b"IDAT") + 4])
+    graph = load_workflow(tmp_path / "cut.png", registry)
+    assert graph.prompt() == read_workflow(api, registry, "x").prompt()
