@@ -20,13 +20,12 @@ from PIL import Image
 from safetensors.torch import load
 from torch import Tensor
 
-from controlstack.headless import folders
+from controlstack.headless import folders, host
 from controlstack.headless.graph.execute import Executor, Results
 from controlstack.headless.graph.model import Graph, Link, Node, Value
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import read_workflow
-from controlstack.hosts import host
 from tests import cells, sd15_files
 from tests.cells import Prompt
 
