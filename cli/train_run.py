@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,18 +11,15 @@ from pathlib import Path
 
 import typer
 
-from ..ground.errors import UserError
 from ..ground.parameters import Value
 from ..training.config import read_config, run_settings, written
 from ..training.run_settings import RunSettings
 from .interrupt import STOPPED
 from .outcome import USER_ERROR
 from .progress import shown_progress
-from .say import say, tell
+from .say import note, say, tell
+from .train_use import DEMO, how_to_use
 from .train_watch import terminal_watch
-
-DEMO = "demo"
-"""The demo model's name as a base, where there is no file or folder of that name."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ def carry_out(order: Order) -> None:
     with 2 where the data has bad rows.
     """
     settings = run_settings(*([read_config(order.config)] if order.config else []), order.given)
+    _note_idle(order)
     if order.write_config is not None:
         _write(order.write_config, settings)
     elif order.dry_run:
@@ -52,14 +51,27 @@ def carry_out(order: Order) -> None:
         _train(settings, order)
 
 
-def _write(path: Path, settings: RunSettings) -> None:
-    from ..ground.atomic import write_atomic
+def _note_idle(order: Order) -> None:
+    """Say which flags have no effect beside others; of settings, the run itself says it."""
+    if order.write_config is not None:
+        alone = "--write-config"
+    elif order.dry_run:
+        alone = "--dry-run"
+    else:
+        return
+    given = {"--dry-run": order.dry_run, "--resume": order.resume, "--download": order.download}
+    idle = ", ".join(flag for flag, there in given.items() if there and flag != alone)
+    if idle:
+        note(f"{alone} trains nothing; without effect: {idle}")
 
-    if path.exists():
-        raise UserError(f"{path} is there already; name another file with --write-config.")
+
+def _write(path: Path, settings: RunSettings) -> None:
+    from ..ground.atomic import write_free
+    from ..ground.places import require_place
+
+    require_place(path, "the settings")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, written(settings).encode())
-    say(path)
+    say(write_free([path], written(settings).encode()))
 
 
 def _check(settings: RunSettings) -> None:
@@ -95,8 +107,9 @@ def _train(settings: RunSettings, order: Order) -> None:
     if trained.stopped:
         tell(
             f"Stopped at step {trained.step}, saved; go on with: controlstack train "
-            f"{run.folder / 'config.toml'} --resume"
+            f"{shlex.quote(str(run.folder / 'config.toml'))} --resume"
         )
         raise typer.Exit(STOPPED)
     for file in files:
         say(file)
+    note(how_to_use(settings, files, order.models))

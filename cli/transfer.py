@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -37,26 +38,30 @@ def transfer_command(
     It suits bases that were fine-tuned from one model, as those of Stable Diffusion 1.5 are.
     """
     with reported(debug):
-        from ..ground.errors import UserError
-
-        if out.exists():
-            raise UserError(f"{out} is there already; name another file with --out.")
         import torch
 
+        from ..ground.atomic import new_folder
+        from ..ground.errors import UserError
+        from ..ground.places import require_place
         from ..ground.reporter import reporter
         from ..headless.transfer import transfer
         from ..training.export import save_folder, save_single_file
-        from ..training.ldm_layout import unread_by_comfyui
+        from ..training.ldm_layout import no_single_file
 
+        single = out.suffix == SINGLE_FILE
+        require_place(out, "the result", folder=not single)
+        if os.path.lexists(out):
+            raise UserError(f"{out} is there already; name another file with --out.")
         with shown_progress():
             reporter().stage("moving the ControlNet")
             network = transfer(control, old, new)
         about = {"moved from": old.name, "to": new.name}
         dtype = torch.float16 if half else torch.float32
-        if out.suffix == SINGLE_FILE:
-            if why_not := unread_by_comfyui(network):
-                raise UserError(f"{why_not} Name a folder with --out.")
-            save_single_file(network, out, dtype, about)
+        if not single:
+            with new_folder(out) as folder:
+                save_folder(network, folder, about, dtype)
+        elif why_not := no_single_file(network):
+            raise UserError(f"{why_not} Name a folder with --out.")
         else:
-            save_folder(network, out, about, dtype)
+            save_single_file(network, out, dtype, about, new=True)
         say(out)

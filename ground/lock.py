@@ -36,3 +36,12 @@ def working_in(folder: Path, doing: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def require_idle(folder: Path, doing: str) -> None:
+    """Raise UserError, as `working_in` does, where another process works in `folder` now; nothing
+    is made.
+    """
+    if (folder / LOCK).is_file():
+        with working_in(folder, doing):
+            pass

@@ -1,6 +1,6 @@
 """A named setting with its range and its words, from which nodes, flags and help are made.
 
-Imports nothing of a layer, so every layer may declare settings.
+Imports only its own room, so every layer may declare settings.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .errors import UserError
+from .structured import is_text
 from .wording import shown
 
 Value: TypeAlias = bool | int | float | str
@@ -51,6 +52,8 @@ class Parameter:
                 raise UserError(f"{who}: {self.name} is {shown(value)}; choose one of {choices}.")
             return value
         if isinstance(self.default, (bool, str)):
+            if isinstance(value, str) and not is_text(value):
+                raise UserError(f"{who}: {self.name} is {shown(value)}, which is no text in UTF-8.")
             return type(self.default)(value)
         number = type(self.default)(value)
         if not self.low <= number <= self.high:

@@ -43,13 +43,13 @@ def read_bytes(path: Path, what: str, limit: int = MAX_BYTES, pipes: bool = Fals
     return data
 
 
-def read_text(path: Path, what: str, limit: int = MAX_BYTES) -> str:
-    """The text of a regular file in UTF-8, with or without a byte order mark.
+def read_text(path: Path, what: str, limit: int = MAX_BYTES, pipes: bool = False) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; `pipes` as in `read_bytes`.
 
     Raises UserError, which calls it `what`, as `read_bytes` does and where it is no such text.
     """
     try:
-        return read_bytes(path, what, limit).decode("utf-8-sig")
+        return read_bytes(path, what, limit, pipes).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{what} {path} is no text in UTF-8; save it as such") from None
 

@@ -16,16 +16,22 @@ from ..ground.reporter import reporter
 from ..preprocessors.ready import HintMaker, InFolders, hint_maker
 from ..training.assembly import run_of, split_of
 from ..training.base import Base
+from ..training.checkpoint import Checkpoints
+from ..training.control_net import beginning
 from ..training.copy import control_net_from, started_from
 from ..training.data.check import check, refuse_bad_rows
 from ..training.data.condition import Condition
 from ..training.data.training_data import training_data
+from ..training.estimate import require_room
+from ..training.optimiser import require_possible
+from ..training.places import require_places, require_unused
 from ..training.processes import accelerator_for
-from ..training.run import TAKEN, Run
+from ..training.run import Run
 from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
+from ..training.samples import samples_of_files
 from ..training.transfer import transferred
-from .training_base import load_base, load_unet
-from .transfer import load_existing
+from .training_base import check_unet, load_base, load_unet
+from .transfer import checked_existing, load_existing
 
 
 def prepare(
@@ -46,44 +52,45 @@ def prepare(
         raise UserError("No base model is named: give --base, or path under [base] in the file.")
     if not settings.data.path:
         raise UserError("No data is named: give --data, or path under [data] in the file.")
+    _check_network(settings.network)
+    require_possible(settings.training)
     device = _device(settings.base.device)
+    require_room(settings, device.type == "cpu")
     processes = accelerator_for(device, settings.training.precision)
     if processes.is_main_process:
-        _check_folder(settings, resume)
+        require_places(settings)
+        folder = Path(settings.out.folder)
+        if not resume:
+            require_unused(folder)
+        beginning(Checkpoints(folder / "checkpoints", settings.training.keep), resume)
     report = check(settings.data, full=False, progress=reporter().steps)
     refuse_bad_rows(report)
     # The others find what the first one downloaded.
     with processes.local_main_process_first() if download else nullcontext():
         maker, notes = _maker(report.condition, models, download)
     split = split_of(settings, report)
+    if settings.training.validate_every and settings.validation.hints:
+        samples_of_files(settings.validation)  # what is wrong with them is said before
     reporter().stage(f"loading {settings.base.path}")
     base = _base(settings.base, bases or {}, device)
     network = _network(settings.network, base, settings.training.seed)
     assert base.encoders is not None  # load_base has none without
     data = training_data(settings.data, base.encoders, maker, reporter().steps, split.kept)
     first = processes.is_main_process
-    notes = [*report.warnings, *notes, *_idle(settings.network)]
+    notes = [*report.warnings, *notes]
     return run_of(settings, base, network, data, split, maker, notes, first)
 
 
-def _check_folder(settings: RunSettings, resume: bool) -> None:
-    """Raise UserError for a folder that holds something, unless the run goes on in it."""
-    folder = Path(settings.out.folder)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; name a folder for the run with --out.")
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
+def _check_network(settings: NetworkSettings) -> None:
+    """Raise UserError for networks to start from that are none; they are not loaded yet."""
+    if settings.transfer_from and not settings.start_from:
         raise UserError(
-            f"{folder} holds something already: name another folder with --out, or go on with the "
-            "run in it by --resume."
+            "transfer_from names the base of an existing ControlNet; name that with start_from."
         )
-    name = settings.out.name
-    if not name or name == ".." or Path(name).name != name:
-        raise UserError(f"The result's name is {name!r}; give a name without folders.")
-    if name in TAKEN:
-        raise UserError(
-            f"The result's name is {name}, as something else in the run's folder is called; give "
-            "another."
-        )
+    if settings.start_from:
+        checked_existing(Path(settings.start_from).expanduser())
+    if settings.transfer_from:
+        check_unet(Path(settings.transfer_from).expanduser())
 
 
 def _base(settings: BaseSettings, bases: Mapping[str, Path], device: torch.device) -> Base:
@@ -109,10 +116,6 @@ def _device(asked: str) -> torch.device:
 def _network(settings: NetworkSettings, base: Base, seed: int) -> Any:
     """The network to train: a new one, one to go on with, or one moved from another base."""
     if not settings.start_from:
-        if settings.transfer_from:
-            raise UserError(
-                "transfer_from names the base of an existing ControlNet; name that with start_from."
-            )
         return control_net_from(base.unet, settings, seed)
     from ..training.lite import LiteControlNet
 
@@ -129,21 +132,6 @@ def _network(settings: NetworkSettings, base: Base, seed: int) -> Any:
     return started_from(network, base.unet)
 
 
-def _idle(settings: NetworkSettings) -> list[str]:
-    """What is to be said of settings that shape a new network, where there is one already."""
-    if not settings.start_from:
-        return []
-    given = {name: getattr(settings, name) for name in ("kind", "hint_channels", "hint_gain")}
-    idle = [
-        f"{name} = {value}"
-        for name, value in given.items()
-        if value not in (getattr(NetworkSettings, name), "lite")  # lite was looked at
-    ]
-    if not idle:
-        return []
-    return [f"with start_from the network stays as it is; without effect: {', '.join(idle)}"]
-
-
 def _maker(
     condition: Condition, models: Sequence[Path], download: bool
 ) -> tuple[HintMaker | None, list[str]]:
@@ -152,7 +140,7 @@ def _maker(
     """
     entry = condition.entry
     if entry is None or entry.learning is None:
-        return None, []
+        return None, ["download has no effect: no weights are needed"] if download else []
     try:
         reporter().stage(f"loading {entry.name}")
         return hint_maker(entry, InFolders(models), download), []

@@ -66,6 +66,11 @@ def load_base(
     return base_of(model, clip, autoencoder, path.name)
 
 
+def check_unet(path: Path) -> None:
+    """Raise UserError, without loading it, where `load_unet` finds no U-Net that runs."""
+    _parts(path)
+
+
 def load_unet(path: Path) -> Any:
     """The U-Net alone of what `load_base` takes, on the CPU in float32; raises as it does."""
     return loading.load_unet(_parts(path).unet).model.diffusion_model

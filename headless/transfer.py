@@ -18,13 +18,19 @@ def load_existing(path: Path) -> Any:
 
     Raises UserError for anything else, T2I adapters among them.
     """
+    path = checked_existing(path)
+    load = components.load_control_network if path.is_dir() else single_file.load_control_network
+    return load(path)
+
+
+def checked_existing(path: Path) -> Path:
+    """Where the ControlNet in `path` is, which is not loaded; raises as `load_existing` does."""
     if (path / NETWORK).is_dir():
         path = path / NETWORK
     inspect.check(path, "controlnet")
     if inspect.is_adapter(path):
         raise UserError(f"{path} is a T2I adapter; give a ControlNet.")
-    load = components.load_control_network if path.is_dir() else single_file.load_control_network
-    return load(path)
+    return path
 
 
 def transfer(path: Path, old: Path, new: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,15 +11,20 @@ from typing import Any
 
 from PIL import Image
 
+from ..ground.errors import UserError
 from ..ground.log import log
 from ..ground.progress import Steps
+from ..ground.reading import require_regular
 from ..hosts import host
+from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker, hint_maker
 from ..training.assembly import run_of, split_of
-from ..training.curve import read_curve
+from ..training.curve import CURVE, read_curve
 from ..training.data.check import Report
 from ..training.data.condition import Condition
 from ..training.data.training_data import training_data
+from ..training.optimiser import require_possible
+from ..training.places import require_places
 from ..training.run_settings import BaseSettings, NetworkSettings, OutSettings, RunSettings
 from ..training.settings import TrainingSettings
 from ..training.watch import Point, Validation
@@ -62,6 +68,8 @@ def carry_out(order: Order, model: Any, clip: Any, vae: Any) -> Done:
         # Save ControlNet writes the single file.
         out=OutSettings(folder=str(order.folder), name=order.name, single_file=False),
     )
+    require_possible(order.training)
+    require_places(settings)
     with here.training(), ExitStack() as stack:
         base = here.training_base(model, clip, vae, order.base_name)
         assert base.encoders is not None  # there is none without CLIP and VAE alone
@@ -79,10 +87,9 @@ def carry_out(order: Order, model: Any, clip: Any, vae: Any) -> Done:
         about = {**order.net.about, "base": order.base_name, "steps": str(trained.step)}
         result = Trainable(trained.network.cpu(), order.net.settings, about)
         control_net = here.control_net_of(result.network, order.name)
-    points, validations = read_curve(order.folder / "curve.jsonl")
-    sheets = [one.sheet for one in validations if one.sheet is not None]
-    sheet = Image.open(sheets[-1]).convert("RGB") if sheets else Image.new("RGB", (512, 512))
-    return Done(control_net, result, LossCurve(order.name, points, validations), sheet)
+    points, validations = read_curve(order.folder / CURVE)
+    curve = LossCurve(order.name, points, validations)
+    return Done(control_net, result, curve, _last_sheet(validations))
 
 
 class _Watch:
@@ -132,6 +139,18 @@ class _Watch:
     def note(self, text: str) -> None:
         """Something that a person should know."""
         log.warning("Train ControlNet: %s.", text)
+
+
+def _last_sheet(validations: Sequence[Validation]) -> Image.Image:
+    """The last validation's sheet; black where there is none that can be read any more."""
+    sheets = [one.sheet for one in validations if one.sheet is not None]
+    try:
+        if sheets:
+            require_regular(sheets[-1], "the sheet")
+            return first_frame(sheets[-1])[0].convert("RGB")
+    except UserError as error:
+        log.warning("Train ControlNet: %s", error)
+    return Image.new("RGB", (512, 512))
 
 
 def _maker(condition: Condition) -> HintMaker | None:

@@ -13,6 +13,8 @@ from .control_net import UNLOCKED
 from .data.check import Report
 from .data.training_data import TrainingData
 from .fidelity import fidelity_of
+from .idle import idle
+from .ldm_layout import no_single_file
 from .run import Run
 from .run_settings import RunSettings
 from .samples import Split, held_out, samples_of_files, samples_of_rows
@@ -60,11 +62,13 @@ def run_of(
     """
     held = len(split.held)
     about = {**matters(settings), "rows held out": held, "rows": data.fingerprint}
-    said = [*notes, *data.notes]
+    said = [*notes, *data.notes, *idle(settings)]
     if held:
         said.append(f"{held} of the rows are held out, to validate on")
     if settings.training.unlock_decoder:
         said.append(UNLOCKED.removesuffix("."))
+    if settings.out.single_file and (why_not := no_single_file(network)):
+        said.append(f"no single file will be written. {why_not.removesuffix('.')}")
     validator = _validator(settings, base, split, maker) if first else None
     return Run(settings, base, network, data, validator, first, about, said)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,9 @@ from typing import Any, TypeAlias
 
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter, Value
+from ..ground.reading import read_text
+from ..ground.structured import read_toml
+from ..ground.wording import shown
 from .run_settings import SECTIONS, RunSettings
 from .settings import parameters
 
@@ -29,11 +33,12 @@ def read_config(path: Path) -> Given:
     Raises UserError, naming the file and the setting, for what is not, and for a file that is no
     TOML.
     """
-    tables = _toml(path)
+    tables = read_toml(read_text(path, "the settings", pipes=True), str(path))
     given: dict[str, dict[str, Value]] = {}
     for section, table in tables.items():
         if section not in SECTIONS:
-            what = f"section [{section}]" if isinstance(table, dict) else f"section for {section}"
+            name = _cut(section)
+            what = f"section [{name}]" if isinstance(table, dict) else f"section for {name}"
             raise UserError(f"{path}: there is no {what}; {_nearest(section, SECTIONS)}.")
         if not isinstance(table, dict):
             raise UserError(f"{path}: {section} is a section; write [{section}] on its own line.")
@@ -41,7 +46,7 @@ def read_config(path: Path) -> Given:
         where = f"{path}: [{section}]"
         for name in table:
             if name not in known:
-                raise UserError(f"{where} has no setting {name}; {_nearest(name, known)}.")
+                raise UserError(f"{where} has no setting {_cut(name)}; {_nearest(name, known)}.")
         given[section] = {
             name: known[name].checked(_typed(value, known[name], where), where)
             for name, value in table.items()
@@ -82,21 +87,6 @@ def _lines(settings: Iterable[Parameter], values: Mapping[str, Value]) -> Iterab
         yield f"{one.name} = {_toml_value(values[one.name])}\n\n"
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text, so no TOML file of settings.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is no TOML file: {error}.") from error
-
-
 def _typed(value: Any, parameter: Parameter, where: str) -> Value:
     """`value` if it is of the setting's type; whole numbers are good where other numbers or texts,
     such as a resolution, are asked for.
@@ -106,12 +96,12 @@ def _typed(value: Any, parameter: Parameter, where: str) -> Value:
         typed: Value = value
         return typed
     if kind is float and type(value) is int:
-        return float(value)
+        return float(value) if abs(value) < sys.float_info.max else math.copysign(math.inf, value)
     if kind is str and type(value) is int:
         return str(value)
     found = _TYPES.get(type(value), "something else")
     raise UserError(
-        f"{where}: {parameter.name} is {json.dumps(value, ensure_ascii=False, default=str)}, "
+        f"{where}: {parameter.name} is {_told(value)}, "
         f"{found}; it has to be {_TYPES[kind]}, such as {_toml_value(parameter.default)}."
     )
 
@@ -124,6 +114,16 @@ _TYPES: Mapping[type, str] = {
     list: "a list",
     dict: "a table",
 }
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        return shown(value)
+    return _cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _cut(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _toml_value(value: Value) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,22 @@ from torch import Tensor, nn
 
 from ..ground.errors import UserError
 from ..ground.parameters import Value
+from ..ground.wording import listing
 from .base import Base
 from .batch import Batch, Batches
 from .checkpoint import Checkpoints
 from .copy import copied_weights, new_weights
-from .curve import Curve
-from .export import WEIGHTS, save_folder
+from .curve import CURVE, Curve
+from .export import CONFIG, WEIGHTS, save_folder
 from .locked import checkpointing, decoder, lent_decoder, locked, moved, predict, unlocked
 from .loop import Loop, Records, Task
+from .manifest import read_object
 from .objective import Objective, weighted_loss
 from .order import Order, Shares
 from .processes import accelerator_for
-from .resume import check_same, in_force, write_settings
+from .resume import go_on, in_force, write_settings
 from .settings import TrainingSettings
+from .state import load_weights
 from .watch import Point, Validation, Watch
 
 UNLOCKED = (
@@ -66,7 +69,8 @@ def train_control_net(
     """Train `network` in place on the locked `base.unet`, whose weights stay as they are.
 
     `folder` gets `checkpoints/`, `curve.jsonl` and `tensorboard/`; `about`, all other settings of
-    the run, is kept with each checkpoint. `resume` goes on from the newest one. Validations are
+    the run, is kept with each checkpoint. `resume` goes on from the newest that is whole, and from
+    the beginning where a run ended before it had one; what is damaged is noted. Validations are
     made before the first step, too; in them and at the end the network holds the weights that are
     kept (the average, with `ema`), and in them the base's U-Net has its unlocked decoder.
 
@@ -80,7 +84,8 @@ def train_control_net(
         settings.batch, settings.accumulate, accelerator.num_processes, accelerator.process_index
     )
     names = in_force(settings, about or {}, shares)
-    start = _start(folder, settings, names, resume)
+    checkpoints = Checkpoints(folder / "checkpoints", settings.keep) if folder else None
+    notes = beginning(checkpoints, resume) if checkpoints else []
     accelerator.wait_for_everyone()  # so that all have seen the same checkpoints
     if settings.unlock_decoder:
         warnings.warn(UNLOCKED, stacklevel=2)
@@ -96,48 +101,60 @@ def train_control_net(
         if settings.only_middle:
             _without_skips(network)
             stack.callback(network.controlnet_down_blocks.requires_grad_)
-        first = int(start.name.rpartition("-")[2]) if start else 0
         order = Order(len(batches), settings.seed, settings.prompt_dropout, shares)
-        loaded = batches.load(order.picks(range(first, settings.steps)), settings.workers)
+
+        def load() -> Iterator[Batch]:  # begins with the first step, which may be a resumed one
+            picks = order.picks(range(loop.step, settings.steps))
+            yield from batches.load(picks, settings.workers)
+
         task = Task(
             nn.ModuleList([network, decoder(unet)] if settings.unlock_decoder else [network]),
             _groups(network, unet, settings),
-            _loss(base, unet, network, loaded, settings, shares, device),
+            _loss(base, unet, network, load(), settings, shares, device),
             lambda step: _validation(base.unet, unet, network, watch, step, device),
         )
-        # It refuses what cannot be: nothing is in the folder before.
         loop = Loop(task, settings, watch, accelerator)
-        if folder:
-            curve = Curve(folder, first) if accelerator.is_main_process else None
-            if curve:
+        if folder and checkpoints:
+            loop.records = _records(checkpoints, network, unet, settings, names)
+            if resume and checkpoints.steps():
+                notes += go_on(checkpoints, names, loop.resume)
+            accelerator.wait_for_everyone()  # so that all have read what may now be changed
+            if accelerator.is_main_process:
+                checkpoints.tidy(loop.step)
+                curve = Curve(folder, loop.step)
                 stack.callback(curve.close)
-            loop.records = _records(folder, network, unet, settings, names, curve)
-        if start:
-            loop.resume(start)
+                loop.records = replace(loop.records, curve=curve)
+                for note in [*notes, *_lost(curve)]:
+                    watch.note(note)
         outcome = loop.run()
     changed = unet if settings.unlock_decoder else None
     return Trained(network, outcome.points, outcome.step, outcome.stopped, changed)
 
 
-def _start(
-    folder: Path | None, settings: TrainingSettings, names: Mapping[str, Value], resume: bool
-) -> Path | None:
-    """The checkpoint to go on from; UserError where there is none, or one that is not meant."""
-    newest = Checkpoints(folder / "checkpoints", settings.keep).newest() if folder else None
-    if not resume:
-        if newest:
-            raise UserError(
-                f"{folder} holds the checkpoint {newest.name} of an earlier run: resume it, or "
-                "choose another folder."
-            )
-        return None
-    if not newest:
+def beginning(checkpoints: Checkpoints, resume: bool) -> list[str]:
+    """What is to be said of where a run begins; UserError where there is no checkpoint to `resume`
+    from and no run ended before its first, and where there is one and it is not meant.
+    """
+    newest, folder = checkpoints.newest(), checkpoints.folder.parent
+    if newest and not resume:
+        raise UserError(
+            f"{folder} holds the checkpoint {newest.name} of an earlier run: resume it, or "
+            "choose another folder."
+        )
+    if newest or not resume:
+        return []
+    if not (folder / CURVE).exists():
         raise UserError(
             f"There is no checkpoint to resume from in {folder}; begin without resume, in an empty "
             "folder."
         )
-    check_same(newest, names)
-    return newest
+    return [f"the run in {folder} ended before its first checkpoint; it begins anew"]
+
+
+def _lost(curve: Curve) -> list[str]:
+    if not curve.damaged:
+        return []
+    return [f"{curve.path}: lines that cannot be read are left out: {listing(curve.damaged)}"]
 
 
 @torch.no_grad()
@@ -199,15 +216,14 @@ def _validation(
 
 
 def _records(
-    folder: Path,
+    checkpoints: Checkpoints,
     network: Any,
     unet: Any,
     settings: TrainingSettings,
     names: Mapping[str, Value],
-    curve: Curve | None,
 ) -> Records:
     """Checkpoints hold the network as a diffusers folder, ready for use, and all settings."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     def save(target: Path) -> None:
         write_settings(target, names)
@@ -216,8 +232,9 @@ def _records(
             save_file(decoder(unet).state_dict(), target / DECODER)
 
     def load(source: Path) -> None:
-        network.load_state_dict(load_file(source / NETWORK / WEIGHTS))
+        read_object(source / NETWORK / CONFIG)  # for others: here it has to be there, and whole
+        load_weights(network, source / NETWORK / WEIGHTS)
         if settings.unlock_decoder:
-            decoder(unet).load_state_dict(load_file(source / DECODER))
+            load_weights(decoder(unet), source / DECODER)
 
-    return Records(Checkpoints(folder / "checkpoints", settings.keep), curve, save, load)
+    return Records(checkpoints, None, save, load)

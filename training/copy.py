@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..ground.errors import UserError
 from .fit import check_base, check_fits
 from .settings import NetSettings
+from .state import is_finite
 
 _COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
 """The parts that a copy shares with its U-Net, under the same names."""
@@ -46,12 +47,19 @@ def control_net_from(unet: Any, net: NetSettings, seed: int = 0) -> Any:
 def started_from(network: Any, unet: Any) -> Any:
     """A copy of a `network` that was trained before, to be trained further on `unet`; in fp32.
 
-    The one given stays as it is. Raises UserError, naming the difference, where it does not fit.
+    The one given stays as it is. Raises UserError, naming the difference, where it does not fit,
+    and for weights that are not finite.
     """
     import copy
 
     check_base(unet)
     check_fits(network, unet, "the ControlNet to start from", "the base")
+    broken = [name for name, weight in network.named_parameters() if not is_finite(weight)]
+    if broken:
+        raise UserError(
+            f"The ControlNet to start from holds numbers that are not finite, in {broken[0]}; take "
+            "another."
+        )
     started = copy.deepcopy(network).float().to(next(unet.parameters()).device)
     return started.requires_grad_(True).train()
 

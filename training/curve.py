@@ -4,46 +4,76 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..ground.atomic import write_atomic
 from ..ground.errors import UserError
+from ..ground.reading import read_bytes
+from ..ground.structured import JsonObject, read_json
 from .watch import Point, Validation
+
+CURVE = "curve.jsonl"
+"""The curve's name in the folder of a run; it is there as soon as the run begins."""
+
+Entry: TypeAlias = Point | Validation
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The entries of a curve's file, in their order, and the numbers of lines that are none."""
+
+    entries: tuple[Entry, ...]
+    damaged: tuple[int, ...]
 
 
 def read_curve(path: Path) -> tuple[list[Point], list[Validation]]:
-    """The points and validations of a curve's file, in their order; none where there is no file."""
-    points: list[Point] = []
-    validations: list[Validation] = []
-    for line in _lines(path):
-        if "figures" in line:
-            sheet = path.parent / line["sheet"] if line["sheet"] else None
-            figures = {n: math.nan if v is None else v for n, v in line["figures"].items()}
-            validations.append(Validation(line["step"], figures, sheet))
-        else:
-            points.append(Point(**line))
-    return points, validations
+    """The points and validations of a curve's file, in their order; none where there is no file.
+
+    Lines that are damaged are left out. Raises UserError for a file that cannot be read.
+    """
+    entries = read_lines(path).entries
+    points = [one for one in entries if isinstance(one, Point)]
+    return points, [one for one in entries if isinstance(one, Validation)]
+
+
+def read_lines(path: Path) -> Lines:
+    """The file line by line. A last line without its end, which a killed process leaves, does not
+    count as damaged.
+    """
+    if not path.exists():
+        return Lines((), ())
+    *whole, last = read_bytes(path, "the curve").split(b"\n")
+    entries = [_entry(line, path) for line in whole]
+    damaged = tuple(number for number, entry in enumerate(entries, 1) if entry is None)
+    found = [entry for entry in (*entries, _entry(last, path)) if entry is not None]
+    return Lines(tuple(found), damaged)
 
 
 class Curve:
     """Adds to `folder/curve.jsonl` and, where tensorboard is installed, to `folder/tensorboard/`.
 
-    It goes on after `step`; what a run that went further has left there is cut off.
+    It goes on after `step`; what a run that went further has left there is cut off. `damaged` are
+    the numbers of the lines that could not be read and are gone, too; `validated` are the steps
+    whose validation is kept.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        self.path = folder / "curve.jsonl"
+        self.path = folder / CURVE
         folder.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in _lines(self.path) if line["step"] <= step]
-        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        lines = read_lines(self.path)
+        self.damaged = lines.damaged
+        # What a run does before its first step it does again.
+        kept = [entry for entry in lines.entries if step and entry.step <= step]
+        self.validated = {one.step for one in kept if isinstance(one, Validation)}
+        write_atomic(self.path, "".join(map(self._line, kept)).encode())
         self._board = _board(folder / "tensorboard", step)
 
     def point(self, point: Point) -> None:
         """Add a point."""
-        self._add(asdict(point))
+        self._add(point)
 
         def show(board: Any) -> None:
             board.add_scalar("loss", point.loss, point.step)
@@ -54,11 +84,8 @@ class Curve:
 
     def validation(self, validation: Validation) -> None:
         """Add the figures of a validation; TensorBoard shows its sheet, too."""
+        self._add(validation)
         sheet = validation.sheet
-        name = sheet and _within(self.path.parent, sheet)
-        # JSON has no NaN.
-        figures = {n: None if math.isnan(v) else v for n, v in validation.figures.items()}
-        self._add({"step": validation.step, "figures": figures, "sheet": name})
 
         def show(board: Any) -> None:
             for figure, value in validation.figures.items():
@@ -72,12 +99,21 @@ class Curve:
         """Write what TensorBoard's writer still holds."""
         self._show(lambda board: board.close())
 
-    def _add(self, line: dict[str, Any]) -> None:
+    def _add(self, entry: Entry) -> None:
         try:
-            with self.path.open("a") as lines:
-                lines.write(json.dumps(line) + "\n")
+            with self.path.open("a", encoding="utf-8") as lines:
+                lines.write(self._line(entry))
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror or error}.") from error
+
+    def _line(self, entry: Entry) -> str:
+        told = asdict(entry)
+        if isinstance(entry, Validation):
+            # JSON has neither NaN nor infinities.
+            figures = {n: v if math.isfinite(v) else None for n, v in entry.figures.items()}
+            told["figures"] = figures
+            told["sheet"] = entry.sheet and _within(self.path.parent, entry.sheet)
+        return json.dumps(told) + "\n"
 
     def _show(self, show: Callable[[Any], None]) -> None:
         """TensorBoard's files repeat the curve: where the disk refuses them, they end."""
@@ -88,13 +124,39 @@ class Curve:
                 self._board = None
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """All whole lines: the last one may have been cut by a power failure."""
-    for text in path.read_text().splitlines() if path.exists() else ():
-        try:
-            yield json.loads(text)
-        except ValueError:
-            return
+def _entry(line: bytes, path: Path) -> Entry | None:
+    """What a line says; None for one that is damaged."""
+    try:
+        told = read_json(line.decode(), str(path), "curve")
+        if not isinstance(told, dict):
+            return None
+        if "figures" in told:
+            return _validation(told, path.parent)
+        step = _step(told)
+        values = {f.name: _number(told[f.name]) for f in fields(Point) if f.name != "step"}
+        return Point(step, **values)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
+
+
+def _validation(told: JsonObject, folder: Path) -> Validation:
+    figures: Any = told["figures"]
+    sheet: Any = told["sheet"]
+    values = {n: math.nan if v is None else _number(v) for n, v in figures.items()}
+    return Validation(_step(told), values, folder / sheet if sheet else None)
+
+
+def _step(told: JsonObject) -> int:
+    step = told["step"]
+    if type(step) is not int or step < 0:
+        raise ValueError("no step")
+    return step
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError("no number")
+    return float(value)
 
 
 def _within(folder: Path, file: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..ground.atomic import shared
+from ..ground.atomic import shared, take
 from ..ground.building import check_numbers, of_real_size
 from ..ground.errors import UserError
-from ..ground.reading import read_text, require_regular
-from ..ground.structured import read_json
 from .fit import NETWORKS
 from .ldm_layout import UNTOLD, ldm_weights, refusal
+from .manifest import DamagedError, read_object
+from .state import load_weights
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 """Diffusers' names of a network's two files."""
+SAVING = ".saving-"
+"""What begins the name of a folder that results are written in before they take their place."""
 
 
 def save_folder(
@@ -36,7 +38,7 @@ def save_folder(
     `dtype` is what the file keeps, as the weights are if None. `about` goes into its header: what
     they were trained from. Both files are written elsewhere first, so that an older network in
     `folder` survives what goes wrong, and other files in it stay. Raises UserError where they
-    cannot be written.
+    cannot be written, and for numbers that `dtype` cannot hold.
     """
     # Names with "_" tell where a configuration comes from.
     config = {name: value for name, value in network.config.items() if not name.startswith("_")}
@@ -51,23 +53,12 @@ def load_network(folder: Path) -> Any:
 
     Raises UserError where the folder holds none, or one whose files are damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    file = folder / CONFIG
     try:
-        config = read_json(read_text(file, "the configuration"), str(file), "configuration")
-        require_regular(folder / WEIGHTS, "the weights")
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, UserError, SafetensorError) as error:
-        raise UserError(f"{folder} holds no ControlNet that can be read: {error}.") from error
-    network = _made(config, folder)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise UserError(f"{folder}: {WEIGHTS} does not fit {CONFIG}: {first}") from error
-    return network.train()
+        network = _made(read_object(folder / CONFIG), folder).train()
+        load_weights(network, folder / WEIGHTS, exact=False)
+    except DamagedError as error:
+        raise error.at(f"{folder} holds no ControlNet that can be read") from error
+    return network
 
 
 def save_single_file(
@@ -75,20 +66,31 @@ def save_single_file(
     path: Path,
     dtype: torch.dtype = torch.float32,
     about: Mapping[str, str] | None = None,
+    new: bool = False,
 ) -> None:
     """Write a ControlNet as one safetensors file in ldm layout, which ComfyUI's own loader reads.
 
     `dtype` is what the file keeps; `about` goes into its header, and what its shapes do not tell of
     the network (`ldm_layout.UNTOLD`), as JSON, for the embedded host's loader. An older file
-    survives what goes wrong. Raises UserError for a network that the layout cannot hold, a lite one
-    for example, and where the file cannot be written.
+    survives what goes wrong; with `new`, it is not written over. Raises UserError for a network
+    that the layout cannot hold, a lite one for example, for numbers that `dtype` cannot hold, and
+    where the file cannot be written.
     """
     why_not = refusal(network)
     if why_not:
         raise UserError(why_not)
-    with _written(path) as (file,):
+    with _written(path, new=new) as (file,):
         told = {name: json.dumps(network.config[name]) for name in UNTOLD}
         _save(ldm_weights(network), file, {**(about or {}), **told}, dtype)
+
+
+def beyond(module: Any, dtype: torch.dtype) -> str | None:
+    """The name of the first weight of `module` that is not finite as `dtype`; None for none."""
+    return _beyond((name, one.detach().to(dtype)) for name, one in module.state_dict().items())
+
+
+def _beyond(weights: Iterable[tuple[str, Tensor]]) -> str | None:
+    return next((name for name, weight in weights if not torch.isfinite(weight).all()), None)
 
 
 def _made(config: Any, folder: Path) -> Any:
@@ -130,25 +132,36 @@ def _save(
         name: weight.detach().to("cpu", dtype or weight.dtype).contiguous()
         for name, weight in weights.items()
     }
+    if name := _beyond(ready.items()):
+        whole = torch.isfinite(weights[name]).all()
+        kind = str(ready[name].dtype).removeprefix("torch.")
+        why = (
+            f"numbers beyond {torch.finfo(ready[name].dtype).max:.6g}, the most that {kind} holds; "
+            "write fp32"
+            if whole
+            else "numbers that are not finite: the network, or what it was made of, is broken"
+        )
+        raise UserError(f"{file.name} is not written: {name} holds {why}")
     save_file(ready, file, metadata={"format": "pt", **(about or {})})
     shared(file)
 
 
 @contextmanager
-def _written(*paths: Path) -> Iterator[tuple[Path, ...]]:
+def _written(*paths: Path, new: bool = False) -> Iterator[tuple[Path, ...]]:
     """Files to write in place of `paths`, all in one folder, which they replace at the end, each
-    in one move. Raises UserError where that fails; what was at `paths` before is then still there.
+    in one move; with `new` they replace nothing. Raises UserError where that fails; what was at
+    `paths` before is then still there.
     """
     from safetensors import SafetensorError
 
     folder = paths[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as beside:
+        with tempfile.TemporaryDirectory(prefix=SAVING, dir=folder) as beside:
             files = tuple(Path(beside) / path.name for path in paths)
             yield files
             for file, path in zip(files, paths, strict=True):
-                file.replace(path)
+                take(file, [path]) if new else file.replace(path)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"{paths[-1]} cannot be written: {error}. What was there before is as it was."

@@ -86,6 +86,14 @@ def unread_by_comfyui(network: Any) -> str | None:
     return None
 
 
+def no_single_file(network: Any) -> str | None:
+    """Why a single file of `network` would be of no use to a loader, as a sentence; None where it
+    can be written and read: the layout tells neither heads nor groups of norms, which a loader
+    would guess wrong.
+    """
+    return refusal(network) or unread_by_comfyui(network)
+
+
 def ldm_weights(network: Any) -> dict[str, Tensor]:
     """The weights of a ControlNetModel under their ldm names."""
     layers = network.config.layers_per_block

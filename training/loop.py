@@ -20,8 +20,10 @@ from .checkpoint import Checkpoints
 from .curve import Curve
 from .ema import Ema
 from .interrupt import StopRequest
-from .optimiser import make_optimiser, make_schedule
+from .manifest import DamagedError
+from .optimiser import go_on_after, make_optimiser, make_schedule, moments_like
 from .settings import TrainingSettings
+from .state import STATE, is_finite, read_state
 from .watch import Point, Validation, Watch
 
 
@@ -62,7 +64,7 @@ class Outcome:
 
 
 class DivergenceError(UserError):
-    """The loss or its gradient is not finite."""
+    """The loss, its gradient or what came of them is not finite."""
 
 
 class _Loss(nn.Module):
@@ -100,20 +102,27 @@ class Loop:
         self.step, self.points = 0, list[Point]()
         self._losses: list[float] = []
         self._earlier = self._busy = 0.0
+        self._begun = time.monotonic()
         self._saved = -1
 
     def resume(self, folder: Path) -> None:
-        """Go on from the checkpoint `folder`."""
+        """Go on from the checkpoint `folder`.
+
+        Raises DamagedError; the weights are then of no meaning until it went on from another one.
+        """
         assert self.records
         self.records.load(folder)
-        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
+        file = folder / STATE
+        state = read_state(file, self._like)
+        step = state["step"]
+        if self.records.checkpoints.of(step).name != folder.name:
+            raise DamagedError(file, f"it is that of step {step}")
+        go_on_after(step, state["optimiser"]["state"], self.optimiser, self.schedule)
         if self.ema:
-            self.ema.resume(state["live"], state["updates"])
+            self.ema.resume(state["live"], step)
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step = self._saved = state["step"]
+        self.step = self._saved = step
         self._losses, self._busy, self._earlier = state["losses"], state["busy"], state["elapsed"]
 
     def run(self) -> Outcome:
@@ -126,7 +135,7 @@ class Loop:
         self._begun, self._first = time.monotonic(), self.step
         with self.stop.signals():
             self._tell(lambda: self.watch.begin(self.step, self.settings.steps))
-            if self.step == 0:
+            if self.step == 0 or self._owes_validation():
                 self._validate()
             try:
                 while self.step < self.settings.steps and not self._stopping():
@@ -203,6 +212,18 @@ class Loop:
             f"changed by it, and {self._kept()}. Take a lower rate."
         )
 
+    def _require_finite(self) -> None:
+        """What is kept is looked at: numbers may overflow where each loss and gradient did not."""
+        kept = {"weights": self._trained, "state of the optimiser": self.optimiser.state}
+        if self.ema:
+            kept["average of the weights"] = self.ema.average
+        for what, numbers in kept.items():
+            if not is_finite(numbers):
+                raise DivergenceError(
+                    f"The {what} after step {self.step} holds numbers that are not finite; "
+                    f"{self._kept()}. Take a lower rate."
+                )
+
     def _kept(self) -> str:
         """What there is to begin again from after a step that went wrong: a checkpoint that was
         made just before it has the weights that went wrong.
@@ -246,7 +267,15 @@ class Loop:
         if found and self.records and self.records.curve:
             self.records.curve.validation(found)
 
+    def _owes_validation(self) -> bool:
+        """Whether the run was killed between its last checkpoint and the validation after it."""
+        curve = self.records.curve if self.records else None
+        if curve is None or self.step in curve.validated:
+            return False
+        return self._due(self.settings.validate_every)
+
     def _save(self) -> None:
+        self._require_finite()
         self._saved = self.step
         if not self.records or not self.accelerator.is_main_process:
             return
@@ -255,10 +284,15 @@ class Loop:
 
     def _write(self, folder: Path) -> None:
         assert self.records
+        with self.ema.applied() if self.ema else nullcontext():
+            self.records.save(folder)
+        torch.save(self._state(), folder / STATE)
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint has to remember besides the weights."""
         state = {
             "step": self.step,
             "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "losses": self._losses,
             "busy": self._busy,
             "elapsed": self._earlier + time.monotonic() - self._begun,
@@ -266,10 +300,15 @@ class Loop:
         if self.accelerator.scaler:
             state["scaler"] = self.accelerator.scaler.state_dict()
         if self.ema:
-            state |= {"live": self.ema.live(), "updates": self.ema.updates}
-        with self.ema.applied() if self.ema else nullcontext():
-            self.records.save(folder)
-        torch.save(state, folder / "state.pt")
+            state["live"] = self.ema.live()
+        return state
+
+    def _like(self, found: Any) -> dict[str, Any]:
+        """What a state that was `found` in a checkpoint should be like."""
+        kept = found["optimiser"]
+        moments = moments_like(kept["state"], self.optimiser)
+        losses = [0.0] * len(found["losses"])
+        return {**self._state(), "optimiser": {**kept, "state": moments}, "losses": losses}
 
     def _tell(self, call: Callable[[], object]) -> None:
         """Tell whoever watches, from process 0."""

@@ -1,14 +1,19 @@
-"""The settings that a checkpoint was made with, and whether a run may go on with others."""
+"""Which checkpoint a run goes on from: the newest whole one, made with settings that are the same
+now.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from ..ground.errors import UserError
 from ..ground.parameters import Value
+from ..ground.wording import shown
+from .checkpoint import Checkpoints
+from .manifest import DamagedError, check_manifest, read_object
 from .order import Shares
 from .settings import TrainingSettings
 
@@ -48,9 +53,10 @@ def write_settings(folder: Path, settings: Mapping[str, Value]) -> None:
 def check_same(folder: Path, now: Mapping[str, Value]) -> None:
     """Raises UserError, listing each setting that is another now than in the checkpoint `folder`.
 
-    Only those that change nothing about a step may differ.
+    Only those that change nothing about a step may differ. Raises DamagedError where the settings
+    cannot be read.
     """
-    kept: dict[str, Value] = json.loads((folder / _FILE).read_text())
+    kept = read_object(folder / _FILE)
     free = {*_FREE, *_SHARES, *(("steps",) if now["schedule"] in _CONSTANT else ())}
     differences = {
         name: f"{name}: {_said(kept, name)} -> {_said(now, name)}"
@@ -68,5 +74,31 @@ def check_same(folder: Path, now: Mapping[str, Value]) -> None:
         )
 
 
-def _said(settings: Mapping[str, Value], name: str) -> str:
-    return repr(settings[name]) if name in settings else "not there"
+def go_on(
+    checkpoints: Checkpoints, now: Mapping[str, Value], load: Callable[[Path], None]
+) -> list[str]:
+    """`load` the newest checkpoint that is whole; what is to be said of those that are not.
+
+    `now` are the settings in force. Raises UserError where they differ from the checkpoint's, and
+    where none is whole.
+    """
+    damaged: list[str] = []
+    for step in reversed(checkpoints.steps()):
+        folder = checkpoints.of(step)
+        try:
+            check_manifest(folder)
+            check_same(folder, now)
+            load(folder)
+        except DamagedError as error:
+            damaged.append(error.sentence)
+        else:
+            return [f"{said}; the training goes on from {folder}" for said in damaged]
+    raise UserError(
+        f"{damaged[0]}. No checkpoint in {checkpoints.folder} is whole: put that file back as it "
+        "was, or begin a new run in another folder",
+        damaged[1:],
+    )
+
+
+def _said(settings: Mapping[str, object], name: str) -> str:
+    return shown(settings[name]) if name in settings else "not there"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -16,34 +17,28 @@ from PIL import Image
 
 from ..ground.atomic import write_atomic
 from ..ground.errors import UserError
+from ..ground.lock import working_in
+from ..ground.memory import is_out_of_memory, out_of_memory
 from ..ground.parameters import Value
 from .base import Base
 from .config import written
 from .control_net import UNLOCKED, Trained, train_control_net
-from .curve import read_curve
+from .curve import CURVE, read_curve
 from .data.training_data import TrainingData
-from .export import save_folder, save_single_file
-from .ldm_layout import refusal, unread_by_comfyui
+from .export import beyond, save_folder, save_single_file
+from .ldm_layout import no_single_file
+from .places import CONFIG, PLOT, SHEETS, TRAINING, result_places, tidy
 from .plots import draw_curve
 from .run_settings import RunSettings
 from .validation import Validator
 from .watch import Validation, Watch
 
-CONFIG, SHEETS, CURVE = "config.toml", "sheets", "curve.png"
-"""What a run's folder has beside what the loop writes there."""
-TAKEN = (CONFIG, SHEETS, CURVE, "curve.jsonl", "checkpoints", "tensorboard")
-"""What a result cannot be called."""
-
 
 class Audience(Watch, Protocol):
-    """Whoever watches a run from outside: hears of validations, too, and of what else matters."""
+    """Whoever watches a run from outside: hears of validations, too."""
 
     def validated(self, validation: Validation) -> None:
         """A validation was made."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something that a person should know; a sentence without its full stop."""
         ...
 
 
@@ -68,8 +63,21 @@ class Run:
     def train(self, audience: Audience, resume: bool) -> tuple[Trained, tuple[Path, ...]]:
         """Train to the end, or until someone stops it; what came out, and the files of the result,
         which a run that was stopped has none of.
+
+        The folder is this run's alone meanwhile. Raises UserError where another process has it, and
+        where memory runs out.
         """
+        try:
+            with working_in(self.folder, TRAINING) if self.first else nullcontext():
+                return self._train(audience, resume)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(error, "the training") from error
+            raise
+
+    def _train(self, audience: Audience, resume: bool) -> tuple[Trained, tuple[Path, ...]]:
         if self.first:
+            tidy(self.folder)
             for note in self.notes:
                 audience.note(note)
         with warnings.catch_warnings():
@@ -104,35 +112,48 @@ class Run:
 
     def draw(self, audience: Audience, latest: Validation | None = None) -> None:
         """Draw the curve; without matplotlib it is said that there is none."""
-        points, validations = read_curve(self.folder / "curve.jsonl")
-        if latest is not None and latest.step not in [one.step for one in validations]:
-            validations.append(latest)
-        if not points:
-            return
         try:
-            write_atomic(
-                self.folder / CURVE, draw_curve(points, validations, self.settings.out.name)
-            )
+            points, validations = read_curve(self.folder / CURVE)
+            if latest is not None and latest.step not in [one.step for one in validations]:
+                validations.append(latest)
+            if points:
+                drawn = draw_curve(points, validations, self.settings.out.name)
+                write_atomic(self.folder / PLOT, drawn)
         except UserError as error:
             audience.note(str(error).removesuffix("."))
 
     def _write(self, trained: Trained, audience: Audience) -> tuple[Path, ...]:
-        out, about = self.settings.out, {"base": self.base.name, "steps": str(trained.step)}
-        network, dtype = trained.network, torch.float16 if out.half else torch.float32
-        files = [self.folder / out.name]
-        save_folder(network, files[0], about, dtype)
-        if out.single_file:
-            # The layout says neither heads nor groups of norms: each loader would guess them wrong.
-            why_not = refusal(network) or unread_by_comfyui(network)
-            if why_not is None:
-                files.append(self.folder / f"{out.name}.safetensors")
-                save_single_file(network, files[-1], dtype, about)
-            else:
-                audience.note(f"no single file is written. {why_not.removesuffix('.')}")
-        if trained.unet is not None:
-            files.append(self.folder / f"{out.name}-unet")
-            save_folder(trained.unet, files[-1], about, dtype)
-        return tuple(files)
+        about = {"base": self.base.name, "steps": str(trained.step)}
+        network, dtype = trained.network, self._dtype(trained, audience)
+        places = result_places(self.settings)
+        if no_single_file(network):  # it is among the notes
+            places.pop("single file", None)
+        try:
+            save_folder(network, places["folder"], about, dtype)
+            if "single file" in places:
+                save_single_file(network, places["single file"], dtype, about)
+            if trained.unet is not None:
+                save_folder(trained.unet, places["base"], about, dtype)
+        except UserError as error:
+            raise UserError(
+                f"{error.sentence} The training is kept in its last checkpoint: make room, and "
+                "resume it to have the result written",
+                error.details,
+            ) from error
+        return tuple(places.values())
+
+    def _dtype(self, trained: Trained, audience: Audience) -> torch.dtype:
+        """What the result is written in: not in halves that would not be what was trained."""
+        if not self.settings.out.half:
+            return torch.float32
+        for module in (trained.network, trained.unet):
+            if module is not None and (name := beyond(module, torch.float16)):
+                audience.note(
+                    f"the result is written in fp32, though half is set: {name} holds numbers "
+                    f"beyond {torch.finfo(torch.float16).max:g}, the most that fp16 holds"
+                )
+                return torch.float32
+        return torch.float16
 
 
 class _Watching:
@@ -144,6 +165,7 @@ class _Watching:
         self.step = audience.step
         self.point = audience.point
         self.saved = audience.saved
+        self.note = audience.note
 
     def begin(self, step: int, steps: int) -> None:
         """See `Watch.begin`. Settings that a resumed run refuses are not written."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.reading import read_text
 from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker
 from ..preprocessors.spec import Hint
@@ -109,12 +110,7 @@ def _prompts(settings: ValidationSettings, count: int) -> list[str]:
     if not settings.prompts:
         return []
     path = Path(settings.prompts).expanduser()
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"The prompts {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text; give a file with a prompt a line.") from None
+    lines = read_text(path, "the prompts", pipes=True).splitlines()
     if len(lines) < count:
         raise UserError(
             f"{path} has {len(lines)} prompts for {count} pictures; give one a line, or set "

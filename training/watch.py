@@ -55,12 +55,17 @@ class Watch(Protocol):
         """A checkpoint was written."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something that a person should know; a sentence without its full stop."""
+        ...
+
 
 class Quiet:
-    """A Watch that says nothing and keeps the curve."""
+    """A Watch that says nothing and keeps the curve and the notes."""
 
     def __init__(self) -> None:
         self.points: list[Point] = []
+        self.notes: list[str] = []
 
     def begin(self, step: int, steps: int) -> None:
         """See `Watch.begin`."""
@@ -78,3 +83,7 @@ class Quiet:
 
     def saved(self, step: int, folder: Path) -> None:
         """See `Watch.saved`."""
+
+    def note(self, text: str) -> None:
+        """See `Watch.note`."""
+        self.notes.append(text)

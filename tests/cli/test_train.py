@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,12 +18,19 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from controlstack.cli.train_run import Order, carry_out
+from controlstack.cli.train_use import how_to_use
 from controlstack.demo.models import CONTROL_NETS
 from controlstack.demo.training_folder import write_folder
+from controlstack.ground.errors import UserError
+from controlstack.ground.lock import working_in
+from controlstack.headless.folders import Folders, find, names, use
+from controlstack.headless.models import inspect
 from controlstack.preprocessors.spec import Weights
 from controlstack.training.config import read_config, run_settings
 from controlstack.training.copy import weights_hash
 from controlstack.training.export import load_network
+from controlstack.training.run_settings import RunSettings
 from tests.cli.prompts import Run
 from tests.tiny_depth import tiny_dpt
 
@@ -48,11 +58,12 @@ def folder(folder: Path, scenes: Path) -> Path:
 
 def test_a_whole_run(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The demo model's shape is not one that a single file can be read without knowing it.
-    monkeypatch.setattr("controlstack.training.run.unread_by_comfyui", lambda network: None)
+    monkeypatch.setattr("controlstack.training.ldm_layout.unread_by_comfyui", lambda network: None)
     (folder / "run.toml").write_text("[training]\nsteps = 5\nvalidate_every = 2\n")
     result = run("train", "run.toml", *QUICK, "--steps", 2, "--out", "out", "--name", "edges")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.split() == ["out/edges", "out/edges.safetensors"]
+    assert "without effect" not in result.stderr
     assert "Note: 1 of the rows are held out, to validate on.\n" in result.stderr
     assert "step 2/2: loss 0.0" in result.stderr
     assert "edge F1 without control" in result.stderr
@@ -108,6 +119,79 @@ def test_a_run_goes_on(run: Run, folder: Path) -> None:
     assert run_settings(read_config(folder / "out/config.toml")).data.flip == 0
 
 
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_goes_on(
+    run: Run, folder: Path
+) -> None:
+    short = (*QUICK, "--save-every", 1)
+    assert run("train", *short, "--steps", 2, "--out", "out").exit_code == 0
+    (folder / "out/checkpoints/step-00000002/state.pt").write_bytes(b"")
+    result = run("train", "out/config.toml", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert "Note: out/checkpoints/step-00000002/state.pt is damaged: " in result.stderr
+    assert "; the training goes on from out/checkpoints/step-00000001.\n" in result.stderr
+    for step in (1, 2):
+        (folder / f"out/checkpoints/step-0000000{step}/settings.json").unlink()
+    result = run("train", "out/config.toml", "--resume")
+    assert result.exit_code == 2
+    assert "settings.json is damaged: " in result.stderr
+    assert "No checkpoint in out/checkpoints is whole: put that file back" in result.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--resume",)])
+def test_a_folder_in_which_another_process_trains(
+    run: Run, folder: Path, more: tuple[str, ...]
+) -> None:
+    with working_in(folder / "out", "training"):
+        result = run("train", *QUICK, "--base", "nowhere", "--out", "out", *more)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: another process is training in out; wait until it has ended, or name another "
+        "folder\n"
+    )
+
+
+def test_how_to_use_what_came_out_is_a_line_to_paste(run: Run, folder: Path) -> None:
+    result = run("train", *QUICK, "--steps", 1, "--out", "out", "--name", "my edges")
+    assert result.exit_code == 0, result.stderr
+    line = result.stderr.splitlines()[-1].removeprefix("Note: to use it: ").removesuffix(".")
+    *copies, draw = line.split(" && ")
+    for command in copies:
+        subprocess.run(shlex.split(command), check=True)
+    words = shlex.split(draw)
+    assert words[:2] == ["controlstack", "run"]
+    assert words[2].endswith("workflows/canny.json")
+    assert "--demo" in words
+    assert words[-2:] == ["--set", "ControlStackLoader.control_net_name=my edges"]
+    places = Folders((Path(words[words.index("--models") + 1]),), (), Path("out"), Path("temp"))
+    with use(places):
+        assert names("controlnet") == ["my edges"]
+        inspect.check(find("controlnet", "my edges"), "controlnet")
+    again = how_to_use(RunSettings(), [folder / "out/my edges"], [Path("models")])
+    assert again.startswith(
+        f"to use it, copy {folder}/out/my edges to models/controlnet/my edges-2"
+    )
+
+
+def test_a_base_that_is_a_whole_model_is_named_in_the_line(folder: Path) -> None:
+    (folder / "sd15.safetensors").touch()
+    (folder / "comfy/models/checkpoints").mkdir(parents=True)
+    (folder / "comfy/models/checkpoints/own.safetensors").touch()
+    files = [Path("out/net"), Path("out/net.safetensors")]
+
+    def line(base: str, condition: str) -> str:
+        settings = run_settings({"base": {"path": base}, "data": {"condition": condition}})
+        return how_to_use(settings, files, [Path("models")])
+
+    said = line("sd15.safetensors", "pose")
+    assert "mkdir -p models/checkpoints && ln -s " in said
+    assert f"{folder.resolve()}/sd15.safetensors models/checkpoints/sd15.safetensors && " in said
+    assert "workflows/pose.json --models models --set CheckpointLoaderSimple.ckpt_name=sd15" in said
+    said = line("comfy/models/checkpoints/own.safetensors", "")
+    assert said.startswith("to use it (and --set LoadImage.image=... for a hint of yours): mkdir")
+    assert "--models models --models comfy/models --set CheckpointLoaderSimple.ckpt_name=ow" in said
+    assert "cp -r out/net.safetensors models/controlnet/net.safetensors" in said
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, *QUICK, "--steps", "10000", "--out", "out"],
@@ -140,7 +224,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
         ([], "No base model is named: give --base, or path under [base] in the file."),
         (["--base", "demo"], "No data is named: give --data, or path under [data] in the file."),
         (["--base", "nowhere", "--data", "data"], "nowhere"),
-        (["missing.toml"], "missing.toml cannot be read: No such file or directory."),
+        (["missing.toml"], "cannot read the settings missing.toml: No such file or directory"),
         ([*QUICK, "--steps", "0"], "--steps: steps is 0; give a number from 1 to 100000000."),
         ([*QUICK, "--transfer-from", "demo"], "name that with start_from"),
         ([*QUICK, "--start-from", "none.pth"], "none.pth is not there"),
@@ -156,6 +240,27 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
         ([*QUICK, "--optimizer", "adamw8bit"], "needs bitsandbytes, which is not installed"),
         ([*QUICK, "--data", "data/fotos"], "The training data data/fotos is not there"),
         ([*QUICK, "--start-from", "data"], "data holds no model: it has no config.json."),
+        ([*QUICK, "--name", "n" * 300], "n cannot be written: File name too long"),
+        ([*QUICK, "--out", "data/prompt.json/run"], "data/prompt.json is no folder; name another"),
+        (
+            [*QUICK, "--resolution", "800000"],
+            "a step of 1 pictures of 800000 x 800000 pixels would",
+        ),
+        ([*QUICK, "--cache", "data/prompt.json"], "the cache data/prompt.json is a file; name a f"),
+        (
+            [*QUICK, "--caption-column", "\udcff"],
+            "caption_column is '\\udcff', which is no text in",
+        ),
+        ([*QUICK, "--write-config", "data"], "the settings data is a folder; name a file"),
+        (["<(no such pipe)"], "cannot read the settings <(no such pipe): No such file"),
+        ([*QUICK, "--schedule", "polynomial", "--rate", "1e-9"], "the polynomial schedule ends at"),
+        ([*QUICK, "--resume", "--base", "nowhere"], "no checkpoint to resume from in output/train"),
+        (
+            [*QUICK, "--validate-every", "1", "--validation-hints", "x", "--base", "nowhere"],
+            "to val",
+        ),
+        ([*QUICK, "--start-from", "none.pth", "--base", "nowhere"], "none.pth is not there"),
+        ([*QUICK, "--hint-channels", "4,4"], "hint_channels is '4,4'; give 4 numbers"),
         (
             [*QUICK, "--start-from", CONTROL_NETS["canny"], "--network", "lite"],
             "is no lite network, and the network's kind is lite; give both alike.",
@@ -244,6 +349,44 @@ def test_the_settings_as_a_file(run: Run, folder: Path) -> None:
     off = run("train", "new/mine.toml", "--no-only-middle", "--write-config", "off.toml")
     assert off.exit_code == 0
     assert not run_settings(read_config(folder / "off.toml")).training.only_middle
+
+
+def test_a_settings_file_is_taken_by_one_alone(folder: Path) -> None:
+    def write(steps: int) -> bool:
+        order = Order(
+            None, {"training": {"steps": steps}}, False, False, Path("one.toml"), (), False
+        )
+        with suppress(UserError):
+            carry_out(order)
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as threads:
+        (first,) = [n for n, taken in enumerate(threads.map(write, range(1, 33)), 1) if taken]
+    assert run_settings(read_config(folder / "one.toml")).training.steps == first
+
+
+def test_flags_without_effect_are_said(run: Run, folder: Path) -> None:
+    flags = ("--resume", "--dry-run", "--download")
+    result = run("train", *QUICK, "--write-config", "a.toml", *flags)
+    assert result.exit_code == 0
+    note = "--write-config trains nothing; without effect: --dry-run, --resume, --download"
+    assert result.stderr == f"Note: {note}.\n"
+
+
+def test_memory_that_runs_out_is_no_bug(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object, **__: object) -> None:
+        torch.empty(1 << 60)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("controlstack.training.control_net.predict", too_large)
+        result = run("train", *QUICK, "--steps", 1, "--out", "out")
+    assert result.exit_code == 2
+    assert "Error: the training ran out of memory (" in result.stderr
+    # Nothing was learnt: the same command may be given again, and so may --resume.
+    assert run("train", *QUICK, "--steps", 1, "--out", "out").exit_code == 0
 
 
 def test_going_on_from_a_control_net_moved_to_a_new_base(run: Run, folder: Path) -> None:

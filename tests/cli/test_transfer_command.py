@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,6 +57,56 @@ def test_a_single_file_in_half(
     again = run("transfer", *arguments)
     assert again.exit_code == 2
     assert "is there already" in again.stderr
+
+
+def test_halves_that_cannot_hold_it_are_refused_and_nothing_is_written(
+    run: Run, folder: Path, tuned: Path
+) -> None:
+    weights = {name: weight.float() for name, weight in load_file(tuned / WEIGHTS).items()}
+    weights["conv_in.weight"][0, 0, 0, 0] = 7e4
+    save_file(weights, tuned / WEIGHTS)
+    arguments = ("transfer", CANNY, "--from", BASE, "--to", tuned, "--out", "moved")
+    result = run(*arguments, "--half")
+    assert result.exit_code == 2
+    assert "conv_in.weight holds numbers beyond 65504, the most that float16 holds; write fp32" in (
+        result.stderr
+    )
+    weights["conv_in.weight"][0, 0, 0, 0] = float("nan")
+    save_file(weights, tuned / WEIGHTS)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "conv_in.weight holds numbers that are not finite" in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["tuned"]
+
+
+def test_where_it_goes_is_looked_at_first_and_taken_by_one_alone(
+    run: Run, folder: Path, tuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("transfer", CANNY, "--from", BASE, "--to", tuned, "--out")
+    for out in ("n" * 300, "tuned/unet/config.json/net", "n" * 250 + ".safetensors"):
+        result = run("transfer", "none.pth", "--from", BASE, "--to", tuned, "--out", out)
+        assert result.exit_code == 2
+        assert "cannot be written: " in result.stderr
+    from controlstack.headless import transfer
+
+    real = transfer.transferred
+
+    def slow(*given: Any) -> Any:  # another process is faster
+        for out in ("net", "net.safetensors"):
+            (folder / out).mkdir(exist_ok=True)
+            (folder / out / "mine").touch()
+        return real(*given)
+
+    monkeypatch.setattr(transfer, "transferred", slow)
+    monkeypatch.setattr("controlstack.training.ldm_layout.unread_by_comfyui", lambda network: None)
+    for out in ("net", "net.safetensors"):
+        result = run(*arguments, out)
+        assert result.exit_code == 2
+        assert "is there already" in result.stderr
+        assert [path.name for path in (folder / out).iterdir()] == ["mine"]
+        shutil.rmtree(folder / "net", ignore_errors=True)
+        if out == "net":
+            shutil.rmtree(folder / "net.safetensors")
 
 
 def test_what_cannot_be_moved(run: Run, folder: Path) -> None:

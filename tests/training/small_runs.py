@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ from controlstack.training.batch import Batch, Pick
 from controlstack.training.control_net import Trained, train_control_net
 from controlstack.training.copy import control_net_from
 from controlstack.training.objective import scaled_linear_alphas
+from controlstack.training.places import require_places, require_unused
+from controlstack.training.run import Audience, Run
+from controlstack.training.run_settings import OutSettings, RunSettings
 from controlstack.training.settings import NetSettings, TrainingSettings
-from controlstack.training.watch import Quiet, Watch
+from controlstack.training.watch import Quiet, Validation, Watch
 
 NET = NetSettings(hint_channels="4,4,8,8")
 
@@ -104,6 +107,42 @@ def small_run(
         {"data": "rows"},
         resume,
     )
+
+
+class Heard(Quiet):
+    """An audience that keeps notes and validations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.validations: list[Validation] = []
+
+    def validated(self, validation: Validation) -> None:
+        self.validations.append(validation)
+
+
+def files_run(
+    folder: Path,
+    audience: Audience | None = None,
+    resume: bool = False,
+    network: Any = None,
+    out: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> tuple[Trained, tuple[Path, ...]]:
+    """`small_run` as the command does it, from a look at the folder to the files of the result."""
+    given = {"steps": 5, "batch": 2, "rate": 1e-3, "warmup": 2, "log_every": 1, "save_every": 2}
+    run_settings = RunSettings(
+        training=TrainingSettings(**{**given, **settings}),
+        out=OutSettings(folder=str(folder), **(out or {})),
+    )
+    require_places(run_settings)
+    if not resume:
+        require_unused(folder)
+    unet = small_unet()
+    network = network or control_net_from(unet, NET, 3)
+    rows: Any = Rows()
+    base = Base(unet, scaled_linear_alphas())
+    run = Run(run_settings, base, network, rows, None, True, {"data": "rows"})
+    return run.train(audience or Heard(), resume)
 
 
 def same_weights(one: Any, other: Any) -> bool:

@@ -161,9 +161,8 @@ def test_a_polynomial_rate_falls_to_its_end() -> None:
 
 def test_a_polynomial_schedule_below_its_end_is_refused() -> None:
     settings = TrainingSettings(schedule="polynomial", rate=1e-8)
-    optimiser = make_optimiser([{"params": [nn.Parameter(torch.zeros(1))]}], settings, CPU)
     with pytest.raises(UserError, match="polynomial"):
-        make_schedule(optimiser, settings)
+        make_optimiser([{"params": [nn.Parameter(torch.zeros(1))]}], settings, CPU)
 
 
 def test_the_small_optimiser_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_prompts_of_a_file_take_the_captions_place(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has 4 prompts for 5 pictures"):
         samples_of_rows(report.rows.good[:1] * 5, report, settings, None)
     missing = ValidationSettings(prompts=str(tmp_path / "none.txt"))
-    with pytest.raises(UserError, match=r"none\.txt cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"cannot read the prompts .*none\.txt: No such file"):
         samples_of_rows(report.rows.good, report, missing, None)
 
 

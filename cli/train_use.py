@@ -1,0 +1,96 @@
+"""What to type to see the network that a training made: said at its end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import TypeAlias
+
+from ..training.places import result_places
+from ..training.run_settings import BaseSettings, RunSettings
+
+DEMO = "demo"
+"""The demo model's name as a base, where there is no file or folder of that name."""
+
+SINGLE_FILE = ".safetensors"
+
+Words: TypeAlias = tuple[object, ...]
+"""A command, word by word."""
+
+_WORKFLOWS = Path(__file__).parents[1] / "workflows"
+_MADE = {"canny": "canny.json", "pose": "pose.json", "openpose": "pose.json"}
+"""Conditions whose hints a shipped workflow makes or draws."""
+_GIVEN = "depth.json"
+"""The shipped workflow that takes its hint from a picture, for all others."""
+
+
+@dataclass(frozen=True)
+class _Base:
+    """How `run` finds a training's base: commands before it, and its flags."""
+
+    commands: tuple[Words, ...] = ()
+    flags: Words = ()
+
+
+def how_to_use(settings: RunSettings, files: Sequence[Path], models: Sequence[Path]) -> str:
+    """A sentence with a line of commands that put the result among the models and draw with it.
+
+    `files` are those of the result; `models` are the folders that the training was given, laid out
+    as ComfyUI's. Where the base is in parts that no shipped workflow loads, it says where to put
+    the result.
+    """
+    folder, own = models[0] / "controlnet", result_places(settings).get("base")
+    result = next((file for file in files if file.suffix == SINGLE_FILE), files[0])
+    name = _free(folder, result.name)
+    base = _base(settings.base, models[0])
+    if own or base is None or os.name == "nt":
+        beside = f" beside its own base, {own}" if own else ""
+        return (
+            f"to use it{beside}, copy {result} to {folder / name} and choose it in Load ControlNet"
+        )
+    workflow = _MADE.get(settings.data.condition, _GIVEN)
+    copy: list[Words] = [("mkdir", "-p", folder), ("cp", "-r", result, folder / name)]
+    chosen = ("--set", f"ControlStackLoader.control_net_name={name}")
+    run = ("controlstack", "run", _near(_WORKFLOWS / workflow), "--models", models[0])
+    hint = " (and --set LoadImage.image=... for a hint of yours)" if workflow == _GIVEN else ""
+    line = " && ".join(map(_line, (*copy, *base.commands, (*run, *base.flags, *chosen))))
+    return f"to use it{hint}: {line}"
+
+
+def _base(settings: BaseSettings, models: Path) -> _Base | None:
+    """None where no CheckpointLoaderSimple loads it."""
+    path = Path(settings.path).expanduser()
+    if not path.exists():
+        return _Base(flags=("--demo",)) if settings.path == DEMO else None
+    whole = path.is_file() or (path / "model_index.json").is_file()
+    if not whole or settings.text_encoder or settings.vae:
+        return None
+    chosen = "CheckpointLoaderSimple.ckpt_name="
+    if path.absolute().parent.name == "checkpoints":
+        return _Base(
+            flags=("--models", _near(path.absolute().parents[1]), "--set", chosen + path.name)
+        )
+    folder = models / "checkpoints"
+    name = _free(folder, path.name)
+    link: tuple[Words, ...] = (("mkdir", "-p", folder), ("ln", "-s", path.resolve(), folder / name))
+    return _Base(link, ("--set", chosen + name))
+
+
+def _free(folder: Path, name: str) -> str:
+    ending = SINGLE_FILE if name.endswith(SINGLE_FILE) else ""
+    stem = name.removesuffix(ending)
+    names = chain([name], (f"{stem}-{number}{ending}" for number in count(2)))
+    return next(one for one in names if not os.path.lexists(folder / one))
+
+
+def _near(path: Path) -> Path:
+    """`path` as told from the working folder, where it is in it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _line(words: Words) -> str:
+    return shlex.join(map(str, words))

@@ -1,0 +1,34 @@
+"""The least memory that a step takes, told from the settings before anything is loaded."""
+
+from __future__ import annotations
+
+from ..ground.memory import require_memory
+from .copy import hint_channels
+from .data.settings import picture_size
+from .run_settings import RunSettings
+
+_FLOAT = 4
+_KEPT = 4
+"""Feature maps of a picture's full size that the hint encoder's first two convolutions and what
+follows them keep for the way back (diffusers' ControlNetConditioningEmbedding)."""
+_LARGEST = 10**9
+
+
+def require_room(settings: RunSettings, on_cpu: bool) -> None:
+    """Raise UserError where the pictures and hints of a batch, in fp32, and on a CPU what the hint
+    encoder keeps of them do not fit into the memory that is free. The networks come on top.
+
+    Raises UserError for a resolution and for hint channels that are none, too.
+    """
+    width, height = picture_size(settings.data)
+    first = hint_channels(settings.network.hint_channels)[0]
+    kept = _KEPT * first if on_cpu and not settings.network.start_from else 0
+    batch = settings.training.batch
+    # A side beyond all measure may be no number that can be multiplied as a float.
+    pixels = float(min(width, _LARGEST)) * min(height, _LARGEST)
+    require_memory(
+        batch * pixels * (6 + kept) * _FLOAT,
+        f"a step of {batch} pictures of {width} x {height} pixels"
+        if max(width, height) < _LARGEST
+        else "a step of pictures of this resolution",
+    )

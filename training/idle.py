@@ -1,0 +1,66 @@
+"""Settings that do nothing because of others: each is said, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from .config import flat
+from .run_settings import SECTIONS, RunSettings, ValidationSettings
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Where `holds`, `settings` ("section.name") have no effect; `why` says so of them."""
+
+    why: str
+    settings: tuple[str, ...]
+    holds: Callable[[RunSettings], bool]
+
+
+RULES = (
+    Rule(
+        "with start_from the network stays as it is",
+        ("network.kind", "network.hint_channels", "network.hint_gain"),
+        lambda one: bool(one.network.start_from),
+    ),
+    Rule(
+        "validation is off (validate_every = 0)",
+        tuple(f"validation.{field.name}" for field in fields(ValidationSettings)),
+        lambda one: not one.training.validate_every,
+    ),
+    Rule(
+        "the schedule constant has no warm-up",
+        ("training.warmup",),
+        lambda one: one.training.schedule == "constant",
+    ),
+    Rule(
+        "nothing of a lite network is a copy, so that new_rate is the rate of all of it",
+        ("training.rate",),
+        lambda one: (
+            one.network.kind == "lite"
+            and one.training.new_rate > 0
+            and not one.training.unlock_decoder
+        ),
+    ),
+)
+
+
+def idle(settings: RunSettings) -> list[str]:
+    """A sentence without its full stop for each reason, with the settings that are not at their
+    default and for which it makes no difference.
+    """
+    now, plain = (flat(one, SECTIONS) for one in (settings, RunSettings()))
+    notes = []
+    for rule in RULES:
+        if not rule.holds(settings):
+            continue
+        # A lite network stays one: start_from has to name another.
+        given = [n for n in rule.settings if now[n] != plain[n] and (n, now[n]) != _LITE]
+        if given:
+            words = ", ".join(f"{n.partition('.')[2]} = {now[n]}" for n in given)
+            notes.append(f"{rule.why}; without effect: {words}")
+    return notes
+
+
+_LITE = ("network.kind", "lite")
