@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..ground.parameters import Parameter
+if TYPE_CHECKING:
+    from ..ground.parameters import Parameter
 
 Widget = tuple[Any, dict[str, Any]]
 """A type, or the list of choices, and the options of an input, as INPUT_TYPES has them."""
