@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import logging
 import re
 import tempfile
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ..ground.errors import UserError
+from ..ground.log import log
 from ..ground.progress import Progress, unseen
 from ..ground.wording import size_in_words
 from .download_transfer import STEPS, LoadError, TooLargeError, Transfer
 from .spec import Weights
 from .weights import below
-
-log = logging.getLogger("controlstack")
-
 
 ROOM = 16_000_000
 """Bytes that a file may have beyond twice of what its model was published with."""

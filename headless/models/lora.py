@@ -7,7 +7,6 @@ kohya's: the dotted name with underscores. Modules are then looked up by it; not
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,14 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from ...ground.errors import UserError
+from ...ground.log import log
 from ...ground.structured import read_json
-from ...ground.wording import one_line, shown
+from ...ground.wording import shown
 from ...model_files.files import read_contents
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
 from .clip import Clip
 from .weights import read_weights
-
-_LOG = logging.getLogger(__name__)
 
 UNET, TEXT = "lora_unet_", "lora_te_"
 # Beginnings in kohya's files, diffusers' and PEFT's.
@@ -108,7 +106,7 @@ def apply_lora(
         )
     if left:
         said = f"{path.name}: {len(left)} of its weights have no place here: {shown(left[0])}"
-        _LOG.warning("%s", one_line(said))
+        log.warning("%s", said)
     return model, clip
 
 

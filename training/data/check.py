@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from collections import Counter
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ...ground.errors import UserError
+from ...ground.log import log
 from ...ground.progress import Progress, Steps, unseen
 from ...ground.wording import one_line
 from ...preprocessors.sizing import Size
@@ -22,8 +22,6 @@ from .notes import count, notes_of
 from .row import Bad, Row, Rows
 from .rows import read_rows
 from .settings import DataSettings, picture_size
-
-log = logging.getLogger("controlstack")
 
 SHOWN = 10
 """Bad rows and sizes that are listed one by one."""

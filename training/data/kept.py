@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,8 +11,8 @@ import numpy as np
 import torch
 
 from ...ground.errors import UserError
+from ...ground.log import log
 from ...ground.progress import Progress
-from ...ground.wording import one_line
 from ...preprocessors.making import Sizing, make
 from ...preprocessors.ready import HintMaker
 from ..base import Encoders
@@ -24,8 +23,6 @@ from .reading import Picture, read_picture
 from .row import Bad, Row
 from .settings import MULTIPLE, DataSettings, picture_size
 from .view import view_of
-
-log = logging.getLogger("controlstack")
 
 PICTURES, PROMPTS = 4, 32
 """How many are encoded at once: enough for a GPU, little enough for its memory."""
@@ -130,8 +127,8 @@ def _tell_of_damage(kept: Kept) -> None:
         log.warning(
             "%d of the cached files were damaged and are made again, such as %s (%s)",
             len(damaged),
-            one_line(str(path)),
-            one_line(why),
+            path,
+            why,
         )
 
 

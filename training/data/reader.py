@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ...ground.errors import UserError
-from ...ground.wording import one_line
+from ...ground.log import log
 from ...preprocessors.spec import Hint
 from ..batch import Pick
 from .cache import digest, moments_of
@@ -22,8 +21,6 @@ from .reading import Picture, hint_in, read_hint, read_picture, size_of
 from .row import Row
 from .settings import DataSettings
 from .view import is_mirrored, view_of
-
-log = logging.getLogger("controlstack")
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class Reader:
                     raise _said(error).at(row.where) from error
                 if number not in self.named:
                     self.named.add(number)
-                    log.warning("%s is skipped: %s", one_line(row.where), _said(error))
+                    log.warning("%s is skipped: %s", row.where, _said(error))
         raise UserError("No row of the training data can be read any more.")
 
     def _part(self, number: int, row: Row, pick: Pick) -> Part:
