@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import path
+from .options import OverwriteOption, path
 from .outcome import DebugOption, reported
 from .progress import shown_progress
 from .say import literal, say, show, tell
@@ -22,6 +22,7 @@ def demo_command(
     out: Annotated[
         Path, typer.Option(parser=path, metavar="FILE", help="The PNG to write.")
     ] = Path("output/demo.png"),
+    overwrite: OverwriteOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Make one contact sheet: a pose, a depth map, and pictures that follow both."""
@@ -30,7 +31,7 @@ def demo_command(
         from ..demo.sheet import make_sheet
 
         with shown_progress():
-            results = make_sheet(out)
+            results = make_sheet(out, overwrite=overwrite)
         _print_results(results)
         say(out)
         memory = f", peak memory {peak} MiB" if (peak := _peak_mebibytes()) else ""

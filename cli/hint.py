@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from .options import ModelsOption, OverwriteOption, path
 from .outcome import DebugOption, reported
 from .progress import shown_progress
-from .say import say
+from .say import note, say
 
 SHEET = Path("output/hint_sheet.png")
 
@@ -91,7 +91,11 @@ def sheet_command(
 
         page = out or SHEET
         with shown_progress():
-            missing = make_sheet(sheet, page, tuple(models or [Path("models")]), overwrite)
+            missing, replaced = make_sheet(
+                sheet, page, tuple(models or [Path("models")]), overwrite
+            )
+        if replaced:
+            note(f"the earlier {page} is replaced")
         say(page)
         if missing:
             say("Not on the page:")

@@ -153,7 +153,7 @@ def _sizing(entry: Preprocessor, given: Mapping[str, Any]) -> Sizing:
 
 
 def _size(text: str) -> Size:
-    sides = re.fullmatch(r"(\d+)[xX×](\d+)", text, re.ASCII)
+    sides = re.fullmatch(r"(\d{1,9})[xX×](\d{1,9})", text, re.ASCII)
     if sides is None:
         raise UserError(f"--size {shown(text)} is no size; write width x height, such as 512x768.")
     return int(sides[1]), int(sides[2])

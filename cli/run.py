@@ -13,6 +13,7 @@ import typer
 
 from ..ground.errors import UserError
 from ..ground.structured import is_text
+from .options import path
 from .outcome import DebugOption, reported
 from .progress import report_node, shown_progress
 from .say import note, say, tell
@@ -30,7 +31,9 @@ def run_command(
     workflow: Annotated[
         Path,
         typer.Argument(
-            metavar="WORKFLOW", help="JSON as saved or as sent (API), or a PNG that holds one."
+            parser=path,
+            metavar="WORKFLOW",
+            help="JSON as saved or as sent (API), or a PNG that holds one.",
         ),
     ],
     demo: Annotated[
@@ -46,16 +49,23 @@ def run_command(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Set every seed.")] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")] = Path(
-        "output"
-    ),
+    out: Annotated[
+        Path, typer.Option(parser=path, metavar="DIR", help="Folder for the pictures.")
+    ] = Path("output"),
     models: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Folder laid out as ComfyUI's; repeat for more."),
+        typer.Option(
+            parser=path, metavar="DIR", help="Folder laid out as ComfyUI's; repeat for more."
+        ),
     ] = None,
     inputs: Annotated[
         list[Path] | None,
-        typer.Option("--input", metavar="DIR", help="Folder with input pictures; repeat for more."),
+        typer.Option(
+            "--input",
+            parser=path,
+            metavar="DIR",
+            help="Folder with input pictures; repeat for more.",
+        ),
     ] = None,
     debug: DebugOption = False,
 ) -> None:
@@ -68,6 +78,10 @@ def run_command(
         from ..headless.folders import Folders
 
         document = _read(workflow)
+        for flag, given in (("--models", models), ("--input", inputs)):
+            for folder in given or ():
+                if not folder.is_dir():
+                    note(f"{flag} {folder} is no folder, so nothing is found in it")
         places = Folders(
             models=tuple(models or [Path("models")]),
             input=tuple(inputs or [Path("input"), workflow.parent / "input"]),
@@ -102,8 +116,8 @@ def _named_on_stdout() -> Iterator[None]:
         try:
             yield
         finally:
-            for path in saved["output"] or saved["temp"]:
-                say(path)
+            for file in saved["output"] or saved["temp"]:
+                say(file)
 
 
 def _run(
@@ -154,12 +168,15 @@ def _changed(graph: Graph, registry: Registry, settings: Sequence[str], seed: in
 def _seeds(graph: Graph, seed: int | None) -> list[tuple[str, str]]:
     if seed is None:
         return []
-    return [
+    found = [
         (f"{node.id}.{name}", str(seed))
         for node in graph.nodes.values()
         for name in SEED_INPUTS
         if name in node.inputs
     ]
+    if not found:
+        note("--seed has no effect: nothing in this workflow has a seed")
+    return found
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -9,7 +9,6 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from statistics import fmean
 
@@ -17,9 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..evaluation.joint_reader import JointReader, load_reader
-from ..ground.atomic import write_atomic
+from ..ground import ours
 from ..ground.contact_sheet import Cell, Row, draw_sheet
-from ..ground.places import require_place
 from ..ground.progress import Steps
 from ..ground.reporter import reporter
 from ..headless import folders, host
@@ -28,6 +26,7 @@ from ..headless.graph.override import override
 from ..headless.graph.registry import default_registry
 from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
+from ..preprocessors.sheet.files import encode_ours
 from .models import aliases, one_thread, require_weights, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks
@@ -60,14 +59,17 @@ class Result:
     seconds: float
 
 
-def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
+def make_sheet(
+    out: Path, seeds: Sequence[int] = SHEET_SEEDS, overwrite: bool = False
+) -> list[Result]:
     """Write a sheet with a row for each scene of `seeds` to `out` (PNG); a result for each column.
 
     A scene's seed is also its pictures'. Raises UserError at once for an `out` that cannot be
-    written, and where there are no demo models.
+    written or is in the way (`ground.ours`), and where there are no demo models.
     """
     require_weights()
-    require_place(out, "the sheet")
+    files = ours.Results([], overwrite)
+    files.expect(out)
     reader = load_reader(READER)
     of = tasks(person=True, seeds=seeds)
     with tempfile.TemporaryDirectory(prefix="controlstack-") as scratch:
@@ -76,10 +78,8 @@ def make_sheet(out: Path, seeds: Sequence[int] = SHEET_SEEDS) -> list[Result]:
             rows = [_pictures(workflow, task, progress) for task in of]
     labels = ["Pose", "Depth", *COLUMNS]
     page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]
-    png = BytesIO()
-    draw_sheet(TITLE, SUBTITLE, labels, page).save(png, "PNG", optimize=True)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(out, png.getvalue())
+    files.write(out, encode_ours(draw_sheet(TITLE, SUBTITLE, labels, page), optimize=True))
     columns = zip(COLUMNS, zip(*rows, strict=True), strict=True)
     return [_result(label, of, runs, reader) for label, runs in columns]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from ..ground.atomic import new_folder
+from ..ground.places import require_place
 from ..ground.reporter import reporter
 from .captions import caption
 from .scenes import TRAIN_SEED_BASE, sample_scene
@@ -28,10 +28,9 @@ def write_folder(out: Path, count: int, kind: str) -> None:
     The folder is there when it is whole. Raises UserError where it holds something already, or
     cannot be written.
     """
-    with suppress(OSError):
-        out.rmdir()  # an empty folder is as good as none
+    require_place(out, "the data", folder=True)
     lines = []
-    with new_folder(out) as part, reporter().steps(count, "scenes") as bar:
+    with new_folder(out, empty=True) as part, reporter().steps(count, "scenes") as bar:
         for name in ("source", "target"):
             (part / name).mkdir()
         for number in range(count):

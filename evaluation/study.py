@@ -148,7 +148,9 @@ def _part(value: object, key: str, kind: type) -> Any:
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, kind):
         what = "text" if kind is str else "list"
-        raise _DamagedError(f"the {what} {key!r} is not in {shown(value)}")
+        there = isinstance(value, dict) and key in value
+        said = f"is no {what} in" if there else f"(a {what}) is not in"
+        raise _DamagedError(f"{key!r} {said} {shown(value)}")
     return found
 
 

@@ -29,6 +29,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     What was there is replaced. Raises UserError where the folder cannot be written.
     """
     with _part_with(path, data) as part:
+        if path.exists() and not path.is_file():  # a pipe or a device would be replaced, too
+            raise UserError(f"cannot write {path}: it is no regular file; name another")
         part.replace(path)
 
 
@@ -74,19 +76,21 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill inside the block, which then becomes `path`; on an error nothing stays.
+def new_folder(path: Path, empty: bool = False) -> Iterator[Path]:
+    """A folder to fill inside the block, which then becomes `path`; on an error nothing changes.
 
-    Raises UserError where `path` is there already, also where another process was first, and where
-    the place cannot be written.
+    With `empty`, an empty folder of that name is as good as none. Raises UserError where `path` is
+    there already, also where another process was first, and where the place cannot be written.
     """
     taken = UserError(f"{path} is there already; name another, or move it away")
-    if _exists(path):
+    if _exists(path) and not (empty and _is_empty(path)):
         raise taken
     part = _part(path)
     try:
         part.mkdir(parents=True)
         yield part
+        if empty and _is_empty(path):
+            path.rmdir()
         if not _taken(part, path):
             raise taken
     except OSError as error:
@@ -140,6 +144,10 @@ def _moved(folder: Path, path: Path) -> bool:
             return False
         raise
     return True
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def _exists(path: Path) -> bool:

@@ -30,8 +30,10 @@ def working_in(folder: Path, doing: str) -> Iterator[None]:
             f"another process is {doing} in {folder}; wait until it has ended, or name another "
             "folder"
         ) from None
-    except OSError as error:
-        raise UserError(f"cannot write in {folder}: {error.strerror or error}") from error
+    except (OSError, NotImplementedError) as error:  # or a disk without locks
+        raise UserError(
+            f"cannot write in {folder}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     try:
         yield
     finally:

@@ -19,19 +19,48 @@ def available() -> int:
     """The bytes of main memory that this process could still take; a container's limit counts."""
     import psutil
 
-    return min([int(psutil.virtual_memory().available), *_room_in_container()])
+    free = int(psutil.virtual_memory().available)
+    return min([free, *_room_in_groups(), *_room_in_limits()])
 
 
-def _room_in_container(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
-    """What Linux's control groups leave, in either version; files that are cached make room."""
-    for folder, limit, used, cached in (
-        (root, "memory.max", "memory.current", "inactive_file"),
-        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        with suppress(OSError, ValueError, KeyError):  # no such group, or a limit called "max"
-            room = int((folder / limit).read_text()) - int((folder / used).read_text())
-            lines = (folder / "memory.stat").read_text().splitlines()
-            yield max(0, room + int(dict(line.split() for line in lines)[cached]))
+def _room_in_groups(
+    root: Path = Path("/sys/fs/cgroup"), told: Path = Path("/proc/self/cgroup")
+) -> Iterator[int]:
+    """What Linux's control groups leave, in either version: this process's own group and those
+    above it. Files that are cached make room.
+    """
+    own = [Path("/")]
+    with suppress(OSError):
+        lines = [line.split(":", 2) for line in told.read_text().splitlines()]
+        own = [Path(one[2]) for one in lines if one[1] in ("", "memory")] or own
+    groups = {str(group).lstrip("/") for path in own for group in (path, *path.parents)}
+    for group in sorted(groups):
+        yield from _room(root / group, "memory.max", "memory.current", "inactive_file")
+        yield from _room(
+            root / "memory" / group,
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        )
+
+
+def _room(folder: Path, limit: str, used: str, cached: str) -> Iterator[int]:
+    with suppress(OSError, ValueError, KeyError):  # no such group, or a limit called "max"
+        room = int((folder / limit).read_text()) - int((folder / used).read_text())
+        lines = (folder / "memory.stat").read_text().splitlines()
+        yield max(0, room + int(dict(line.split() for line in lines)[cached]))
+
+
+def _room_in_limits() -> Iterator[int]:
+    """What the limit of the address space leaves (`ulimit -v`), where there is one."""
+    with suppress(ImportError):  # Windows
+        import resource
+
+        import psutil
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY:
+            yield max(0, most - psutil.Process().memory_info().vms)
 
 
 def require_memory(size: float, what: str) -> None:

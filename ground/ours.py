@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from .atomic import write_atomic, write_free
 from .errors import UserError
-from .places import identity
+from .places import identity, require_place
 
 SOFTWARE = "ControlStack"
 """What our files say they were made by: PNG's text chunk Software, JSON's key, HTML's generator."""
@@ -45,26 +45,21 @@ class Results:
     def expect(self, path: Path) -> None:
         """Look at `path` before the work begins, and remember what is there; the first look counts.
 
-        Raises UserError for an input under whatever name, for a folder, for a name that cannot be,
-        and, unless they may be replaced, for files that we did not make.
+        Raises UserError for a place that cannot be written (`require_place`), for an input under
+        whatever name and, unless they may be replaced, for files that we did not make.
         """
         if path in self._seen:
             return
-        try:
-            state = _state(path)
-        except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise UserError(f"{path} cannot be written: {reason}; name another place") from error
+        require_place(path, "the result")
+        state = _state(path)
         if identity(path) in self._inputs:
             raise UserError(
                 f"{path} is an input of this command, and no input is written over; name another "
                 "place with --out"
             )
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; name another place with --out, or move it away")
         if state is not None and not self._overwrite and not made_here(path):
             raise UserError(
-                f"{path} is there already and was not made by this command; name another place "
+                f"{path} is there already and was not made by ControlStack; name another place "
                 "with --out, or say --overwrite to replace it"
             )
         self._seen[path] = state

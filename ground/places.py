@@ -9,20 +9,21 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import UserError
+from .reading import kind_in_words
 
 
 def require_place(path: Path, what: str, folder: bool = False) -> None:
     """Raise UserError, which calls it `what`, unless `path` can be written: as a file, or with
     `folder` as a folder that files are put into. Nothing is made, and what is there stays.
 
-    Refused are a folder in a file's place and the reverse, a file on the way, names too long for
-    the disk, and folders that cannot be written.
+    Refused are a folder, a pipe or a device in a file's place, a file in a folder's place or on the
+    way, names too long for the disk, and folders that cannot be written.
     """
     try:
         above = path if folder else path.parent
-        if path.exists() and path.is_dir() != folder:
-            found, asked = ("a file", "folder") if folder else ("a folder", "file")
-            raise UserError(f"{what} {path} is {found}; name a {asked}")
+        if path.exists() and not (path.is_dir() if folder else path.is_file()):
+            found, asked = kind_in_words(path.stat().st_mode), "folder" if folder else "file"
+            raise UserError(f"{what} {path} is {found}; name a {asked}, or move it away")
         missing = []
         while not above.exists():
             missing.append(above.name)

@@ -29,7 +29,7 @@ def read_bytes(path: Path, what: str, limit: int = MAX_BYTES, pipes: bool = Fals
         with os.fdopen(entry, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if not (stat.S_ISREG(mode) or (pipes and not stat.S_ISBLK(mode))):
-                raise UserError(f"{what} {path} is no regular file, but {_kind(mode)}; name a file")
+                raise _special(path, what, mode)
             data = file.read(limit + 1)
     except (OSError, ValueError) as error:
         if isinstance(error, UserError):
@@ -64,9 +64,14 @@ def require_regular(path: Path, what: str) -> None:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"cannot read {what} {path}: {reason}") from error
     if not stat.S_ISREG(mode):
-        raise UserError(f"{what} {path} is no regular file, but {_kind(mode)}; name a file")
+        raise _special(path, what, mode)
 
 
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
+def _special(path: Path, what: str, mode: int) -> UserError:
+    return UserError(f"{what} {path} is no regular file, but {kind_in_words(mode)}; name a file")
+
+
+def kind_in_words(mode: int) -> str:
+    """What a file of the mode that `os.stat` gives is: "a file", "a folder", "a pipe" ..."""
+    kinds = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
+    return {**kinds, stat.S_IFSOCK: "a socket"}.get(stat.S_IFMT(mode), "a device")

@@ -26,7 +26,10 @@ def shown(value: object, limit: int = 60) -> str:
     """`value` as Python would write it, cut to `limit` characters; never holds a line break."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
         return "a number of more than 77 digits"  # Python itself refuses to print the longest
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # such a number, somewhere inside
+        return "values with a number of too many digits"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

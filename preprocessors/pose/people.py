@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from ...ground.errors import UserError
 from ...ground.structured import read_json
+from ...ground.wording import shown
 
 JOINTS = (
     "nose", "neck",
@@ -184,7 +185,7 @@ def _canvas(frame: Mapping[str, object], where: str) -> tuple[float, float] | No
     width, height = _number(given[0]), _number(given[1])
     if width is None or height is None or min(width, height) < 1:
         raise UserError(
-            f"{where} has canvas_width {given[0]!r} and canvas_height {given[1]!r}; "
+            f"{where} has canvas_width {shown(given[0])} and canvas_height {shown(given[1])}; "
             "give two numbers from 1 up, or leave both out."
         )
     return width, height

@@ -46,8 +46,9 @@ class Shown:
 
 def make_sheet(
     path: Path, out: Path, models: Sequence[Path], overwrite: bool = False
-) -> tuple[Missing, ...]:
-    """Write the page of the picture in `path` to `out` (PNG); what it does not show, and why.
+) -> tuple[tuple[Missing, ...], bool]:
+    """Write the page of the picture in `path` to `out` (PNG); what it does not show, and why, and
+    whether a file that was there is replaced.
 
     Weights are looked for in the folders `models`, laid out as ComfyUI's. Raises UserError for a
     file that is no picture and, at once, for an `out` that cannot be written or is in the way
@@ -74,7 +75,7 @@ def make_sheet(
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     results.write(out, encode_ours(page, optimize=True))
-    return missing
+    return missing, bool(results.replaced)
 
 
 def read_picture(path: Path) -> Picture:

@@ -29,7 +29,8 @@ from tests.comfyui.server import Server, serving
 from tests.two_hosts import BAR, Made, Run, embedded, graph_of, latent_difference, psnr
 
 EVERYTHING = os.environ.get("TWO_HOSTS") == "all"
-# Their noise for each step is the starting noise once more in ComfyUI 0.3.64 (docs/decisions/workflows.md).
+# Their noise for each step is the starting noise once more
+# in ComfyUI 0.3.64 (docs/decisions/workflows.md).
 OWN_NOISE = ("euler_ancestral karras 2", "lcm karras 2")
 # Pictures may be equal where latents are not: what lies beyond rounding shows in these alone.
 LATENT_BAR = 1e-3

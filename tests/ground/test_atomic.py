@@ -156,3 +156,13 @@ def test_a_finished_folder_gets_the_first_free_name(tmp_path: Path) -> None:
                 assert atomic.take(part, names).name == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
     assert not [*names[1].iterdir()]
+
+
+def test_an_empty_folder_stays_where_the_work_fails(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "mine", empty=True) as folder:
+        (folder / "file").write_text(str(1 / 0))
+    assert list((tmp_path / "mine").iterdir()) == []
+    with new_folder(tmp_path / "mine", empty=True) as folder:
+        (folder / "file").write_text("x")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]

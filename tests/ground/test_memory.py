@@ -68,6 +68,15 @@ def test_the_limit_of_a_container_counts(
     (tmp_path / folder / limit).write_text("1000\n")
     (tmp_path / folder / used).write_text("900\n")
     (tmp_path / folder / "memory.stat").write_text(f"anon 5\n{cached} 50\n")
-    assert list(memory._room_in_container(tmp_path)) == [150]
+    told = tmp_path / "told"
+    told.write_text("12:memory:/\n0::/\n")
+    assert list(memory._room_in_groups(tmp_path, told)) == [150]
+    inner = tmp_path / folder / "mine"
+    inner.mkdir()
+    told.write_text("12:memory:/mine\n0::/mine\n")
+    for name in (limit, used, "memory.stat"):
+        (inner / name).write_text((tmp_path / folder / name).read_text())
+    (inner / limit).write_text("960\n")
+    assert sorted(memory._room_in_groups(tmp_path, told)) == [110, 150]
     (tmp_path / folder / limit).write_text("max\n")
-    assert list(memory._room_in_container(tmp_path)) == []
+    assert list(memory._room_in_groups(tmp_path, told)) == [110]

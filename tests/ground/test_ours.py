@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from controlstack.ground.atomic import write_atomic
 from controlstack.ground.errors import UserError
 from controlstack.ground.ours import MARKED, Results, made_here
 
@@ -75,3 +77,14 @@ def test_of_two_writers_one_is_told(tmp_path: Path, before: bytes | None) -> Non
     with pytest.raises(UserError, match="by another process meanwhile"):
         other.write(path, OURS + b"2")
     assert path.read_bytes() == OURS + b"1"
+
+
+def test_a_pipe_in_the_way_stays_a_pipe(tmp_path: Path) -> None:
+    """Whatever the user says: to replace it would take it away, as it would a device."""
+    pipe = tmp_path / "r.png"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="is a pipe; name a file"):
+        Results([], overwrite=True).expect(pipe)
+    with pytest.raises(UserError, match="is no regular file"):
+        write_atomic(pipe, b"x")
+    assert pipe.is_fifo()
