@@ -112,4 +112,7 @@ def _train(settings: RunSettings, order: Order) -> None:
         raise typer.Exit(STOPPED)
     for file in files:
         say(file)
-    note(how_to_use(settings, files, order.models))
+    words, line = how_to_use(settings, files, order.models)
+    note(words)
+    if line:
+        tell(line)

@@ -36,29 +36,33 @@ class _Base:
     flags: Words = ()
 
 
-def how_to_use(settings: RunSettings, files: Sequence[Path], models: Sequence[Path]) -> str:
-    """A sentence with a line of commands that put the result among the models and draw with it.
+def how_to_use(
+    settings: RunSettings, files: Sequence[Path], models: Sequence[Path]
+) -> tuple[str, str]:
+    """Words, and the line of commands to paste that they speak of: it puts the result among the
+    models and draws with it.
 
     `files` are those of the result; `models` are the folders that the training was given, laid out
-    as ComfyUI's. Where the base is in parts that no shipped workflow loads, it says where to put
-    the result.
+    as ComfyUI's. The line is empty, and the words say where to put the result, where the base is
+    in parts that no shipped workflow loads, and where a path cannot be pasted.
     """
     folder, own = models[0] / "controlnet", result_places(settings).get("base")
     result = next((file for file in files if file.suffix == SINGLE_FILE), files[0])
     name = _free(folder, result.name)
     base = _base(settings.base, models[0])
+    beside = f" beside its own base, {own}" if own else ""
+    by_hand = (
+        f"to use it{beside}, copy {result} to {folder / name} and choose it in Load ControlNet"
+    )
     if own or base is None or os.name == "nt":
-        beside = f" beside its own base, {own}" if own else ""
-        return (
-            f"to use it{beside}, copy {result} to {folder / name} and choose it in Load ControlNet"
-        )
+        return by_hand, ""
     workflow = _MADE.get(settings.data.condition, _GIVEN)
     copy: list[Words] = [("mkdir", "-p", folder), ("cp", "-r", result, folder / name)]
     chosen = ("--set", f"ControlStackLoader.control_net_name={name}")
     run = ("controlstack", "run", _near(_WORKFLOWS / workflow), "--models", models[0])
     hint = " (and --set LoadImage.image=... for a hint of yours)" if workflow == _GIVEN else ""
     line = " && ".join(map(_line, (*copy, *base.commands, (*run, *base.flags, *chosen))))
-    return f"to use it{hint}: {line}"
+    return (f"to use it{hint}, paste the line below", line) if line.isprintable() else (by_hand, "")
 
 
 def _base(settings: BaseSettings, models: Path) -> _Base | None:
@@ -93,4 +97,9 @@ def _near(path: Path) -> Path:
 
 
 def _line(words: Words) -> str:
-    return shlex.join(map(str, words))
+    return shlex.join(_word(word) for word in words)
+
+
+def _word(word: object) -> str:
+    """A path that begins as a flag does is told from the folder it lies in."""
+    return f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)

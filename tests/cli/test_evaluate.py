@@ -277,7 +277,7 @@ def test_where_the_report_goes_is_looked_at_first(
         ("file/deeper", "file is no folder"),
         ("n" * 300, "File name too long"),
         ("taken", "taken/report.html is a folder"),
-        ("foreign", "foreign/report.json is there already and was not made by this command"),
+        ("foreign", "foreign/report.json is there already and was not made by ControlStack"),
         ("", "is empty"),
     ):
         refused = run(*asked("--out", out))

@@ -116,7 +116,7 @@ def test_a_foreign_file_is_not_replaced_without_a_word(folder: Path, run: Run) -
     asked = ("hint", "tile", "a.png", "b.png", "--out", ".")
     refused = run(*asked)
     assert (refused.exit_code, refused.stdout) == (2, "b_tile.png\n")
-    assert "a_tile.png is there already and was not made by this command" in refused.stderr
+    assert "a_tile.png is there already and was not made by ControlStack" in refused.stderr
     assert "--overwrite" in refused.stderr
     assert (folder / "a_tile.png").read_bytes() == b"mine"
     forced = run(*asked, "--overwrite")

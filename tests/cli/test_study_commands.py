@@ -133,5 +133,5 @@ def test_where_results_go_is_looked_at_first(run: Run, pictures: Path) -> None:
     ranks = write_ranks(pictures, "ann", "ours")
     refused = run("study", "read", "output/study", ranks)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "result.json is there already and was not made by this command" in refused.stderr
+    assert "result.json is there already and was not made by ControlStack" in refused.stderr
     assert run("study", "read", "output/study", ranks, "--overwrite").exit_code == 0

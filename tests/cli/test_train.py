@@ -153,7 +153,8 @@ def test_a_folder_in_which_another_process_trains(
 def test_how_to_use_what_came_out_is_a_line_to_paste(run: Run, folder: Path) -> None:
     result = run("train", *QUICK, "--steps", 1, "--out", "out", "--name", "my edges")
     assert result.exit_code == 0, result.stderr
-    line = result.stderr.splitlines()[-1].removeprefix("Note: to use it: ").removesuffix(".")
+    said, line = result.stderr.splitlines()[-2:]
+    assert said == "Note: to use it, paste the line below."
     *copies, draw = line.split(" && ")
     for command in copies:
         subprocess.run(shlex.split(command), check=True)
@@ -166,7 +167,8 @@ def test_how_to_use_what_came_out_is_a_line_to_paste(run: Run, folder: Path) -> 
     with use(places):
         assert names("controlnet") == ["my edges"]
         inspect.check(find("controlnet", "my edges"), "controlnet")
-    again = how_to_use(RunSettings(), [folder / "out/my edges"], [Path("models")])
+    again, nothing = how_to_use(RunSettings(), [folder / "out/my edges"], [Path("models")])
+    assert not nothing
     assert again.startswith(
         f"to use it, copy {folder}/out/my edges to models/controlnet/my edges-2"
     )
@@ -178,16 +180,16 @@ def test_a_base_that_is_a_whole_model_is_named_in_the_line(folder: Path) -> None
     (folder / "comfy/models/checkpoints/own.safetensors").touch()
     files = [Path("out/net"), Path("out/net.safetensors")]
 
-    def line(base: str, condition: str) -> str:
+    def line(base: str, condition: str) -> tuple[str, str]:
         settings = run_settings({"base": {"path": base}, "data": {"condition": condition}})
         return how_to_use(settings, files, [Path("models")])
 
-    said = line("sd15.safetensors", "pose")
+    _, said = line("sd15.safetensors", "pose")
     assert "mkdir -p models/checkpoints && ln -s " in said
     assert f"{folder.resolve()}/sd15.safetensors models/checkpoints/sd15.safetensors && " in said
     assert "workflows/pose.json --models models --set CheckpointLoaderSimple.ckpt_name=sd15" in said
-    said = line("comfy/models/checkpoints/own.safetensors", "")
-    assert said.startswith("to use it (and --set LoadImage.image=... for a hint of yours): mkdir")
+    words, said = line("comfy/models/checkpoints/own.safetensors", "")
+    assert words.startswith("to use it (and --set LoadImage.image=... for a hint of yours), paste")
     assert "--models models --models comfy/models --set CheckpointLoaderSimple.ckpt_name=ow" in said
     assert "cp -r out/net.safetensors models/controlnet/net.safetensors" in said
 
