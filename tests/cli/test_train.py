@@ -97,8 +97,7 @@ def test_a_folder_with_something_in_it_is_left_alone(run: Run, folder: Path) -> 
     result = run("train", *QUICK, "--steps", 1, "--out", "out")
     assert result.exit_code == 2
     assert result.stderr == (
-        "Error: out holds something already: name another folder with --out, or go on with the run "
-        "in it by --resume.\n"
+        "Error: out holds something already: name another folder, or resume the run in it.\n"
     )
     assert [path.name for path in (folder / "out").iterdir()] == ["mine.txt"]
 
