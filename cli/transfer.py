@@ -48,7 +48,7 @@ def transfer_command(
         from ..training.export import save_folder, save_single_file
         from ..training.ldm_layout import no_single_file
 
-        single = out.suffix == SINGLE_FILE
+        single = out.suffix.lower() == SINGLE_FILE
         require_place(out, "the result", folder=not single)
         if os.path.lexists(out):
             raise UserError(f"{out} is there already; name another file with --out.")

@@ -1,4 +1,6 @@
-"""Names of files that come out of shared files: workflows, data sets, settings."""
+"""Names of files: those that come out of shared files (workflows, data sets, settings), and those
+that people give.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,12 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from .errors import UserError
 from .wording import shown
+
+
+def without_ending(name: str, ending: str) -> str:
+    """`name` without `ending`, in whatever letters, where it is more than that."""
+    bare = name[: -len(ending)]
+    return bare if bare and name.lower().endswith(ending) else name
 
 
 def inner_name(name: str, what: str, base: object) -> PurePosixPath:

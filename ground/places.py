@@ -17,15 +17,19 @@ def require_place(path: Path, what: str, folder: bool = False) -> None:
     `folder` as a folder that files are put into. Nothing is made, and what is there stays.
 
     Refused are a folder, a pipe or a device in a file's place, a file in a folder's place or on the
-    way, names too long for the disk, and folders that cannot be written.
+    way, links to nowhere, names too long for the disk, and folders that cannot be written.
     """
     try:
         above = path if folder else path.parent
+        if path.is_symlink() and not path.exists():
+            raise UserError(f"{what} {path} is a link to nowhere; remove it, or name another")
         if path.exists() and not (path.is_dir() if folder else path.is_file()):
             found, asked = kind_in_words(path.stat().st_mode), "folder" if folder else "file"
-            raise UserError(f"{what} {path} is {found}; name a {asked}, or move it away")
+            raise UserError(f"{what} {path} is {found}; name a {asked}, or remove it")
         missing = []
         while not above.exists():
+            if above.is_symlink():
+                raise UserError(f"{what} {path} cannot be written: {above} is a link to nowhere")
             missing.append(above.name)
             above = above.parent
         if not above.is_dir():

@@ -16,15 +16,13 @@ from ..ground.reporter import reporter
 from ..preprocessors.ready import HintMaker, InFolders, hint_maker
 from ..training.assembly import run_of, split_of
 from ..training.base import Base
-from ..training.checkpoint import Checkpoints
-from ..training.control_net import beginning
+from ..training.beginning import require_free
 from ..training.copy import control_net_from, started_from
 from ..training.data.check import check, refuse_bad_rows
 from ..training.data.condition import Condition
 from ..training.data.training_data import training_data
 from ..training.estimate import require_room
 from ..training.optimiser import require_possible
-from ..training.places import require_places, require_unused
 from ..training.processes import accelerator_for
 from ..training.run import Run
 from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
@@ -58,11 +56,7 @@ def prepare(
     require_room(settings, device.type == "cpu")
     processes = accelerator_for(device, settings.training.precision)
     if processes.is_main_process:
-        require_places(settings)
-        folder = Path(settings.out.folder)
-        if not resume:
-            require_unused(folder)
-        beginning(Checkpoints(folder / "checkpoints", settings.training.keep), resume)
+        require_free(settings, resume)
     report = check(settings.data, full=False, progress=reporter().steps)
     refuse_bad_rows(report)
     # The others find what the first one downloaded.

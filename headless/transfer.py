@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..ground.errors import UserError
-from ..training.control_net import NETWORK
+from ..training.checkpoint import NETWORK
 from ..training.transfer import transferred
 from .models import components, inspect, single_file
 from .training_base import load_unet

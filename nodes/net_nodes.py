@@ -10,6 +10,7 @@ from typing import Any
 from ..ground.atomic import beside, take
 from ..ground.errors import UserError
 from ..ground.log import log
+from ..ground.names import without_ending
 from ..ground.places import require_place
 from ..hosts import host
 from ..training.settings import NetSettings, parameters, settings_of
@@ -165,8 +166,8 @@ def accepted_name(name: str | None) -> bool | str:
 
 
 def _names(name: str, ending: str) -> Iterator[Path]:
-    """name, name_2, name_3 ... in the folder of new ControlNets."""
-    folder = host.current().control_nets()
+    """name, name_2, name_3 ... in the folder of new ControlNets; the name's own ending goes."""
+    folder, name = host.current().control_nets(), without_ending(name, ".safetensors")
     yield folder / f"{name}{ending}"
     yield from (folder / f"{name}_{number}{ending}" for number in count(2))
 

@@ -74,9 +74,8 @@ class ControlStackTrainingData:
         """
         from ..training.data.changes import state_of
 
-        given = {name: value for name, value in settings.items() if value is not None}
         try:
-            return state_of(settings_of(DataSettings, given, "Training Data"))
+            return state_of(settings_of(DataSettings, settings, "Training Data"))
         except (UserError, OSError):
             return math.nan
 

@@ -19,12 +19,12 @@ from ..hosts import host
 from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker, hint_maker
 from ..training.assembly import run_of, split_of
+from ..training.beginning import require_free
 from ..training.curve import CURVE, read_curve
 from ..training.data.check import Report
 from ..training.data.condition import Condition
 from ..training.data.training_data import training_data
 from ..training.optimiser import require_possible
-from ..training.places import require_places
 from ..training.run_settings import BaseSettings, NetworkSettings, OutSettings, RunSettings
 from ..training.settings import TrainingSettings
 from ..training.watch import Point, Validation
@@ -69,7 +69,7 @@ def carry_out(order: Order, model: Any, clip: Any, vae: Any) -> Done:
         out=OutSettings(folder=str(order.folder), name=order.name, single_file=False),
     )
     require_possible(order.training)
-    require_places(settings)
+    require_free(settings, order.resume)
     with here.training(), ExitStack() as stack:
         base = here.training_base(model, clip, vae, order.base_name)
         assert base.encoders is not None  # there is none without CLIP and VAE alone

@@ -18,13 +18,15 @@ Node = TypeVar("Node", bound=type)
 
 def filled(node: Node) -> Node:
     """The node class `node`, whose call gets the default of each optional widget that a prompt
-    leaves out: hosts pass on what the prompt has and nothing else."""
+    leaves out or has None for: hosts pass on what the prompt has and nothing else."""
     made: Any = node
     call = getattr(node, made.FUNCTION)
 
     @wraps(call)
     def with_defaults(self: Any, *args: Any, **given: Any) -> Any:
-        return call(self, *args, **{**defaults(self.INPUT_TYPES()), **given})
+        plain = defaults(self.INPUT_TYPES())
+        told = {name: v for name, v in given.items() if v is not None or name not in plain}
+        return call(self, *args, **{**plain, **told})
 
     setattr(node, made.FUNCTION, with_defaults)
     return node

@@ -69,19 +69,19 @@ def run_of(
         said.append(UNLOCKED.removesuffix("."))
     if settings.out.single_file and (why_not := no_single_file(network)):
         said.append(f"no single file will be written. {why_not.removesuffix('.')}")
-    validator = _validator(settings, base, split, maker) if first else None
+    validator = _validator(settings, base, split, maker, said) if first else None
     return Run(settings, base, network, data, validator, first, about, said)
 
 
 def _validator(
-    settings: RunSettings, base: Base, split: Split, maker: HintMaker | None
+    settings: RunSettings, base: Base, split: Split, maker: HintMaker | None, notes: list[str]
 ) -> Validator | None:
-    """What tries the network; None where that is off."""
+    """What tries the network; None where that is off. `notes` gets what has no effect."""
     if not settings.training.validate_every:
         return None
     if settings.validation.hints:
-        samples = samples_of_files(settings.validation)
+        samples = samples_of_files(settings.validation, notes)
     else:
-        samples = samples_of_rows(split.held, split.kept, settings.validation, maker)
+        samples = samples_of_rows(split.held, split.kept, settings.validation, maker, notes)
     fidelity = fidelity_of(split.kept.condition, maker)
     return Validator(base, samples, settings.validation, fidelity)

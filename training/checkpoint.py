@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from ..ground.errors import UserError
 from .manifest import write_manifest
 
+NETWORK = "network"
+"""The part of a checkpoint that is a diffusers folder of the network."""
 _NAME = re.compile(r"step-([0-9]{8,})")
 _UNFINISHED = ".unfinished-"
 """What begins the name of a folder that is being written, or removed."""

@@ -19,9 +19,10 @@ from ..ground.parameters import Value
 from ..ground.wording import listing
 from .base import Base
 from .batch import Batch, Batches
-from .checkpoint import Checkpoints
+from .beginning import beginning
+from .checkpoint import NETWORK, Checkpoints
 from .copy import copied_weights, new_weights
-from .curve import CURVE, Curve
+from .curve import Curve
 from .export import CONFIG, WEIGHTS, save_folder
 from .locked import checkpointing, decoder, lent_decoder, locked, moved, predict, unlocked
 from .loop import Loop, Records, Task
@@ -38,8 +39,8 @@ UNLOCKED = (
     "The base's decoder is trained, too: a small or uneven data set makes the base worse, and the "
     "ControlNet works with its own base alone. A low rate, such as 2e-6, is safer."
 )
-NETWORK, DECODER = "network", "unlocked-decoder.safetensors"
-"""Parts of a checkpoint: a diffusers folder of the network, and what was trained of the base."""
+DECODER = "unlocked-decoder.safetensors"
+"""The part of a checkpoint that is what was trained of the base."""
 
 
 @dataclass(frozen=True)
@@ -129,26 +130,6 @@ def train_control_net(
         outcome = loop.run()
     changed = unet if settings.unlock_decoder else None
     return Trained(network, outcome.points, outcome.step, outcome.stopped, changed)
-
-
-def beginning(checkpoints: Checkpoints, resume: bool) -> list[str]:
-    """What is to be said of where a run begins; UserError where there is no checkpoint to `resume`
-    from and no run ended before its first, and where there is one and it is not meant.
-    """
-    newest, folder = checkpoints.newest(), checkpoints.folder.parent
-    if newest and not resume:
-        raise UserError(
-            f"{folder} holds the checkpoint {newest.name} of an earlier run: resume it, or "
-            "choose another folder."
-        )
-    if newest or not resume:
-        return []
-    if not (folder / CURVE).exists():
-        raise UserError(
-            f"There is no checkpoint to resume from in {folder}; begin without resume, in an empty "
-            "folder."
-        )
-    return [f"the run in {folder} ended before its first checkpoint; it begins anew"]
 
 
 def _lost(curve: Curve) -> list[str]:

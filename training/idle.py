@@ -1,4 +1,4 @@
-"""Settings that do nothing because of others: each is said, once."""
+"""Settings that do nothing, or less than they say, because of others: each is said, once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from .config import flat
 from .run_settings import SECTIONS, RunSettings, ValidationSettings
+from .settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ RULES = (
 
 def idle(settings: RunSettings) -> list[str]:
     """A sentence without its full stop for each reason, with the settings that are not at their
-    default and for which it makes no difference.
+    default and for which it makes no difference; and for a warm-up that the run ends in.
     """
     now, plain = (flat(one, SECTIONS) for one in (settings, RunSettings()))
     notes = []
@@ -60,7 +61,22 @@ def idle(settings: RunSettings) -> list[str]:
         if given:
             words = ", ".join(f"{n.partition('.')[2]} = {now[n]}" for n in given)
             notes.append(f"{rule.why}; without effect: {words}")
-    return notes
+    return [*notes, *_never_full(settings.training)]
+
+
+def _never_full(training: TrainingSettings) -> list[str]:
+    """What is to be said of a warm-up that the run ends in."""
+    steps, warmup = training.steps, training.warmup
+    if training.schedule == "constant" or steps > warmup:
+        return []
+    share = (steps - 1) / warmup  # that of the last step; the first one's is 0
+    most = (
+        f"never gets beyond {share:.2g} of what is set" if share else "stays 0: nothing is learnt"
+    )
+    return [
+        f"the warm-up ({warmup} steps) is not shorter than the run ({steps}): the learning rate "
+        f"{most}"
+    ]
 
 
 _LITE = ("network.kind", "lite")

@@ -34,7 +34,8 @@ def write_manifest(folder: Path) -> None:
 
 
 def check_manifest(folder: Path) -> None:
-    """Raise DamagedError, naming the file, unless all are in `folder` as they were written.
+    """Raise DamagedError, naming the file, unless all are in `folder` as they were written, and no
+    others; hidden ones, which file browsers leave, are nobody's.
 
     Checkpoints from before there were manifests have none; their content alone can be looked at.
     """
@@ -44,6 +45,11 @@ def check_manifest(folder: Path) -> None:
     files = read_object(manifest).get("files")
     if not isinstance(files, dict) or not files:
         raise DamagedError(manifest, "it lists no files")
+    there = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if not path.is_dir()
+    }
+    for name in sorted(there - {MANIFEST, *files}):
+        raise DamagedError(folder / name, f"{MANIFEST} does not list it")
     for name, digest in files.items():
         try:
             path = folder / inner_name(name, "the file", folder)
@@ -61,7 +67,7 @@ def read_object(file: Path) -> JsonObject:
     except UserError as error:
         raise DamagedError(file, error.sentence) from error
     if not isinstance(found, dict):
-        raise DamagedError(file, "it holds no settings by their names")
+        raise DamagedError(file, "it is no JSON object, {...}")
     return found
 
 

@@ -57,20 +57,26 @@ def held_out(report: Report, count: int) -> Split:
 
 
 def samples_of_rows(
-    rows: Sequence[Row], report: Report, settings: ValidationSettings, maker: HintMaker | None
+    rows: Sequence[Row],
+    report: Report,
+    settings: ValidationSettings,
+    maker: HintMaker | None,
+    notes: list[str] | None = None,
 ) -> list[Sample]:
     """`rows` as samples, with the settings' prompts if there are any: the middle of each picture,
-    not mirrored. Raises UserError, naming the row, for one that cannot be read.
+    not mirrored; `notes` gets what has no effect. Raises UserError, naming the row, for one that
+    cannot be read.
     """
-    prompts = _prompts(settings, len(rows)) or [row.caption for row in rows]
+    prompts = _prompts(settings, len(rows), notes) or [row.caption for row in rows]
     return [
         _sample_of_row(row, prompt, report, maker)
         for row, prompt in zip(rows, prompts, strict=True)
     ]
 
 
-def samples_of_files(settings: ValidationSettings) -> list[Sample]:
-    """The first `count` of the settings' hints, by name, with their prompts.
+def samples_of_files(settings: ValidationSettings, notes: list[str] | None = None) -> list[Sample]:
+    """The first `count` of the settings' hints, by name, with their prompts; `notes` gets what has
+    no effect.
 
     Raises UserError where there is none, for a file that is no picture, and for one whose sides are
     no multiples of 8.
@@ -80,7 +86,9 @@ def samples_of_files(settings: ValidationSettings) -> list[Sample]:
     files = [file for file in files if file.suffix.lower() in PICTURES][: settings.count]
     if not files:
         raise UserError(f"There is no hint to validate on in {path}; name a picture or a folder.")
-    prompts = _prompts(settings, len(files)) or [""] * len(files)
+    if notes is not None and len(files) < settings.count != ValidationSettings.count:
+        notes.append(f"the validation's count is {settings.count}, and {path} has {len(files)}")
+    prompts = _prompts(settings, len(files), notes) or [""] * len(files)
     return [
         Sample(_hint_in_file(file), prompt) for file, prompt in zip(files, prompts, strict=True)
     ]
@@ -105,7 +113,7 @@ def _hint_in_file(file: Path) -> Tensor:
     return _tensor(np.array(frame.convert("RGB")))
 
 
-def _prompts(settings: ValidationSettings, count: int) -> list[str]:
+def _prompts(settings: ValidationSettings, count: int, notes: list[str] | None) -> list[str]:
     """`count` prompts of the settings' file; none where they name no file."""
     if not settings.prompts:
         return []
@@ -116,6 +124,8 @@ def _prompts(settings: ValidationSettings, count: int) -> list[str]:
             f"{path} has {len(lines)} prompts for {count} pictures; give one a line, or set "
             f"the validation's count to {max(len(lines), 1)}."
         )
+    if notes is not None and any(line.strip() for line in lines[count:]):
+        notes.append(f"{path} has {len(lines)} prompts for {count} pictures; the last have no use")
     return lines[:count]
 
 

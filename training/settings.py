@@ -32,7 +32,7 @@ def parameters(kind: type[Any]) -> tuple[Parameter, ...]:
 
 
 def settings_of(kind: type[Kind], given: Mapping[str, Any], who: str) -> Kind:
-    """`kind` with the values `given` and the defaults of the rest, all in range.
+    """`kind` with the values `given` and the defaults of the rest, all in range; None is not given.
 
     Raises UserError, naming `who` and the setting, for a name that is none and a value that does
     not fit.
@@ -41,7 +41,13 @@ def settings_of(kind: type[Kind], given: Mapping[str, Any], who: str) -> Kind:
     strange = sorted(set(given) - set(known))
     if strange:
         raise UserError(f"{who} has no setting {strange[0]}; it has {', '.join(known)}.")
-    return kind(**{name: known[name].checked(value, who) for name, value in given.items()})
+    return kind(
+        **{
+            name: known[name].checked(value, who)
+            for name, value in given.items()
+            if value is not None
+        }
+    )
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,24 @@ def test_a_folder_with_something_in_it_is_left_alone(run: Run, folder: Path) -> 
     result = run("train", *QUICK, "--steps", 1, "--out", "out")
     assert result.exit_code == 2
     assert result.stderr == (
-        "Error: out holds something already: name another folder with --out, or go on with the run "
-        "in it by --resume.\n"
+        "Error: out holds something already: name another folder, or resume the run in it.\n"
     )
     assert [path.name for path in (folder / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_result_without_checkpoints_is_not_resumed_over(run: Run, folder: Path) -> None:
+    (folder / "out/controlnet").mkdir(parents=True)
+    for name in ("config.toml", "curve.jsonl", "controlnet/config.json"):
+        (folder / "out" / name).write_text("mine")
+    result = run("train", *QUICK, "--base", "nowhere", "--steps", 1, "--out", "out", "--resume")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: out has no checkpoint left, but a result, or what is not of a run that ended "
+        "before its first one: config.toml, controlnet, curve.jsonl; begin without resume, in "
+        "another folder\n"
+    )
+    files = [path for path in (folder / "out").rglob("*") if path.is_file()]
+    assert [path.read_text() for path in files] == ["mine"] * 3
 
 
 def test_a_run_goes_on(run: Run, folder: Path) -> None:

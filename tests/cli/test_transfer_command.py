@@ -40,11 +40,12 @@ def test_control_and_new_base_less_old_base(run: Run, folder: Path, tuned: Path)
         torch.testing.assert_close(weight, wanted, rtol=2e-3, atol=2e-3, msg=name)
 
 
+@pytest.mark.parametrize("name", ["moved.safetensors", "moved.SafeTensors"])
 def test_a_single_file_in_half(
-    run: Run, folder: Path, tuned: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, folder: Path, tuned: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     # A single file does not tell the demo model's heads and norms, so that it is refused.
-    arguments = (CANNY, "--from", BASE, "--to", tuned, "--half", "--out", "new/moved.safetensors")
+    arguments = (CANNY, "--from", BASE, "--to", tuned, "--half", "--out", f"new/{name}")
     refused = run("transfer", *arguments)
     assert refused.exit_code == 2
     assert "Name a folder with --out." in refused.stderr
@@ -52,7 +53,7 @@ def test_a_single_file_in_half(
     monkeypatch.setattr("controlstack.training.ldm_layout.unread_by_comfyui", lambda network: None)
     result = run("transfer", *arguments)
     assert result.exit_code == 0, result.stderr
-    file = load_file(folder / "new/moved.safetensors")
+    file = load_file(folder / f"new/{name}")
     assert file["time_embed.0.weight"].dtype == torch.float16
     again = run("transfer", *arguments)
     assert again.exit_code == 2

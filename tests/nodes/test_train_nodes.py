@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,9 @@ from controlstack.nodes.net_nodes import ControlStackSaveControlNet
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, ControlStackLoader
 from controlstack.nodes.train_nodes import ControlStackLossPlot
 from controlstack.training import export
+from controlstack.training.config import read_config
 from controlstack.training.copy import weights_hash
+from controlstack.training.settings import TrainingSettings, settings_of
 from tests.nodes.training_nodes import SIDE, data_of, net_of, same, trained, weights
 from tests.training_files import picture
 
@@ -183,6 +186,24 @@ def test_a_run_is_not_begun_over_another(parts: Parts, place: Path) -> None:
         trained(parts, net, data, "another", resume=True)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_result_or_a_strangers_folder_is_not_trained_over(
+    parts: Parts, place: Path, resume: bool
+) -> None:
+    net, data = net_of(parts[0]), data_of(place / "data")
+    trained(parts, net, data)
+    shutil.rmtree(run_folder(place) / "checkpoints")
+    (run_folder(place, "for") / "controlnet").mkdir(parents=True)
+    for name in ("config.toml", "curve.jsonl", "controlnet/config.json"):
+        (run_folder(place, "for") / name).write_text("mine")
+    files = [one for one in (place / "output").rglob("*") if one.is_file()]
+    before = [one.read_bytes() for one in files]
+    for name in ("run", "for"):
+        with pytest.raises(UserError, match=r"(no checkpoint left|holds something already)"):
+            trained(parts, net, data, name, resume=resume, rate=0.5)
+    assert [one.read_bytes() for one in files] == before
+
+
 def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(parts: Parts, place: Path) -> None:
     data = data_of(place / "data", 20, condition="canny")
     with host.use(Cancelling(after=0)) as watching:
@@ -228,6 +249,22 @@ def test_saved_networks_are_found_again_and_nothing_is_overwritten(
         assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118
         assert file.metadata()["steps"] == "3"
     assert {value.dtype for value in weights(net).values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("format", ["single file", "diffusers"])
+def test_an_ending_that_is_given_is_not_doubled(parts: Parts, place: Path, format: str) -> None:
+    net, end = net_of(parts[0]), ".safetensors" if format == "single file" else ""
+    for name, wanted in (("x.safetensors", "x"), ("x.SAFETENSORS", "x_2"), ("v1.5", "v1.5")):
+        path = ControlStackSaveControlNet().save(net, name, format, "fp32")["result"][0]
+        assert Path(path).name == wanted + end
+
+
+def test_a_setting_that_is_none_stays_at_its_default(parts: Parts, place: Path) -> None:
+    data = data_of(place / "data", resolution="64", max_rows=None, condition=None)
+    trained(parts, net_of(parts[0], kind=None), data, steps=1, seed=None, validate_every=0)
+    config = read_config(run_folder(place) / "config.toml")
+    assert (config["training"]["steps"], config["training"]["seed"]) == (1, 0)
+    assert settings_of(TrainingSettings, {"steps": None}, "it") == TrainingSettings()
 
 
 def test_a_lite_network_is_saved_as_a_folder_alone(parts: Parts, place: Path) -> None:

@@ -11,10 +11,10 @@ import torch
 
 from controlstack.training.base import Base
 from controlstack.training.batch import Batch, Pick
+from controlstack.training.beginning import require_free
 from controlstack.training.control_net import Trained, train_control_net
 from controlstack.training.copy import control_net_from
 from controlstack.training.objective import scaled_linear_alphas
-from controlstack.training.places import require_places, require_unused
 from controlstack.training.run import Audience, Run
 from controlstack.training.run_settings import OutSettings, RunSettings
 from controlstack.training.settings import NetSettings, TrainingSettings
@@ -134,9 +134,7 @@ def files_run(
         training=TrainingSettings(**{**given, **settings}),
         out=OutSettings(folder=str(folder), **(out or {})),
     )
-    require_places(run_settings)
-    if not resume:
-        require_unused(folder)
+    require_free(run_settings, resume)
     unet = small_unet()
     network = network or control_net_from(unet, NET, 3)
     rows: Any = Rows()

@@ -296,6 +296,29 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(kept: Kept) -> None:
         assert kept.loop.step == 3
 
 
+@pytest.mark.parametrize("name", ["more.bin", "network/more.bin"])
+def test_a_file_that_the_manifest_does_not_list_is_damage(kept: Kept, name: str) -> None:
+    newer = kept.checkpoints.of(6)
+    (newer / ".DS_Store").touch()  # a file browser was there
+    assert kept.go_on() == []
+    (newer / name).touch()
+    assert f"{newer / name} is damaged: {MANIFEST} does not list it" in kept.go_on()[0]
+
+
+@pytest.mark.parametrize("name", ["state.pt", WEIGHTS])
+def test_a_file_that_was_taken_out_of_the_manifest_is_damage(kept: Kept, name: str) -> None:
+    newer = kept.checkpoints.of(6)
+    listed = json.loads((newer / MANIFEST).read_text())
+    del listed["files"][name]
+    (newer / MANIFEST).write_text(json.dumps(listed))
+    _falls_back(kept, name)
+
+
+def test_a_manifest_that_is_no_object_is_called_so(kept: Kept) -> None:
+    (kept.checkpoints.of(6) / MANIFEST).write_text("[]")
+    assert "manifest.json is damaged: it is no JSON object" in kept.go_on()[0]
+
+
 def test_where_none_is_whole_all_are_named_and_what_to_do(kept: Kept) -> None:
     empty(kept.checkpoints.of(6) / "state.pt")
     missing(kept.checkpoints.of(3) / WEIGHTS)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import re
 import resource
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import LOCK, working_in
+from controlstack.training.beginning import require_free, require_unused
 from controlstack.training.checkpoint import Checkpoints
-from controlstack.training.config import run_settings
+from controlstack.training.config import run_settings, written
 from controlstack.training.copy import control_net_from
 from controlstack.training.curve import read_curve
 from controlstack.training.estimate import require_room
 from controlstack.training.idle import idle
-from controlstack.training.places import require_places, require_unused
+from controlstack.training.optimiser import make_schedule
+from controlstack.training.places import require_places, result_places
 from controlstack.training.run_settings import OutSettings, RunSettings
+from controlstack.training.settings import TrainingSettings
 from controlstack.training.watch import Point
 from tests.training.small_runs import NET, Heard, files_run, same_weights, small_unet
 
@@ -141,14 +147,141 @@ def test_what_a_killed_run_leaves_may_be_begun_again_and_nothing_else(tmp_path: 
     with pytest.raises(UserError, match="holds something already"):
         require_unused(folder)
     (folder / "curve.jsonl").write_text('{"step": 1, "lo')
-    (folder / "config.toml").touch()
+    (folder / "config.toml").write_text(written(RunSettings()))
     (folder / "checkpoints/.unfinished-step-00000002").mkdir(parents=True)
     require_unused(folder)
     heard = Heard()
     files_run(folder, heard, resume=True, steps=1)
     assert heard.notes == [f"the run in {folder} ended before its first checkpoint; it begins anew"]
-    with pytest.raises(UserError, match="go on with the run in it by --resume"):
+    with pytest.raises(UserError, match="or resume the run in it"):
         require_unused(folder)
+
+
+def _state(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != LOCK
+    }
+
+
+def test_a_result_without_its_checkpoints_is_not_begun_over(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    files_run(folder)
+    shutil.rmtree(folder / "checkpoints")
+    before = _state(folder)
+    with pytest.raises(UserError, match=r"no checkpoint left, but a result, or .*: controlnet,"):
+        files_run(folder, resume=True)
+    with pytest.raises(UserError, match="holds something already"):
+        files_run(folder, rate=0.5)
+    assert _state(folder) == before
+    shutil.rmtree(folder / "controlnet")
+    (folder / "controlnet.safetensors").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"one: curve\.jsonl; begin without resume"):
+        files_run(folder, resume=True)  # its curve tells that it went further
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"config.toml": "# mine", "curve.jsonl": ""},
+        {"config.toml": "# mine", "curve.jsonl": "mine", "controlnet/config.json": "{}"},
+        {"curve.jsonl": "mine"},
+        {"curve.jsonl": "mine\n"},
+        {"curve.jsonl": "", "curve.png": "mine"},
+        {"curve.jsonl": "", "sheets/mine.png": "mine"},
+        {"curve.jsonl": "", "checkpoints/mine": "mine"},
+        {"curve.jsonl": "", "notes.txt": "mine"},
+        {"config.toml": "# mine"},
+    ],
+)
+def test_nothing_of_a_strangers_is_begun_over(
+    tmp_path: Path, strange: dict[str, str], resume: bool
+) -> None:
+    for name, text in strange.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    before = _state(tmp_path)
+    said = r"no checkpoint (left|to resume from)" if resume else "holds something already"
+    with pytest.raises(UserError, match=said):
+        files_run(tmp_path, resume=resume)
+    assert _state(tmp_path) == before
+
+
+def test_a_killed_run_begins_anew_beside_the_cache_of_its_data(tmp_path: Path) -> None:
+    settings = RunSettings(out=OutSettings(str(tmp_path)))
+    cached = replace(settings, data=replace(settings.data, cache=str(tmp_path / "cache")))
+    (tmp_path / "curve.jsonl").touch()
+    (tmp_path / "cache").mkdir()
+    for resume in (False, True):
+        require_free(cached, resume)
+        with pytest.raises(UserError, match=r"(: cache;|something already)"):
+            require_free(settings, resume)
+
+
+def _a_file(place: Path) -> None:
+    place.with_suffix(".safetensors").write_text("mine")
+
+
+def _a_folder(place: Path) -> None:
+    place.mkdir()
+    (place / "config.json").write_text("{}")
+
+
+def _weights(place: Path) -> None:
+    place.mkdir()
+    save_file({"a": torch.zeros(1)}, place / WEIGHTS)
+
+
+def _a_link(place: Path) -> None:
+    (place.parent.parent / "elsewhere").mkdir()
+    place.symlink_to(place.parent.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("make", [_a_file, _a_folder, _weights, _a_link])
+@pytest.mark.parametrize("name", ["mine", "controlnet"])
+def test_a_resumed_run_replaces_its_own_results_alone(
+    tmp_path: Path, make: Callable[[Path], None], name: str
+) -> None:
+    folder = tmp_path / "run"
+    files_run(folder, steps=2)
+    if name == "controlnet":
+        shutil.rmtree(folder / name)
+        (folder / f"{name}.safetensors").unlink(missing_ok=True)
+    make(folder / name)
+    before = _state(tmp_path)
+    with pytest.raises(UserError, match=rf"run/{name}.* is there and was not written by a run"):
+        files_run(folder, resume=True, out={"name": name})
+    assert _state(tmp_path) == before
+
+
+def test_a_result_that_was_half_written_is_written_again(tmp_path: Path) -> None:
+    _, files = files_run(tmp_path, steps=2, out={"single_file": False})
+    weights = load_file(files[0] / WEIGHTS)
+    assert files_run(tmp_path, resume=True, steps=2, out={"single_file": False})[1] == files
+    (files[0] / WEIGHTS).unlink()
+    files_run(tmp_path, resume=True, steps=2, out={"single_file": False})
+    found = load_file(files[0] / WEIGHTS)
+    assert all(torch.equal(found[name], one) for name, one in weights.items())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("curve.jsonl", "config.toml", "curve.png", LOCK, "sheets", "checkpoints", "tensorboard"),
+        *("controlnet", "controlnet.safetensors", "controlnet/config.json"),
+        *(f"controlnet/{WEIGHTS}", "sheets/step-00000002.png"),
+    ],
+)
+def test_what_is_no_file_is_refused_by_its_name(tmp_path: Path, name: str, kind: str) -> None:
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    os.mkfifo(place) if kind == "pipe" else place.symlink_to(tmp_path / "nowhere")
+    words = "is a pipe; name a [a-z]*, or remove it" if kind == "pipe" else "to nowhere; remove it"
+    with pytest.raises(UserError, match=rf"{re.escape(name)} .*{words}"):
+        require_places(RunSettings(out=OutSettings(str(tmp_path))))
 
 
 @pytest.mark.parametrize(
@@ -175,6 +308,12 @@ def test_every_place_is_looked_at_before_anything_is_loaded(
     with pytest.raises(UserError, match=said):
         require_places(RunSettings(out=OutSettings(**out)))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["curve.jsonl", "file", "taken"]
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.SafeTensors", "x"])
+def test_an_ending_is_none_of_a_results_name(tmp_path: Path, name: str) -> None:
+    places = result_places(RunSettings(out=OutSettings(str(tmp_path), name)))
+    assert [path.name for path in places.values()] == ["x", "x.safetensors"]
 
 
 def test_the_places_of_a_result_that_is_not_asked_for_do_not_matter(tmp_path: Path) -> None:
@@ -214,6 +353,34 @@ def test_settings_without_effect_are_said_once_with_their_reason() -> None:
     assert said.endswith("; without effect: rate = 0.001")
     seen = run_settings({"training": {"validate_every": 5}, "validation": {"hints": "mine"}})
     assert idle(seen) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "warmup", "said"),
+    [
+        ("cosine", 1, 50, "rate stays 0: nothing is learnt"),
+        ("constant_with_warmup", 26, 50, r"\(50 steps\) .* run \(26\): .* beyond 0.5 of what is"),
+        ("linear", 50, 50, "beyond 0.98 of what is set"),
+        ("linear", 51, 50, None),
+        ("constant", 1, 500, None),
+    ],
+)
+def test_a_warm_up_that_the_run_ends_in_is_said(
+    schedule: str, steps: int, warmup: int, said: str | None
+) -> None:
+    chosen = TrainingSettings(schedule=schedule, steps=steps, warmup=warmup, rate=1.0)
+    notes = [one for one in idle(RunSettings(training=chosen)) if "without effect" not in one]
+    assert len(notes) == (said is not None)
+    if said:
+        assert re.search(said, notes[0])
+    # The highest rate of such a run, as its schedule gives it.
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    rates, made = [], make_schedule(optimiser, chosen)
+    for _ in range(steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        made.step()
+    assert max(rates) == pytest.approx((steps - 1) / warmup if said else 1.0)
 
 
 def test_a_folder_that_is_worked_in_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:

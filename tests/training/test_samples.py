@@ -71,6 +71,13 @@ def test_prompts_of_a_file_take_the_captions_place(tmp_path: Path) -> None:
     assert [one.prompt for one in samples] == ["one", "two", ""]
     with pytest.raises(UserError, match="has 4 prompts for 5 pictures"):
         samples_of_rows(report.rows.good[:1] * 5, report, settings, None)
+    notes: list[str] = []
+    samples_of_rows(report.rows.good[:2], report, settings, None, notes)
+    assert [note.partition(" has ")[2] for note in notes] == [
+        "4 prompts for 2 pictures; the last have no use"
+    ]
+    samples_of_rows((*report.rows.good, report.rows.good[0]), report, settings, None, notes)
+    assert len(notes) == 1
     missing = ValidationSettings(prompts=str(tmp_path / "none.txt"))
     with pytest.raises(UserError, match=r"cannot read the prompts .*none\.txt: No such file"):
         samples_of_rows(report.rows.good, report, missing, None)
@@ -86,6 +93,10 @@ def test_hints_of_a_user(tmp_path: Path) -> None:
     assert torch.equal(samples[1].hint, wanted)
     assert [(one.prompt, one.target) for one in samples] == [("", None)] * 2
     (alone,) = samples_of_files(ValidationSettings(hints=str(tmp_path / "2.png")))
+    for count, said in ((4, []), (1, []), (5, [f"count is 5, and {tmp_path / '2.png'} has 1"])):
+        notes: list[str] = []
+        samples_of_files(ValidationSettings(hints=str(tmp_path / "2.png"), count=count), notes)
+        assert [note.removeprefix("the validation's ") for note in notes] == said
     assert alone.hint.shape == (3, 40, 64)
 
 
