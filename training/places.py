@@ -23,7 +23,7 @@ _FILES = (CONFIG, CURVE, PLOT, LOCK)
 
 def result_places(settings: RunSettings) -> dict[str, Path]:
     """Where the results go that the settings ask for: "folder", "single file" and "base"."""
-    folder, out = Path(settings.out.folder), settings.out
+    folder, out = settings.out.place, settings.out
     places = {"folder": folder / out.name}
     if out.single_file:
         places["single file"] = folder / f"{out.name}.safetensors"
@@ -37,7 +37,7 @@ def require_places(settings: RunSettings) -> None:
     else is at work in the folder. Nothing is made.
     """
     _check_name(settings.out)
-    folder = Path(settings.out.folder)
+    folder = settings.out.place
     require_place(folder, "the run's folder", folder=True)
     for name in _FILES + _FOLDERS:
         require_place(folder / name, f"{name} of the run", folder=name in _FOLDERS)

@@ -161,7 +161,7 @@ def test_what_a_killed_run_leaves_may_be_begun_again_and_nothing_else(tmp_path: 
         ({"name": LOCK}, "as something else in the run's folder is called"),
         ({"folder": "file/run"}, "file is no folder"),
         ({"folder": "a\0b"}, "cannot be written: embedded null byte"),
-        ({"folder": "f" * 300}, "cannot be written: File name too long"),
+        ({"folder": "f" * 300}, "cannot be used: File name too long"),
         ({"folder": "/proc/run"}, "the run's folder /proc/run cannot be written"),
         ({"folder": "taken"}, "curve.jsonl of the run taken/curve.jsonl is a folder; name a file"),
     ],
