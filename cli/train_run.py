@@ -79,9 +79,10 @@ def _check(settings: RunSettings) -> None:
     from ..ground.reporter import reporter
     from ..headless.caption_room import caption_room
     from ..training.data.check import check
+    from ..training.data.inside import typed
 
     base = settings.base.path
-    place = BASE if base == DEMO and not Path(base).exists() else Path(base).expanduser()
+    place = typed(base, "the base", {DEMO: BASE})
     with shown_progress():
         report = check(
             settings.data, progress=reporter().steps, room=caption_room(place if base else None)

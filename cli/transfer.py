@@ -11,6 +11,7 @@ import typer
 from .outcome import DebugOption, reported
 from .progress import shown_progress
 from .say import say
+from .train_use import DEMO
 
 SINGLE_FILE = ".safetensors"
 
@@ -40,21 +41,26 @@ def transfer_command(
     with reported(debug):
         import torch
 
+        from ..demo.models import BASE
         from ..ground.atomic import new_folder
         from ..ground.errors import UserError
         from ..ground.places import require_place
         from ..ground.reporter import reporter
         from ..headless.transfer import transfer
+        from ..training.data.inside import typed
         from ..training.export import save_folder, save_single_file
         from ..training.ldm_layout import no_single_file
 
+        out, control = typed(str(out), "--out"), typed(str(control), "CONTROL")
+        given = {"--from": old, "--to": new}
+        bases = [typed(str(base), flag, {DEMO: BASE}) for flag, base in given.items()]
         single = out.suffix.lower() == SINGLE_FILE
         require_place(out, "the result", folder=not single)
         if os.path.lexists(out):
             raise UserError(f"{out} is there already; name another file with --out.")
         with shown_progress():
             reporter().stage("moving the ControlNet")
-            network = transfer(control, old, new)
+            network = transfer(control, *bases)
         about = {"moved from": old.name, "to": new.name}
         dtype = torch.float16 if half else torch.float32
         if not single:

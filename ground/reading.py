@@ -54,21 +54,22 @@ def read_text(path: Path, what: str, limit: int = MAX_BYTES, pipes: bool = False
         raise UserError(f"{what} {path} is no text in UTF-8; save it as such") from None
 
 
-def require_regular(path: Path, what: str) -> None:
+def require_regular(path: Path, what: str, called: object = None) -> None:
     """Raise UserError unless `path` is a regular file, or leads to one: for libraries that open
-    files by name.
+    files by name. Errors name it as it is `called`, if that is not its path.
     """
+    name = path if called is None else called
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"cannot read {what} {path}: {reason}") from error
+        raise UserError(f"cannot read {what} {name}: {reason}") from error
     if not stat.S_ISREG(mode):
-        raise _special(path, what, mode)
+        raise _special(name, what, mode)
 
 
-def _special(path: Path, what: str, mode: int) -> UserError:
-    return UserError(f"{what} {path} is no regular file, but {kind_in_words(mode)}; name a file")
+def _special(name: object, what: str, mode: int) -> UserError:
+    return UserError(f"{what} {name} is no regular file, but {kind_in_words(mode)}; name a file")
 
 
 def kind_in_words(mode: int) -> str:

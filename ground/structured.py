@@ -10,10 +10,11 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections import Counter
 from typing import Any, TypeAlias, Union
 
 from .errors import UserError
+from .reading import MAX_BYTES
 from .wording import shown
 
 Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
@@ -65,18 +66,29 @@ def read_toml(text: str, source: str) -> dict[str, Any]:
         raise UserError(f"{source} is no TOML: {str(error)[:200]}") from error
 
 
-def read_csv(text: str, source: str) -> Iterator[tuple[int, dict[str, str]]]:
+def read_csv(text: str, source: str) -> list[tuple[int, dict[str, str]]]:
     """The number of the line each row ends in, and its cells by the header's names; cells that
     lack a name, or are not there, are left out.
 
-    Raises UserError, naming `source` and the line, where it is no CSV.
+    Raises UserError, naming `source` and the line, where it is no CSV, and for a name that stands
+    twice in the header.
     """
     table = csv.DictReader(io.StringIO(text, newline=""))
+    before = csv.field_size_limit(MAX_BYTES)  # the whole process's: read at once, and put back
     try:
-        for row in table:
-            yield table.line_num, {k: v for k, v in row.items() if isinstance(v, str) and k}
+        names = [name for name in table.fieldnames or () if name]
+        rows = [
+            (table.line_num, {k: v for k, v in row.items() if isinstance(v, str) and k})
+            for row in table
+        ]
     except csv.Error as error:
         raise UserError(f"{source} is no CSV: {error} in line {table.line_num}") from error
+    finally:
+        csv.field_size_limit(before)
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise UserError(f"{source} has the column {shown(name)} twice; rename one of them")
+    return rows
 
 
 _MISSING = object()

@@ -20,6 +20,7 @@ from ..training.beginning import require_free
 from ..training.copy import control_net_from, started_from
 from ..training.data.check import check, refuse_bad_rows
 from ..training.data.condition import Condition
+from ..training.data.inside import typed
 from ..training.data.training_data import training_data
 from ..training.estimate import require_room
 from ..training.optimiser import require_possible
@@ -50,7 +51,7 @@ def prepare(
         raise UserError("No base model is named: give --base, or path under [base] in the file.")
     if not settings.data.path:
         raise UserError("No data is named: give --data, or path under [data] in the file.")
-    _check_network(settings.network)
+    _check_network(settings.network, bases or {})
     require_possible(settings.training)
     device = _device(settings.base.device)
     require_room(settings, device.type == "cpu")
@@ -67,7 +68,7 @@ def prepare(
         samples_of_files(settings.validation)  # what is wrong with them is said before
     reporter().stage(f"loading {settings.base.path}")
     base = _base(settings.base, bases or {}, device)
-    network = _network(settings.network, base, settings.training.seed)
+    network = _network(settings.network, base, settings.training.seed, bases or {})
     assert base.encoders is not None  # load_base has none without
     data = training_data(settings.data, base.encoders, maker, reporter().steps, split.kept)
     first = processes.is_main_process
@@ -75,26 +76,25 @@ def prepare(
     return run_of(settings, base, network, data, split, maker, notes, first)
 
 
-def _check_network(settings: NetworkSettings) -> None:
+def _check_network(settings: NetworkSettings, bases: Mapping[str, Path]) -> None:
     """Raise UserError for networks to start from that are none; they are not loaded yet."""
     if settings.transfer_from and not settings.start_from:
         raise UserError(
             "transfer_from names the base of an existing ControlNet; name that with start_from."
         )
     if settings.start_from:
-        checked_existing(Path(settings.start_from).expanduser())
+        checked_existing(typed(settings.start_from, "start_from"))
     if settings.transfer_from:
-        check_unet(Path(settings.transfer_from).expanduser())
+        check_unet(typed(settings.transfer_from, "transfer_from", bases))
 
 
 def _base(settings: BaseSettings, bases: Mapping[str, Path], device: torch.device) -> Base:
-    def path(text: str) -> Path | None:
-        return Path(text).expanduser() if text else None
+    def path(text: str, what: str) -> Path | None:
+        return typed(text, what) if text else None
 
-    place = Path(settings.path).expanduser()
-    if not place.exists():
-        place = bases.get(settings.path, place)
-    return load_base(place, path(settings.text_encoder), path(settings.vae), device)
+    encoder = path(settings.text_encoder, "text_encoder")
+    place = typed(settings.path, "the base", bases)
+    return load_base(place, encoder, path(settings.vae, "vae"), device)
 
 
 def _device(asked: str) -> torch.device:
@@ -107,13 +107,13 @@ def _device(asked: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _network(settings: NetworkSettings, base: Base, seed: int) -> Any:
+def _network(settings: NetworkSettings, base: Base, seed: int, bases: Mapping[str, Path]) -> Any:
     """The network to train: a new one, one to go on with, or one moved from another base."""
     if not settings.start_from:
         return control_net_from(base.unet, settings, seed)
     from ..training.lite import LiteControlNet
 
-    network = load_existing(Path(settings.start_from).expanduser())
+    network = load_existing(typed(settings.start_from, "start_from"))
     if isinstance(network, LiteControlNet) != (settings.kind == "lite"):
         found = "a lite network" if settings.kind != "lite" else "no lite network"
         raise UserError(
@@ -121,7 +121,7 @@ def _network(settings: NetworkSettings, base: Base, seed: int) -> Any:
             f"{settings.kind}; give both alike."
         )
     if settings.transfer_from:
-        old = load_unet(Path(settings.transfer_from).expanduser())
+        old = load_unet(typed(settings.transfer_from, "transfer_from", bases))
         network = transferred(network, old, base.unet)
     return started_from(network, base.unet)
 

@@ -3,12 +3,13 @@
 ComfyUI's U-Net logs a residual that does not fit and goes on without it, and models that know no
 control never look. Here both end the run with a sentence. A cache that answers in the model's
 place (ComfyUI's EasyCache) looks at nothing either, and that is no fault: marks around the model
-tell the two apart.
+tell the two apart. A control that came to no call of the model in a whole run is told at its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -127,6 +128,13 @@ def marked_outside(wrappers: Wrappers) -> Wrappers:
     return {**wrappers, kind: {**wrappers.get(kind, {}), OUTSIDE: _MARKS[OUTSIDE]}}
 
 
+def marked_call(executor: Any) -> Any:
+    """The rest of an "apply_model" call that has begun already, with the same mark at its end."""
+    marked = copy(executor)
+    marked.wrappers = [*executor.wrappers, *_MARKS[OUTSIDE]]
+    return marked
+
+
 def _marked_inside(wrappers: Wrappers) -> Wrappers:
     """The host's `wrappers` with marks before and after those inside the model."""
     kind = "diffusion_model"
@@ -179,26 +187,31 @@ def _check(side: str, tensors: Sequence[Tensor | None], place: int, features: Te
 class Delivery:
     """Hands residuals to the host's model, and makes sure that they arrive.
 
-    The first call of every combination of shapes is watched; so is every call where another patch
-    may change the feature maps' sizes from step to step.
+    The first call of every combination of controls and shapes is watched; so is every call where
+    another patch may change the feature maps' sizes from step to step. `tried` are the controls
+    that were to be delivered at some call, `arrived` those that were read at one.
     """
 
     def __init__(self, base: BaseModel) -> None:
         self._base = base
         self._seen: set[object] = set()
+        self.tried: dict[str, None] = {}  # in their order
+        self.arrived: set[str] = set()
 
     def __call__(
         self,
         residuals: Residuals,
         step: HostCall,
         model: Callable[[ControlDict, Mapping[str, Any]], Any],
+        controls: Sequence[str] = (),
     ) -> Any:
-        """Call `model(control, options)`.
+        """Call `model(control, options)` with the residuals of the `controls` of these names.
 
         Raises:
             NotAppliedError: a residual does not fit, or the model never looked at it.
         """
-        shapes = (step.x.shape, residuals.shapes())
+        shapes = (*controls, step.x.shape, residuals.shapes())
+        self.tried |= dict.fromkeys(controls)
         resized = any(name.startswith(BLOCK_PATCH) for name in step.options.get("patches", ()))
         if shapes in self._seen and not resized:
             return model(residuals.as_dict(), step.options)
@@ -207,6 +220,7 @@ class Delivery:
         unread = watched.unread()
         if not unread:
             self._seen.add(shapes)
+            self.arrived |= set(controls)
         elif watched.reached_the_model(_has_marks(step.options)):
             raise self._refusal(unread, watched.lost())
         return result

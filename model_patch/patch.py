@@ -10,6 +10,7 @@ finds it: several runs of one MODEL may go on at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from uuid import uuid4
@@ -17,7 +18,7 @@ from uuid import uuid4
 from torch import Tensor
 
 from ..ground.errors import UserError
-from .applied import marked_outside
+from .applied import marked_call, marked_outside
 from .control import Control, ControlStack
 from .family import require_same_family
 from .protocols import ControlDict, ControlNet, Model
@@ -114,22 +115,18 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        session = Session(stack)
         model_options = extra_args.get("model_options", {})
         options = model_options.get("transformer_options", {})
-        own = {
-            **options,
-            KEY: {**options.get(KEY, {}), mine: session},
-            "wrappers": marked_outside(options.get("wrappers", {})),
-        }
-        told = {**extra_args, "model_options": {**model_options, "transformer_options": own}}
-        try:
+        with Session(stack) as session:
+            own = {
+                **options,
+                KEY: {**options.get(KEY, {}), mine: session},
+                "wrappers": marked_outside(options.get("wrappers", {})),
+            }
+            told = {**extra_args, "model_options": {**model_options, "transformer_options": own}}
             result = executor(guider, sigmas, told, *args, **kwargs)
-        except BaseException:
-            session.abandon()
-            raise
-        session.close()
-        return result
+            session.tell_missed(guider, sigmas)
+            return result
 
     def prepare_sampling(
         executor: Callable[..., Any],
@@ -176,20 +173,20 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
         **kwargs: Any,
     ) -> Any:
         options = transformer_options or {}
+        known = run_of(options)
+        if known is None:  # called outside of any sampling run, which would have put the mark there
+            options = {**options, "wrappers": marked_outside(options.get("wrappers", {}))}
+            executor = marked_call(executor)
         given = {"c_concat": c_concat, "c_crossattn": c_crossattn, "transformer_options": options}
         cond = {**{k: v for k, v in given.items() if v is not None}, **kwargs}
 
         def model(merged: ControlDict | None, options: Mapping[str, Any]) -> Any:
             return executor(x, t, c_concat, c_crossattn, merged, options, **kwargs)
 
-        known = run_of(options)
-        session = known or Session(stack)
-        run = session.on(x.device, executor.class_obj, options)
-        try:
+        # Outside of a run nobody else will clean up.
+        with nullcontext(known) if known else Session(stack) as session:
+            run = session.on(x.device, executor.class_obj, options)
             return run.apply(control, session.step(x, t, cond, options), model)
-        finally:
-            if known is None:  # called outside of any sampling run: nobody else will clean up
-                session.abandon()
 
     return {
         "sampler_sample": sampler_sample,

@@ -6,7 +6,7 @@ Nothing here outlives the run; everything is kept by device, since a host may sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.log import log
 from .applied import Delivery
 from .area import Area, cut_to_areas
 from .control import Control, ControlStack
@@ -65,7 +66,11 @@ class Step:
 
 
 class Session:
-    """A sampling run on whatever devices it uses, and where its conditionings lie."""
+    """A sampling run on whatever devices it uses, and where its conditionings lie.
+
+    As a context it drops all run state at its end, even if a net fails to; what that net failed
+    with is raised then, unless the run itself ended with an error, which is what the user must see.
+    """
 
     def __init__(self, stack: ControlStack) -> None:
         self._stack = stack
@@ -105,17 +110,34 @@ class Session:
         run.latent, run.sizes = self._latent, self._sizes
         return run
 
-    def close(self) -> None:
-        """Drop all run state, even if a net fails to; then raise what it failed with."""
+    def tell_missed(self, guider: Any, sigmas: Tensor) -> None:
+        """Say in the log which controls came to no call of the model in a whole run.
+
+        The host's `guider` and `sigmas` (one more than steps) tell which were to come where another
+        patch let no call come even to this one.
+        """
+        runs = [run.delivery for run in self._runs.values()]
+        if runs:
+            tried = dict.fromkeys(name for delivery in runs for name in delivery.tried)
+        else:
+            plan = Plan.of(self._stack, guider.inner_model.model_sampling, sigmas.tolist())
+            rows = zip(plan.names, plan.table(), strict=True)
+            tried = dict.fromkeys(name for name, strengths in rows if any(strengths))
+        arrived = {name for delivery in runs for name in delivery.arrived}
+        if missed := [name for name in tried if name not in arrived]:
+            log.warning(
+                "%s never reached the model in this run: another patch answers in its place",
+                " + ".join(missed),
+            )
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
         failures = [failure for run in self._runs.values() for failure in run.close()]
         self._runs.clear()
-        if failures:
+        if failures and kind is None:
             raise failures[0]
-
-    def abandon(self) -> None:
-        """Drop all run state after an error, which is what the user must see."""
-        with suppress(Exception):
-            self.close()
 
 
 class DeviceRun:
@@ -129,7 +151,7 @@ class DeviceRun:
         self.base = base
         self.latent = (0, 0)
         self.sizes: set[tuple[int, int]] = set()  # that the host itself calls the model with
-        self._delivery = Delivery(base)
+        self.delivery = Delivery(base)
         self._nets: dict[tuple[Any, ...], ControlNet] = {}
 
     def apply(
@@ -139,7 +161,8 @@ class DeviceRun:
         active = [(i, s) for i, s in enumerate(self.plan.at(float(step.t[0]))) if s != 0.0]
         if not active:
             return model(control, step.options)
-        names = " + ".join(self.stack[index].name for index, _ in active)
+        controls = [self.stack[index].name for index, _ in active]
+        names = " + ".join(controls)
         with _named(names):
             self._require_known_place(step.x)
         total = given = Residuals.of(control)
@@ -149,7 +172,7 @@ class DeviceRun:
         if total is given:
             return model(control, step.options)
         with _named(names, NotAppliedError):
-            return self._delivery(total, step, model)
+            return self.delivery(total, step, model, controls)
 
     def close(self) -> list[Exception]:
         """Drop the run state of every net; returns what they failed with."""

@@ -10,7 +10,7 @@ import sys
 
 OURS = {
     "controlstack",
-    *(f"controlstack.ground{name}" for name in ("", ".errors", ".progress", ".wording")),
+    *(f"controlstack.ground{name}" for name in ("", ".errors", ".log", ".progress", ".wording")),
     *(f"controlstack.hosts{name}" for name in ("", ".host")),
     "controlstack.model_patch",
     "controlstack.nodes",

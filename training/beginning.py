@@ -27,7 +27,7 @@ def require_free(settings: RunSettings, resume: bool) -> None:
     writes can be written (`require_places`), and what is there is its own. Nothing is made.
     """
     require_places(settings)
-    folder = Path(settings.out.folder)
+    folder = settings.out.place
     checkpoints = Checkpoints(folder / "checkpoints", settings.training.keep)
     beginning(checkpoints, resume)
     newest = checkpoints.newest()

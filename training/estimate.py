@@ -11,7 +11,6 @@ _FLOAT = 4
 _KEPT = 4
 """Feature maps of a picture's full size that the hint encoder's first two convolutions and what
 follows them keep for the way back (diffusers' ControlNetConditioningEmbedding)."""
-_LARGEST = 10**9
 
 
 def require_room(settings: RunSettings, on_cpu: bool) -> None:
@@ -24,11 +23,7 @@ def require_room(settings: RunSettings, on_cpu: bool) -> None:
     first = hint_channels(settings.network.hint_channels)[0]
     kept = _KEPT * first if on_cpu and not settings.network.start_from else 0
     batch = settings.training.batch
-    # A side beyond all measure may be no number that can be multiplied as a float.
-    pixels = float(min(width, _LARGEST)) * min(height, _LARGEST)
     require_memory(
-        batch * pixels * (6 + kept) * _FLOAT,
-        f"a step of {batch} pictures of {width} x {height} pixels"
-        if max(width, height) < _LARGEST
-        else "a step of pictures of this resolution",
+        batch * width * height * (6 + kept) * _FLOAT,
+        f"a step of {batch} pictures of {width} x {height} pixels",
     )

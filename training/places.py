@@ -27,7 +27,7 @@ OWN = _FILES + _FOLDERS
 
 def result_places(settings: RunSettings) -> dict[str, Path]:
     """Where the results go that the settings ask for: "folder", "single file" and "base"."""
-    folder, out = Path(settings.out.folder), settings.out
+    folder, out = settings.out.place, settings.out
     name = without_ending(out.name, ".safetensors")
     places = {"folder": folder / name}
     if out.single_file:
@@ -42,7 +42,7 @@ def require_places(settings: RunSettings) -> None:
     else is at work in the folder. Nothing is made.
     """
     _check_name(settings.out)
-    folder = Path(settings.out.folder)
+    folder = settings.out.place
     require_place(folder, "the run's folder", folder=True)
     for name in OWN:
         require_place(folder / name, f"{name} of the run", folder=name in _FOLDERS)

@@ -58,7 +58,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        return Path(self.settings.out.folder)
+        return self.settings.out.place
 
     def train(self, audience: Audience, resume: bool) -> tuple[Trained, tuple[Path, ...]]:
         """Train to the end, or until someone stops it; what came out, and the files of the result,

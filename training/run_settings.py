@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from .data.inside import typed
 from .data.settings import DataSettings
 from .settings import NetSettings, TrainingSettings, setting
 
@@ -86,6 +88,11 @@ class OutSettings:
         True, "Write the single file, which ComfyUI and others load, besides the folder."
     )
     half: bool = setting(False, "Write the results in fp16: half the size.")
+
+    @property
+    def place(self) -> Path:
+        """The run's folder, "~" followed. Raises UserError for one that there cannot be."""
+        return typed(self.folder, "the run's folder")
 
 
 @dataclass(frozen=True)

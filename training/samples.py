@@ -25,6 +25,8 @@ from .validation import Sample
 
 _SHARE = 10
 """Of so many rows one may be held out."""
+_LARGEST = 4 << 20
+"""Bytes of a file of prompts: 64 captions of the longest kind that training takes."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _prompts(settings: ValidationSettings, count: int, notes: list[str] | None) 
     if not settings.prompts:
         return []
     path = Path(settings.prompts).expanduser()
-    lines = read_text(path, "the prompts", pipes=True).splitlines()
+    lines = read_text(path, "the prompts", _LARGEST).splitlines()
     if len(lines) < count:
         raise UserError(
             f"{path} has {len(lines)} prompts for {count} pictures; give one a line, or set "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...ground.errors import UserError
+from ...ground.reading import require_regular
 from ...ground.wording import listing, shown
 from ...model_files.files import Shape, read_contents
 from ...model_files.kinds import (
@@ -51,6 +52,8 @@ def check(path: Path, kind: str) -> None:
         _check_folder(path, kind)
     elif path.is_file():
         _check_file(path, kind)
+    elif path.exists():
+        require_regular(path, "the model")
     else:
         words = listing(sorted(entry.name for entry in path.parent.glob("*")))
         raise UserError(f"{path} is not there; in {path.parent} there is {words}.")

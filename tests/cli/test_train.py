@@ -244,6 +244,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
         ([*QUICK, "--steps", "0"], "--steps: steps is 0; give a number from 1 to 100000000."),
         ([*QUICK, "--transfer-from", "demo"], "name that with start_from"),
         ([*QUICK, "--start-from", "none.pth"], "none.pth is not there"),
+        ([*QUICK, "--start-from", "/dev/zero"], "/dev/zero is no regular file, but a device"),
+        ([*QUICK, "--vae", "/dev/zero"], "/dev/zero is no regular file, but a device"),
         ([*QUICK, "--start-from", "data/target/1.png"], "1.png"),
         ([*QUICK, "--name", "a/b"], "The result's name is 'a/b'; give a name without folders."),
         ([*QUICK, "--name", ".."], "The result's name is '..'; give a name without folders."),
@@ -260,7 +262,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
         ([*QUICK, "--out", "data/prompt.json/run"], "data/prompt.json is no folder; name another"),
         (
             [*QUICK, "--resolution", "800000"],
-            "a step of 1 pictures of 800000 x 800000 pixels would",
+            "give sides from 1 to 16384 and no more than 67 million pixels",
         ),
         ([*QUICK, "--cache", "data/prompt.json"], "the cache data/prompt.json is a file; name a f"),
         (
@@ -405,10 +407,15 @@ def test_memory_that_runs_out_is_no_bug(
     assert run("train", *QUICK, "--steps", 1, "--out", "out").exit_code == 0
 
 
-def test_going_on_from_a_control_net_moved_to_a_new_base(run: Run, folder: Path) -> None:
+def test_going_on_from_a_control_net_moved_to_a_new_base(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which has the demo's name here; and `~` is the home, as in every place of the settings."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
     canny = CONTROL_NETS["canny"]
-    moved = ("--start-from", canny, "--transfer-from", canny.parent / "base")
-    result = run("train", *QUICK, *moved, "--steps", 1, "--rate", 0, "--out", "out", "--half")
+    moved = ("--start-from", canny, "--transfer-from", "demo")
+    result = run("train", *QUICK, *moved, "--steps", 1, "--rate", 0, "--out", "~/out", "--half")
     assert result.exit_code == 0, result.stderr
     note = "with start_from the network stays as it is; without effect: hint_channels = 4,4,8,8"
     assert f"Note: {note}.\n" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def test_where_it_goes_is_looked_at_first_and_taken_by_one_alone(
     for out in ("n" * 300, "tuned/unet/config.json/net", "n" * 250 + ".safetensors"):
         result = run("transfer", "none.pth", "--from", BASE, "--to", tuned, "--out", out)
         assert result.exit_code == 2
-        assert "cannot be written: " in result.stderr
+        said = "cannot be used: " if out.startswith("nnn") else "cannot be written: "
+        assert said in result.stderr
     from controlstack.headless import transfer
 
     real = transfer.transferred
@@ -108,6 +110,36 @@ def test_where_it_goes_is_looked_at_first_and_taken_by_one_alone(
         shutil.rmtree(folder / "net", ignore_errors=True)
         if out == "net":
             shutil.rmtree(folder / "net.safetensors")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a home is found by other variables")
+def test_names_as_a_shell_would_read_them(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`~` where no shell has followed it, and the demo's name where there is no such file."""
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "canny").symlink_to(CANNY)
+    (folder / "base").symlink_to(BASE)
+    bases = ("--from", "demo", "--to", "~/base")
+    result = run("transfer", "~/canny", *bases, "--out", "~/moved")
+    assert result.exit_code == 0, result.stderr
+    moved, control = load_file(folder / "moved" / WEIGHTS), load_file(CANNY / WEIGHTS)
+    for name, weight in moved.items():
+        torch.testing.assert_close(weight, control[name].float(), msg=name)
+    (folder / "demo").touch()  # a file of that name is what is meant
+    assert run("transfer", CANNY, *bases, "--out", "again").exit_code == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no devices in folders")
+@pytest.mark.parametrize("flag", ["CONTROL", "--from", "--to"])
+def test_a_device_is_said_to_be_one(run: Run, flag: str) -> None:
+    given = {"CONTROL": CANNY, "--from": BASE, "--to": BASE, flag: "/dev/zero"}
+    control, *bases = given.items()
+    words = [word for pair in bases for word in pair]
+    result = run("transfer", control[1], *words, "--out", "moved")
+    assert result.exit_code == 2
+    said = "Error: the model /dev/zero is no regular file, but a device; name a file"
+    assert result.stderr.splitlines()[-1] == said
 
 
 def test_what_cannot_be_moved(run: Run, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 
@@ -52,6 +53,17 @@ def test_hostile_texts(text: str) -> None:
 def test_any_text(text: str) -> None:
     for read in (read_json, read_toml, lambda *a: list(read_csv(*a))):
         refusal(read, text)
+
+
+def test_a_long_cell_is_read_and_the_limit_of_others_stays() -> None:
+    before = csv.field_size_limit()
+    assert read_csv(f"a\n{'x' * 300_000}\n", "f") == [(2, {"a": "x" * 300_000})]
+    assert csv.field_size_limit() == before
+
+
+def test_a_doubled_column_is_refused_and_one_without_a_name_is_not() -> None:
+    assert refusal(read_csv, "a,b,a\n1,2,3\n").endswith("the column 'a' twice; rename one of them")
+    assert read_csv(",,a\n1,2,3\n", "f") == [(2, {"a": "3"})]
 
 
 def test_values() -> None:

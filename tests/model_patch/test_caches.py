@@ -19,7 +19,7 @@ from controlstack.model_patch.applied import Delivery, marked_outside
 from controlstack.model_patch.control import Span, StepSpan
 from controlstack.model_patch.patch import patch
 from controlstack.model_patch.residuals import NotAppliedError, Residuals
-from tests.model_patch.stacks import STEPS, UNET, by_core, control, sample
+from tests.model_patch.stacks import POSITIVE, STEPS, UNET, by_core, control, sample
 from tests.model_patch.test_applied import SIZES, Deaf, UNet, ones
 from tests.tiny import tiny_model
 
@@ -128,6 +128,81 @@ def test_a_patch_that_takes_the_control_away_is_named_as_such(network: Any) -> N
             deliver(Inner(network), *around, **wrappers)
     if isinstance(network, UNet):
         deliver(Inner(network), inside=(copies,))
+
+
+def in_place(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return x * 0.1
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
+@pytest.mark.parametrize("kind", ["apply_model", "predict_noise"])
+def test_a_control_that_came_to_no_call_of_a_whole_run_is_told(
+    kind: str, inside: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At its end and once; those that were not to come, or came to one call, are not named. Which
+    calls never came to the stack's own wrapper, nobody knows while others did."""
+    stack = (control(1), control(2, strength=0.0), control(3, span=Span(0.5, 1)))
+
+    def told(wrapper: Any) -> list[str]:
+        base = tiny_model(UNET)
+        model = patch(base, stack) if inside else base
+        model.add_wrapper_with_key(kind, "cache", wrapper)
+        caplog.clear()
+        sample(model if inside else patch(model, stack))
+        return [record.getMessage() for record in caplog.records]
+
+    why = "never reached the model in this run: another patch answers in its place"
+    assert told(in_place) == [f"net 1 + net 3 {why}"]
+    assert told(cache({1})) == []
+    within = inside and kind == "apply_model"
+    assert told(cache({2, 3})) == ([f"net 3 {why}"] if within else [])
+
+
+def test_a_cache_outside_of_any_run_is_no_fault_of_the_model(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor is one call that it answers a whole run that a control has missed."""
+    for inside in (True, False):
+        base = tiny_model(UNET)
+        patched = patch(base, (control(),)) if inside else base
+        patched.add_wrapper_with_key("apply_model", "cache", in_place)
+        assert alone(patched if inside else patch(patched, (control(),))).isfinite().all()
+    assert not caplog.records
+
+
+def alone(model: Model) -> Tensor:
+    """One call of the model as nobody's step."""
+    options = {"wrappers": model.wrappers, "cond_or_uncond": [0]}
+    given = (torch.ones(1, 4, 8, 8), torch.ones(1), None, POSITIVE[0][0], None, options)
+    with torch.no_grad():
+        return model.model.apply_model(*given)
+
+
+@pytest.mark.parametrize("call", [alone, sample], ids=["alone", "run"])
+def test_a_net_that_cannot_clean_up_is_heard_unless_something_else_failed(call: Any) -> None:
+    item = control()
+    original = item.net.copy
+
+    def copy() -> Any:
+        net: Any = original()
+
+        def cleanup() -> None:
+            raise OSError("no way to clean up")
+
+        net.cleanup = cleanup
+        return net
+
+    item.net.copy = copy
+    patched = patch(tiny_model(UNET), (item,))
+    with pytest.raises(OSError, match="no way to clean up"):
+        call(patched)
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        raise KeyError("the sampler's own")
+
+    patched.add_wrapper_with_key("apply_model", "fails", fails)
+    with pytest.raises(KeyError, match="the sampler's own"):
+        call(patched)
 
 
 def test_a_skipped_call_is_watched_again() -> None:

@@ -10,6 +10,7 @@ import copy
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -202,11 +203,12 @@ def test_each_call_is_of_the_run_whose_options_it_has() -> None:
     def sampler(guider: Any, sigmas: Any, extra_args: Mapping[str, Any]) -> None:
         options.append(extra_args["model_options"]["transformer_options"])
         if len(options) == 1:
-            wrapped(sampler, None, sigmas, {"model_options": {"transformer_options": {}}})
+            wrapped(sampler, guider, sigmas, {"model_options": {"transformer_options": {}}})
             assert options[0][KEY] != options[1][KEY]
             kept = copy.deepcopy(options[0])  # as packs do with options
             assert kept[KEY] == options[0][KEY]
 
     (wrapped,) = patched.get_wrappers("sampler_sample", KEY)
-    wrapped(sampler, None, torch.ones(3), {"model_options": {"transformer_options": {"a": 1}}})
+    guider = SimpleNamespace(inner_model=patched.model)
+    wrapped(sampler, guider, torch.ones(3), {"model_options": {"transformer_options": {"a": 1}}})
     assert [one.get("a") for one in options] == [1, None]

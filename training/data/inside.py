@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,11 +41,12 @@ class Inside:
             except UserError as error:
                 raise UserError(f"{error.sentence}; {ALLOW}") from None
         path = self.folder / plain
+        called = shown(name) if plain.is_absolute() else f"{shown(name)} in {self.folder}"
         try:
-            require_regular(path, what)
+            require_regular(path, what, called)
         except UserError as error:
             if isinstance(error.__cause__, FileNotFoundError):
-                raise UserError(f"{what} {path} is not there") from error
+                raise UserError(f"{what} {called} is not there") from error
             raise
         if not (self.outside or self._holds(path)):
             raise UserError(f"{what} {shown(name)} leads out of {self.folder}; {ALLOW}")
@@ -62,13 +64,14 @@ class Inside:
         return self._real[folder]
 
 
-def typed(text: str, what: str) -> Path:
-    """The path that a person typed, "~" followed. Raises UserError, which calls it `what`, for one
-    that no file can have.
+def typed(text: str, what: str, known: Mapping[str, Path] | None = None) -> Path:
+    """The path that a person typed, "~" followed; `known` are names that stand for a path where
+    there is no such file. Raises UserError, which calls it `what`, for one that no file can have.
     """
     try:
         path = Path(text).expanduser()
-        path.exists()
+        if not path.exists():
+            path = (known or {}).get(text, path)
     except (OSError, ValueError, RuntimeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise UserError(f"{what} {shown(text)} cannot be used: {reason}") from error

@@ -88,7 +88,7 @@ def test_only_plain_files_are_opened(folder: Path, outside: bool) -> None:
     os.mkfifo(folder / "pipe.png")
     for name in ("pipe.png", "sub"):
         (bad,) = told(folder, name, outside=outside).bad
-        assert f"{folder / name} is no regular file" in bad.why
+        assert f"{name!r} in {folder} is no regular file" in bad.why
     (bad,) = told(folder, "/dev/zero", outside=outside).bad
     assert "is no regular file, but a device" in bad.why
 

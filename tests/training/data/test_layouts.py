@@ -54,7 +54,7 @@ def test_bad_lines_are_named(tmp_path: Path) -> None:
     said = [str(bad) for bad in rows.bad]
     assert said[0].startswith("prompt.json, line 2: it is not JSON: ")
     assert said[1] == "prompt.json, line 3: no caption: prompt is null"
-    assert said[2] == (f"prompt.json, line 4: target {tmp_path / 'target' / '99.png'} is not there")
+    assert said[2] == (f"prompt.json, line 4: target 'target/99.png' in {tmp_path} is not there")
     assert said[3] == "prompt.json, line 6: it is no JSON object"
 
 
@@ -80,6 +80,30 @@ def test_a_csv_line_that_is_too_short_is_named(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name,text\na.png,one\na.png\n")
     rows = read_rows(settings(tmp_path, condition="canny"))
     assert [str(bad) for bad in rows.bad] == ["metadata.csv, line 3: no caption: text is null"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_a_caption_or_a_name_that_is_too_long_is_one_bad_row(tmp_path: Path, ending: str) -> None:
+    save(tmp_path / "a.png", picture(0))
+    rows = [("a.png", "one"), ("a.png", "x" * 200_000), ("y" * 5000, "two"), ("z" * 200, "three")]
+    if ending == "csv":
+        lines = ["file_name,text", *(",".join(row) for row in rows)]
+    else:
+        lines = [json.dumps({"file_name": name, "text": text}) for name, text in rows]
+    (tmp_path / f"metadata.{ending}").write_text("\n".join(lines))
+    found = read_rows(settings(tmp_path, condition="canny", bad_rows="skip"))
+    assert len(found.good) == 1
+    caption, *names = [bad.why for bad in found.bad]
+    assert caption == "text has 200000 letters; at most 65536 are read"
+    short = "'" + "y" * 56 + "..."
+    assert names[0] == f"cannot read file_name {short} in {tmp_path}: File name too long"
+    assert names[1] == f"file_name {short.replace('y', 'z')} in {tmp_path} is not there"
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text("file_name,file_name,text\na.png,b.png,one\n")
+    with pytest.raises(UserError, match=r"metadata\.csv has the column 'file_name' twice"):
+        read_rows(settings(tmp_path, condition="canny"))
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:
