@@ -56,7 +56,7 @@ def test_no_input_is_written_over_by_any_name(tmp_path: Path, kind: str) -> None
 
 def test_a_dangling_link_and_a_folder_are_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="was not made by ControlStack"):
+    with pytest.raises(UserError, match="is a link to nowhere"):
         Results([]).expect(tmp_path / "link")
     with pytest.raises(UserError, match="is a folder"):
         Results([], overwrite=True).expect(tmp_path)

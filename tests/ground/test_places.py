@@ -58,7 +58,8 @@ def test_places_that_cannot(crowded: Path, name: str, folder: bool, said: str) -
 
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "file")
-    require_place(tmp_path / "link", "the report")
+    with pytest.raises(UserError, match="is a link to nowhere; remove it"):
+        require_place(tmp_path / "link", "the report")
 
 
 def test_one_file_has_one_identity(tmp_path: Path) -> None:
