@@ -12,7 +12,7 @@ demo: $(READY)headless
 test: $(READY)dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Under a minute on two cores: what to run while working.
+# What to run while working: without the files that tests/conftest.py calls slow.
 test-fast: $(READY)dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not comfyui"
 
