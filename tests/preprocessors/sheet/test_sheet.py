@@ -90,7 +90,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_weights_the_exact_ones_are_shown(scene: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "sheet.png"
-    missing = {one.name: one.why for one in hint_sheet.make_sheet(scene, out, [tmp_path])}
+    missing = {one.name: one.why for one in hint_sheet.make_sheet(scene, out, [tmp_path])[0]}
     exact = {entry.name for entry in EXACT if entry.takes in ("picture", "masked picture")}
     every = {entry.name for entry in (*EXACT, *LEARNED)}
     assert set(missing) == every - exact
