@@ -10,7 +10,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TypeAlias
 
-from ..training.places import result_places
 from ..training.run_settings import BaseSettings, RunSettings
 
 DEMO = "demo"
@@ -46,6 +45,8 @@ def how_to_use(
     as ComfyUI's. The line is empty, and the words say where to put the result, where the base is
     in parts that no shipped workflow loads, and where a path cannot be pasted.
     """
+    from ..training.places import result_places  # torch with it
+
     folder, own = models[0] / "controlnet", result_places(settings).get("base")
     result = next((file for file in files if file.suffix == SINGLE_FILE), files[0])
     name = _free(folder, result.name)
