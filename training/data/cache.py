@@ -87,6 +87,8 @@ class Shelf(ABC):
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"The cache {self.folder} cannot be made: {error.strerror}.") from error
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            target.unlink()  # a pipe or a device in an entry's place is damage, as any other
         write_atomic(target, data)
 
     @contextmanager
