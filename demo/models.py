@@ -17,8 +17,7 @@ from ..headless.graph.override import override
 from ..headless.graph.registry import InputSpec, Registry
 from ..headless.graph.values import convert
 from ..headless.models import inspect
-from ..headless.models.components import CONFIG
-from ..headless.models.weights import read_config
+from ..model_files.folders import CONFIG, read_config
 from ..training.fit import per_level
 
 WEIGHTS = Path(__file__).parent / "weights"

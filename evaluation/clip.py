@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ground.errors import UserError
-from ..preprocessors.learned.folder import Kind, first_line, load_network, load_processor
+from ..ground.wording import first_line
+from ..preprocessors.learned.folder import Kind, load_network, load_processor
 from ..preprocessors.picture import checked_rgb
 
 if TYPE_CHECKING:

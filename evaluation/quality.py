@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.errors import UserError
-from ..preprocessors.learned.folder import first_line
-from ..preprocessors.learned.networks import fill, load_state
+from ..ground.wording import first_line
+from ..model_files.filling import fill
+from ..preprocessors.learned.networks import load_state
 from ..preprocessors.picture import checked_rgb
 from .clip import AT_ONCE, Clip, Picture, parts
 from .fidelity import Figure

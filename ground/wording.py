@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 
@@ -31,6 +32,12 @@ def shown(value: object, limit: int = 60) -> str:
     except ValueError:  # such a number, somewhere inside
         return "values with a number of too many digits"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, or its class, short enough for a sentence."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return textwrap.shorten(line, 160)
 
 
 def listing(names: Iterable[object], limit: int = 20) -> str:

@@ -11,11 +11,12 @@ import torch
 from ..ground.errors import UserError
 from ..hosts.bare_model import require_bare, require_base
 from ..model_files.files import read_contents
+from ..model_files.folders import CONFIG
 from ..model_files.kinds import CHECKPOINT, kind_of
 from ..training.base import Base, Encoders
 from .models import inspect, loading
 from .models.clip import Clip
-from .models.components import CONFIG, PIPELINE
+from .models.components import PIPELINE
 from .models.encoders import ModelEncoders
 from .models.single_file import has_vae
 from .models.vae import Vae

@@ -1,35 +1,38 @@
-"""What is in a model file, read without its weights: names, types and shapes of its tensors."""
+"""The one reader of files of weights: the names and shapes in one, and its tensors.
+
+No code in a file is ever run: safetensors hold none, and a pickle is read with `weights_only`.
+"""
 
 from __future__ import annotations
 
-import math
-import struct
+import json
+import pickle
+import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ..ground.errors import UserError
 from ..ground.reading import require_regular
-from ..ground.structured import read_json
+from ..ground.wording import first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
-MAX_HEADER = 100_000_000  # the limit of the safetensors library itself, in bytes
-_BYTES = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1, "I16": 2, "U16": 2,
-    "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8,
-}  # fmt: skip
 _STRANGERS = {
-    b"version https://git-lfs": "is a Git LFS pointer, not the file itself: run `git lfs pull`",
-    b"<": "is a web page, not a model: the download failed, so fetch it again",
-    b"{": "is JSON, not a model: name the .safetensors file beside it",
-    b"GGUF": "is a GGUF file, which ControlStack does not read: use a .safetensors file",
-    b"\x89PNG": "is a picture, not a model",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself: run `git lfs pull`, or "
+    "fetch it again",
+    b"<": "a web page, not a model: the download failed, so fetch it again",
+    b"{": "JSON, not a model: name the .safetensors file beside it",
+    b"GGUF": "a GGUF file, which ControlStack does not read: use a .safetensors file",
+    b"\x89PNG": "no file of weights, but a picture: fetch it again",
 }
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_TRUST = "open it where you trust it and save it again as .safetensors"
 
 Shape = tuple[int, ...]
 
@@ -48,66 +51,101 @@ def read_contents(path: Path) -> Contents:
     Raises UserError where the file is missing, empty, cut off, something else, or a pickle that
     holds code; nothing in the file is run and no weight is loaded.
     """
-    start, size = _beginning(path)
-    if size == 0:
-        raise UserError(f"{path} is empty (0 bytes): fetch it again.")
-    if _begins_pickle(start):
-        return Contents(_pickle_shapes(path), {})
-    # A safetensors header begins after eight bytes of length, so a known beginning is another file.
-    for beginning, words in _STRANGERS.items():
-        if start.startswith(beginning) and start[8:9] != b"{":
-            raise UserError(f"{path} {words}.")
-    return _safetensors(path, size)
+    if is_pickle(path):
+        tensors = _load_pickle(path, "meta", ("state_dict",))
+        return Contents({key: tuple(value.shape) for key, value in tensors.items()}, {})
+    opened = _safetensors(path)
+    shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118 - no mapping
+    return Contents(shapes, opened.metadata() or {})
+
+
+def read_tensors(
+    path: Path,
+    keep: Callable[[str], bool] = lambda name: True,
+    wrappers: Sequence[str] = ("state_dict",),
+) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file whose names `keep` accepts, on the CPU, in their own type.
+
+    One after the other, so that none needs to stay. `wrappers` are names under which a pickle may
+    hold its tensors; other dictionaries inside it (IP-Adapters, textual inversions) give dotted
+    names: `ip_adapter.x`. Raises UserError as `read_contents` does.
+    """
+    if is_pickle(path):
+        tensors = _load_pickle(path, "cpu", wrappers)
+        yield from ((name, value) for name, value in tensors.items() if keep(name))
+        return
+    opened = _safetensors(path)
+    yield from ((name, opened.get_tensor(name)) for name in opened.keys() if keep(name))  # noqa: SIM118 - no mapping
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether the file is torch's zip of a pickle, or a bare pickle; UserError if unreadable."""
-    return _begins_pickle(_beginning(path)[0])
+    """Whether the content is torch's zip of a pickle or a bare pickle, and no safetensors.
 
-
-def _beginning(path: Path) -> tuple[bytes, int]:
-    """The first bytes of a file and its size."""
+    Raises UserError for a file that cannot be read or is plainly something else.
+    """
     require_regular(path, "the model")
     try:
         with path.open("rb") as file:
-            return file.read(64), path.stat().st_size
+            start = file.read(64)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not start:
+        raise UserError(f"{path} is empty (0 bytes); fetch it again.")
+    # A safetensors header begins after eight bytes of length, so a known beginning is another file.
+    if start[8:9] == b"{":
+        return False
+    for beginning, words in _STRANGERS.items():
+        if start.startswith(beginning):
+            raise UserError(f"{path} is {words}.")
+    return start.startswith(_PICKLES)
 
 
-def _begins_pickle(start: bytes) -> bool:
-    return start.startswith(
-        (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-    ) and (start[8:9] != b"{")
+def _load_pickle(path: Path, device: str, wrappers: Sequence[str]) -> dict[str, Tensor]:
+    import torch
 
-
-def load_pickle(path: Path, map_location: str) -> dict[str, torch.Tensor]:
-    """The tensors of a pickle that torch loads with `weights_only`; UserError for any other.
-
-    Dictionaries inside it (IP-Adapters, textual inversions) give dotted names: `ip_adapter.x`.
-    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols, which change nothing
-            loaded = _load(path, map_location)
+            loaded = _unpickled(path, device)
     except Exception as error:  # torch and pickle raise nearly every class there is
-        raise UserError(
-            f"{path} is a pickle that does not load as plain weights, so it could run code and is "
-            "refused: open it where you trust it and save it again as .safetensors."
-        ) from error
+        raise UserError(f"{path} {_refused(error)}.") from error
     if not isinstance(loaded, dict):
-        raise UserError(f"{path} holds a {type(loaded).__name__}, not weights by name.")
-    inner = loaded.get("state_dict", next(iter(loaded.values())) if len(loaded) == 1 else None)
-    named = dict(_named(inner if isinstance(inner, dict) else loaded))
-    return {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+        raise UserError(
+            f"{path} holds no tensors by name: it holds a {type(loaded).__name__}, not weights."
+        )
+    inner = next((loaded[name] for name in wrappers if isinstance(loaded.get(name), dict)), None)
+    if inner is None and len(loaded) == 1:
+        inner = next(iter(loaded.values()))
+    named = _named(inner if isinstance(inner, dict) else loaded)
+    return {name: value for name, value in named if isinstance(value, torch.Tensor)}
 
 
-def _load(path: Path, map_location: str) -> Any:
+def _unpickled(path: Path, device: str) -> Any:
+    import torch
+
     if path.suffix.lower() in SAFETENSORS_SUFFIXES:
         with path.open("rb") as file:  # given the path, torch would go by this name
-            return torch.load(file, weights_only=True, map_location=map_location)
+            return torch.load(file, weights_only=True, map_location=device)
     mapped = zipfile.is_zipfile(path)
-    return torch.load(path, weights_only=True, map_location=map_location, mmap=mapped)
+    return torch.load(path, weights_only=True, map_location=device, mmap=mapped)
+
+
+def _refused(error: Exception) -> str:
+    """Why torch would not load a pickle, and what to do."""
+    if "TorchScript" in str(error):
+        return "is a TorchScript program, and code in files is never run; fetch the weights alone"
+    if not isinstance(error, pickle.UnpicklingError):
+        return (
+            "is cut off or damaged: it does not load as plain weights, so it is refused; fetch it "
+            "again"
+        )
+    if code := re.search(r"GLOBAL (\S+)", str(error)):
+        what = f"is a pickle with more than weights in it ({code[1]})"
+        return f"{what}, so it could run code and is refused: {_TRUST}"
+    return (
+        "is no file of weights, but a pickle that does not load as plain weights, so it could run "
+        f"code and is refused: {_TRUST}, or fetch it again"
+    )
 
 
 def _named(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
@@ -118,51 +156,32 @@ def _named(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
         yield str(key), value
 
 
-def _pickle_shapes(path: Path) -> dict[str, Shape]:
-    tensors = load_pickle(path, map_location="meta")
-    return {key: tuple(value.shape) for key, value in tensors.items()}
+def _safetensors(path: Path) -> Any:
+    """The file opened by the library, which checks its header."""
+    from safetensors import SafetensorError, safe_open
 
-
-def _safetensors(path: Path, size: int) -> Contents:
-    """Check a header as the library does, but with both sizes in the sentence."""
-    if size < 8:
-        raise UserError(
-            f"{path} is cut off: {size} bytes are too few for any model; fetch it again."
-        )
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > min(MAX_HEADER, size - 8):
-            raise UserError(
-                f"{path} is no safetensors file, or cut off: it announces a header of {length} "
-                f"bytes and has {size} in all; fetch it again."
-            )
-        raw = file.read(length)
     try:
-        header: Any = read_json(raw.decode("utf-8"), str(path), "header")
-        entries = {name: _entry(entry) for name, entry in header.items() if name != "__metadata__"}
-        said = header.get("__metadata__") or {}
-        metadata = {str(key): str(value) for key, value in said.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{path} is no safetensors file: its header is damaged; fetch it again."
-        ) from error
-    announced = 8 + length + max((end for _, end in entries.values()), default=0)
-    if announced != size:
-        cut = "is cut off" if size < announced else "is damaged"
-        raise UserError(
-            f"{path} {cut}: its header announces {announced} bytes and it has {size}; "
-            "fetch it again."
-        )
-    return Contents({name: shape for name, (shape, _) in entries.items()}, metadata)
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} {_damage(path, error)}; fetch it again.") from error
 
 
-def _entry(entry: Mapping[str, Any]) -> tuple[Shape, int]:
-    """The shape of one tensor and where it ends; raises where its numbers contradict each other."""
-    shape = tuple(entry["shape"])
-    start, end = entry["data_offsets"]
-    if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
-        raise ValueError("sizes are whole numbers")
-    width = _BYTES.get(entry["dtype"])
-    if width is not None and math.prod(shape) * width != end - start:
-        raise ValueError("a tensor is longer or shorter than its shape")
-    return shape, end
+def _damage(path: Path, error: Exception) -> str:
+    """What is wrong with a safetensors file: what the library says, and both sizes."""
+    size = path.stat().st_size
+    if size < 8:
+        return f"is cut off: {size} bytes are too few for any model"
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > size - 8:
+            return (
+                f"is no safetensors file, or cut off: it announces a header of {length} bytes and "
+                f"has {size} in all"
+            )
+        if "incomplete" not in str(error).lower():  # the library has read all there is
+            return f"is no file of weights: its header is damaged ({first_line(error)})"
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    announced = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    cut = "is cut off or damaged" if size < announced else "is damaged"
+    return f"{cut}: its header announces {announced} bytes and it has {size}"

@@ -105,6 +105,8 @@ class Learning:
     loaded, as far as a look at the files tells. `model_types` are those of config.json that a
     user's own folder may have. `any_size`: the network looks at pictures of any size, so that a
     user may choose one ("resolution"). `finds_people`: it gives a Pose, which is then drawn.
+    `signs`: for each file of controlnet-aux a tensor's name by which it is known, what the network
+    is called, and the file.
     """
 
     models: tuple[Weights, ...]
@@ -114,6 +116,7 @@ class Learning:
     model_types: tuple[str, ...] = ()
     any_size: bool = False
     finds_people: bool = False
+    signs: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def annotator(name: str) -> Annotator:
         make, say = _IN_FOLDERS[name]
         with TemporaryDirectory() as folder:
             loaded = make(Path(folder))
-        return replace(loaded, network=Passing(say))
+        return replace(loaded, networks=(Passing(say),))
     draw, say, networks = _DRAWN[name]
     return Networks(name, tuple(Passing(say) for _ in range(networks)), draw)
 

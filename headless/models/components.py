@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from ...model_files.folders import CONFIG, read_config
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
 from ..sampling.model_sampling import DiscreteSampling
@@ -16,12 +17,11 @@ from . import tokenizers
 from .clip import Clip
 from .families import LITE_CLASS, require_class, require_plain, require_text_encoder
 from .vae import LATENT_SCALE, Vae
-from .weights import Weights, fill, read_config, read_folder, skeleton
+from .weights import Weights, read_folder, skeleton, with_weights
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel
 
-CONFIG = "config.json"
 PIPELINE = "model_index.json"
 
 Config = Mapping[str, Any]
@@ -109,7 +109,7 @@ def make_text_encoder(config: Config, weights: Weights, source: Path) -> CLIPTex
     # Files have every name below "text_model."; transformers >= 5 has that level no longer.
     prefix = "text_model." if hasattr(module, "text_model") else ""
     named = {prefix + name.removeprefix("text_model."): value for name, value in weights.items()}
-    return fill(module, named, source)
+    return with_weights(module, named, source)
 
 
 def _of_diffusers(kind: Any, config: Config, weights: Weights, source: Path) -> nn.Module:
@@ -117,4 +117,4 @@ def _of_diffusers(kind: Any, config: Config, weights: Weights, source: Path) -> 
     known = signature(kind.__init__).parameters
     kept = {key: value for key, value in config.items() if key in known}
     module: nn.Module = skeleton(lambda: kind.from_config(kept), source)
-    return fill(module, weights, source)
+    return with_weights(module, weights, source)

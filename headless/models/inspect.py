@@ -10,6 +10,7 @@ from ...ground.errors import UserError
 from ...ground.reading import require_regular
 from ...ground.wording import listing, shown
 from ...model_files.files import Shape, read_contents
+from ...model_files.folders import CONFIG, read_config, weight_files
 from ...model_files.kinds import (
     CHECKPOINT,
     CONTROLNET,
@@ -22,9 +23,8 @@ from ...model_files.kinds import (
     kind_of,
 )
 from . import single_file
-from .components import CONFIG, PIPELINE
+from .components import PIPELINE
 from .families import ADAPTER_CLASS, CLASSES, require_class, require_plain, require_text_encoder
-from .weights import read_config, weight_files
 
 _COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
 _PARTS: Mapping[str, tuple[Callable[[Path, Mapping[str, Shape]], Any], ...]] = {

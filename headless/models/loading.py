@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...model_files.folders import weight_files
 from ..sampling.model import Model
 from . import components, inspect, single_file
 from .clip import Clip
@@ -15,7 +16,6 @@ from .control_base import ControlBase
 from .controlnet import ControlNet
 from .t2i_adapter import T2IAdapter
 from .vae import Vae
-from .weights import weight_files
 
 _POOLS = "_shuffle"  # how the names of shuffle ControlNets end, the only sign a single file gives
 

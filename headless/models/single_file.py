@@ -17,6 +17,7 @@ from ...ground.building import check_numbers
 from ...ground.errors import UserError
 from ...ground.structured import read_json
 from ...model_files.files import Shape, read_contents
+from ...model_files.folders import CONFIG, read_config
 from ...model_files.kinds import UNET_PREFIX
 from ...model_files.unet_layout import is_ldm, under
 from ...training.ldm_layout import UNTOLD
@@ -27,7 +28,7 @@ from .clip import Clip
 from .families import RUNS
 from .t2i_network import T2INetwork, plain_names
 from .vae import Vae
-from .weights import Weights, fill, read_config, read_weights, skeleton
+from .weights import Weights, read_weights, skeleton, with_weights
 
 Shapes = Mapping[str, Shape]
 VAE_PREFIXES = ("first_stage_model.", "vae.")
@@ -161,7 +162,7 @@ def load_adapter_network(path: Path) -> T2INetwork:
     weights = part.read()
     names = plain_names(weights)
     network = skeleton(lambda: T2INetwork(part.config), path)
-    return fill(network, {names[name]: value for name, value in weights.items()}, path)
+    return with_weights(network, {names[name]: value for name, value in weights.items()}, path)
 
 
 def _part(
@@ -188,7 +189,7 @@ def _config_beside(path: Path, told: dict[str, Any], ldm: bool) -> dict[str, Any
 
     It knows what shapes do not tell: heads, groups, activations.
     """
-    beside = path.with_name(components.CONFIG)
+    beside = path.with_name(CONFIG)
     if ldm or not beside.is_file():
         return told
     config = read_config(beside)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ...ground.building import check_numbers, of_real_size
+from ...ground.building import of_real_size
 from ...ground.errors import UserError
-from ...ground.reading import read_text
-from ...ground.structured import read_json
-from ...ground.wording import shown
-from ...model_files.files import is_pickle, load_pickle
+from ...model_files.files import read_tensors
+from ...model_files.filling import fill
+from ...model_files.folders import weight_files
 
 Weights = dict[str, Tensor]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -36,45 +35,7 @@ def read_weights(path: Path, keep: Callable[[str], bool] = lambda name: True) ->
     One tensor is converted at a time, so the peak is the result and one tensor. Raises UserError
     where the file is damaged.
     """
-    if is_pickle(path):
-        found = load_pickle(path, map_location="cpu")
-        return {name: _converted(tensor) for name, tensor in found.items() if keep(name)}
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as opened:
-            names = [name for name in opened.keys() if keep(name)]  # noqa: SIM118 - no mapping
-            return {name: _converted(opened.get_tensor(name)) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be loaded: {error}; fetch it again.") from error
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; UserError where there is none, or one of no model's size."""
-    config = read_json(read_text(path, "the configuration"), str(path), "configuration")
-    if not isinstance(config, dict):
-        raise UserError(f"{path} holds no configuration: a JSON object is expected.")
-    check_numbers(config, path)
-    return config
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The weights of a component folder: one file, or every part of one; UserError for none.
-
-    Full precision is taken before halves, safetensors before pickles.
-    """
-    for stem in ("diffusion_pytorch_model", "model", "pytorch_model"):
-        for ending in (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin"):
-            whole = folder / f"{stem}{ending}"
-            if whole.is_file():
-                return [whole]
-            index = folder / f"{stem}{ending}.index.json"
-            if index.is_file():
-                return _parts(index)
-    raise UserError(
-        f"{folder} has no weights: a diffusion_pytorch_model.safetensors or model.safetensors "
-        "belongs there."
-    )
+    return {name: _converted(tensor) for name, tensor in read_tensors(path, keep)}
 
 
 def read_folder(folder: Path) -> Weights:
@@ -99,44 +60,23 @@ def skeleton(factory: Callable[[], AnyModule], source: Path) -> AnyModule:
         raise UserError(f"{source}: its configuration makes no model: {words}.") from error
 
 
-def fill(module: AnyModule, weights: Mapping[str, Tensor], source: Path) -> AnyModule:
+def with_weights(module: AnyModule, weights: Mapping[str, Tensor], source: Path) -> AnyModule:
     """Give a skeleton its weights, on the CPU, and freeze it.
 
-    Raises UserError, naming `source`, where names or shapes are not those of the module.
+    Raises UserError, naming `source`, where names, shapes or types are not those of the module.
     """
     given = {
         _new_name(name): tensor for name, tensor in weights.items() if not name.endswith(_MADE_ANEW)
     }
-    _check_fit(given, module.state_dict(), source)
-    module.load_state_dict(given, assign=True)
-    _make_buffers(module)
-    return module.eval().requires_grad_(False)
-
-
-def _check_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: Path) -> None:
-    missing = sorted(wanted.keys() - given.keys())
-    if missing:
-        raise UserError(
-            f"{source} lacks {len(missing)} of {len(wanted)} tensors that its configuration asks "
-            f"for, the first {missing[0]}: fetch it again, or another version."
-        )
-    strange = sorted(given.keys() - wanted.keys())
-    if strange:
-        raise UserError(
-            f"{source} has {len(strange)} tensors that its configuration has no place for, the "
-            f"first {shown(strange[0])}: it is another model than it says."
-        )
-    for name, tensor in wanted.items():
-        if given[name].is_floating_point() != tensor.is_floating_point():
+    for name, tensor in module.state_dict().items():
+        if name in given and given[name].is_floating_point() != tensor.is_floating_point():
             raise UserError(
                 f"{source}: {name} is stored as {given[name].dtype}: a quantised model, which the "
                 "embedded host does not run; get it as fp16 or fp32."
             )
-        if given[name].shape != tensor.shape:
-            raise UserError(
-                f"{source}: {name} is {tuple(given[name].shape)} and its configuration asks for "
-                f"{tuple(tensor.shape)}."
-            )
+    filled = fill(module, given, source)
+    _make_buffers(filled)
+    return filled
 
 
 def _make_buffers(module: nn.Module) -> None:
@@ -148,15 +88,6 @@ def _make_buffers(module: nn.Module) -> None:
                     raise RuntimeError(f"no rule fills the buffer {name} of {type(owner).__name__}")
                 positions = torch.arange(buffer.shape[-1]).expand(buffer.shape)
                 owner.register_buffer(name, positions, persistent=False)
-
-
-def _parts(index: Path) -> list[Path]:
-    named = read_config(index).get("weight_map")
-    names = {str(name) for name in named.values()} if isinstance(named, dict) else set()
-    paths = [index.parent / Path(name).name for name in sorted(names)]
-    if not paths:
-        raise UserError(f"{index} names no files of weights.")
-    return paths
 
 
 def _converted(tensor: Tensor) -> Tensor:

@@ -7,8 +7,6 @@ one over the other in numbers of 0..1. controlnet-aux 0.0.10 does that with byte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +16,9 @@ from ...ground.parameters import Parameter
 from ..lineart_standard import lineart_standard
 from ..opencv import opencv
 from ..picture import grey_as_rgb
-from ..spec import Annotator, Learning, Preprocessor, Weights
-from .teed import STEPS, teed_edges, teed_network
-from .tensors import Networks
+from ..spec import Preprocessor
+from .networks import learned, published_files
+from .teed import NETWORK, STEPS, teed_edges
 
 if TYPE_CHECKING:
     import torch
@@ -67,22 +65,7 @@ def screen(below: npt.NDArray[np.uint8], above: npt.NDArray[np.uint8]) -> npt.ND
     return (255 - (dark + 127) // 255).astype(np.uint8)
 
 
-def load_anyline(paths: Sequence[Path]) -> Annotator:
-    """Anyline from MTEED.pth. Raises UserError for another file."""
-    return Networks("Anyline", (teed_network(paths[0]),), anyline)
-
-
-WEIGHTS = Weights(
-    name="MTEED",
-    repo="TheMistoAI/MistoLine",
-    files=("Anyline/MTEED.pth",),
-    licence="OpenRAIL++",
-    commercial=True,
-    megabytes=1,
-    sha256={
-        "Anyline/MTEED.pth": "a3c2d8a8ce9422555c787160bd46362d761325a565333c0e3f6a53e0bae2abdb"
-    },
-)
+_SHA256 = "a3c2d8a8ce9422555c787160bd46362d761325a565333c0e3f6a53e0bae2abdb"
 
 ANYLINE = Preprocessor(
     name="anyline",
@@ -110,5 +93,16 @@ ANYLINE = Preprocessor(
             high=16,
         ),
     ),
-    learning=Learning(models=(WEIGHTS,), load=load_anyline, any_size=True),
+    learning=learned(
+        "Anyline",
+        anyline,
+        published_files(
+            "MTEED",
+            {"Anyline/MTEED.pth": _SHA256},
+            "OpenRAIL++",
+            1,
+            repo="TheMistoAI/MistoLine",
+        ),
+        NETWORK,
+    ),
 )

@@ -6,7 +6,7 @@ Near is white, as the depth ControlNets were trained (MiDaS maps, lllyasviel/Con
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,81 +14,74 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ground.errors import UserError
-from ..picture import checked_rgb
 from ..spec import Learning, Preprocessor
 from .depth_folder import DEPTH_MODELS, Reading, reading_of
-from .folder import PICKLE, check_folder, load_network, load_processor, published
+from .folder import PICKLE, check_folder, load_network, load_processor, pixels, published
 from .narrow import taking, widened
+from .tensors import Networks
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 ZOE_PERCENTILES = (2, 85)
 """The range of distances that is kept, in percent of the pixels:
 https://github.com/huggingface/controlnet_aux/blob/master/src/controlnet_aux/zoe/__init__.py"""
 
 
-@dataclass(frozen=True)
-class DepthModel:
-    """A loaded network with the preparation its pictures need: an Annotator."""
+def depth(
+    picture: npt.NDArray[np.uint8],
+    device: torch.device,
+    network: nn.Module,
+    processor: Any,
+    reading: Reading,
+) -> npt.NDArray[np.float32]:
+    """How near each pixel of `picture` (uint8 RGB, H x W x 3) is: float32, H x W x 3 equal
+    channels, 0 the farthest to 1 the nearest point.
 
-    network: torch.nn.Module
-    processor: Any
-    reading: Reading
-
-    @property
-    def networks(self) -> Sequence[torch.nn.Module]:
-        """The one network."""
-        return (self.network,)
-
-    def __call__(
-        self, picture: npt.NDArray[np.uint8], device: torch.device, **_: Any
-    ) -> npt.NDArray[np.float32]:
-        """How near each pixel of `picture` (uint8 RGB, H x W x 3) is: float32, H x W x 3 equal
-        channels, 0 the farthest to 1 the nearest point.
-
-        A picture without any depth comes out black. Raises UserError where the model gives no
-        numbers or cannot take the picture.
-        """
-        picture = checked_rgb(picture, "The depth model")
-        height, width = picture.shape[:2]
-        with taking(picture, DEPTH_MODELS.what):
-            raw = self._predict(widened(picture), device)[:height, :width]
-        near = nearness(raw, self.reading)
-        return np.repeat(near[:, :, None], 3, axis=2)
-
-    def _predict(
-        self, picture: npt.NDArray[np.uint8], device: torch.device
-    ) -> npt.NDArray[np.float32]:
-        """The model's own numbers for `picture`, resized to its H x W."""
-        import torch
-
-        size = picture.shape[:2]
-        with torch.inference_mode():
-            inputs = self.processor(
-                images=picture, return_tensors="pt", input_data_format="channels_last"
-            )
-            output = self.network(pixel_values=inputs["pixel_values"].to(device))
-            if self.reading == "zoe":  # its processor pads the picture, and knows how to unpad
-                found = self.processor.post_process_depth_estimation(output, source_sizes=[size])
-                depth = found[0]["predicted_depth"]
-            else:
-                depth = torch.nn.functional.interpolate(
-                    output.predicted_depth[:, None], size=size, mode="bicubic"
-                )[0, 0]
-        raw: npt.NDArray[np.float32] = depth.cpu().numpy()
-        return raw
+    `processor` makes the network's input, `reading` says what its numbers mean. A picture without
+    any depth comes out black. Raises UserError where the model gives no numbers or cannot take the
+    picture.
+    """
+    height, width = picture.shape[:2]
+    with taking(picture, DEPTH_MODELS.what):
+        raw = _predict(widened(picture), device, network, processor, reading)[:height, :width]
+    return np.repeat(nearness(raw, reading)[:, :, None], 3, axis=2)
 
 
-def load_depth(paths: Sequence[Path]) -> DepthModel:
+def _predict(
+    picture: npt.NDArray[np.uint8],
+    device: torch.device,
+    network: nn.Module,
+    processor: Any,
+    reading: Reading,
+) -> npt.NDArray[np.float32]:
+    """The model's own numbers for `picture`, resized to its H x W."""
+    import torch
+
+    size = picture.shape[:2]
+    output = network(pixel_values=pixels(processor, picture, device))
+    if reading == "zoe":  # its processor pads the picture, and knows how to unpad
+        found = processor.post_process_depth_estimation(output, source_sizes=[size])
+        near = found[0]["predicted_depth"]
+    else:
+        near = torch.nn.functional.interpolate(
+            output.predicted_depth[:, None], size=size, mode="bicubic"
+        )[0, 0]
+    raw: npt.NDArray[np.float32] = near.cpu().numpy()
+    return raw
+
+
+def load_depth(paths: Sequence[Path]) -> Networks:
     """The depth model in the folder `paths[0]`.
 
     Raises UserError for a folder that is not whole or holds no depth model.
     """
     (folder,) = paths
     reading = reading_of(check_folder(folder, DEPTH_MODELS))
-    network = load_network(folder, DEPTH_MODELS)
-    return DepthModel(network, load_processor(folder, DEPTH_MODELS), reading)
+    network, processor = load_network(folder, DEPTH_MODELS), load_processor(folder, DEPTH_MODELS)
+    draw = partial(depth, processor=processor, reading=reading)
+    return Networks("The depth model", (network,), draw)
 
 
 def nearness(raw: npt.NDArray[np.float32], reading: Reading) -> npt.NDArray[np.float32]:

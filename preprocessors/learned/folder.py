@@ -6,29 +6,27 @@ said in one sentence.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...ground import structured
-from ...ground.building import check_numbers, of_real_size
+from ...ground.building import of_real_size
 from ...ground.errors import UserError
-from ...ground.reading import read_text, require_regular
+from ...ground.wording import first_line
+from ...model_files.folders import CONFIG, check_weights, read_config, weight_files
 from ..spec import Weights
 from .networks import load_state
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
     from torch import Tensor, nn
 
-SAFETENSORS, INDEX, PICKLE = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-)
-"""Where transformers keeps weights, the first that is there being read."""
+SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
+"""Where transformers keeps weights."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def published(
     return Weights(
         name=repo.partition("/")[2],
         repo=repo,
-        files=("config.json", "preprocessor_config.json", file),
+        files=(CONFIG, "preprocessor_config.json", file),
         licence=licence,
         commercial=commercial,
         megabytes=megabytes,
@@ -73,7 +71,7 @@ def check_folder(folder: Path, kind: Kind) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; a {kind.what} is one, as transformers saves it.")
-    config = read_json(folder, "config.json", kind)
+    config = read_json(folder, CONFIG, kind)
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in kind.classes:
         raise UserError(
@@ -86,8 +84,7 @@ def check_folder(folder: Path, kind: Kind) -> dict[str, Any]:
             f"{folder} names the backbone {backbone}, which transformers would download; "
             "take a model whose config.json describes its backbone."
         )
-    for file in _weight_files(folder, kind):
-        _check_weights(folder, file)
+    check_weights(folder)
     return config
 
 
@@ -95,11 +92,7 @@ def read_json(folder: Path, name: str, kind: Kind) -> dict[str, Any]:
     """The JSON object in `folder / name`; UserError if it is missing or is none."""
     if not (folder / name).exists():
         raise UserError(f"{folder} has no {name}; copy the {kind.what}'s whole folder.")
-    data = structured.read_json(read_text(folder / name, "the file"), str(folder / name), "model")
-    if not isinstance(data, dict):
-        raise UserError(f"{folder / name} holds no JSON object, so it describes no {kind.what}.")
-    check_numbers(data, folder / name)
-    return data
+    return read_config(folder / name)
 
 
 def load_network(folder: Path, kind: Kind) -> nn.Module:
@@ -112,8 +105,8 @@ def load_network(folder: Path, kind: Kind) -> nn.Module:
 
     model_type = check_folder(folder, kind)["model_type"]
     state: dict[str, Tensor] = {}
-    for file in _weight_files(folder, kind):
-        state.update(load_state(folder / file))
+    for path in weight_files(folder):
+        state.update(load_state(path))
     # What files lack is drawn at random first; the random state is the host's.
     with (
         _loading(folder, kind) as transformers,
@@ -145,10 +138,16 @@ def load_processor(folder: Path, kind: Kind) -> Any:
         )
 
 
-def first_line(error: Exception) -> str:
-    """What an error of a library says, short enough for a sentence."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return textwrap.shorten(line, 160)
+def pixels(
+    processor: Any, picture: npt.NDArray[np.uint8], device: torch.device, **more: Any
+) -> Tensor:
+    """The network's input that `processor`, told `more`, makes of `picture` (uint8 RGB, H x W x
+    3)."""
+    inputs = processor(
+        images=picture, return_tensors="pt", input_data_format="channels_last", **more
+    )
+    found: Tensor = inputs["pixel_values"].to(device)
+    return found
 
 
 def _check_report(report: Mapping[str, Any], folder: Path, kind: Kind) -> None:
@@ -175,39 +174,6 @@ def _outside_backbones(config: Mapping[str, Any]) -> Iterator[str]:
     for value in config.values():
         if isinstance(value, Mapping):
             yield from _outside_backbones(value)
-
-
-def _weight_files(folder: Path, kind: Kind) -> list[str]:
-    if (folder / SAFETENSORS).exists():
-        return [SAFETENSORS]
-    if (folder / INDEX).exists():
-        parts = read_json(folder, INDEX, kind).get("weight_map")
-        if isinstance(parts, dict) and parts:
-            return sorted({str(file) for file in parts.values()})
-        raise UserError(f"{folder / INDEX} has no weight_map; download the folder again.")
-    if (folder / PICKLE).exists():
-        return [PICKLE]
-    raise UserError(f"{folder} has no {SAFETENSORS} and no {PICKLE}; add the model's weights.")
-
-
-def _check_weights(folder: Path, name: str) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    if Path(name).name != name:
-        raise UserError(f"{folder} asks for weights outside itself ({name}); this is refused.")
-    if (folder / name).exists():
-        require_regular(folder / name, "the weights")
-    if name == PICKLE:
-        return  # only reading it whole would tell, and loading does
-    try:
-        with safe_open(folder / name, framework="pt"):
-            pass
-    except FileNotFoundError:
-        raise UserError(f"{folder} lacks its weights {name}; download them again.") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{folder / name} is no whole safetensors file ({error}); download it again."
-        ) from error
 
 
 @contextmanager

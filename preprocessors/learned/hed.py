@@ -8,7 +8,6 @@ edge is the sigmoid of their mean: https://github.com/lllyasviel/ControlNet-v1-1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +16,9 @@ import numpy.typing as npt
 from ...ground.parameters import Parameter
 from ..picture import grey_as_rgb
 from ..scribble import from_edges, safe_steps
-from ..spec import Annotator, Learning, Preprocessor, Weights
-from .networks import ANNOTATORS, annotators, blank, fill, load_state
-from .tensors import Networks, batch, levels
+from ..spec import Preprocessor
+from .networks import Network, learned, published_files
+from .tensors import batch, levels
 
 if TYPE_CHECKING:
     import torch
@@ -46,16 +45,6 @@ def hed_scribble(
     return grey_as_rgb(from_edges(_edges(picture, device, network, safe=False)))
 
 
-def load_hed(paths: Sequence[Path]) -> Annotator:
-    """HED from ControlNetHED.pth. Raises UserError for another file."""
-    return Networks("HED", (_network(paths[0]),), hed)
-
-
-def load_hed_scribble(paths: Sequence[Path]) -> Annotator:
-    """The scribbles of HED from ControlNetHED.pth. Raises UserError for another file."""
-    return Networks("HED", (_network(paths[0]),), hed_scribble)
-
-
 def _edges(
     picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, safe: bool
 ) -> npt.NDArray[np.uint8]:
@@ -80,22 +69,13 @@ def _mean(scales: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     return torch.cat(full).mean(dim=0)[0]
 
 
-def _network(path: Path) -> nn.Module:
-    make = annotators("hed").ControlNetHED_Apache2
-    return fill(blank(make), load_state(path), path, "HED")
-
-
-WEIGHTS = Weights(
-    name="ControlNetHED",
-    repo=ANNOTATORS,
-    files=("ControlNetHED.pth",),
-    licence="Apache-2.0",
-    commercial=True,
-    megabytes=29,
-    sha256={
-        "ControlNetHED.pth": "5ca93762ffd68a29fee1af9d495bf6aab80ae86f08905fb35472a083a4c7a8fa"
-    },
+_WEIGHTS = published_files(
+    "ControlNetHED",
+    {"ControlNetHED.pth": "5ca93762ffd68a29fee1af9d495bf6aab80ae86f08905fb35472a083a4c7a8fa"},
+    "Apache-2.0",
+    29,
 )
+_NETWORK = Network("HED", "block1.convs.0.weight", "hed", lambda aux: aux.ControlNetHED_Apache2())
 
 SAFE = Parameter(
     "safe",
@@ -113,7 +93,7 @@ HED = Preprocessor(
     aliases=("HEDPreprocessor", "softedge_hed", "softedge_hedsafe", "soft edge", "边缘", "软边缘"),
     controls="Soft edge: control_v11p_sd15_softedge, control_sd15_hed",
     parameters=(SAFE,),
-    learning=Learning(models=(WEIGHTS,), load=load_hed, any_size=True),
+    learning=learned("HED", hed, _WEIGHTS, _NETWORK),
 )
 
 HED_SCRIBBLE = Preprocessor(
@@ -126,5 +106,5 @@ HED_SCRIBBLE = Preprocessor(
     aliases=("FakeScribblePreprocessor", "scribble_hed", "fake scribble", "涂鸦"),
     controls="Scribble: control_v11p_sd15_scribble",
     drawn=True,
-    learning=Learning(models=(WEIGHTS,), load=load_hed_scribble, any_size=True),
+    learning=learned("HED", hed_scribble, _WEIGHTS, _NETWORK),
 )

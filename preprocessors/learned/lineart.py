@@ -7,8 +7,6 @@ ControlNet was trained on the inverse: https://github.com/lllyasviel/ControlNet-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +14,9 @@ import numpy.typing as npt
 
 from ...ground.parameters import Parameter
 from ..picture import grey_as_rgb
-from ..spec import Annotator, Learning, Preprocessor, Weights
-from .networks import ANNOTATORS, annotators, blank, fill, load_state
-from .tensors import Networks, batch, levels
+from ..spec import Preprocessor
+from .networks import Network, learned, published_files
+from .tensors import batch, levels
 
 if TYPE_CHECKING:
     import torch
@@ -41,28 +39,7 @@ def lineart(
     return grey_as_rgb(255 - levels(paper, picture.shape[:2], "Line art"))
 
 
-def load_lineart(paths: Sequence[Path]) -> Annotator:
-    """Line art from sk_model.pth and sk_model2.pth. Raises UserError for other files."""
-    make = annotators("lineart").Generator
-
-    def network(path: Path) -> nn.Module:
-        return fill(blank(lambda: make(3, 1, 3)), load_state(path), path, "line art")
-
-    return Networks("Line art", tuple(network(path) for path in paths), lineart)
-
-
-WEIGHTS = Weights(
-    name="sk_model",
-    repo=ANNOTATORS,
-    files=("sk_model.pth", "sk_model2.pth"),
-    licence="MIT",
-    commercial=True,
-    megabytes=34,
-    sha256={
-        "sk_model.pth": "c686ced2a666b4850b4bb6ccf0748031c3eda9f822de73a34b8979970d90f0c6",
-        "sk_model2.pth": "30a534781061f34e83bb9406b4335da4ff2616c95d22a585c1245aa8363e74e0",
-    },
-)
+_NETWORK = Network("line art", "model0.1.weight", "lineart", lambda aux: aux.Generator(3, 1, 3))
 
 LINEART = Preprocessor(
     name="lineart",
@@ -74,5 +51,18 @@ LINEART = Preprocessor(
     aliases=("LineArtPreprocessor", "lineart_realistic", "lineart_coarse", "线稿"),
     controls="Line art: control_v11p_sd15_lineart",
     parameters=(Parameter("coarse", False, "Fewer and bolder lines, by a network of their own."),),
-    learning=Learning(models=(WEIGHTS,), load=load_lineart, any_size=True),
+    learning=learned(
+        "Line art",
+        lineart,
+        published_files(
+            "sk_model",
+            {
+                "sk_model.pth": "c686ced2a666b4850b4bb6ccf0748031c3eda9f822de73a34b8979970d90f0c6",
+                "sk_model2.pth": "30a534781061f34e83bb9406b4335da4ff2616c95d22a585c1245aa8363e74e0",
+            },
+            "MIT",
+            34,
+        ),
+        *(_NETWORK, _NETWORK),
+    ),
 )

@@ -7,18 +7,16 @@ ControlNet was trained on the inverse: https://github.com/lllyasviel/ControlNet-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..picture import grey_as_rgb
-from ..spec import Annotator, Learning, Preprocessor, Weights
-from .networks import ANNOTATORS, annotators, blank, fill, load_state
-from .tensors import Networks, batch, levels
+from ..spec import Preprocessor
+from .networks import Network, learned, published_files
+from .tensors import batch, levels
 
 if TYPE_CHECKING:
     import torch
@@ -36,30 +34,13 @@ def lineart_anime(
     return grey_as_rgb(255 - levels((paper + 1) / 2, picture.shape[:2], "Anime line art"))
 
 
-def load_lineart_anime(paths: Sequence[Path]) -> Annotator:
-    """Anime line art from netG.pth. Raises UserError for another file."""
-    network = fill(blank(_make), load_state(paths[0]), paths[0], "anime line art")
-    return Networks("Anime line art", (network,), lineart_anime)
-
-
-def _make() -> nn.Module:
+def _build(aux: Any) -> nn.Module:
     import torch
 
     norm = partial(torch.nn.InstanceNorm2d, affine=False, track_running_stats=False)
-    generator = annotators("lineart_anime").UnetGenerator
-    network: nn.Module = generator(3, 1, 8, 64, norm_layer=norm, use_dropout=False)
+    network: nn.Module = aux.UnetGenerator(3, 1, 8, 64, norm_layer=norm, use_dropout=False)
     return network
 
-
-WEIGHTS = Weights(
-    name="netG",
-    repo=ANNOTATORS,
-    files=("netG.pth",),
-    licence="MIT",
-    commercial=True,
-    megabytes=218,
-    sha256={"netG.pth": "ccabdcc3f5cf3c07cf65d58776acb21df7dfda825cdc70c9766a93fd62bfc488"},
-)
 
 LINEART_ANIME = Preprocessor(
     name="lineart_anime",
@@ -69,5 +50,15 @@ LINEART_ANIME = Preprocessor(
     description="An anime picture as a line drawing, white on black as the control was trained.",
     aliases=("AnimeLineArtPreprocessor", "lineart_anime", "anime2sketch", "动漫线稿", "线稿"),
     controls="Anime line art: control_v11p_sd15s2_lineart_anime",
-    learning=Learning(models=(WEIGHTS,), load=load_lineart_anime, any_size=True),
+    learning=learned(
+        "Anime line art",
+        lineart_anime,
+        published_files(
+            "netG",
+            {"netG.pth": "ccabdcc3f5cf3c07cf65d58776acb21df7dfda825cdc70c9766a93fd62bfc488"},
+            "MIT",
+            218,
+        ),
+        Network("anime line art", "model.model.0.weight", "lineart_anime", _build),
+    ),
 )

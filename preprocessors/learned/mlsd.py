@@ -8,8 +8,6 @@ https://github.com/navervision/mlsd.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +16,9 @@ import numpy.typing as npt
 from ...ground.parameters import Parameter
 from ..opencv import opencv
 from ..picture import grey_as_rgb
-from ..spec import Annotator, Learning, Preprocessor, Weights
-from .networks import ANNOTATORS, annotators, blank, fill, load_state
-from .tensors import Networks, batch, finite
+from ..spec import Preprocessor
+from .networks import Network, learned, published_files
+from .tensors import batch, finite
 
 if TYPE_CHECKING:
     import torch
@@ -57,13 +55,6 @@ def mlsd(
     return grey_as_rgb(canvas)
 
 
-def load_mlsd(paths: Sequence[Path]) -> Annotator:
-    """M-LSD from mlsd_large_512_fp32.pth. Raises UserError for another file."""
-    make = annotators("mlsd.models.mbv2_mlsd_large").MobileV2_MLSD_Large
-    network = fill(blank(make), load_state(paths[0]), paths[0], "M-LSD (large)")
-    return Networks("M-LSD", (network,), mlsd)
-
-
 def _with_ones(pixels: Tensor) -> Tensor:
     """1 x 3 x H x W with a fourth channel, 1 everywhere."""
     import torch
@@ -89,17 +80,7 @@ def _lines(found: Tensor, least_value: float, least_length: float) -> npt.NDArra
     return lines
 
 
-FILE = "mlsd_large_512_fp32.pth"
-
-WEIGHTS = Weights(
-    name="mlsd_large_512_fp32",
-    repo=ANNOTATORS,
-    files=(FILE,),
-    licence="Apache-2.0",
-    commercial=True,
-    megabytes=6,
-    sha256={FILE: "5696f168eb2c30d4374bbfd45436f7415bb4d88da29bea97eea0101520fba082"},
-)
+_SHA256 = "5696f168eb2c30d4374bbfd45436f7415bb4d88da29bea97eea0101520fba082"
 
 MLSD = Preprocessor(
     name="mlsd",
@@ -129,5 +110,18 @@ MLSD = Preprocessor(
         ),
     ),
     drawn=True,
-    learning=Learning(models=(WEIGHTS,), load=load_mlsd, any_size=True),
+    learning=learned(
+        "M-LSD",
+        mlsd,
+        published_files(
+            "mlsd_large_512_fp32",
+            {"mlsd_large_512_fp32.pth": _SHA256},
+            "Apache-2.0",
+            6,
+        ),
+        Network(
+            *("M-LSD (large)", "block15.conv1.0.weight", "mlsd.models.mbv2_mlsd_large"),
+            lambda aux: aux.MobileV2_MLSD_Large(),
+        ),
+    ),
 )

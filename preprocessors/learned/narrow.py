@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ground.errors import UserError
-from .folder import first_line
+from ...ground.wording import first_line
 
 LEAST = 32
 """Pixels: backbones that halve five times need as many, and processors that pad by reflection."""

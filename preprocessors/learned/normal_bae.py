@@ -9,17 +9,15 @@ axes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..spec import Annotator, Learning, Preprocessor, Weights
-from .networks import ANNOTATORS, annotators, blank, fill, load_state
-from .tensors import Networks, batch, levels
+from ..spec import Preprocessor
+from .networks import Network, learned, published_files
+from .tensors import batch, levels
 
 if TYPE_CHECKING:
     import torch
@@ -46,29 +44,12 @@ def normal_bae(
     return np.ascontiguousarray(colours.transpose(1, 2, 0))
 
 
-def load_normal_bae(paths: Sequence[Path]) -> Annotator:
-    """BAE's network from scannet.pt. Raises UserError for another file."""
-    network = fill(blank(_make), load_state(paths[0]), paths[0], "BAE normals")
-    return Networks("Normal BAE", (network,), normal_bae)
-
-
-def _make() -> nn.Module:
+def _build(aux: Any) -> nn.Module:
     """The network with the layers of scannet.pt; the two ratios are for training alone."""
     ratios = {"sampling_ratio": 0.4, "importance_ratio": 0.7}
-    settings = SimpleNamespace(architecture="BN", **ratios)
-    network: nn.Module = annotators("normalbae.nets.NNET").NNET(settings)
+    network: nn.Module = aux.NNET(SimpleNamespace(architecture="BN", **ratios))
     return network
 
-
-WEIGHTS = Weights(
-    name="scannet",
-    repo=ANNOTATORS,
-    files=("scannet.pt",),
-    licence="MIT",
-    commercial=True,
-    megabytes=291,
-    sha256={"scannet.pt": "03dbf1600c51ee3d45c29f77b77bf1a3b7a24c3452dba62a4ae658f37330c209"},
-)
 
 NORMAL_BAE = Preprocessor(
     name="normal_bae",
@@ -79,5 +60,18 @@ NORMAL_BAE = Preprocessor(
     "to the viewer. For the normal ControlNet 1.1, not for 1.0.",
     aliases=("BAE-NormalMapPreprocessor", "normal_bae", "normal map", "法线"),
     controls="Normal: control_v11p_sd15_normalbae",
-    learning=Learning(models=(WEIGHTS,), load=load_normal_bae, any_size=True),
+    learning=learned(
+        "Normal BAE",
+        normal_bae,
+        published_files(
+            "scannet",
+            {"scannet.pt": "03dbf1600c51ee3d45c29f77b77bf1a3b7a24c3452dba62a4ae658f37330c209"},
+            "MIT",
+            291,
+        ),
+        Network(
+            *("BAE normals", "encoder.original_model.conv_stem.weight"),
+            *("normalbae.nets.NNET", _build),
+        ),
+    ),
 )

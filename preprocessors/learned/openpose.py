@@ -6,10 +6,8 @@ https://github.com/lllyasviel/ControlNet-v1-1-nightly (annotator/openpose, gradi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +15,11 @@ import numpy.typing as npt
 from ...ground.errors import UserError
 from ...ground.parameters import Parameter
 from ..opencv import opencv
-from ..picture import checked_rgb
 from ..pose.draw import DRAWING
 from ..pose.people import Joint, Person, Pose
 from ..pose.people import Points as Joints
-from ..spec import Annotator, Learning, Preprocessor, Weights
-from .networks import ANNOTATORS, annotators, blank, fill, load_state
+from ..spec import Preprocessor
+from .networks import Network, learned, published_files
 from .openpose_bodies import bodies
 from .openpose_maps import STRIDE, Array, reading
 from .openpose_parts import Points, face_square, find_face, find_hand, hand_square
@@ -39,110 +36,68 @@ NARROWEST = 8
 high, it would be too wide for any memory."""
 
 
-@dataclass(frozen=True)
-class OpenPose:
-    """The three networks, loaded."""
+def openpose(
+    picture: npt.NDArray[np.uint8],
+    device: torch.device,
+    *networks: nn.Module,
+    detect_hands: bool = True,
+    detect_face: bool = True,
+) -> Pose:
+    """The people in `picture` (uint8 RGB, H x W x 3), in its pixels.
 
-    body: nn.Module
-    hand: nn.Module
-    face: nn.Module
-
-    @property
-    def networks(self) -> Sequence[nn.Module]:
-        """Of bodies, hands and faces."""
-        return self.body, self.hand, self.face
-
-    def __call__(
-        self, picture: npt.NDArray[np.uint8], device: torch.device, **settings: Any
-    ) -> Pose:
-        """The people in `picture` (uint8 RGB, H x W x 3), in its pixels.
-
-        The settings are those of DETECTION: the network of hands or faces is run only where they
-        are to be detected. Raises UserError for another kind of picture, and where a network's
-        numbers are not finite.
-        """
-        import torch
-
-        rgb = checked_rgb(picture, "OpenPose")
-        with torch.inference_mode():
-            people = self._people(np.ascontiguousarray(rgb[:, :, ::-1]), device, **settings)
-        return Pose(people, canvas=(rgb.shape[1], rgb.shape[0]))
-
-    def _people(
-        self,
-        picture: npt.NDArray[np.uint8],
-        device: torch.device,
-        detect_hands: bool = True,
-        detect_face: bool = True,
-    ) -> tuple[Person, ...]:
-        """`picture` is BGR here and below."""
-        return tuple(
-            self._person(picture, body, device, detect_hands, detect_face)
-            for body in self._bodies(picture, device)
-        )
-
-    def _bodies(self, picture: npt.NDArray[np.uint8], device: torch.device) -> list[Points]:
-        height, width = picture.shape[:2]
-        roomy = _padded(picture)
-        seen = BODY_HEIGHT, max(1, int(roomy.shape[1] * BODY_HEIGHT / roomy.shape[0]))
-        cv2 = opencv()
-        shrinks = sum(seen) < sum(roomy.shape[:2])
-        way = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
-        small = cv2.resize(roomy, seen[::-1], interpolation=way)
-        fields, heat = (_numbers(maps) for maps in self.body(_input(small, device)))
-        read = reading(seen, (roomy.shape[0], roomy.shape[1])).top_left(height, width)
-        return bodies(heat, fields, read)
-
-    def _person(
-        self,
-        picture: npt.NDArray[np.uint8],
-        body: Points,
-        device: torch.device,
-        detect_hands: bool,
-        detect_face: bool,
-    ) -> Person:
-        def hand(part: npt.NDArray[np.uint8]) -> Array:
-            return _numbers(self.hand(_input(part, device)))
-
-        def face(part: npt.NDArray[np.uint8]) -> Array:
-            return _numbers(self.face(_input(part, device))[-1])  # the last of its six stages
-
-        parts = {"body": _joints(body)}
-        for side in ("left", "right") if detect_hands else ():
-            square = hand_square(body, side)
-            if square is not None:
-                parts[f"{side}_hand"] = _joints(find_hand(picture, square, hand))
-        square = face_square(body) if detect_face else None
-        if square is not None:
-            parts["face"] = _joints(find_face(picture, square, face))
-        return Person(**parts)
-
-
-def load_openpose(paths: Sequence[Path]) -> Annotator:
-    """OpenPose from its networks of bodies, hands and faces, in this order.
-
-    Raises UserError for a file that holds another network.
+    The `networks` are those of bodies, hands and faces; the last two are run only where hands or
+    faces are to be detected. Raises UserError where a network's numbers are not finite.
     """
-    models = annotators("open_pose.model")
-    body, hand = (
-        _filled(blank(make), path, f"OpenPose's network of {what}")
-        for make, path, what in (
-            (models.bodypose_model, paths[0], "bodies"),
-            (models.handpose_model, paths[1], "hands"),
-        )
+    body, hand, face = networks
+    bgr = np.ascontiguousarray(picture[:, :, ::-1])
+    people = (
+        _person(bgr, points, device, hand if detect_hands else None, face if detect_face else None)
+        for points in _bodies(bgr, device, body)
     )
-    face = blank(annotators("open_pose.face").FaceNet)
-    fill(face, load_state(paths[2]), paths[2], "OpenPose's network of faces")
-    return OpenPose(body, hand, face)
+    return Pose(tuple(people), canvas=(picture.shape[1], picture.shape[0]))
 
 
-def _filled(network: nn.Module, path: Path, what: str) -> nn.Module:
-    """`network` with the weights of a file that names its layers, and not the block of each."""
-    blocks = {name.partition(".")[2]: name for name in network.state_dict()}
-    state: Mapping[str, Tensor] = load_state(path)
-    return fill(
-        network, {blocks.get(name, name): value for name, value in state.items()}, path, what
-    )
+def _bodies(
+    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module
+) -> list[Points]:
+    """`picture` is BGR here and below."""
+    height, width = picture.shape[:2]
+    roomy = _padded(picture)
+    seen = BODY_HEIGHT, max(1, int(roomy.shape[1] * BODY_HEIGHT / roomy.shape[0]))
+    cv2 = opencv()
+    shrinks = sum(seen) < sum(roomy.shape[:2])
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
+    small = cv2.resize(roomy, seen[::-1], interpolation=way)
+    fields, heat = (_numbers(maps) for maps in network(_input(small, device)))
+    read = reading(seen, (roomy.shape[0], roomy.shape[1])).top_left(height, width)
+    return bodies(heat, fields, read)
+
+
+def _person(
+    picture: npt.NDArray[np.uint8],
+    body: Points,
+    device: torch.device,
+    hand: nn.Module | None,
+    face: nn.Module | None,
+) -> Person:
+    parts = {"body": _joints(body)}
+    if hand is not None:
+        maps = partial(_hand_maps, network=hand, device=device)
+        for whose in ("left", "right"):
+            if (square := hand_square(body, whose)) is not None:
+                parts[f"{whose}_hand"] = _joints(find_hand(picture, square, maps))
+    if face is not None and (square := face_square(body)) is not None:
+        maps = partial(_face_maps, network=face, device=device)
+        parts["face"] = _joints(find_face(picture, square, maps))
+    return Person(**parts)
+
+
+def _hand_maps(part: npt.NDArray[np.uint8], network: nn.Module, device: torch.device) -> Array:
+    return _numbers(network(_input(part, device)))
+
+
+def _face_maps(part: npt.NDArray[np.uint8], network: nn.Module, device: torch.device) -> Array:
+    return _numbers(network(_input(part, device))[-1])  # the last of its six stages
 
 
 def _padded(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -174,18 +129,32 @@ def _joints(points: Points) -> Joints:
     return tuple(None if np.isnan(x) else Joint(float(x) + 0.5, float(y) + 0.5) for x, y in points)
 
 
-WEIGHTS = Weights(
-    name="OpenPose",
-    repo=ANNOTATORS,
-    files=("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth"),
-    licence="CMU OpenPose, non-commercial research only",
-    commercial=False,
-    megabytes=510,
-    sha256={
+_WEIGHTS = published_files(
+    "OpenPose",
+    {
         "body_pose_model.pth": "25a948c16078b0f08e236bda51a385d855ef4c153598947c28c0d47ed94bb746",
         "hand_pose_model.pth": "b76b00d1750901abd07b9f9d8c98cc3385b8fe834a26d4b4f0aad439e75fc600",
         "facenet.pth": "8beb52e548624ffcc4aed12af7aee7dcbfaeea420c75609fee999fe7add79d43",
     },
+    "CMU OpenPose, non-commercial research only",
+    510,
+    commercial=False,
+)
+
+_MODEL = "open_pose.model"
+_NETWORKS = (
+    Network(
+        *("OpenPose's network of bodies", "Mconv7_stage6_L1.weight"),
+        *(_MODEL, lambda aux: aux.bodypose_model()),
+    ),
+    Network(
+        *("OpenPose's network of hands", "Mconv7_stage6.weight"),
+        *(_MODEL, lambda aux: aux.handpose_model()),
+    ),
+    Network(
+        *("OpenPose's network of faces", "Mconv7_stage6.weight"),
+        *("open_pose.face", lambda aux: aux.FaceNet()),
+    ),
 )
 
 DETECTION = (
@@ -218,5 +187,5 @@ OPENPOSE = Preprocessor(
     # What was detected is drawn: hands and face are chosen once.
     parameters=(*DETECTION, *(p for p in DRAWING if p.name not in ("hands", "face"))),
     drawn=True,
-    learning=Learning(models=(WEIGHTS,), load=load_openpose, any_size=True, finds_people=True),
+    learning=learned("OpenPose", openpose, _WEIGHTS, *_NETWORKS, finds_people=True),
 )

@@ -7,8 +7,6 @@ Its weights are for research only (https://github.com/hellozhuo/pidinet).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +14,10 @@ import numpy.typing as npt
 
 from ..picture import grey_as_rgb
 from ..scribble import from_edges, safe_steps
-from ..spec import Annotator, Learning, Preprocessor, Weights
+from ..spec import Preprocessor
 from .hed import SAFE
-from .networks import ANNOTATORS, annotators, blank, fill, load_state
-from .tensors import Networks, batch, levels
+from .networks import Network, learned, published_files
+from .tensors import batch, levels
 
 if TYPE_CHECKING:
     import torch
@@ -46,16 +44,6 @@ def pidinet_scribble(
     return grey_as_rgb(from_edges(_edges(picture, device, network, safe=False)))
 
 
-def load_pidinet(paths: Sequence[Path]) -> Annotator:
-    """PiDiNet from table5_pidinet.pth. Raises UserError for another file."""
-    return Networks("PiDiNet", (_network(paths[0]),), pidinet)
-
-
-def load_pidinet_scribble(paths: Sequence[Path]) -> Annotator:
-    """The scribbles of PiDiNet from table5_pidinet.pth. Raises UserError for another file."""
-    return Networks("PiDiNet", (_network(paths[0]),), pidinet_scribble)
-
-
 def _edges(
     picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, safe: bool
 ) -> npt.NDArray[np.uint8]:
@@ -69,22 +57,14 @@ def _edges(
     return levels(edge, picture.shape[:2], "PiDiNet")
 
 
-def _network(path: Path) -> nn.Module:
-    make = annotators("pidi.model").pidinet
-    return fill(blank(make), load_state(path), path, "PiDiNet")
-
-
-WEIGHTS = Weights(
-    name="table5_pidinet",
-    repo=ANNOTATORS,
-    files=("table5_pidinet.pth",),
-    licence="research only",
+_WEIGHTS = published_files(
+    "table5_pidinet",
+    {"table5_pidinet.pth": "80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c"},
+    "research only",
+    3,
     commercial=False,
-    megabytes=3,
-    sha256={
-        "table5_pidinet.pth": "80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c"
-    },
 )
+_NETWORK = Network("PiDiNet", "init_block.weight", "pidi.model", lambda aux: aux.pidinet())
 
 PIDINET = Preprocessor(
     name="pidinet",
@@ -99,7 +79,7 @@ PIDINET = Preprocessor(
     ),
     controls="Soft edge: control_v11p_sd15_softedge",
     parameters=(SAFE,),
-    learning=Learning(models=(WEIGHTS,), load=load_pidinet, any_size=True),
+    learning=learned("PiDiNet", pidinet, _WEIGHTS, _NETWORK),
 )
 
 PIDINET_SCRIBBLE = Preprocessor(
@@ -113,5 +93,5 @@ PIDINET_SCRIBBLE = Preprocessor(
     aliases=("Scribble_PiDiNet_Preprocessor", "scribble_pidinet", "涂鸦"),
     controls="Scribble: control_v11p_sd15_scribble",
     drawn=True,
-    learning=Learning(models=(WEIGHTS,), load=load_pidinet_scribble, any_size=True),
+    learning=learned("PiDiNet", pidinet_scribble, _WEIGHTS, _NETWORK),
 )

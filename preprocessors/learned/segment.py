@@ -7,7 +7,6 @@ two colours are ever mixed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,22 +15,23 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ground.errors import UserError
+from ...ground.wording import first_line
 from ..ade20k import ADE20K
 from ..labels import color_labels
-from ..picture import checked_rgb
 from ..spec import Learning, Preprocessor
 from .folder import (
     PICKLE,
     Kind,
     check_folder,
-    first_line,
     load_network,
     load_processor,
+    pixels,
     published,
     read_json,
 )
 from .narrow import taking, widened
-from .oneformer import oneformer_scores, preparation_of
+from .oneformer import Preparation, oneformer_scores, preparation_of
+from .tensors import Networks
 
 if TYPE_CHECKING:
     import torch
@@ -51,38 +51,24 @@ AT_ONCE = 2**22
 fill a machine."""
 
 
-@dataclass(frozen=True)
-class Segmenter:
-    """A loaded network: an Annotator.
+def segment(
+    picture: npt.NDArray[np.uint8],
+    device: torch.device,
+    network: nn.Module,
+    scores: Callable[[nn.Module, npt.NDArray[np.uint8], torch.device], Tensor],
+) -> npt.NDArray[np.uint8]:
+    """The colour of each pixel's class: uint8 RGB, H x W x 3, of `picture`'s own H x W.
 
-    `scores` asks it, given the network, a picture and the device: how much speaks for each class,
-    classes x h x w, at the network's own size.
+    `scores` asks the network, given it, a picture and the device: how much speaks for each class,
+    classes x h x w, at its own size. Raises UserError where the model gives no numbers or cannot
+    take the picture.
     """
-
-    network: nn.Module
-    scores: Callable[[nn.Module, npt.NDArray[np.uint8], torch.device], Tensor]
-
-    @property
-    def networks(self) -> Sequence[nn.Module]:
-        """The one network."""
-        return (self.network,)
-
-    def __call__(
-        self, picture: npt.NDArray[np.uint8], device: torch.device, **_: Any
-    ) -> npt.NDArray[np.uint8]:
-        """The colour of each pixel's class: uint8 RGB, H x W x 3, of `picture`'s own H x W.
-
-        Raises UserError where the model gives no numbers or cannot take the picture.
-        """
-        import torch
-
-        picture = checked_rgb(picture, "The segmentation model")
-        height, width = picture.shape[:2]
-        with taking(picture, SEGMENTERS.what), torch.inference_mode():
-            seen = widened(picture)
-            scores = self.scores(self.network, seen, device)
-            labels = best_class(scores, (seen.shape[0], seen.shape[1]))
-        return color_labels(labels[:height, :width])
+    height, width = picture.shape[:2]
+    with taking(picture, SEGMENTERS.what):
+        seen = widened(picture)
+        said = scores(network, seen, device)
+        labels = best_class(said, (seen.shape[0], seen.shape[1]))
+    return color_labels(labels[:height, :width])
 
 
 def best_class(scores: Tensor, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -151,7 +137,7 @@ def check_segmenter(paths: Sequence[Path]) -> dict[str, Any]:
     return config
 
 
-def load_segmenter(paths: Sequence[Path]) -> Segmenter:
+def load_segmenter(paths: Sequence[Path]) -> Networks:
     """The segmentation model in the folder `paths[0]`.
 
     Raises UserError for what `check_segmenter` refuses, and for weights that do not fit.
@@ -159,27 +145,31 @@ def load_segmenter(paths: Sequence[Path]) -> Segmenter:
     (folder,) = paths
     config = check_segmenter(paths)
     network = load_network(folder, SEGMENTERS)
-    if config["model_type"] != "oneformer":
-        processor = load_processor(folder, SEGMENTERS)
-        return Segmenter(network, partial(_logits, processor=processor))
+    scores = (
+        partial(oneformer_scores, preparation=_preparation(folder))
+        if config["model_type"] == "oneformer"
+        else partial(_logits, processor=load_processor(folder, SEGMENTERS))
+    )
+    return Networks("The segmentation model", (network,), partial(segment, scores=scores))
+
+
+def _preparation(folder: Path) -> Preparation:
     file = "preprocessor_config.json"
     settings = read_json(folder, file, SEGMENTERS)
     try:
-        preparation = preparation_of(settings)
+        return preparation_of(settings)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"{folder / file} does not say how OneFormer sees a picture ({first_line(error)}); "
             "download the folder again."
         ) from error
-    return Segmenter(network, partial(oneformer_scores, preparation=preparation))
 
 
 def _logits(
     network: nn.Module, picture: npt.NDArray[np.uint8], device: torch.device, processor: Any
 ) -> Tensor:
     """The scores of SegFormer and UperNet."""
-    inputs = processor(images=picture, return_tensors="pt", input_data_format="channels_last")
-    logits: Tensor = network(pixel_values=inputs["pixel_values"].to(device)).logits
+    logits: Tensor = network(pixel_values=pixels(processor, picture, device)).logits
     return logits[0]
 
 

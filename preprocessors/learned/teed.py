@@ -7,8 +7,6 @@ https://github.com/xavysp/TEED.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +15,9 @@ import numpy.typing as npt
 from ...ground.parameters import Parameter
 from ..picture import grey_as_rgb
 from ..scribble import safe_steps as in_steps
-from ..spec import Annotator, Learning, Preprocessor, Weights
-from .networks import annotators, blank, fill, load_state
-from .tensors import Networks, batch, levels
+from ..spec import Preprocessor
+from .networks import Network, learned, published_files
+from .tensors import batch, levels
 
 if TYPE_CHECKING:
     import torch
@@ -58,28 +56,9 @@ def teed_edges(
     return levels(edge, picture.shape[:2], "TEED")
 
 
-def teed_network(path: Path) -> nn.Module:
-    """The network with the weights in `path`. Raises UserError for another file."""
-    make = annotators("teed.ted").TED
-    return fill(blank(make), load_state(path), path, "TEED")
+NETWORK = Network("TEED", "block_cat.DWconv1.weight", "teed.ted", lambda aux: aux.TED())
 
-
-def load_teed(paths: Sequence[Path]) -> Annotator:
-    """TEED from 7_model.pth. Raises UserError for another file."""
-    return Networks("TEED", (teed_network(paths[0]),), teed)
-
-
-WEIGHTS = Weights(
-    name="TEED 7_model",
-    repo="bdsqlsz/qinglong_controlnet-lllite",
-    files=("Annotators/7_model.pth",),
-    licence="MIT",
-    commercial=True,
-    megabytes=1,
-    sha256={
-        "Annotators/7_model.pth": "b9037964149c55156c6adbffdfbd7e8ca7d2ef2a4d90573520efa7f3a1aacf06"
-    },
-)
+_SHA256 = "b9037964149c55156c6adbffdfbd7e8ca7d2ef2a4d90573520efa7f3a1aacf06"
 
 TEED = Preprocessor(
     name="teed",
@@ -98,5 +77,16 @@ TEED = Preprocessor(
             high=10,
         ),
     ),
-    learning=Learning(models=(WEIGHTS,), load=load_teed, any_size=True),
+    learning=learned(
+        "TEED",
+        teed,
+        published_files(
+            "TEED 7_model",
+            {"Annotators/7_model.pth": _SHA256},
+            "MIT",
+            1,
+            repo="bdsqlsz/qinglong_controlnet-lllite",
+        ),
+        NETWORK,
+    ),
 )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from ..pose.people import Pose
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -32,12 +34,12 @@ class Networks:
 
     who: str
     networks: Sequence[nn.Module] = field(repr=False)
-    draw: Callable[..., Hint]
+    draw: Callable[..., Hint | Pose]
 
     def __call__(
         self, picture: npt.NDArray[np.uint8], device: torch.device, **settings: Any
-    ) -> Hint:
-        """The hint of `picture` (uint8 RGB, H x W x 3), of the same H x W.
+    ) -> Hint | Pose:
+        """The hint of `picture` (uint8 RGB, H x W x 3), of the same H x W, or the people in it.
 
         Raises UserError for another kind of picture, and where a network's numbers are not finite.
         """

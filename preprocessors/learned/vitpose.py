@@ -21,7 +21,7 @@ from ..pose.draw import DRAWING
 from ..pose.people import Person, Pose
 from ..spec import Annotator, Learning, Preprocessor
 from .coco import COCO, from_coco
-from .folder import Kind, check_folder, load_network, load_processor, published
+from .folder import Kind, check_folder, load_network, load_processor, pixels, published
 
 if TYPE_CHECKING:
     import torch
@@ -95,10 +95,7 @@ class VitPose:
         self, picture: npt.NDArray[np.uint8], device: torch.device, threshold: float
     ) -> Array:
         """N x 4, the surest first: left, top, width and height in pixels."""
-        inputs = self.detector_processor(
-            images=picture, return_tensors="pt", input_data_format="channels_last"
-        )
-        found = self.detector(pixel_values=inputs["pixel_values"].to(device))
+        found = self.detector(pixel_values=pixels(self.detector_processor, picture, device))
         _check_finite(found.logits, found.pred_boxes)
         (result,) = self.detector_processor.post_process_object_detection(
             found, threshold=threshold, target_sizes=[picture.shape[:2]]
@@ -120,12 +117,10 @@ class VitPose:
         """COCO's joints in each of `boxes` (17 x 2: x, y), and how sure each is (17, in 0..1)."""
         import torch
 
-        inputs = self.joints_processor(
-            images=picture, boxes=[boxes], return_tensors="pt", input_data_format="channels_last"
-        )
+        seen = pixels(self.joints_processor, picture, device, boxes=[boxes])
         experts = _config(self.joints).backbone_config.num_experts
         index = torch.full((len(boxes),), EXPERT, device=device) if experts > 1 else None
-        found = self.joints(pixel_values=inputs["pixel_values"].to(device), dataset_index=index)
+        found = self.joints(pixel_values=seen, dataset_index=index)
         _check_finite(found.heatmaps)
         (results,) = self.joints_processor.post_process_pose_estimation(found, boxes=[boxes])
         points = [

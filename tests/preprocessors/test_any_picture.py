@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from controlstack.nodes import hints, images
-from controlstack.preprocessors.learned.openpose import OpenPose
+from controlstack.preprocessors.learned.openpose import openpose
 from controlstack.preprocessors.learned.vitpose import VitPose
 from controlstack.preprocessors.making import Loaded, Sizing, Source, make
 from controlstack.preprocessors.pose.draw import DRAWING, draw_pose
@@ -285,7 +285,7 @@ def _squared(takes: Takes) -> Source:
 
 
 FINDERS: dict[str, Callable[..., Any]] = {
-    "pose_openpose": OpenPose._people,
+    "pose_openpose": openpose,
     "pose_vitpose": VitPose._people,
 }
 """What takes the settings of those that find people."""

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from controlstack.ground.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.core_nodes import loaders
-from controlstack.headless.models import loading, weights
+from controlstack.headless.models import loading
+from controlstack.model_files.folders import weight_files
 from tests.headless.models.tiny_files import save_control_net, save_pipeline, tiny_taesd
 from tests.tiny import tiny_clip, tiny_unet
 
@@ -74,10 +75,10 @@ def test_sharded_and_variant_weights_are_found(models: Path, tmp_path: Path) -> 
     unet = Path(shutil.copytree(models / "diffusion_models" / "one", tmp_path / "unet"))
     whole = unet / "diffusion_pytorch_model.safetensors"
     variant = whole.rename(unet / "diffusion_pytorch_model.fp16.safetensors")
-    assert weights.weight_files(unet) == [variant]
+    assert weight_files(unet) == [variant]
     variant.unlink()
     tiny_unet().save_pretrained(unet, max_shard_size="50KB")
-    assert len(weights.weight_files(unet)) > 1
+    assert len(weight_files(unet)) > 1
     assert torch.equal(
         loading.load_unet(unet).model.diffusion_model(*INPUTS)[0], tiny_unet()(*INPUTS)[0]
     )

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.learned.depth import DEPTH, load_depth, nearness
 from controlstack.preprocessors.learned.depth_folder import DEPTH_MODELS, Reading, reading_of
+from controlstack.preprocessors.learned.tensors import Networks
 from tests.tiny_depth import MODELS
 
 CPU = torch.device("cpu")
@@ -27,6 +29,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.manual_seed(0)
     base = tmp_path_factory.mktemp("depth")
     return {name: make(base / name) for name, make in MODELS.items()}
+
+
+@pytest.fixture(scope="module")
+def loaded(models: dict[str, Path]) -> dict[str, Networks]:
+    return {name: load_depth([folder]) for name, folder in models.items()}
 
 
 @pytest.fixture
@@ -107,11 +114,11 @@ def test_a_shape_stays_where_it_was(
 ) -> None:
     folder = Path(shutil.copytree(models[name], tmp_path / name))
     _edit(folder / "preprocessor_config.json", size={"height": 384, "width": 384})
-    model = replace(load_depth([folder]), network=Brightness())
+    model = replace(load_depth([folder]), networks=(Brightness(),))
     picture = np.zeros((*size, 3), np.uint8)
     picture[slice(*rows), slice(*columns)] = 255
     near = model(picture, CPU)[..., 0]
-    box = near < 0.5 if model.reading == "zoe" else near > 0.5
+    box = near < 0.5 if model.draw.keywords["reading"] == "zoe" else near > 0.5
     found = [np.flatnonzero(box.any(axis=1)), np.flatnonzero(box.any(axis=0))]
     edges = [(int(place.min()), int(place.max()) + 1) for place in found]
     assert np.allclose(edges, [rows, columns], atol=1), edges
@@ -136,7 +143,7 @@ def test_metres_are_known_by_the_config(config: dict[str, Any], reading: Reading
 def test_what_a_metric_model_says_is_inverted(models: dict[str, Path]) -> None:
     model = load_depth([models["dpt"]])
     near = model(_noise(20, 20), CPU)
-    metres = replace(model, reading="distance")(_noise(20, 20), CPU)
+    metres = replace(model, draw=partial(model.draw, reading="distance"))(_noise(20, 20), CPU)
     assert np.allclose(metres, 1 - near, atol=1e-6)
 
 
@@ -168,10 +175,10 @@ def test_a_config_of_nonsense_is_one_sentence(changes: dict[str, Any], dpt: Path
 @settings(max_examples=12, deadline=None)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_size_is_estimated(
-    name: str, height: int, width: int, turned: bool, models: dict[str, Path]
+    name: str, height: int, width: int, turned: bool, loaded: dict[str, Networks]
 ) -> None:
     size = (width, height) if turned else (height, width)
-    assert load_depth([models[name]])(_noise(*size), CPU).shape == (*size, 3)
+    assert loaded[name](_noise(*size), CPU).shape == (*size, 3)
 
 
 def test_the_device_s_own_failure_passes(models: dict[str, Path]) -> None:
@@ -181,7 +188,7 @@ def test_the_device_s_own_failure_passes(models: dict[str, Path]) -> None:
         raise torch.OutOfMemoryError("none left")
 
     with pytest.raises(torch.OutOfMemoryError):
-        replace(model, processor=no_memory)(_noise(8, 8), CPU)
+        replace(model, draw=partial(model.draw, processor=no_memory))(_noise(8, 8), CPU)
 
 
 def test_the_entry_offers_a_free_model_first_and_says_which_are_not() -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.learned.networks import annotators
-from controlstack.preprocessors.learned.openpose import OPENPOSE, OpenPose, load_openpose
+from controlstack.preprocessors.learned.openpose import OPENPOSE, openpose
+from controlstack.preprocessors.learned.tensors import Networks
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import parse_poses, to_json
 from tests.openpose_files import BODY, FACE, HAND, network, publish_light, publish_random, shapes
@@ -32,10 +33,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def model(files: tuple[Path, Path, Path]) -> OpenPose:
-    loaded = load_openpose(files)
-    assert isinstance(loaded, OpenPose)
+def model(files: tuple[Path, Path, Path]) -> Networks:
+    return _loaded(*files)
+
+
+def _loaded(*files: Path) -> Networks:
+    assert OPENPOSE.learning is not None
+    loaded = OPENPOSE.learning.load(files)
+    assert isinstance(loaded, Networks)
     return loaded
+
+
+def _of(*networks: nn.Module) -> Networks:
+    """Of bodies, hands and faces."""
+    return Networks("OpenPose", networks, openpose)
 
 
 def _noise(height: int, width: int) -> np.ndarray:
@@ -53,9 +64,9 @@ def _bare(file: Path) -> nn.Module:
 
 
 def test_each_network_holds_its_file_s_weights(
-    files: tuple[Path, Path, Path], model: OpenPose
+    files: tuple[Path, Path, Path], model: Networks
 ) -> None:
-    assert list(model.networks) == [model.body, model.hand, model.face]
+    assert len(model.networks) == 3
     pixels = torch.from_numpy(_noise(16, 24)).permute(2, 0, 1)[None] / 256 - 0.5
     for file, ours in zip(files, model.networks, strict=True):
         assert not ours.training
@@ -68,7 +79,7 @@ def test_each_network_holds_its_file_s_weights(
 
 
 def test_bodies_are_those_of_controlnet_aux(
-    files: tuple[Path, Path, Path], model: OpenPose
+    files: tuple[Path, Path, Path], model: Networks
 ) -> None:
     """Its own detector on the same file: the channels' order, the size, the padding, the maps."""
     picture = _noise(96, 125)
@@ -137,9 +148,9 @@ class Middle(nn.Module):
         return [torch.zeros_like(said), said] if self.stages else said
 
 
-def _scene(width: int = 1, height: int = 1) -> OpenPose:
+def _scene(width: int = 1, height: int = 1) -> Networks:
     """Of pictures that are so wide and high, or of the same shape."""
-    return OpenPose(Person(width, height), Middle(22, stages=False), Middle(71, stages=True))
+    return _of(Person(width, height), Middle(22, stages=False), Middle(71, stages=True))
 
 
 @pytest.mark.parametrize("size", [(512, 384), (300, 500), (200, 200)])
@@ -171,10 +182,11 @@ def test_body_hands_and_face_are_found_together(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("face", [True, False])
 def test_only_the_networks_asked_for_are_run(hands: bool, face: bool) -> None:
     scene = _scene()
+    _, hand, face_network = scene.networks
     (person,) = scene(_noise(200, 200), CPU, detect_hands=hands, detect_face=face).people
     assert any(person.left_hand) == any(person.right_hand) == hands
     assert any(person.face) == face
-    assert (scene.hand.calls, scene.face.calls) == (8 if hands else 0, 1 if face else 0)
+    assert (hand.calls, face_network.calls) == (8 if hands else 0, 1 if face else 0)
 
 
 def test_the_pose_survives_json_and_is_drawn_where_it_is() -> None:
@@ -197,7 +209,7 @@ def test_every_shape_of_picture_is_looked_at(size: tuple[int, int]) -> None:
             seen.append(tuple(pixels.shape))
             return super().forward(pixels)
 
-    pose = OpenPose(Looks(), Middle(22, False), Middle(71, True))(_noise(*size), CPU)
+    pose = _of(Looks(), Middle(22, False), Middle(71, True))(_noise(*size), CPU)
     assert pose.canvas == (size[1], size[0])
     for person in pose.people:
         for joint in person.body:
@@ -208,17 +220,17 @@ def test_every_shape_of_picture_is_looked_at(size: tuple[int, int]) -> None:
     assert width <= 8 * 184
 
 
-def test_one_pixel_through_the_real_network(model: OpenPose) -> None:
+def test_one_pixel_through_the_real_network(model: Networks) -> None:
     assert model(_noise(1, 1), CPU, detect_hands=False, detect_face=False).canvas == (1, 1)
 
 
-def test_nobody_is_a_pose_without_people(model: OpenPose) -> None:
+def test_nobody_is_a_pose_without_people(model: Networks) -> None:
     class Nobody(Person):
         def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
             fields, heat = super().forward(pixels)
             return fields, heat * 0
 
-    pose = OpenPose(Nobody(), model.hand, model.face)(_noise(40, 60), CPU)
+    pose = _of(Nobody(), *model.networks[1:])(_noise(40, 60), CPU)
     assert (pose.people, pose.canvas) == ((), (60, 40))
     assert not draw_pose(pose, 60, 40).any()
 
@@ -229,7 +241,7 @@ def test_numbers_that_are_none_are_said() -> None:
             fields, heat = super().forward(pixels)
             return fields, heat * torch.nan
 
-    broken = OpenPose(Broken(), Middle(22, False), Middle(71, True))
+    broken = _of(Broken(), Middle(22, False), Middle(71, True))
     with pytest.raises(UserError, match="finite"):
         broken(_noise(40, 60), CPU)
 
@@ -270,15 +282,15 @@ def test_a_wrong_file_is_said(
     light = [publish_light(tmp_path / "whole", file) for file in (BODY, HAND, FACE)]
     light[1] = damage(tmp_path, light[1])
     with pytest.raises(UserError, match=says) as caught:
-        load_openpose(light)
+        _loaded(*light)
     assert str(light[1]) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_body_s_file_for_hands_is_known_for_what_it_is(tmp_path: Path) -> None:
     light = [publish_light(tmp_path, file) for file in (BODY, HAND, FACE)]
-    with pytest.raises(UserError, match="seems to be OpenPose bodies"):
-        load_openpose((light[0], light[0], light[2]))
+    with pytest.raises(UserError, match="seems to be OpenPose's network of bodies"):
+        _loaded(light[0], light[0], light[2])
 
 
 def test_safetensors_load_as_well(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -289,7 +301,7 @@ def test_safetensors_load_as_well(files: tuple[Path, Path, Path], tmp_path: Path
     path = tmp_path / "hand_pose_model.safetensors"
     save_file({name: value.contiguous() for name, value in state.items()}, path)
     light = publish_light(tmp_path, BODY)
-    assert isinstance(load_openpose((light, path, files[2])), OpenPose)
+    assert _loaded(light, path, files[2])
 
 
 def test_what_users_meet() -> None:

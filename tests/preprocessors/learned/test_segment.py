@@ -32,6 +32,7 @@ from controlstack.preprocessors.learned.segment import (
     check_segmenter,
     load_segmenter,
 )
+from controlstack.preprocessors.learned.tensors import Networks
 from tests.tiny_segmenters import MODELS
 
 CPU = torch.device("cpu")
@@ -45,6 +46,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.manual_seed(0)
     base = tmp_path_factory.mktemp("segment")
     return {name: make(base / name) for name, make in MODELS.items()}
+
+
+@pytest.fixture(scope="module")
+def loaded(models: dict[str, Path]) -> dict[str, Networks]:
+    return {name: load_segmenter([folder]) for name, folder in models.items()}
 
 
 class Says(torch.nn.Module):
@@ -171,7 +177,7 @@ def test_a_known_answer_has_its_colours_where_it_was(name: str, models: dict[str
     labels[4:12, 6:12] = PERSON
     labels[12:, 18:] = WATER
     says = Says(_scores(labels), name)
-    hint = replace(load_segmenter([models[name]]), network=says)(_noise(64, 96), CPU)
+    hint = replace(load_segmenter([models[name]]), networks=(says,))(_noise(64, 96), CPU)
     person = (hint == COLOURS[PERSON]).all(axis=2)
     assert np.flatnonzero(person[32]).tolist() == list(range(24, 48)), "its columns, to the pixel"
     assert np.flatnonzero(person[:, 36]).tolist() == list(range(16, 48)), "its rows, to the pixel"
@@ -259,10 +265,10 @@ def test_the_tiny_files_have_the_names_of_the_published_ones(models: dict[str, P
 @settings(max_examples=8, deadline=None)
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_size_is_segmented(
-    name: str, height: int, width: int, turned: bool, models: dict[str, Path]
+    name: str, height: int, width: int, turned: bool, loaded: dict[str, Networks]
 ) -> None:
     size = (width, height) if turned else (height, width)
-    assert load_segmenter([models[name]])(_noise(*size), CPU).shape == (*size, 3)
+    assert loaded[name](_noise(*size), CPU).shape == (*size, 3)
 
 
 def test_the_entry_offers_a_free_model_first_and_says_which_are_not() -> None:
