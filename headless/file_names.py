@@ -22,14 +22,7 @@ _DATE_PARTS = {
     "ss": "%S",
     "s": "%S",
 }
-_PLAIN = {
-    "year": "yyyy",
-    "month": "MM",
-    "day": "dd",
-    "hour": "hh",
-    "minute": "mm",
-    "second": "ss",
-}
+_PLAIN = {"year": "yyyy", "month": "MM", "day": "dd", "hour": "hh", "minute": "mm", "second": "ss"}
 # What no file name may hold on one system or another.
 _UNSAFE = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 

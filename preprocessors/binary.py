@@ -7,18 +7,15 @@ comfyui_controlnet_aux inverts it once more, to black on white.
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import checked_rgb, grey_as_rgb
+from .picture import Bytes, checked_rgb, grey_as_rgb
 from .spec import Preprocessor
 
 THRESHOLD = 100
 
 
-def binary(picture: npt.NDArray[np.uint8], bin_threshold: int = THRESHOLD) -> npt.NDArray[np.uint8]:
+def binary(picture: Bytes, bin_threshold: int = THRESHOLD) -> Bytes:
     """`picture` (uint8 RGB, H x W x 3) in a picture of the same kind: 255 where its grey is at or
     below `bin_threshold`, else 0.
 

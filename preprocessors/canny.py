@@ -7,13 +7,10 @@ library's Canny, gives other edges, which a trained control follows less well.
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import checked_rgb, grey_as_rgb
+from .picture import Bytes, checked_rgb, grey_as_rgb
 from .spec import Preprocessor
 
 LOW, HIGH = 100, 200
@@ -23,9 +20,7 @@ LIMIT = 255
 """The largest threshold that ControlNet's own demonstration offers."""
 
 
-def canny(
-    image: npt.NDArray[np.uint8], low_threshold: float = LOW, high_threshold: float = HIGH
-) -> npt.NDArray[np.uint8]:
+def canny(image: Bytes, low_threshold: float = LOW, high_threshold: float = HIGH) -> Bytes:
     """The edges of `image` (uint8 RGB, H x W x 3) in a picture of the same kind, 0 or 255.
 
     An edge starts where the gradient passes `high_threshold` and goes on while it passes

@@ -9,18 +9,15 @@ black instead (`black_pixel_for_xinsir_cn` in comfyui_controlnet_aux).
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..ground.errors import UserError
-from .picture import checked_size
+from .picture import Floats, checked_size
 from .spec import Preprocessor
 
 MASKED, BLACK = -1.0, 0.0
 
 
-def inpaint(
-    picture: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def inpaint(picture: Floats, mask: Floats) -> Floats:
     """`picture` (float32 RGB, H x W x 3 in 0..1) with -1 where `mask` (float32, H x W) is over 0.5.
 
     Raises UserError for other kinds of picture or mask.
@@ -28,16 +25,12 @@ def inpaint(
     return _masked(picture, mask, MASKED)
 
 
-def inpaint_black(
-    picture: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def inpaint_black(picture: Floats, mask: Floats) -> Floats:
     """As `inpaint`, with 0 in place of -1."""
     return _masked(picture, mask, BLACK)
 
 
-def _masked(
-    picture: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], value: float
-) -> npt.NDArray[np.float32]:
+def _masked(picture: Floats, mask: Floats, value: float) -> Floats:
     if (
         picture.dtype != np.float32
         or picture.ndim != 3
@@ -57,7 +50,7 @@ def _masked(
     return np.where(mask[:, :, None] > 0.5, np.float32(value), picture)
 
 
-def _size(array: npt.NDArray[np.float32]) -> str:
+def _size(array: Floats) -> str:
     return " x ".join(str(side) for side in array.shape) or "no size"
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter
 from .ade20k import ADE20K
-from .picture import checked_size
+from .picture import Bytes, checked_size
 from .spec import Preprocessor
 
 UNLABELLED = 255
@@ -16,9 +16,7 @@ UNLABELLED = 255
 https://github.com/open-mmlab/mmsegmentation/blob/main/mmseg/models/decode_heads/decode_head.py"""
 
 
-def color_labels(
-    labels: npt.NDArray[np.uint8], zero_is_unlabelled: bool = False
-) -> npt.NDArray[np.uint8]:
+def color_labels(labels: Bytes, zero_is_unlabelled: bool = False) -> Bytes:
     """Each pixel's class as its colour: uint8, H x W -> uint8 RGB, H x W x 3.
 
     Classes are 0 to 149 in ADE20K's order and UNLABELLED is black. With `zero_is_unlabelled` they
@@ -35,7 +33,7 @@ def color_labels(
     return np.asarray(table[checked])
 
 
-def _checked(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _checked(labels: Bytes) -> Bytes:
     if labels.dtype != np.uint8 or labels.ndim != 2 or labels.size == 0:
         shape = " x ".join(str(side) for side in labels.shape)
         raise UserError(
@@ -46,7 +44,7 @@ def _checked(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return labels
 
 
-def _refuse(labels: npt.NDArray[np.uint8], strange: npt.NDArray[np.bool_], last: int) -> None:
+def _refuse(labels: Bytes, strange: npt.NDArray[np.bool_], last: int) -> None:
     row, column = (int(place) for place in np.argwhere(strange)[0])
     raise UserError(
         f"The label map has class {labels[row, column]} at column {column}, row {row} "

@@ -8,11 +8,10 @@ controlnet-aux has taken over: lines are soft, and their median strength becomes
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import checked_rgb, darkest_channel, grey_as_rgb
+from .picture import Bytes, checked_rgb, darkest_channel, grey_as_rgb
 from .spec import Preprocessor
 
 SIGMA, THRESHOLD = 6.0, 8
@@ -23,10 +22,8 @@ MIDDLE = 127
 
 
 def lineart_standard(
-    picture: npt.NDArray[np.uint8],
-    gaussian_sigma: float = SIGMA,
-    intensity_threshold: int = THRESHOLD,
-) -> npt.NDArray[np.uint8]:
+    picture: Bytes, gaussian_sigma: float = SIGMA, intensity_threshold: int = THRESHOLD
+) -> Bytes:
     """The lines of `picture` (uint8 RGB, H x W x 3), white on black, in a picture of the same kind.
 
     A line is as strong as the pixel is darker, in every channel, than its surroundings of

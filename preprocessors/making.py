@@ -9,12 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import numpy as np
-import numpy.typing as npt
-
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter
-from .picture import MAX_SIDE
+from .picture import MAX_SIDE, Bytes
 from .pose.draw import DRAWING, draw_pose
 from .pose.people import Joint, Person, Points, Pose
 from .sizing import (
@@ -130,7 +127,7 @@ def make(
 
 def _by_network(
     preprocessor: Preprocessor,
-    picture: npt.NDArray[np.uint8],
+    picture: Bytes,
     settings: Mapping[str, Any],
     sizing: Sizing,
     loaded: Loaded,

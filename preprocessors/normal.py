@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import checked_size
+from .picture import Bytes, Floats, checked_size
 from .spec import Preprocessor
 
 AXES = ("v1.1", "v1.0")
@@ -40,11 +39,8 @@ they would be at this one, so that the same scene is coloured alike."""
 
 
 def normal_from_depth(
-    depth: npt.NDArray[np.float32],
-    axes: str = AXES[0],
-    a: float = FRONT,
-    bg_threshold: float = BACKGROUND,
-) -> npt.NDArray[np.uint8]:
+    depth: Floats, axes: str = AXES[0], a: float = FRONT, bg_threshold: float = BACKGROUND
+) -> Bytes:
     """Normals of `depth` (float32, H x W in 0..1, near is 1): uint8 RGB, H x W x 3.
 
     Each channel says how far a surface faces one way, -1 (0) to 1 (255), cut to the byte below. A
@@ -63,7 +59,7 @@ def normal_from_depth(
     return (normals * 127.5 + 127.5).clip(0, 255).astype(np.uint8)
 
 
-def _slopes(near: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], ...]:
+def _slopes(near: Floats) -> tuple[Floats, ...]:
     """How much each point faces left and up: where the right is nearer, a surface faces left."""
     cv2 = opencv()
     scale = RAW_RANGE * min(near.shape) / SIDE
@@ -71,7 +67,7 @@ def _slopes(near: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], ...
     return tuple(cv2.Sobel(near, cv2.CV_32F, *way, ksize=3, scale=scale) for way in ways)
 
 
-def _checked(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _checked(depth: Floats) -> Floats:
     if depth.dtype != np.float32 or depth.ndim != 2 or depth.size == 0:
         shape = " x ".join(str(side) for side in depth.shape)
         raise UserError(

@@ -9,17 +9,16 @@ pixels in the middle of each cell; that is what the adapter saw.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from .opencv import opencv
-from .picture import checked_rgb
+from .picture import Bytes, checked_rgb
 from .spec import Preprocessor
 
 CELL = 64
 """Pixels: the side of a cell."""
 
 
-def color_palette(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def color_palette(picture: Bytes) -> Bytes:
     """`picture` (uint8 RGB, H x W x 3) as a grid of flat colours, in a picture of the same kind.
 
     Where CELL does not divide a side, its cells are a little larger; there is one at least. Raises

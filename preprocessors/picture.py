@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ground.errors import UserError
 from .opencv import opencv
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Floats: TypeAlias = npt.NDArray[np.float32]
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
@@ -19,7 +22,7 @@ MAX_PIXELS = 2**26
 """67 million, 8192 x 8192: beyond any camera's picture, and 0.8 GB as float32 RGB."""
 
 
-def checked_rgb(image: npt.NDArray[np.uint8], who: str) -> npt.NDArray[np.uint8]:
+def checked_rgb(image: Bytes, who: str) -> Bytes:
     """`image` (uint8 RGB, H x W x 3, at least one pixel) in one block of memory.
 
     Raises UserError, naming `who`, for anything else and for an enormous picture.
@@ -43,9 +46,9 @@ def checked_size(width: int, height: int, what: str) -> None:
         )
 
 
-def grey_as_rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def grey_as_rgb(grey: Bytes) -> Bytes:
     """A grey picture (uint8, H x W) with three equal channels, H x W x 3."""
-    rgb: npt.NDArray[np.uint8] = opencv().merge((grey, grey, grey))
+    rgb: Bytes = opencv().merge((grey, grey, grey))
     return rgb
 
 

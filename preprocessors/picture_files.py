@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ..ground.errors import UserError
 from ..ground.memory import require_memory
 from ..ground.reading import require_regular
 from ..ground.wording import shown
+from .picture import Floats
 
 # All frames together; a float32 RGB batch of this many pixels takes 1.6 GB.
 MAX_PIXELS = 2**27
@@ -131,7 +131,7 @@ def _as(mode: str, frame: Image.Image) -> Image.Image:
         return frame.convert(mode)
 
 
-def colours(frame: Image.Image) -> NDArray[np.float32]:
+def colours(frame: Image.Image) -> Floats:
     """(H, W, 3) in 0..1.
 
     A 16-bit grey picture, such as a depth map, keeps its steps; the core cuts it to 8 bits, or
@@ -143,7 +143,7 @@ def colours(frame: Image.Image) -> NDArray[np.float32]:
     return _in_unit(_as("RGB", frame))
 
 
-def transparency(frame: Image.Image) -> NDArray[np.float32] | None:
+def transparency(frame: Image.Image) -> Floats | None:
     """1 where transparent, (H, W); None for a picture that has no transparency.
 
     As in the core, that is an alpha channel, or a palette with transparent colours.
@@ -152,7 +152,7 @@ def transparency(frame: Image.Image) -> NDArray[np.float32] | None:
     return transparent(frame) if palette or "A" in frame.getbands() else None
 
 
-def transparent(frame: Image.Image) -> NDArray[np.float32]:
+def transparent(frame: Image.Image) -> Floats:
     """1 where transparent, (H, W): zeros for a picture that has no transparency."""
     if _is_deep(frame):  # Pillow has no way from it to RGBA, and such a picture is opaque
         return np.zeros((frame.height, frame.width), np.float32)
@@ -160,7 +160,7 @@ def transparent(frame: Image.Image) -> NDArray[np.float32]:
     return np.float32(1.0) - _in_unit(alpha)
 
 
-def _in_unit(picture: Image.Image) -> NDArray[np.float32]:
+def _in_unit(picture: Image.Image) -> Floats:
     """Bytes as floats in 0..1."""
     values = np.array(picture, dtype=np.float32)
     values /= np.float32(255.0)

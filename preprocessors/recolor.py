@@ -9,19 +9,16 @@ blue does; its own step that puts the lightness back reads RGB, and so does this
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import checked_rgb, grey_as_rgb
+from .picture import Bytes, checked_rgb, grey_as_rgb
 from .spec import Preprocessor
 
 GAMMA = 1.0
 
 
-def recolor_luminance(
-    picture: npt.NDArray[np.uint8], gamma_correction: float = GAMMA
-) -> npt.NDArray[np.uint8]:
+def recolor_luminance(picture: Bytes, gamma_correction: float = GAMMA) -> Bytes:
     """How light `picture` (uint8 RGB, H x W x 3) looks: L of L*a*b* scaled to 0..255, to the power
     of `gamma_correction`, in three equal channels.
 
@@ -32,9 +29,7 @@ def recolor_luminance(
     return grey_as_rgb(_to_the_power(cv2.extractChannel(lab, 0), gamma_correction))
 
 
-def recolor_intensity(
-    picture: npt.NDArray[np.uint8], gamma_correction: float = GAMMA
-) -> npt.NDArray[np.uint8]:
+def recolor_intensity(picture: Bytes, gamma_correction: float = GAMMA) -> Bytes:
     """The brightest channel of `picture` (uint8 RGB, H x W x 3), to the power of
     `gamma_correction`, in three equal channels.
 
@@ -45,10 +40,10 @@ def recolor_intensity(
     return grey_as_rgb(_to_the_power(brightest, gamma_correction))
 
 
-def _to_the_power(grey: npt.NDArray[np.uint8], gamma: float) -> npt.NDArray[np.uint8]:
+def _to_the_power(grey: Bytes, gamma: float) -> Bytes:
     """255 * (grey / 255) ** gamma, rounded: a gamma of 1 changes nothing."""
     table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
-    result: npt.NDArray[np.uint8] = opencv().LUT(grey, table)
+    result: Bytes = opencv().LUT(grey, table)
     return result
 
 

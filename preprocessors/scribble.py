@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import checked_rgb, darkest_channel, grey_as_rgb
+from .picture import Bytes, Floats, checked_rgb, darkest_channel, grey_as_rgb
 from .spec import Preprocessor
 
 DARK = 127
@@ -35,7 +35,7 @@ _NEIGHBOURS = (
 """A pixel with its two neighbours along each of the four directions."""
 
 
-def scribble(picture: npt.NDArray[np.uint8], threshold: int = DARK) -> npt.NDArray[np.uint8]:
+def scribble(picture: Bytes, threshold: int = DARK) -> Bytes:
     """A drawing (uint8 RGB, H x W x 3, dark on light) -> its lines, 255 on 0, of the same kind.
 
     A pixel is a line where one of its channels is below `threshold`, so a line of any strong colour
@@ -45,7 +45,7 @@ def scribble(picture: npt.NDArray[np.uint8], threshold: int = DARK) -> npt.NDArr
     return grey_as_rgb(_white(darkest < threshold))
 
 
-def xdog(picture: npt.NDArray[np.uint8], threshold: int = XDOG) -> npt.NDArray[np.uint8]:
+def xdog(picture: Bytes, threshold: int = XDOG) -> Bytes:
     """What is darker than its surroundings in `picture` (uint8 RGB, H x W x 3): 255 on 0.
 
     A pixel is a line where the broad blur lies above the fine one by more than half of `threshold`
@@ -59,7 +59,7 @@ def xdog(picture: npt.NDArray[np.uint8], threshold: int = XDOG) -> npt.NDArray[n
     return grey_as_rgb(_white(darker > threshold // 2))
 
 
-def from_edges(edges: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def from_edges(edges: Bytes) -> Bytes:
     """Soft edges (uint8, H x W, white on black) -> a scribble (uint8, H x W, 0 or 255).
 
     The edges are blurred, thinned to their ridges where those pass RIDGE, and what a blur of the
@@ -71,12 +71,12 @@ def from_edges(edges: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return _white(drawn > INK)
 
 
-def _white(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+def _white(where: npt.NDArray[np.bool_]) -> Bytes:
     """255 there, else 0."""
     return where.astype(np.uint8) * np.uint8(255)
 
 
-def _highest_along_a_line(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def _highest_along_a_line(values: Floats) -> npt.NDArray[np.bool_]:
     """Where no neighbour along at least one of the four directions is higher."""
     highest = np.zeros(values.shape, bool)
     for line in _NEIGHBOURS:
@@ -84,7 +84,7 @@ def _highest_along_a_line(values: npt.NDArray[np.float32]) -> npt.NDArray[np.boo
     return highest
 
 
-def safe_steps(edges: npt.NDArray[np.floating], steps: int = 2) -> npt.NDArray[np.float32]:
+def safe_steps(edges: npt.NDArray[np.floating], steps: int = 2) -> Floats:
     """Edges in 0..1 -> the same in `steps` + 1 even steps: 0, 1 / `steps`, ... 1.
 
     The "safe" edges of ControlNet 1.1: few levels hide the faint traces of the picture that a soft

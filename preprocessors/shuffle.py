@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import checked_rgb
+from .picture import Bytes, Floats, checked_rgb
 from .spec import Preprocessor
 
 CELL = 256
@@ -24,7 +24,7 @@ MAX_SEED = 2**64 - 1
 """The largest seed of ComfyUI's own nodes."""
 
 
-def shuffle(picture: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray[np.uint8]:
+def shuffle(picture: Bytes, seed: int = 0) -> Bytes:
     """`picture` (uint8 RGB, H x W x 3) with its content moved about, by `seed` (0..MAX_SEED).
 
     The same seed and size move it the same way on every machine. Raises UserError for another kind
@@ -36,13 +36,11 @@ def shuffle(picture: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray[np.uin
     generator = np.random.default_rng(seed)
     from_x = _flow(generator, height, width, width - 1)
     from_y = _flow(generator, height, width, height - 1)
-    moved: npt.NDArray[np.uint8] = cv2.remap(whole, from_x, from_y, cv2.INTER_LINEAR)
+    moved: Bytes = cv2.remap(whole, from_x, from_y, cv2.INTER_LINEAR)
     return moved
 
 
-def _flow(
-    generator: np.random.Generator, height: int, width: int, reach: int
-) -> npt.NDArray[np.float32]:
+def _flow(generator: np.random.Generator, height: int, width: int, reach: int) -> Floats:
     """Noise of H x W from 0 to `reach`, both touched, smooth over about CELL pixels."""
     cv2 = opencv()
     grid = generator.uniform(size=(height // CELL + 2, width // CELL + 2))
@@ -71,10 +69,7 @@ SHUFFLE = Preprocessor(
     controls="Shuffle: control_v11e_sd15_shuffle",
     parameters=(
         Parameter(
-            "seed",
-            0,
-            "The same seed moves pictures of one size the same way.",
-            high=MAX_SEED,
+            "seed", 0, "The same seed moves pictures of one size the same way.", high=MAX_SEED
         ),
     ),
     run=shuffle,

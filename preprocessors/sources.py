@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..ground.errors import UserError
 from ..ground.reading import read_bytes
 from .making import Source
+from .picture import Bytes, Floats
 from .picture_files import colours, first_frame, transparency
 from .pose.people import parse_poses
 from .spec import Takes
@@ -30,10 +30,7 @@ class Read:
 
 
 def read_sources(
-    takes: Takes,
-    path: Path,
-    mask: NDArray[np.float32] | None = None,
-    content: bytes | None = None,
+    takes: Takes, path: Path, mask: Floats | None = None, content: bytes | None = None
 ) -> Read:
     """The sources in `path` for a preprocessor that `takes` them.
 
@@ -60,9 +57,7 @@ def read_sources(
     return Read((_bytes(frame),), notes)
 
 
-def read_hint_picture(
-    path: Path, content: bytes | None = None
-) -> NDArray[np.uint8] | NDArray[np.float32]:
+def read_hint_picture(path: Path, content: bytes | None = None) -> Bytes | Floats:
     """A hint that a picture file holds as it is: RGB (H, W, 3), bytes, or floats in 0..1 where it
     has more steps than bytes can tell, such as depth of 16 bits. `content` is as in `read_sources`.
     Raises UserError for a file that is no picture.
@@ -73,7 +68,7 @@ def read_hint_picture(
     return colours(frame) if frame.mode.startswith("I") else np.array(frame.convert("RGB"))
 
 
-def read_mask(path: Path, content: bytes | None = None) -> NDArray[np.float32]:
+def read_mask(path: Path, content: bytes | None = None) -> Floats:
     """The mask in a picture file: float32, H x W, 1 where it is transparent or, in a picture
     without transparency, white. `content` is as in `read_sources`. Raises UserError for a file that
     is no picture."""
@@ -92,17 +87,17 @@ def _poses(path: Path, content: bytes | None) -> tuple[Source, ...]:
         raise UserError(f"{path}: {error}") from error
 
 
-def _bytes(frame: Image.Image) -> NDArray[np.uint8]:
+def _bytes(frame: Image.Image) -> Bytes:
     if frame.mode == "RGB":
         return np.array(frame)  # a copy: torch warns of arrays that cannot be written
     # Rounding gives 8-bit pictures their own bytes again.
     return (colours(frame) * 255).round().astype(np.uint8)
 
 
-def _depth(frame: Image.Image, path: Path) -> NDArray[np.float32]:
+def _depth(frame: Image.Image, path: Path) -> Floats:
     if frame.mode != "F":
         return _grey(frame)
-    depth: NDArray[np.float32] = np.asarray(frame)
+    depth: Floats = np.asarray(frame)
     if not (depth.min() >= 0 and depth.max() <= 1):  # so that NaN is refused too
         raise UserError(
             f"{path} has depths from {depth.min():g} to {depth.max():g}; floats have to be from 0 "
@@ -111,12 +106,12 @@ def _depth(frame: Image.Image, path: Path) -> NDArray[np.float32]:
     return depth
 
 
-def _grey(frame: Image.Image) -> NDArray[np.float32]:
-    grey: NDArray[np.float32] = colours(frame).mean(axis=2, dtype=np.float32)
+def _grey(frame: Image.Image) -> Floats:
+    grey: Floats = colours(frame).mean(axis=2, dtype=np.float32)
     return grey
 
 
-def _labels(frame: Image.Image, path: Path) -> NDArray[np.uint8]:
+def _labels(frame: Image.Image, path: Path) -> Bytes:
     """A palette's indices, not its colours; a grey picture's levels."""
     if frame.mode in ("P", "L", "1"):
         return np.asarray(frame).astype(np.uint8)

@@ -11,18 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter, Value
+from .picture import Bytes, Floats
 
 if TYPE_CHECKING:
     import torch
 
     from .pose.people import Pose
 
-Hint: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+Hint: TypeAlias = Bytes | Floats
 """H x W x 3 RGB: bytes, or float32 in 0..1 where 8 bits are too few (depth) or -1 has a meaning
 (inpaint)."""
 
@@ -85,9 +83,7 @@ class Annotator(Protocol):
         """What a host's memory manager moves, in eval mode and float32."""
         ...
 
-    def __call__(
-        self, picture: npt.NDArray[np.uint8], device: torch.device, **settings: Any
-    ) -> Hint | Pose:
+    def __call__(self, picture: Bytes, device: torch.device, **settings: Any) -> Hint | Pose:
         """The hint of `picture` (uint8 RGB, H x W x 3), of the same H x W, or the people in it.
 
         The networks are on `device` already.

@@ -10,18 +10,15 @@ hint shall stay where the picture is.
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import checked_rgb
+from .picture import Bytes, checked_rgb
 from .spec import Preprocessor
 
 RATE = 1.0
 
 
-def tile(picture: npt.NDArray[np.uint8], down_sampling_rate: float = RATE) -> npt.NDArray[np.uint8]:
+def tile(picture: Bytes, down_sampling_rate: float = RATE) -> Bytes:
     """`picture` (uint8 RGB, H x W x 3) made smaller by `down_sampling_rate` and large again; 1 is a
     copy of it.
 
@@ -34,7 +31,7 @@ def tile(picture: npt.NDArray[np.uint8], down_sampling_rate: float = RATE) -> np
     if small_size == (width, height):
         return whole.copy()
     small = cv2.resize(whole, small_size, interpolation=cv2.INTER_AREA)
-    again: npt.NDArray[np.uint8] = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    again: Bytes = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return again
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ground.parameters import Parameter
 from ..lineart_standard import lineart_standard
 from ..opencv import opencv
-from ..picture import grey_as_rgb
+from ..picture import Bytes, grey_as_rgb
 from ..spec import Preprocessor
 from .networks import learned, published_files
 from .teed import NETWORK, STEPS, teed_edges
@@ -32,12 +31,12 @@ SPECK = 12
 
 
 def anyline(
-    picture: npt.NDArray[np.uint8],
+    picture: Bytes,
     device: torch.device,
     network: nn.Module,
     gaussian_sigma: float = SIGMA,
     intensity_threshold: int = THRESHOLD,
-) -> npt.NDArray[np.uint8]:
+) -> Bytes:
     """The lines of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
 
     The settings are those of the line art.
@@ -47,7 +46,7 @@ def anyline(
     return grey_as_rgb(screen(edges, without_specks(strokes)))
 
 
-def without_specks(strokes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def without_specks(strokes: Bytes) -> Bytes:
     """Line art (uint8, H x W) without its patches of fewer than SPECK pixels.
 
     A patch is what touches by its sides and is not black.
@@ -55,11 +54,11 @@ def without_specks(strokes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     drawn = (strokes > 0).astype(np.uint8)
     _, patches, stats, _ = opencv().connectedComponentsWithStats(drawn, connectivity=4)
     large = stats[:, opencv().CC_STAT_AREA] >= SPECK
-    kept: npt.NDArray[np.uint8] = np.where(large[patches], strokes, np.uint8(0))
+    kept: Bytes = np.where(large[patches], strokes, np.uint8(0))
     return kept
 
 
-def screen(below: npt.NDArray[np.uint8], above: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def screen(below: Bytes, above: Bytes) -> Bytes:
     """Two pictures of light laid over each other: 1 - (1 - a) (1 - b), of bytes as 0..1."""
     dark = (255 - below.astype(np.uint16)) * (255 - above.astype(np.uint16))
     return (255 - (dark + 127) // 255).astype(np.uint8)
@@ -97,11 +96,7 @@ ANYLINE = Preprocessor(
         "Anyline",
         anyline,
         published_files(
-            "MTEED",
-            {"Anyline/MTEED.pth": _SHA256},
-            "OpenRAIL++",
-            1,
-            repo="TheMistoAI/MistoLine",
+            "MTEED", {"Anyline/MTEED.pth": _SHA256}, "OpenRAIL++", 1, repo="TheMistoAI/MistoLine"
         ),
         NETWORK,
     ),

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ground.errors import UserError
+from ..picture import Bytes, Floats
 from ..spec import Learning, Preprocessor
 from .depth_folder import DEPTH_MODELS, Reading, reading_of
 from .folder import PICKLE, check_folder, load_network, load_processor, pixels, published
@@ -30,12 +30,8 @@ https://github.com/huggingface/controlnet_aux/blob/master/src/controlnet_aux/zoe
 
 
 def depth(
-    picture: npt.NDArray[np.uint8],
-    device: torch.device,
-    network: nn.Module,
-    processor: Any,
-    reading: Reading,
-) -> npt.NDArray[np.float32]:
+    picture: Bytes, device: torch.device, network: nn.Module, processor: Any, reading: Reading
+) -> Floats:
     """How near each pixel of `picture` (uint8 RGB, H x W x 3) is: float32, H x W x 3 equal
     channels, 0 the farthest to 1 the nearest point.
 
@@ -50,12 +46,8 @@ def depth(
 
 
 def _predict(
-    picture: npt.NDArray[np.uint8],
-    device: torch.device,
-    network: nn.Module,
-    processor: Any,
-    reading: Reading,
-) -> npt.NDArray[np.float32]:
+    picture: Bytes, device: torch.device, network: nn.Module, processor: Any, reading: Reading
+) -> Floats:
     """The model's own numbers for `picture`, resized to its H x W."""
     import torch
 
@@ -68,7 +60,7 @@ def _predict(
         near = torch.nn.functional.interpolate(
             output.predicted_depth[:, None], size=size, mode="bicubic"
         )[0, 0]
-    raw: npt.NDArray[np.float32] = near.cpu().numpy()
+    raw: Floats = near.cpu().numpy()
     return raw
 
 
@@ -84,7 +76,7 @@ def load_depth(paths: Sequence[Path]) -> Networks:
     return Networks("The depth model", (network,), draw)
 
 
-def nearness(raw: npt.NDArray[np.float32], reading: Reading) -> npt.NDArray[np.float32]:
+def nearness(raw: Floats, reading: Reading) -> Floats:
     """What a model said (H x W, any range) as 0 (the farthest) to 1 (the nearest point).
 
     Raises UserError for numbers that are not finite.
@@ -97,7 +89,7 @@ def nearness(raw: npt.NDArray[np.float32], reading: Reading) -> npt.NDArray[np.f
         low, high = float(raw.min()), float(raw.max())
     if high <= low:
         return np.zeros_like(raw)
-    level: npt.NDArray[np.float32] = np.clip((raw - low) / (high - low), 0, 1).astype(np.float32)
+    level: Floats = np.clip((raw - low) / (high - low), 0, 1).astype(np.float32)
     return level if reading == "nearness" else np.float32(1) - level
 
 

@@ -16,12 +16,11 @@ from ...ground.building import of_real_size
 from ...ground.errors import UserError
 from ...ground.wording import first_line
 from ...model_files.folders import CONFIG, check_weights, read_config, weight_files
+from ..picture import Bytes
 from ..spec import Weights
 from .networks import load_state
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import torch
     from torch import Tensor, nn
 
@@ -138,9 +137,7 @@ def load_processor(folder: Path, kind: Kind) -> Any:
         )
 
 
-def pixels(
-    processor: Any, picture: npt.NDArray[np.uint8], device: torch.device, **more: Any
-) -> Tensor:
+def pixels(processor: Any, picture: Bytes, device: torch.device, **more: Any) -> Tensor:
     """The network's input that `processor`, told `more`, makes of `picture` (uint8 RGB, H x W x
     3)."""
     inputs = processor(

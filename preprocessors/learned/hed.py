@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from ...ground.parameters import Parameter
-from ..picture import grey_as_rgb
+from ..picture import Bytes, grey_as_rgb
 from ..scribble import from_edges, safe_steps
 from ..spec import Preprocessor
 from .networks import Network, learned, published_files
@@ -28,9 +25,7 @@ STRIDE = 16
 """The coarsest scale sees the picture halved four times."""
 
 
-def hed(
-    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, safe: bool = False
-) -> npt.NDArray[np.uint8]:
+def hed(picture: Bytes, device: torch.device, network: nn.Module, safe: bool = False) -> Bytes:
     """The soft edges of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
 
     `safe`: in three levels only, as `safe_steps` makes them.
@@ -38,16 +33,12 @@ def hed(
     return grey_as_rgb(_edges(picture, device, network, safe))
 
 
-def hed_scribble(
-    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module
-) -> npt.NDArray[np.uint8]:
+def hed_scribble(picture: Bytes, device: torch.device, network: nn.Module) -> Bytes:
     """A scribble, 0 or 255, of the soft edges of `picture` (uint8 RGB, H x W x 3)."""
     return grey_as_rgb(from_edges(_edges(picture, device, network, safe=False)))
 
 
-def _edges(
-    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, safe: bool
-) -> npt.NDArray[np.uint8]:
+def _edges(picture: Bytes, device: torch.device, network: nn.Module, safe: bool) -> Bytes:
     """H x W, 0..255."""
     import torch
 

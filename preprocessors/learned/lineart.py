@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from ...ground.parameters import Parameter
-from ..picture import grey_as_rgb
+from ..picture import Bytes, grey_as_rgb
 from ..spec import Preprocessor
 from .networks import Network, learned, published_files
 from .tensors import batch, levels
@@ -27,12 +24,12 @@ STRIDE, LEAST = 4, 8
 
 
 def lineart(
-    picture: npt.NDArray[np.uint8],
+    picture: Bytes,
     device: torch.device,
     fine_network: nn.Module,
     coarse_network: nn.Module,
     coarse: bool = False,
-) -> npt.NDArray[np.uint8]:
+) -> Bytes:
     """The line art of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind."""
     network = coarse_network if coarse else fine_network
     paper = network(batch(picture, device, STRIDE, LEAST) / 255)[0, 0]

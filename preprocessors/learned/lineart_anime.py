@@ -10,10 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from ..picture import grey_as_rgb
+from ..picture import Bytes, grey_as_rgb
 from ..spec import Preprocessor
 from .networks import Network, learned, published_files
 from .tensors import batch, levels
@@ -26,9 +23,7 @@ STRIDE = 256
 """The network halves the picture eight times."""
 
 
-def lineart_anime(
-    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module
-) -> npt.NDArray[np.uint8]:
+def lineart_anime(picture: Bytes, device: torch.device, network: nn.Module) -> Bytes:
     """The line art of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind."""
     paper = network(batch(picture, device, STRIDE) / 127.5 - 1)[0, 0]
     return grey_as_rgb(255 - levels((paper + 1) / 2, picture.shape[:2], "Anime line art"))

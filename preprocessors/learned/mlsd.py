@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ground.parameters import Parameter
 from ..opencv import opencv
-from ..picture import grey_as_rgb
+from ..picture import Bytes, Floats, grey_as_rgb
 from ..spec import Preprocessor
 from .networks import Network, learned, published_files
 from .tensors import batch, finite
@@ -34,12 +33,12 @@ MOST_LINES = 200
 
 
 def mlsd(
-    picture: npt.NDArray[np.uint8],
+    picture: Bytes,
     device: torch.device,
     network: nn.Module,
     value_threshold: float = 0.1,
     distance_threshold: float = 0.1,
-) -> npt.NDArray[np.uint8]:
+) -> Bytes:
     """The straight lines of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
 
     A line is drawn where the network is surer of it than `value_threshold` (0..1) and where it is
@@ -62,7 +61,7 @@ def _with_ones(pixels: Tensor) -> Tensor:
     return torch.cat((pixels, torch.ones_like(pixels[:, :1])), dim=1)
 
 
-def _lines(found: Tensor, least_value: float, least_length: float) -> npt.NDArray[np.float32]:
+def _lines(found: Tensor, least_value: float, least_length: float) -> Floats:
     """The lines in the network's map (5 x h x w): N x 4, the ends' x, y, x, y in the picture."""
     import torch
 
@@ -76,7 +75,7 @@ def _lines(found: Tensor, least_value: float, least_length: float) -> npt.NDArra
     length = torch.hypot(moves[0] - moves[2], moves[1] - moves[3])
     kept = (values > least_value) & (length > least_length)
     ends = (torch.stack((x, y, x, y)) + moves)[:, kept] * MAP_SCALE
-    lines: npt.NDArray[np.float32] = ends.T.cpu().numpy()
+    lines: Floats = ends.T.cpu().numpy()
     return lines
 
 
@@ -114,10 +113,7 @@ MLSD = Preprocessor(
         "M-LSD",
         mlsd,
         published_files(
-            "mlsd_large_512_fp32",
-            {"mlsd_large_512_fp32.pth": _SHA256},
-            "Apache-2.0",
-            6,
+            "mlsd_large_512_fp32", {"mlsd_large_512_fp32.pth": _SHA256}, "Apache-2.0", 6
         ),
         Network(
             *("M-LSD (large)", "block15.conv1.0.weight", "mlsd.models.mbv2_mlsd_large"),

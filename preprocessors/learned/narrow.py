@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ground.errors import UserError
 from ...ground.wording import first_line
+from ..picture import Bytes
 
 LEAST = 32
 """Pixels: backbones that halve five times need as many, and processors that pad by reflection."""
@@ -19,7 +19,7 @@ NARROWEST = 8
 leave its short side no whole patch."""
 
 
-def widened(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def widened(picture: Bytes) -> Bytes:
     """`picture` (H x W x 3), a side that is too short for transformers' processors made longer.
 
     Its last row or column is repeated, so each pixel stays where it was; the result's first H x W
@@ -34,7 +34,7 @@ def widened(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 @contextmanager
-def taking(picture: npt.NDArray[np.uint8], what: str) -> Iterator[None]:
+def taking(picture: Bytes, what: str) -> Iterator[None]:
     """Turn what a library raises over `picture` (H x W x 3) into a UserError that names `what`.
 
     A device's own failures pass to the host, which frees memory or says what is wrong there.

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..picture import Bytes
 from ..spec import Preprocessor
 from .networks import Network, learned, published_files
 from .tensors import batch, levels
@@ -30,9 +30,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, of RGB in 0..1."""
 
 
-def normal_bae(
-    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module
-) -> npt.NDArray[np.uint8]:
+def normal_bae(picture: Bytes, device: torch.device, network: nn.Module) -> Bytes:
     """The normals of `picture` (uint8 RGB, H x W x 3) as colours of the same H x W x 3."""
     import torch
 

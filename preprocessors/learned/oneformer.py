@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+from ..picture import Bytes
 
 if TYPE_CHECKING:
     import torch
@@ -59,9 +60,7 @@ def preparation_of(settings: Mapping[str, Any]) -> Preparation:
     )
 
 
-def oneformer_input(
-    picture: npt.NDArray[np.uint8], device: torch.device, preparation: Preparation
-) -> Tensor:
+def oneformer_input(picture: Bytes, device: torch.device, preparation: Preparation) -> Tensor:
     """`picture` (uint8 RGB, H x W x 3) as 1 x 3 x h x w on `device`."""
     import torch
 
@@ -78,10 +77,7 @@ def oneformer_input(
 
 
 def oneformer_scores(
-    network: nn.Module,
-    picture: npt.NDArray[np.uint8],
-    device: torch.device,
-    preparation: Preparation,
+    network: nn.Module, picture: Bytes, device: torch.device, preparation: Preparation
 ) -> Tensor:
     """How much speaks for each class, classes x h x w, at the network's own size."""
     import torch

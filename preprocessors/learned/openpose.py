@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ground.errors import UserError
 from ...ground.parameters import Parameter
 from ..opencv import opencv
+from ..picture import Bytes
 from ..pose.draw import DRAWING
 from ..pose.people import Joint, Person, Pose
 from ..pose.people import Points as Joints
@@ -37,7 +37,7 @@ high, it would be too wide for any memory."""
 
 
 def openpose(
-    picture: npt.NDArray[np.uint8],
+    picture: Bytes,
     device: torch.device,
     *networks: nn.Module,
     detect_hands: bool = True,
@@ -57,9 +57,7 @@ def openpose(
     return Pose(tuple(people), canvas=(picture.shape[1], picture.shape[0]))
 
 
-def _bodies(
-    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module
-) -> list[Points]:
+def _bodies(picture: Bytes, device: torch.device, network: nn.Module) -> list[Points]:
     """`picture` is BGR here and below."""
     height, width = picture.shape[:2]
     roomy = _padded(picture)
@@ -74,7 +72,7 @@ def _bodies(
 
 
 def _person(
-    picture: npt.NDArray[np.uint8],
+    picture: Bytes,
     body: Points,
     device: torch.device,
     hand: nn.Module | None,
@@ -92,22 +90,22 @@ def _person(
     return Person(**parts)
 
 
-def _hand_maps(part: npt.NDArray[np.uint8], network: nn.Module, device: torch.device) -> Array:
+def _hand_maps(part: Bytes, network: nn.Module, device: torch.device) -> Array:
     return _numbers(network(_input(part, device)))
 
 
-def _face_maps(part: npt.NDArray[np.uint8], network: nn.Module, device: torch.device) -> Array:
+def _face_maps(part: Bytes, network: nn.Module, device: torch.device) -> Array:
     return _numbers(network(_input(part, device))[-1])  # the last of its six stages
 
 
-def _padded(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _padded(picture: Bytes) -> Bytes:
     """`picture` with its last row or column repeated until it is no narrower than NARROWEST."""
     height, width = picture.shape[:2]
     down, right = max(0, -(-width // NARROWEST) - height), max(0, -(-height // NARROWEST) - width)
     return np.pad(picture, ((0, down), (0, right), (0, 0)), mode="edge")
 
 
-def _input(picture: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+def _input(picture: Bytes, device: torch.device) -> Tensor:
     """`picture` (BGR) as 1 x 3 x H x W in -0.5..0.5, padded with 0 to multiples of STRIDE."""
     import torch
 

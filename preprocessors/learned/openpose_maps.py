@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..opencv import opencv
+from ..picture import Floats
 
-Array: TypeAlias = npt.NDArray[np.float32]
+Array: TypeAlias = Floats
 
 STRIDE = 8
 """Pixels of the network's input to a cell, in each direction."""

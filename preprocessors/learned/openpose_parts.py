@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..opencv import opencv
+from ..picture import Bytes
 from ..pose.people import FACE, HAND, JOINTS
 from .openpose_maps import Array, peak, reading
 
 Points: TypeAlias = npt.NDArray[np.float64]
 """N x 2: x, y."""
 
-Network: TypeAlias = Callable[[npt.NDArray[np.uint8]], Array]
+Network: TypeAlias = Callable[[Bytes], Array]
 """A picture (uint8 BGR) -> its maps, a cell for STRIDE x STRIDE pixels."""
 
 SMALLEST = 20
@@ -52,7 +53,7 @@ class Square:
     top: int
     side: int
 
-    def cut(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def cut(self, picture: Bytes) -> Bytes:
         """This part of `picture` (H x W x 3), grey where there is none: side x side x 3."""
         part = np.full((self.side, self.side, 3), GREY, np.uint8)
         top, left = max(self.top, 0), max(self.left, 0)
@@ -64,10 +65,7 @@ class Square:
     def place(self, row: float, column: float, cells: int) -> tuple[float, float]:
         """x and y in the picture of a cell's middle on a grid of `cells` x `cells` over this."""
         scale = self.side / cells
-        return (
-            self.left + (column + 0.5) * scale - 0.5,
-            self.top + (row + 0.5) * scale - 0.5,
-        )
+        return (self.left + (column + 0.5) * scale - 0.5, self.top + (row + 0.5) * scale - 0.5)
 
 
 def hand_square(body: Points, side: str) -> Square | None:
@@ -93,7 +91,7 @@ def face_square(body: Points) -> Square | None:
     return _around(nose, 2 * reach)
 
 
-def find_hand(picture: npt.NDArray[np.uint8], square: Square, network: Network) -> Points:
+def find_hand(picture: Bytes, square: Square, network: Network) -> Points:
     """The 21 points of the hand in a `square` of `picture` (uint8 BGR)."""
     cv2 = opencv()
     part = cv2.GaussianBlur(square.cut(picture), (0, 0), 0.8)
@@ -114,7 +112,7 @@ def find_hand(picture: npt.NDArray[np.uint8], square: Square, network: Network) 
     return points
 
 
-def find_face(picture: npt.NDArray[np.uint8], square: Square, network: Network) -> Points:
+def find_face(picture: Bytes, square: Square, network: Network) -> Points:
     """The 70 points of the face in a `square` of `picture` (uint8 BGR).
 
     The published code takes the maximum among cells and counts the background, the network's last
@@ -137,10 +135,10 @@ def _around(middle: npt.NDArray[np.float64], side: float) -> Square | None:
     return Square(int(left), int(top), int(side))
 
 
-def _resized(part: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+def _resized(part: Bytes, side: int) -> Bytes:
     cv2 = opencv()
     way = cv2.INTER_AREA if side < len(part) else cv2.INTER_LANCZOS4
-    resized: npt.NDArray[np.uint8] = cv2.resize(part, (side, side), interpolation=way)
+    resized: Bytes = cv2.resize(part, (side, side), interpolation=way)
     return resized
 
 

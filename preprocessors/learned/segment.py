@@ -11,13 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ...ground.errors import UserError
 from ...ground.wording import first_line
 from ..ade20k import ADE20K
 from ..labels import color_labels
+from ..picture import Bytes
 from ..spec import Learning, Preprocessor
 from .folder import (
     PICKLE,
@@ -52,11 +50,11 @@ fill a machine."""
 
 
 def segment(
-    picture: npt.NDArray[np.uint8],
+    picture: Bytes,
     device: torch.device,
     network: nn.Module,
-    scores: Callable[[nn.Module, npt.NDArray[np.uint8], torch.device], Tensor],
-) -> npt.NDArray[np.uint8]:
+    scores: Callable[[nn.Module, Bytes, torch.device], Tensor],
+) -> Bytes:
     """The colour of each pixel's class: uint8 RGB, H x W x 3, of `picture`'s own H x W.
 
     `scores` asks the network, given it, a picture and the device: how much speaks for each class,
@@ -71,7 +69,7 @@ def segment(
     return color_labels(labels[:height, :width])
 
 
-def best_class(scores: Tensor, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def best_class(scores: Tensor, size: tuple[int, int]) -> Bytes:
     """The class with the highest of `scores` (classes x h x w), at each pixel of H x W (`size`).
 
     The scores are resized bilinearly first. Raises UserError for scores that are not finite.
@@ -91,7 +89,7 @@ def best_class(scores: Tensor, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
             better = score > best
             best = torch.where(better, score, best)
             labels = torch.where(better, numbers[place].to(torch.uint8), labels)
-    found: npt.NDArray[np.uint8] = labels.cpu().numpy()
+    found: Bytes = labels.cpu().numpy()
     return found
 
 
@@ -165,9 +163,7 @@ def _preparation(folder: Path) -> Preparation:
         ) from error
 
 
-def _logits(
-    network: nn.Module, picture: npt.NDArray[np.uint8], device: torch.device, processor: Any
-) -> Tensor:
+def _logits(network: nn.Module, picture: Bytes, device: torch.device, processor: Any) -> Tensor:
     """The scores of SegFormer and UperNet."""
     logits: Tensor = network(pixel_values=pixels(processor, picture, device)).logits
     return logits[0]
@@ -212,12 +208,7 @@ SEGMENT = Preprocessor(
             published(
                 "nvidia/segformer-b2-finetuned-ade-512-512", NVIDIA, 110, PICKLE, commercial=False
             ),
-            published(
-                "nvidia/segformer-b0-finetuned-ade-512-512",
-                NVIDIA,
-                15,
-                commercial=False,
-            ),
+            published("nvidia/segformer-b0-finetuned-ade-512-512", NVIDIA, 15, commercial=False),
         ),
         load=load_segmenter,
         check=check_segmenter,

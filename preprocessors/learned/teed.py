@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from ...ground.parameters import Parameter
-from ..picture import grey_as_rgb
+from ..picture import Bytes, grey_as_rgb
 from ..scribble import safe_steps as in_steps
 from ..spec import Preprocessor
 from .networks import Network, learned, published_files
@@ -31,11 +28,8 @@ STEPS = 2
 
 
 def teed(
-    picture: npt.NDArray[np.uint8],
-    device: torch.device,
-    network: nn.Module,
-    safe_steps: int = STEPS,
-) -> npt.NDArray[np.uint8]:
+    picture: Bytes, device: torch.device, network: nn.Module, safe_steps: int = STEPS
+) -> Bytes:
     """The soft edges of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
 
     In `safe_steps` + 1 levels, or in all for 0.
@@ -43,9 +37,7 @@ def teed(
     return grey_as_rgb(teed_edges(picture, device, network, safe_steps))
 
 
-def teed_edges(
-    picture: npt.NDArray[np.uint8], device: torch.device, network: nn.Module, steps: int
-) -> npt.NDArray[np.uint8]:
+def teed_edges(picture: Bytes, device: torch.device, network: nn.Module, steps: int) -> Bytes:
     """The soft edges of `picture` (uint8 RGB, H x W x 3): H x W, 0..255."""
     import torch
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ground.errors import UserError
-from ..picture import checked_rgb
+from ..picture import Bytes, checked_rgb
 from ..spec import Hint
 
 if TYPE_CHECKING:
@@ -36,9 +35,7 @@ class Networks:
     networks: Sequence[nn.Module] = field(repr=False)
     draw: Callable[..., Hint | Pose]
 
-    def __call__(
-        self, picture: npt.NDArray[np.uint8], device: torch.device, **settings: Any
-    ) -> Hint | Pose:
+    def __call__(self, picture: Bytes, device: torch.device, **settings: Any) -> Hint | Pose:
         """The hint of `picture` (uint8 RGB, H x W x 3), of the same H x W, or the people in it.
 
         Raises UserError for another kind of picture, and where a network's numbers are not finite.
@@ -50,9 +47,7 @@ class Networks:
             return self.draw(checked, device, *self.networks, **settings)
 
 
-def batch(
-    picture: npt.NDArray[np.uint8], device: torch.device, multiple: int, least: int = 1
-) -> Tensor:
+def batch(picture: Bytes, device: torch.device, multiple: int, least: int = 1) -> Tensor:
     """`picture` (H x W x 3) as 1 x 3 x H' x W', float32 in 0..255 on `device`, `padded`."""
     import torch
 
@@ -83,11 +78,11 @@ def finite(values: Tensor, who: str) -> Tensor:
     return values
 
 
-def levels(values: Tensor, size: tuple[int, int], who: str) -> npt.NDArray[np.uint8]:
+def levels(values: Tensor, size: tuple[int, int], who: str) -> Bytes:
     """... x H' x W' in 0..1 as bytes on the CPU, cut to the first H x W of `size`.
 
     A value falls to the byte below it, as in the annotators. Raises UserError as `finite` does.
     """
     cut = finite(values[..., : size[0], : size[1]], who)
-    found: npt.NDArray[np.uint8] = (cut * 255).clamp(0, 255).byte().cpu().numpy()
+    found: Bytes = (cut * 255).clamp(0, 255).byte().cpu().numpy()
     return found

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ...ground.errors import UserError
 from ...ground.parameters import Parameter
-from ..picture import checked_rgb
+from ..picture import Bytes, checked_rgb
 from ..pose.draw import DRAWING
 from ..pose.people import Person, Pose
 from ..spec import Annotator, Learning, Preprocessor
@@ -60,9 +60,7 @@ class VitPose:
         """The detector and the network of joints."""
         return self.detector, self.joints
 
-    def __call__(
-        self, picture: npt.NDArray[np.uint8], device: torch.device, **settings: Any
-    ) -> Pose:
+    def __call__(self, picture: Bytes, device: torch.device, **settings: Any) -> Pose:
         """The people in `picture` (uint8 RGB, H x W x 3), in its pixels, the surest first.
 
         The settings are those of SELECTION. Raises UserError for another kind of picture, and
@@ -77,7 +75,7 @@ class VitPose:
 
     def _people(
         self,
-        picture: npt.NDArray[np.uint8],
+        picture: Bytes,
         device: torch.device,
         person_threshold: float = 0.3,
         joint_threshold: float = 0.3,
@@ -91,9 +89,7 @@ class VitPose:
             from_coco(one, sure, joint_threshold) for one, sure in zip(points, scores, strict=True)
         )
 
-    def _boxes(
-        self, picture: npt.NDArray[np.uint8], device: torch.device, threshold: float
-    ) -> Array:
+    def _boxes(self, picture: Bytes, device: torch.device, threshold: float) -> Array:
         """N x 4, the surest first: left, top, width and height in pixels."""
         found = self.detector(pixel_values=pixels(self.detector_processor, picture, device))
         _check_finite(found.logits, found.pred_boxes)
@@ -109,10 +105,7 @@ class VitPose:
         return ordered[(ordered[:, 2:] >= 1).all(axis=1)]
 
     def _joints(
-        self,
-        picture: npt.NDArray[np.uint8],
-        boxes: Array,
-        device: torch.device,
+        self, picture: Bytes, boxes: Array, device: torch.device
     ) -> tuple[list[Array], list[Array]]:
         """COCO's joints in each of `boxes` (17 x 2: x, y), and how sure each is (17, in 0..1)."""
         import torch

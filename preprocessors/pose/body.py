@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..opencv import opencv
+from ..picture import Bytes
 from .people import Joint, Points
 
 LIMBS = (
@@ -36,7 +37,7 @@ LIMB_OPACITY = 0.6
 """v1.0 blends limbs over what is there:
 https://github.com/lllyasviel/ControlNet/blob/main/annotator/openpose/util.py"""
 
-Picture = npt.NDArray[np.uint8]
+Picture = Bytes
 
 
 def draw_body(picture: Picture, body: Points, radius: int) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ground.errors import UserError
 from ...ground.parameters import Parameter
-from ..picture import checked_size
+from ..picture import Bytes, checked_size
 from ..spec import Preprocessor
 from .body import draw_blended_bodies, draw_body
 from .hands_and_face import draw_face, draw_hand
@@ -56,7 +55,7 @@ def draw_pose(
     hands: bool = True,
     face: bool = True,
     scale_sticks: bool = False,
-) -> npt.NDArray[np.uint8]:
+) -> Bytes:
     """The skeletons of one frame on black: uint8 RGB, height x width x 3, stretched to that size.
 
     A frame of OpenPose JSON may be given as it is. The settings are those of DRAWING. Raises

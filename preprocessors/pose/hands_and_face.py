@@ -6,10 +6,8 @@ https://github.com/lllyasviel/ControlNet-v1-1-nightly/blob/main/annotator/openpo
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from ..opencv import opencv
+from ..picture import Bytes
 from .people import Joint, Points
 
 BONES = tuple(
@@ -33,7 +31,7 @@ HAND_POINT = (0, 0, 255)
 
 FACE_POINT = (255, 255, 255)
 
-Picture = npt.NDArray[np.uint8]
+Picture = Bytes
 
 
 def draw_hand(picture: Picture, hand: Points, radius: int, thickness: int) -> None:

@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ...ground.ours import SOFTWARE
 from ...ground.places import identity
+from ..picture import Bytes
 from ..spec import Hint
 
 ENDINGS = (".png", ".json")
@@ -66,10 +67,10 @@ def _key(path: Path) -> Hashable:
     return os.path.realpath(path.parent), unicodedata.normalize("NFC", path.name).casefold()
 
 
-def _pixels(hint: Hint) -> NDArray[np.uint8]:
+def _pixels(hint: Hint) -> Bytes:
     if hint.dtype == np.uint8:
         return hint.astype(np.uint8, copy=False)
-    pixels: NDArray[np.uint8] = (hint.clip(0, 1) * 255).round().astype(np.uint8)
+    pixels: Bytes = (hint.clip(0, 1) * 255).round().astype(np.uint8)
     masked = (hint < 0).any(axis=2)
     if not masked.any():
         return pixels

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ...ground.page import FAINT, INK, PAPER, font, wrapped
+from ..picture import Bytes
 from ..spec import Hint
 
 COLUMNS = 5
@@ -136,13 +136,13 @@ def _foot(missing: Sequence[Missing], width: int) -> Image.Image:
     return block
 
 
-def _visible(hint: Hint) -> NDArray[np.uint8]:
+def _visible(hint: Hint) -> Bytes:
     """The hint in bytes, with chequers where it is masked."""
     if hint.dtype == np.uint8:
         return hint.astype(np.uint8, copy=False)
-    pixels: NDArray[np.uint8] = (hint.clip(0, 1) * 255).round().astype(np.uint8)
+    pixels: Bytes = (hint.clip(0, 1) * 255).round().astype(np.uint8)
     down, across = np.indices(hint.shape[:2]) // CHECK
-    chequers: NDArray[np.uint8] = np.array(CHECKS, np.uint8)[(down + across) % 2]
+    chequers: Bytes = np.array(CHECKS, np.uint8)[(down + across) % 2]
     masked = (hint < 0).any(axis=2)
     pixels[masked] = chequers[masked][:, None]
     return pixels

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...ground.errors import UserError
 from ...ground.ours import Results
@@ -17,6 +16,7 @@ from ...ground.reporter import reporter
 from ..learned.depth import DEPTH
 from ..making import Made, Sizing, Source, make
 from ..opencv import opencv
+from ..picture import Floats
 from ..picture_files import colours, first_frame, transparency
 from ..registry import EXACT, LEARNED
 from ..sizing import looked_at, resized
@@ -32,8 +32,8 @@ SIDE = 512
 class Picture:
     """What the hints are made of: float32 RGB, H x W x 3 in 0..1, and H x W, 1 where masked."""
 
-    colours: NDArray[np.float32]
-    mask: NDArray[np.float32]
+    colours: Floats
+    mask: Floats
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,7 @@ def make_sheet(
         f"Each {width} x {height} pixels. Under a hint: its name, the time it took on this "
         "machine, and the ControlNets that follow it.",
         [
-            Group(
-                "Without weights",
-                (_the_picture(path, picture), *_cells(EXACT, shown)),
-            ),
+            Group("Without weights", (_the_picture(path, picture), *_cells(EXACT, shown))),
             Group("With weights", _cells(LEARNED, shown)),
         ],
         missing,
@@ -138,7 +135,7 @@ def _source(entry: Preprocessor, picture: Picture, shown: Mapping[str, Shown]) -
         case "depth":
             if DEPTH.name not in shown:
                 raise UserError(f"It takes a depth map, and {DEPTH.name} is not here either.")
-            depth: NDArray[np.float32] = shown[DEPTH.name].made.hint[..., 0].astype(np.float32)
+            depth: Floats = shown[DEPTH.name].made.hint[..., 0].astype(np.float32)
             return depth
         case "pose":
             poses = (one.made.pose for one in shown.values())
