@@ -16,9 +16,9 @@ from ..model_files.kinds import CHECKPOINT, kind_of
 from ..training.base import Base, Encoders
 from .models import inspect, loading
 from .models.clip import Clip
-from .models.components import PIPELINE
 from .models.encoders import ModelEncoders
-from .models.single_file import has_vae
+from .models.inspect import PIPELINE
+from .models.parts import checkpoint_kinds
 from .models.vae import Vae
 from .sampling.model import Model
 
@@ -130,6 +130,6 @@ def _parts(path: Path) -> _Parts:
         return _Parts(path, *(folder if folder.is_dir() else None for folder in beside))
     if path.is_file() and kind_of(shapes := read_contents(path).shapes) == CHECKPOINT:
         inspect.check(path, "checkpoints")
-        return _Parts(path, path, path if has_vae(shapes) else None)
+        return _Parts(path, path, path if "vae" in checkpoint_kinds(shapes) else None)
     inspect.check(path, "diffusion_models")
     return _Parts(path)

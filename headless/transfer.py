@@ -8,7 +8,7 @@ from typing import Any
 from ..ground.errors import UserError
 from ..training.checkpoint import NETWORK
 from ..training.transfer import transferred
-from .models import components, inspect, single_file
+from .models import inspect, loading
 from .training_base import load_unet
 
 
@@ -18,9 +18,7 @@ def load_existing(path: Path) -> Any:
 
     Raises UserError for anything else, T2I adapters among them.
     """
-    path = checked_existing(path)
-    load = components.load_control_network if path.is_dir() else single_file.load_control_network
-    return load(path)
+    return loading.load_control_network(checked_existing(path))
 
 
 def checked_existing(path: Path) -> Path:

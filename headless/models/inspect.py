@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...ground.errors import UserError
 from ...ground.reading import require_regular
 from ...ground.wording import listing, shown
-from ...model_files.files import Shape, read_contents
+from ...model_files.files import read_contents
 from ...model_files.folders import CONFIG, read_config, weight_files
 from ...model_files.kinds import (
     CHECKPOINT,
@@ -22,19 +22,11 @@ from ...model_files.kinds import (
     VAE,
     kind_of,
 )
-from . import single_file
-from .components import PIPELINE
 from .families import ADAPTER_CLASS, CLASSES, require_class, require_plain, require_text_encoder
+from .parts import adapter_part, checkpoint_kinds, file_part, part_of
 
+PIPELINE = "model_index.json"
 _COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
-_PARTS: Mapping[str, tuple[Callable[[Path, Mapping[str, Shape]], Any], ...]] = {
-    "checkpoints": (single_file.checkpoint_parts,),
-    "diffusion_models": (single_file.unet_part,),
-    "text_encoders": (single_file.clip_part,),
-    "vae": (single_file.vae_part,),
-    "controlnet": (single_file.controlnet_part,),
-    "loras": (),
-}
 RUNS = frozenset({CHECKPOINT, DIFFUSION_MODEL, TEXT_ENCODER, VAE, LORA, CONTROLNET, T2I_ADAPTER})
 """The kinds of files that the embedded host can load."""
 
@@ -69,16 +61,14 @@ def is_adapter(path: Path) -> bool:
 def control_net_config(path: Path) -> Mapping[str, Any]:
     """The configuration of the ControlNet or T2I adapter in a file or folder; raises as `check`."""
     check(path, "controlnet")
-    if path.is_dir():
-        return read_config(path / CONFIG)
-    shapes = read_contents(path).shapes
-    adapter = kind_of(shapes) == T2I_ADAPTER
-    part = single_file.adapter_part if adapter else single_file.controlnet_part
-    return part(path, shapes).config
+    if path.is_file() and is_adapter(path):
+        return adapter_part(path, read_contents(path).shapes).config
+    return part_of(path, "controlnet").config
 
 
 def _check_file(path: Path, kind: str) -> None:
-    shapes = read_contents(path).shapes
+    contents = read_contents(path)
+    shapes = contents.shapes
     found = kind_of(shapes)
     wanted = KINDS[kind].words
     if found is None:
@@ -91,8 +81,11 @@ def _check_file(path: Path, kind: str) -> None:
         raise UserError(f"{path} is {found.words}{other}: no node of the embedded host loads it.")
     if not fits:
         raise UserError(f"{path} is {found.words}, not {wanted}: {found.place}.")
-    for part in (single_file.adapter_part,) if found == T2I_ADAPTER else _PARTS[kind]:
-        part(path, shapes)
+    if found == T2I_ADAPTER:
+        adapter_part(path, shapes)
+    elif kind != "loras":
+        for part in checkpoint_kinds(shapes) if kind == "checkpoints" else (kind,):
+            file_part(path, part, contents)
 
 
 def _check_folder(folder: Path, kind: str) -> None:
@@ -110,7 +103,7 @@ def _check_folder(folder: Path, kind: str) -> None:
     for file in weight_files(folder):
         shapes = read_contents(file).shapes
         if config.get("_class_name") == ADAPTER_CLASS:
-            single_file.adapter_part(file, shapes)
+            adapter_part(file, shapes)
 
 
 def _check_pipeline(folder: Path) -> None:

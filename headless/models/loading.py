@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...model_files.folders import weight_files
+from torch import nn
+
+from ...model_files.files import read_contents
+from ...model_files.folders import read_config, weight_files
+from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
-from . import components, inspect, single_file
+from ..sampling.model_sampling import DiscreteSampling
+from . import components, inspect, tokenizers
 from .clip import Clip
 from .control_base import ControlBase
 from .controlnet import ControlNet
+from .parts import adapter_part, checkpoint_kinds, part_of
 from .t2i_adapter import T2IAdapter
-from .vae import Vae
+from .vae import LATENT_SCALE, Vae
 
 _POOLS = "_shuffle"  # how the names of shuffle ControlNets end, the only sign a single file gives
 
@@ -25,32 +31,55 @@ def load_checkpoint(path: Path) -> tuple[Model, Clip, Vae | None]:
     where the file has none.
     """
     if path.is_dir():
-        return components.load_pipeline(path)
-    return single_file.load_checkpoint(path)
+        unet, clip = load_unet(path / "unet"), load_clip(path / "text_encoder")
+        return unet, clip, load_vae(path / "vae")
+    has_vae = "vae" in checkpoint_kinds(read_contents(path).shapes)
+    return load_unet(path), load_clip(path), load_vae(path) if has_vae else None
 
 
 def load_unet(path: Path) -> Model:
-    """MODEL of a diffusers `unet` folder, or of a file in CompVis' or diffusers' layout."""
-    return components.load_unet(path) if path.is_dir() else single_file.load_unet(path)
+    """MODEL of a diffusers `unet` folder, on the noise schedule of the `scheduler` folder beside
+    it, or of a file in CompVis' or diffusers' layout, a checkpoint among them, on SD 1.x's.
+
+    Latents are in the unit of `vae.LATENT_SCALE`.
+    """
+    unet = components.make_unet(part_of(path, "diffusion_models"))
+    schedule = path.parent / "scheduler" / "scheduler_config.json"
+    sampling = (
+        DiscreteSampling.from_scheduler_config(read_config(schedule))
+        if path.is_dir() and schedule.is_file()
+        else DiscreteSampling.from_betas()
+    )
+    return Model(BaseModel(unet, sampling, LATENT_SCALE))
 
 
 def load_clip(path: Path) -> Clip:
-    """CLIP of a `text_encoder` folder with its tokenizer, or of a CLIP-L file."""
-    return components.load_clip(path) if path.is_dir() else single_file.load_clip(path)
+    """CLIP of a `text_encoder` folder, of a CLIP-L file, or of the one in a checkpoint; its
+    tokenizer lies inside or beside it, or is OpenAI's.
+    """
+    text_encoder = components.make_text_encoder(part_of(path, "text_encoders"))
+    inside = (path, path / "tokenizer") if path.is_dir() else ()
+    places = (*inside, path.parent / "tokenizer")
+    return Clip(text_encoder, tokenizers.load(places, text_encoder.config.vocab_size, path))
 
 
 def load_vae(path: Path) -> Vae:
-    """VAE of a diffusers `vae` folder, or of a file in CompVis' or diffusers' layout."""
-    return components.load_vae(path) if path.is_dir() else single_file.load_vae(path)
+    """VAE of a diffusers `vae` folder, of a file in CompVis' or diffusers' layout, or of the one in
+    a checkpoint."""
+    return Vae(components.make_autoencoder(part_of(path, "vae")))
+
+
+def load_control_network(path: Path) -> nn.Module:
+    """Diffusers' ControlNetModel, or our LiteControlNet, of a folder or a file in any layout."""
+    return components.make_control_network(part_of(path, "controlnet"))
 
 
 def load_control_net(path: Path) -> ControlBase:
     """CONTROL_NET of a ControlNet or T2I adapter: a diffusers folder, or a file in any layout."""
     if inspect.is_adapter(path):
         (file,) = weight_files(path) if path.is_dir() else (path,)
-        return T2IAdapter(single_file.load_adapter_network(file), path.name)
-    if path.is_dir():
-        return ControlNet(components.load_control_network(path), path.name)
-    pools = path.stem.removesuffix("_fp16").endswith(_POOLS)
-    network = single_file.load_control_network(path)
+        part = adapter_part(file, read_contents(file).shapes)
+        return T2IAdapter(components.make_adapter(part), path.name)
+    pools = path.is_file() and path.stem.removesuffix("_fp16").endswith(_POOLS)
+    network = load_control_network(path)
     return ControlNet(network, path.name, global_average_pooling=pools or None)
