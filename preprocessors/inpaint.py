@@ -8,50 +8,35 @@ black instead (`black_pixel_for_xinsir_cn` in comfyui_controlnet_aux).
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..ground.errors import UserError
-from .picture import Floats, checked_size
+from .picture import Floats, checked_size, size_of
 from .spec import Preprocessor
 
 MASKED, BLACK = -1.0, 0.0
 
 
-def inpaint(picture: Floats, mask: Floats) -> Floats:
-    """`picture` (float32 RGB, H x W x 3 in 0..1) with -1 where `mask` (float32, H x W) is over 0.5.
+def inpaint(picture: Floats, mask: Floats, value: float = MASKED) -> Floats:
+    """`picture` (float32 RGB, H x W x 3 in 0..1) with `value` where `mask` (float32, H x W) is over
+    0.5.
 
     Raises UserError for other kinds of picture or mask.
     """
-    return _masked(picture, mask, MASKED)
-
-
-def inpaint_black(picture: Floats, mask: Floats) -> Floats:
-    """As `inpaint`, with 0 in place of -1."""
-    return _masked(picture, mask, BLACK)
-
-
-def _masked(picture: Floats, mask: Floats, value: float) -> Floats:
-    if (
-        picture.dtype != np.float32
-        or picture.ndim != 3
-        or picture.shape[2] != 3
-        or not picture.size
-    ):
+    if picture.dtype != np.float32 or picture.shape[2:] != (3,) or not picture.size:
         raise UserError(
-            f"Inpaint needs a picture of floats, height x width x 3 (RGB), and got {picture.dtype} "
-            f"of {_size(picture)}; convert it first."
+            "Inpaint needs a picture of floats, height x width x 3 (RGB), and got "
+            f"{picture.dtype} of {size_of(picture)}; convert it first."
         )
     if mask.shape != picture.shape[:2]:
         raise UserError(
-            f"Inpaint needs a mask of the picture's size, and got {_size(mask)} for a picture of "
-            f"{_size(picture)}; resize or crop one of them."
+            f"Inpaint needs a mask of the picture's size, and got {size_of(mask)} for a picture of "
+            f"{size_of(picture)}; resize or crop one of them."
         )
     checked_size(picture.shape[1], picture.shape[0], "The picture for inpaint")
     return np.where(mask[:, :, None] > 0.5, np.float32(value), picture)
-
-
-def _size(array: Floats) -> str:
-    return " x ".join(str(side) for side in array.shape) or "no size"
 
 
 _WORDS = ("inpaint", "inpainting", "outpaint", "outpainting", "repaint", "InpaintPreprocessor")
@@ -85,5 +70,5 @@ INPAINT_BLACK = Preprocessor(
     controls="Repaint: controlnet-union-sdxl-1.0 (ProMax)",
     takes="masked picture",
     background=BLACK,
-    run=inpaint_black,
+    run=partial(inpaint, value=BLACK),
 )

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter
 from .ade20k import ADE20K
-from .picture import Bytes, checked_size
+from .picture import Bytes, checked_size, size_of
 from .spec import Preprocessor
 
 UNLABELLED = 255
@@ -35,10 +35,9 @@ def color_labels(labels: Bytes, zero_is_unlabelled: bool = False) -> Bytes:
 
 def _checked(labels: Bytes) -> Bytes:
     if labels.dtype != np.uint8 or labels.ndim != 2 or labels.size == 0:
-        shape = " x ".join(str(side) for side in labels.shape)
         raise UserError(
             f"A label map is bytes, height x width, a class number each, and this one is "
-            f"{labels.dtype} of {shape or 'no size'}; convert it first."
+            f"{labels.dtype} of {size_of(labels)}; convert it first."
         )
     checked_size(labels.shape[1], labels.shape[0], "The label map")
     return labels

@@ -16,7 +16,7 @@ import numpy as np
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import Bytes, Floats, checked_size
+from .picture import Bytes, Floats, checked_size, size_of
 from .spec import Preprocessor
 
 AXES = ("v1.1", "v1.0")
@@ -69,10 +69,9 @@ def _slopes(near: Floats) -> tuple[Floats, ...]:
 
 def _checked(depth: Floats) -> Floats:
     if depth.dtype != np.float32 or depth.ndim != 2 or depth.size == 0:
-        shape = " x ".join(str(side) for side in depth.shape)
         raise UserError(
             f"Normals need a depth of float32, height x width in 0..1, and got {depth.dtype} of "
-            f"{shape or 'no size'}; convert it first."
+            f"{size_of(depth)}; convert it first."
         )
     checked_size(depth.shape[1], depth.shape[0], "The depth for normals")
     if not np.isfinite(depth).all():

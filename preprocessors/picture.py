@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,9 @@ from ..ground.errors import UserError
 from .opencv import opencv
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
+"""Levels of 0..255: H x W x 3, or H x W."""
 Floats: TypeAlias = npt.NDArray[np.float32]
+"""Numbers, of 0..1 where they are a picture's: H x W x 3, or H x W."""
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
@@ -28,13 +30,17 @@ def checked_rgb(image: Bytes, who: str) -> Bytes:
     Raises UserError, naming `who`, for anything else and for an enormous picture.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        shape = " x ".join(str(side) for side in image.shape)
         raise UserError(
             f"{who} needs a picture of bytes, height x width x 3 (RGB), and got {image.dtype} "
-            f"of {shape or 'no size'}; convert it first."
+            f"of {size_of(image)}; convert it first."
         )
     checked_size(image.shape[1], image.shape[0], f"The picture for {who}")
     return np.ascontiguousarray(image)
+
+
+def size_of(array: npt.NDArray[Any]) -> str:
+    """An array's size in words: "12 x 8 x 3"."""
+    return " x ".join(map(str, array.shape)) or "no size"
 
 
 def checked_size(width: int, height: int, what: str) -> None:

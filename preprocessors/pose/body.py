@@ -37,10 +37,8 @@ LIMB_OPACITY = 0.6
 """v1.0 blends limbs over what is there:
 https://github.com/lllyasviel/ControlNet/blob/main/annotator/openpose/util.py"""
 
-Picture = Bytes
 
-
-def draw_body(picture: Picture, body: Points, radius: int) -> None:
+def draw_body(picture: Bytes, body: Points, radius: int) -> None:
     """Draw one body as v1.1 did: dark limbs, then joints over them.
 
     Person by person, as sd-webui, controlnet-aux and comfyui_controlnet_aux do. The first v1.1
@@ -57,7 +55,7 @@ def draw_body(picture: Picture, body: Points, radius: int) -> None:
         _draw_joint(picture, joint, radius, colour)
 
 
-def draw_blended_bodies(picture: Picture, bodies: Sequence[Points], radius: int) -> None:
+def draw_blended_bodies(picture: Bytes, bodies: Sequence[Points], radius: int) -> None:
     """Draw all bodies of a frame as v1.0 did: everyone's joints, then everyone's limbs blended in.
 
     Joint by joint and limb by limb, as blending makes the order show where people overlap. Units
@@ -88,7 +86,7 @@ def _outline(a: Joint | None, b: Joint | None, radius: int) -> npt.NDArray[np.in
 
 
 def _draw_joint(
-    picture: Picture, joint: Joint | None, radius: int, colour: tuple[int, int, int]
+    picture: Bytes, joint: Joint | None, radius: int, colour: tuple[int, int, int]
 ) -> None:
     if joint is not None:
         opencv().circle(picture, (int(joint.x), int(joint.y)), radius, colour, thickness=-1)

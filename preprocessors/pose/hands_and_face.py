@@ -31,10 +31,8 @@ HAND_POINT = (0, 0, 255)
 
 FACE_POINT = (255, 255, 255)
 
-Picture = Bytes
 
-
-def draw_hand(picture: Picture, hand: Points, radius: int, thickness: int) -> None:
+def draw_hand(picture: Bytes, hand: Points, radius: int, thickness: int) -> None:
     """Draw a hand's lines, `thickness` wide, and its points over them.
 
     `hand` is in pixels of `picture` (uint8 RGB).
@@ -50,7 +48,7 @@ def draw_hand(picture: Picture, hand: Points, radius: int, thickness: int) -> No
             cv2.circle(picture, pixel, radius, HAND_POINT, thickness=-1)
 
 
-def draw_face(picture: Picture, face: Points, radius: int) -> None:
+def draw_face(picture: Bytes, face: Points, radius: int) -> None:
     """Draw a face's points, in pixels of `picture` (uint8 RGB), as white discs."""
     for point in face:
         pixel = _pixel(point)

@@ -13,7 +13,6 @@ from ...ground.errors import UserError
 from ...ground.ours import Results
 from ...ground.places import require_place
 from ...ground.reporter import reporter
-from ..learned.depth import DEPTH
 from ..making import Made, Sizing, Source, make
 from ..opencv import opencv
 from ..picture import Floats
@@ -133,10 +132,12 @@ def _source(entry: Preprocessor, picture: Picture, shown: Mapping[str, Shown]) -
         case "masked picture":
             return picture.colours, picture.mask
         case "depth":
-            if DEPTH.name not in shown:
-                raise UserError(f"It takes a depth map, and {DEPTH.name} is not here either.")
-            depth: Floats = shown[DEPTH.name].made.hint[..., 0].astype(np.float32)
-            return depth
+            finders = [one.name for one in LEARNED if one.shows == "depth"]
+            found = next((shown[name].made.hint for name in finders if name in shown), None)
+            if found is None:
+                names = " or ".join(finders)
+                raise UserError(f"It takes a depth map, and {names} is not here either.")
+            return found[..., 0].astype(np.float32)
         case "pose":
             poses = (one.made.pose for one in shown.values())
             people = next((pose for pose in poses if pose is not None and pose.people), None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from controlstack.ground.errors import UserError
-from controlstack.preprocessors.inpaint import INPAINT, INPAINT_BLACK, inpaint, inpaint_black
+from controlstack.preprocessors.inpaint import INPAINT, INPAINT_BLACK, inpaint
 
 PICTURE = np.random.default_rng(0).random((3, 4, 3), np.float32)
 
@@ -25,7 +25,8 @@ def test_what_is_masked_is_minus_one_and_the_rest_is_untouched() -> None:
 
 
 def test_the_black_form_has_zero_there() -> None:
-    hint = inpaint_black(PICTURE, np.ones((3, 4), np.float32))
+    assert INPAINT_BLACK.run is not None
+    hint = INPAINT_BLACK.run(PICTURE, np.ones((3, 4), np.float32))
     assert hint.dtype == np.float32
     assert not hint.any()
 
