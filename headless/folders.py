@@ -26,27 +26,17 @@ from ..ground.wording import listing, one_line, shown
 Kind: TypeAlias = Literal["output", "temp"]
 """Where a picture is saved: among the results, or among what was only shown."""
 
-# A kind of model and the folders under the models folder that hold it, ComfyUI's layout;
-# `depth` and `controlstack` (the weights of hint networks) are ours.
-KINDS: Mapping[str, tuple[str, ...]] = {
-    "checkpoints": ("checkpoints",),
-    "diffusion_models": ("diffusion_models", "unet"),
-    "text_encoders": ("text_encoders", "clip"),
-    "vae": ("vae",),
-    "loras": ("loras",),
-    "controlnet": ("controlnet", "t2i_adapter"),
-    "depth": ("depth",),
-    "controlstack": ("controlstack",),
-}
-_NOUNS: Mapping[str, str] = {
-    "checkpoints": "checkpoint",
-    "diffusion_models": "diffusion model",
-    "text_encoders": "text encoder",
-    "vae": "VAE",
-    "loras": "LoRA",
-    "controlnet": "ControlNet",
-    "depth": "depth model",
-    "controlstack": "hint network",
+# A kind of model, its name in sentences, and the folders under the models folder that hold it,
+# ComfyUI's layout; `depth` and `controlstack` (the weights of hint networks) are ours.
+KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "checkpoints": ("checkpoint", ("checkpoints",)),
+    "diffusion_models": ("diffusion model", ("diffusion_models", "unet")),
+    "text_encoders": ("text encoder", ("text_encoders", "clip")),
+    "vae": ("VAE", ("vae",)),
+    "loras": ("LoRA", ("loras",)),
+    "controlnet": ("ControlNet", ("controlnet", "t2i_adapter")),
+    "depth": ("depth model", ("depth",)),
+    "controlstack": ("hint network", ("controlstack",)),
 }
 MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
 # A folder with one of these files is a model in diffusers' (or transformers') own layout.
@@ -103,7 +93,7 @@ def use(folders: Folders) -> Iterator[Folders]:
 
 def bases(kind: str) -> list[Path]:
     """The folders of a kind of model, there or not; earlier ones win."""
-    return [root / sub for root in current().models for sub in KINDS[kind]]
+    return [root / sub for root in current().models for sub in KINDS[kind][1]]
 
 
 def names(kind: str) -> list[str]:
@@ -124,11 +114,11 @@ def find(kind: str, name: str) -> Path:
     if alias is not None:
         return alias
     for base in bases(kind):
-        path = inside(base, name, f"the {_NOUNS[kind]}", links=True)
+        path = inside(base, name, f"the {KINDS[kind][0]}", links=True)
         if path.is_file() or _is_model_folder(path):
             return path
     raise UserError(
-        f"there is no {_NOUNS[kind]} {shown(name)}: there is {listing(names(kind))} in "
+        f"there is no {KINDS[kind][0]} {shown(name)}: there is {listing(names(kind))} in "
         f"{listing(bases(kind))}; put the file there, or name another"
     )
 

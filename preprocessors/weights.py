@@ -9,14 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..ground.errors import UserError
-from ..ground.reading import read_text
-from ..ground.structured import read_json
+from ..model_files.folders import CONFIG, read_config
 from .spec import Weights
 
 PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt"})
 """Endings of files that are preferred as .safetensors of the same stem."""
 
-CONFIG = "config.json"
 PAGES = "https://huggingface.co"
 
 DEPTH = 3
@@ -34,7 +32,8 @@ def find(weights: Weights, places: Sequence[Path]) -> tuple[Path, ...] | None:
     if weights.is_folder:
         folders = (folder for place in places for folder in _folders(weights, place))
         whole = next((folder for folder in folders if _holds(weights, folder)), None)
-        return _nothing_or(whole or _cached_folder(weights))
+        whole = whole or _cached_folder(weights)
+        return None if whole is None else (whole,)
     found = [_found(weights, file, places) for file in weights.files]
     return None if None in found else tuple(path for path in found if path is not None)
 
@@ -76,10 +75,6 @@ def below(folder: Path, name: str) -> Path:
     if outside or not parts.parts or "\0" in name:
         raise UserError(f"{name!r} names nothing inside {folder}; give a name inside it.")
     return folder.joinpath(*parts.parts)
-
-
-def _nothing_or(folder: Path | None) -> tuple[Path, ...] | None:
-    return None if folder is None else (folder,)
 
 
 def _folders(weights: Weights, place: Path) -> Iterator[Path]:
@@ -138,7 +133,7 @@ def _cached(repo: str, file: str) -> Path | None:
 
 def _cached_folder(weights: Weights) -> Path | None:
     """The cache's folder of one commit, if it holds all of `weights`."""
-    config = _cached(weights.repo, "config.json")
+    config = _cached(weights.repo, CONFIG)
     return config.parent if config is not None and _holds(weights, config.parent) else None
 
 
@@ -149,7 +144,7 @@ def _models_below(folder: Path, depth: int) -> Iterator[Path]:
     except OSError:  # no folder, or none that may be read
         return
     for path in inside:
-        if _is_file(path / "config.json"):
+        if _is_file(path / CONFIG):
             yield path
         elif depth > 1 and path.is_dir():
             yield from _models_below(path, depth - 1)
@@ -157,8 +152,7 @@ def _models_below(folder: Path, depth: int) -> Iterator[Path]:
 
 def _model_type(folder: Path) -> str | None:
     try:
-        config = read_json(read_text(folder / CONFIG, "the model's"), CONFIG, "configuration")
+        kind = read_config(folder / CONFIG).get("model_type")
     except UserError:
         return None
-    kind = config.get("model_type") if isinstance(config, dict) else None
     return kind if isinstance(kind, str) else None

@@ -19,15 +19,15 @@ NARROWEST = 8
 leave its short side no whole patch."""
 
 
-def widened(picture: Bytes) -> Bytes:
+def widened(picture: Bytes, least: int = LEAST) -> Bytes:
     """`picture` (H x W x 3), a side that is too short for transformers' processors made longer.
 
     Its last row or column is repeated, so each pixel stays where it was; the result's first H x W
     are the picture's.
     """
     height, width = picture.shape[:2]
-    down = max(0, LEAST - height, -(-width // NARROWEST) - height)
-    right = max(0, LEAST - width, -(-height // NARROWEST) - width)
+    down = max(0, least - height, -(-width // NARROWEST) - height)
+    right = max(0, least - width, -(-height // NARROWEST) - width)
     if not (down or right):
         return picture
     return np.pad(picture, ((0, down), (0, right), (0, 0)), mode="edge")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...ground.errors import UserError
 from ...ground.parameters import Parameter
 from ..opencv import opencv
 from ..picture import Bytes
@@ -19,10 +18,12 @@ from ..pose.draw import DRAWING
 from ..pose.people import Joint, Person, Pose
 from ..pose.people import Points as Joints
 from ..spec import Preprocessor
+from .narrow import widened
 from .networks import Network, learned, published_files
 from .openpose_bodies import bodies
 from .openpose_maps import STRIDE, Array, reading
 from .openpose_parts import Points, face_square, find_face, find_hand, hand_square
+from .tensors import finite
 
 if TYPE_CHECKING:
     import torch
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 
 BODY_HEIGHT = 184
 """Half of 368, the height of the network's pictures in training."""
-
-NARROWEST = 8
-"""A picture whose longer side is more than this many times its shorter one is padded: 184 pixels
-high, it would be too wide for any memory."""
 
 
 def openpose(
@@ -60,7 +57,8 @@ def openpose(
 def _bodies(picture: Bytes, device: torch.device, network: nn.Module) -> list[Points]:
     """`picture` is BGR here and below."""
     height, width = picture.shape[:2]
-    roomy = _padded(picture)
+    # 184 pixels high, a very flat one would be too wide for any memory.
+    roomy = widened(picture, least=1)
     seen = BODY_HEIGHT, max(1, int(roomy.shape[1] * BODY_HEIGHT / roomy.shape[0]))
     cv2 = opencv()
     shrinks = sum(seen) < sum(roomy.shape[:2])
@@ -98,13 +96,6 @@ def _face_maps(part: Bytes, network: nn.Module, device: torch.device) -> Array:
     return _numbers(network(_input(part, device))[-1])  # the last of its six stages
 
 
-def _padded(picture: Bytes) -> Bytes:
-    """`picture` with its last row or column repeated until it is no narrower than NARROWEST."""
-    height, width = picture.shape[:2]
-    down, right = max(0, -(-width // NARROWEST) - height), max(0, -(-height // NARROWEST) - width)
-    return np.pad(picture, ((0, down), (0, right), (0, 0)), mode="edge")
-
-
 def _input(picture: Bytes, device: torch.device) -> Tensor:
     """`picture` (BGR) as 1 x 3 x H x W in -0.5..0.5, padded with 0 to multiples of STRIDE."""
     import torch
@@ -116,9 +107,7 @@ def _input(picture: Bytes, device: torch.device) -> Tensor:
 
 def _numbers(maps: Tensor) -> Array:
     """1 x C x h x w as an array without its first side; UserError where it is not finite."""
-    found: Array = maps[0].float().cpu().numpy()
-    if not np.isfinite(found).all():
-        raise UserError("OpenPose's network gave no finite numbers; its weights are damaged.")
+    found: Array = finite(maps[0], "OpenPose").float().cpu().numpy()
     return found
 
 

@@ -6,8 +6,8 @@ joints: https://huggingface.co/docs/transformers/model_doc/vitpose.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from ...ground.errors import UserError
 from ...ground.parameters import Parameter
-from ..picture import Bytes, checked_rgb
+from ..picture import Bytes
 from ..pose.draw import DRAWING
 from ..pose.people import Person, Pose
-from ..spec import Annotator, Learning, Preprocessor
+from ..spec import Learning, Preprocessor
 from .coco import COCO, from_coco
 from .folder import Kind, check_folder, load_network, load_processor, pixels, published
+from .tensors import Networks, finite
 
 if TYPE_CHECKING:
     import torch
@@ -42,97 +43,84 @@ MARGIN = 1.25
 """How much larger than the box of a person what ViTPose sees is, before it gets its shape."""
 
 
-@dataclass(frozen=True)
-class VitPose:
-    """A detector and a network of joints, loaded, each with what makes its input.
+def vitpose(
+    picture: Bytes,
+    device: torch.device,
+    detector: nn.Module,
+    joints: nn.Module,
+    detector_processor: Any,
+    joints_processor: Any,
+    person: int,
+    person_threshold: float = 0.3,
+    joint_threshold: float = 0.3,
+    max_people: int = 20,
+) -> Pose:
+    """The people in `picture` (uint8 RGB, H x W x 3), in its pixels, the surest first.
 
-    `person` is the number of the detector's class.
+    Each network has what makes its input; `person` is the number of the detector's class; the
+    others are the settings of SELECTION. Raises UserError where a network's numbers are not finite.
     """
+    boxes = _boxes(picture, device, detector, detector_processor, person, person_threshold)
+    people: list[Person] = []
+    if len(boxes := boxes[:max_people]):
+        found = zip(*_joints(picture, device, boxes, joints, joints_processor), strict=True)
+        people = [from_coco(points, sure, joint_threshold) for points, sure in found]
+    return Pose(tuple(people), canvas=(picture.shape[1], picture.shape[0]))
 
-    detector: nn.Module
-    detector_processor: Any
-    joints: nn.Module
-    joints_processor: Any
-    person: int
 
-    @property
-    def networks(self) -> Sequence[nn.Module]:
-        """The detector and the network of joints."""
-        return self.detector, self.joints
+def _boxes(
+    picture: Bytes,
+    device: torch.device,
+    detector: nn.Module,
+    processor: Any,
+    person: int,
+    threshold: float,
+) -> Array:
+    """N x 4, the surest first: left, top, width and height in pixels."""
+    found = detector(pixel_values=pixels(processor, picture, device))
+    for said in (found.logits, found.pred_boxes):
+        finite(said, "ViTPose")
+    (result,) = processor.post_process_object_detection(
+        found, threshold=threshold, target_sizes=[picture.shape[:2]]
+    )
+    people = result["labels"] == person
+    boxes = result["boxes"][people].double().cpu().numpy()
+    boxes[:, 2:] -= boxes[:, :2]
+    surest = result["scores"][people].argsort(descending=True, stable=True).cpu().numpy()
+    # Nothing can be seen of what is smaller than a pixel.
+    ordered: Array = boxes[surest]
+    return ordered[(ordered[:, 2:] >= 1).all(axis=1)]
 
-    def __call__(self, picture: Bytes, device: torch.device, **settings: Any) -> Pose:
-        """The people in `picture` (uint8 RGB, H x W x 3), in its pixels, the surest first.
 
-        The settings are those of SELECTION. Raises UserError for another kind of picture, and
-        where a network's numbers are not finite.
-        """
-        import torch
+def _joints(
+    picture: Bytes, device: torch.device, boxes: Array, joints: nn.Module, processor: Any
+) -> tuple[list[Array], list[Array]]:
+    """COCO's joints in each of `boxes` (17 x 2: x, y), and how sure each is (17, in 0..1)."""
+    import torch
 
-        seen = checked_rgb(picture, "ViTPose")
-        with torch.inference_mode():
-            people = self._people(seen, device, **settings)
-        return Pose(people, canvas=(seen.shape[1], seen.shape[0]))
+    seen = pixels(processor, picture, device, boxes=[boxes])
+    experts = _config(joints).backbone_config.num_experts
+    index = torch.full((len(boxes),), EXPERT, device=device) if experts > 1 else None
+    found = joints(pixel_values=seen, dataset_index=index)
+    finite(found.heatmaps, "ViTPose")
+    (results,) = processor.post_process_pose_estimation(found, boxes=[boxes])
+    points = [
+        _in_view(result["keypoints"].double().numpy(), box, processor.size)
+        for result, box in zip(results, boxes, strict=True)
+    ]
+    return points, [result["scores"].double().numpy() for result in results]
 
-    def _people(
-        self,
-        picture: Bytes,
-        device: torch.device,
-        person_threshold: float = 0.3,
-        joint_threshold: float = 0.3,
-        max_people: int = 20,
-    ) -> tuple[Person, ...]:
-        boxes = self._boxes(picture, device, person_threshold)[:max_people]
-        if not len(boxes):
-            return ()
-        points, scores = self._joints(picture, boxes, device)
-        return tuple(
-            from_coco(one, sure, joint_threshold) for one, sure in zip(points, scores, strict=True)
-        )
 
-    def _boxes(self, picture: Bytes, device: torch.device, threshold: float) -> Array:
-        """N x 4, the surest first: left, top, width and height in pixels."""
-        found = self.detector(pixel_values=pixels(self.detector_processor, picture, device))
-        _check_finite(found.logits, found.pred_boxes)
-        (result,) = self.detector_processor.post_process_object_detection(
-            found, threshold=threshold, target_sizes=[picture.shape[:2]]
-        )
-        people = result["labels"] == self.person
-        boxes = result["boxes"][people].double().cpu().numpy()
-        boxes[:, 2:] -= boxes[:, :2]
-        surest = result["scores"][people].argsort(descending=True, stable=True).cpu().numpy()
-        # Nothing can be seen of what is smaller than a pixel.
-        ordered: Array = boxes[surest]
-        return ordered[(ordered[:, 2:] >= 1).all(axis=1)]
+def _in_view(points: Array, box: Array, size: Mapping[str, int]) -> Array:
+    """Pixels as points of a canvas, where the middle of pixel i is i + 0.5.
 
-    def _joints(
-        self, picture: Bytes, boxes: Array, device: torch.device
-    ) -> tuple[list[Array], list[Array]]:
-        """COCO's joints in each of `boxes` (17 x 2: x, y), and how sure each is (17, in 0..1)."""
-        import torch
-
-        seen = pixels(self.joints_processor, picture, device, boxes=[boxes])
-        experts = _config(self.joints).backbone_config.num_experts
-        index = torch.full((len(boxes),), EXPERT, device=device) if experts > 1 else None
-        found = self.joints(pixel_values=seen, dataset_index=index)
-        _check_finite(found.heatmaps)
-        (results,) = self.joints_processor.post_process_pose_estimation(found, boxes=[boxes])
-        points = [
-            self._in_view(result["keypoints"].double().numpy(), box)
-            for result, box in zip(results, boxes, strict=True)
-        ]
-        return points, [result["scores"].double().numpy() for result in results]
-
-    def _in_view(self, points: Array, box: Array) -> Array:
-        """Pixels as points of a canvas, where the middle of pixel i is i + 0.5.
-
-        NaN for a point outside of what ViTPose saw around `box`, give or take a tenth: where its
-        map is flat, the processor's step from a cell to the top of the slope has no end.
-        """
-        size = self.joints_processor.size
-        wide, high = size["width"] / size["height"], 1.0
-        reach = 1.1 * MARGIN / 2 * max(box[2] / wide, box[3] / high) * np.array([wide, high])
-        away = np.abs(points - (box[:2] + box[2:] / 2))
-        return np.where((away <= reach).all(axis=1, keepdims=True), points + 0.5, np.nan)
+    NaN for a point outside of what ViTPose saw, at `size`, around `box`, give or take a tenth:
+    where its map is flat, the processor's step from a cell to the top of the slope has no end.
+    """
+    wide, high = size["width"] / size["height"], 1.0
+    reach = 1.1 * MARGIN / 2 * max(box[2] / wide, box[3] / high) * np.array([wide, high])
+    away = np.abs(points - (box[:2] + box[2:] / 2))
+    return np.where((away <= reach).all(axis=1, keepdims=True), points + 0.5, np.nan)
 
 
 def check_vitpose(paths: Sequence[Path]) -> None:
@@ -141,7 +129,7 @@ def check_vitpose(paths: Sequence[Path]) -> None:
         check_folder(folder, kind)
 
 
-def load_vitpose(paths: Sequence[Path]) -> Annotator:
+def load_vitpose(paths: Sequence[Path]) -> Networks:
     """ViTPose from its folder and that of the detector, in this order.
 
     Raises UserError for a folder that holds no such model, and for models that know no person or
@@ -161,24 +149,17 @@ def load_vitpose(paths: Sequence[Path]) -> Annotator:
         raise UserError(
             f"{detector_folder} detects no class named person; take a detector trained on COCO."
         )
-    return VitPose(
-        detector,
-        load_processor(detector_folder, DETECTOR_KIND),
-        joints,
-        load_processor(folder, JOINTS_KIND),
-        classes["person"],
+    draw = partial(
+        vitpose,
+        detector_processor=load_processor(detector_folder, DETECTOR_KIND),
+        joints_processor=load_processor(folder, JOINTS_KIND),
+        person=classes["person"],
     )
+    return Networks("ViTPose", (detector, joints), draw)
 
 
 def _config(network: nn.Module) -> Any:
     return network.config
-
-
-def _check_finite(*tensors: torch.Tensor) -> None:
-    import torch
-
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
-        raise UserError("ViTPose's networks gave no finite numbers; their weights are damaged.")
 
 
 LICENCE = "Apache-2.0"

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -67,18 +67,22 @@ def _key(path: Path) -> Hashable:
     return os.path.realpath(path.parent), unicodedata.normalize("NFC", path.name).casefold()
 
 
-def _pixels(hint: Hint) -> Bytes:
+def in_bytes(hint: Hint) -> tuple[Bytes, npt.NDArray[np.bool_]]:
+    """A hint (H x W x 3) in bytes, and where it is masked (H x W): below 0."""
     if hint.dtype == np.uint8:
-        return hint.astype(np.uint8, copy=False)
-    pixels: Bytes = (hint.clip(0, 1) * 255).round().astype(np.uint8)
-    masked = (hint < 0).any(axis=2)
-    if not masked.any():
-        return pixels
-    alpha = np.where(masked, 0, 255).astype(np.uint8)
-    return np.dstack((pixels, alpha))
+        return hint.astype(np.uint8, copy=False), np.zeros(hint.shape[:2], bool)
+    masked: npt.NDArray[np.bool_] = np.asarray((hint < 0).any(axis=2))
+    return (hint.clip(0, 1) * 255).round().astype(np.uint8), masked
 
 
-def _deep(hint: Hint) -> NDArray[np.uint16]:
+def _pixels(hint: Hint) -> Bytes:
+    pixels, masked = in_bytes(hint)
+    return (
+        np.dstack((pixels, np.where(masked, 0, 255).astype(np.uint8))) if masked.any() else pixels
+    )
+
+
+def _deep(hint: Hint) -> npt.NDArray[np.uint16]:
     grey = hint[..., 0].astype(np.float64) / (255 if hint.dtype == np.uint8 else 1)
-    levels: NDArray[np.uint16] = (grey.clip(0, 1) * 65535).round().astype(np.uint16)
+    levels: npt.NDArray[np.uint16] = (grey.clip(0, 1) * 65535).round().astype(np.uint16)
     return levels

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from ...ground.page import FAINT, INK, PAPER, font, wrapped
 from ..picture import Bytes
 from ..spec import Hint
+from .files import in_bytes
 
 COLUMNS = 5
 CELL = 352
@@ -138,11 +139,8 @@ def _foot(missing: Sequence[Missing], width: int) -> Image.Image:
 
 def _visible(hint: Hint) -> Bytes:
     """The hint in bytes, with chequers where it is masked."""
-    if hint.dtype == np.uint8:
-        return hint.astype(np.uint8, copy=False)
-    pixels: Bytes = (hint.clip(0, 1) * 255).round().astype(np.uint8)
-    down, across = np.indices(hint.shape[:2]) // CHECK
-    chequers: Bytes = np.array(CHECKS, np.uint8)[(down + across) % 2]
-    masked = (hint < 0).any(axis=2)
-    pixels[masked] = chequers[masked][:, None]
+    pixels, masked = in_bytes(hint)
+    if masked.any():
+        down, across = np.indices(masked.shape) // CHECK
+        pixels[masked] = np.array(CHECKS, np.uint8)[(down + across) % 2][masked][:, None]
     return pixels

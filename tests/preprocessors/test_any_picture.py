@@ -20,7 +20,7 @@ from PIL import Image
 
 from controlstack.nodes import hints, images
 from controlstack.preprocessors.learned.openpose import openpose
-from controlstack.preprocessors.learned.vitpose import VitPose
+from controlstack.preprocessors.learned.vitpose import vitpose
 from controlstack.preprocessors.making import Loaded, Sizing, Source, make
 from controlstack.preprocessors.pose.draw import DRAWING, draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
@@ -286,7 +286,7 @@ def _squared(takes: Takes) -> Source:
 
 FINDERS: dict[str, Callable[..., Any]] = {
     "pose_openpose": openpose,
-    "pose_vitpose": VitPose._people,
+    "pose_vitpose": vitpose,
 }
 """What takes the settings of those that find people."""
 OTHER_DRAWING = {"style": "v1.0", "scale_sticks": True, "body": True}
@@ -305,7 +305,7 @@ def test_a_finder_of_people_is_told_its_own_settings_and_the_drawing_is_told_the
         networks = ()
 
         def __call__(self, picture: Any, device: Any, **settings: Any) -> Pose:
-            inspect.signature(FINDERS[name]).bind(self, picture, device, **settings)
+            inspect.signature(FINDERS[name]).bind_partial(picture, device, **settings)
             told.update(settings)
             return pose
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from controlstack.ground.errors import UserError
-from controlstack.preprocessors.learned.vitpose import VITPOSE, VitPose, load_vitpose
+from controlstack.preprocessors.learned.tensors import Networks
+from controlstack.preprocessors.learned.vitpose import VITPOSE, load_vitpose
 from controlstack.preprocessors.pose.draw import draw_pose
 from tests.tiny_pose import tiny_detector, tiny_vitpose
 
@@ -34,9 +36,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def model(folders: tuple[Path, Path]) -> VitPose:
+def model(folders: tuple[Path, Path]) -> Networks:
     loaded = load_vitpose(folders)
-    assert isinstance(loaded, VitPose)
+    assert isinstance(loaded, Networks)
     return loaded
 
 
@@ -91,10 +93,11 @@ class Dots(torch.nn.Module):
         return SimpleNamespace(heatmaps=torch.stack(maps))
 
 
-def _seeing(model: VitPose, detector: Boxes) -> VitPose:
+def _seeing(model: Networks, detector: Boxes) -> Networks:
     """`model` with networks that say what they are told, at the published input size."""
     processor = transformers.VitPoseImageProcessor()
-    return replace(model, detector=detector, joints=Dots(), joints_processor=processor)
+    draw = partial(model.draw, joints_processor=processor)
+    return replace(model, networks=(detector, Dots()), draw=draw)
 
 
 def _dotted(width: int, height: int, *dots: tuple[int, int]) -> np.ndarray:
@@ -115,7 +118,7 @@ def _dotted(width: int, height: int, *dots: tuple[int, int]) -> np.ndarray:
     ],
 )
 def test_a_joint_comes_out_where_it_is(
-    size: tuple[int, int], box: tuple[int, ...], dot: tuple[int, int], model: VitPose
+    size: tuple[int, int], box: tuple[int, ...], dot: tuple[int, int], model: Networks
 ) -> None:
     seeing = _seeing(model, Boxes(size, (box, 0, 0.9)))
     pose = seeing(_dotted(*size, dot), CPU, joint_threshold=0.1)
@@ -128,7 +131,7 @@ def test_a_joint_comes_out_where_it_is(
         assert abs(joint.y - 0.5 - dot[1]) <= 1
 
 
-def test_a_drawn_joint_is_within_a_pixel_of_the_one_in_the_picture(model: VitPose) -> None:
+def test_a_drawn_joint_is_within_a_pixel_of_the_one_in_the_picture(model: Networks) -> None:
     size, dot = (640, 360), (151, 92)
     seeing = _seeing(model, Boxes(size, ((100, 40, 220, 340), 0, 0.9)))
     hint = draw_pose(seeing(_dotted(*size, dot), CPU), *size)
@@ -137,7 +140,7 @@ def test_a_drawn_joint_is_within_a_pixel_of_the_one_in_the_picture(model: VitPos
     assert abs((y.min() + y.max()) / 2 - dot[1]) <= 1
 
 
-def test_people_come_by_certainty_and_nothing_else_is_one(model: VitPose) -> None:
+def test_people_come_by_certainty_and_nothing_else_is_one(model: Networks) -> None:
     size = (400, 200)
     dots = (50, 80), (150, 90), (250, 100), (350, 110)
     found = [
@@ -156,7 +159,7 @@ def test_people_come_by_certainty_and_nothing_else_is_one(model: VitPose) -> Non
     assert noses(person_threshold=0.99) == []
 
 
-def test_an_unsure_joint_is_left_out(model: VitPose) -> None:
+def test_an_unsure_joint_is_left_out(model: Networks) -> None:
     seeing = _seeing(model, Boxes((90, 120), ((5, 5, 85, 115), 0, 0.9)))
     (person,) = seeing(_dotted(90, 120, (40, 50)), CPU, joint_threshold=0.17).people
     # COCO's last, the right ankle, is sure by 0.15, the last but one, the left ankle, by 0.2.
@@ -165,19 +168,19 @@ def test_an_unsure_joint_is_left_out(model: VitPose) -> None:
     assert person.body[NECK] is None, "one shoulder is sure by 0.7, the other by 0.65"
 
 
-def test_nobody_is_a_pose_without_people(model: VitPose) -> None:
+def test_nobody_is_a_pose_without_people(model: Networks) -> None:
     pose = _seeing(model, Boxes((50, 40)))(_noise(40, 50), CPU)
     assert (pose.people, pose.canvas) == ((), (50, 40))
     assert not draw_pose(pose, 50, 40).any()
 
 
-def test_a_person_smaller_than_a_pixel_is_nobody(model: VitPose) -> None:
+def test_a_person_smaller_than_a_pixel_is_nobody(model: Networks) -> None:
     detector = Boxes((50, 40), ((10, 10, 10.5, 20), 0, 0.9))
     assert _seeing(model, detector)(_noise(40, 50), CPU).people == ()
 
 
 def test_the_whole_way_is_that_of_transformers(
-    folders: tuple[Path, Path], model: VitPose, no_network: list[Any]
+    folders: tuple[Path, Path], model: Networks, no_network: list[Any]
 ) -> None:
     """The steps of transformers' documentation, with its own classes."""
     picture = _noise(90, 130)
@@ -237,7 +240,7 @@ def test_the_second_version_of_the_detector_loads(
     assert len(model(_noise(60, 80), CPU, person_threshold=0).people) > 0
 
 
-def test_loaded_networks_are_ready_to_run(model: VitPose) -> None:
+def test_loaded_networks_are_ready_to_run(model: Networks) -> None:
     for network in model.networks:
         assert not network.training
         assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
@@ -246,13 +249,15 @@ def test_loaded_networks_are_ready_to_run(model: VitPose) -> None:
 
 @given(height=st.integers(1, 70), width=st.integers(1, 70))
 @settings(max_examples=12, deadline=None)
-def test_every_size_gives_a_pose_that_can_be_drawn(height: int, width: int, model: VitPose) -> None:
+def test_every_size_gives_a_pose_that_can_be_drawn(
+    height: int, width: int, model: Networks
+) -> None:
     pose = model(_noise(height, width), CPU, person_threshold=0, joint_threshold=-9)
     assert pose.canvas == (width, height)
     assert draw_pose(pose, width, height).shape == (height, width, 3)
 
 
-def test_one_pixel_and_one_row_of_pixels(model: VitPose) -> None:
+def test_one_pixel_and_one_row_of_pixels(model: Networks) -> None:
     for height, width in ((1, 1), (1, 2048), (2048, 1)):
         pose = model(_noise(height, width), CPU, person_threshold=0, joint_threshold=-9)
         assert pose.canvas == (width, height)
@@ -314,7 +319,7 @@ def test_damaged_weights_are_said(damaged: int, folders: tuple[Path, Path], tmp_
         load_vitpose(copies)(_noise(60, 80), CPU, person_threshold=0)
 
 
-def test_another_kind_of_picture_is_refused(model: VitPose) -> None:
+def test_another_kind_of_picture_is_refused(model: Networks) -> None:
     with pytest.raises(UserError, match="ViTPose needs a picture"):
         model(np.zeros((5, 5), np.uint8), CPU)
 
