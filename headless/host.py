@@ -76,7 +76,7 @@ class EmbeddedHost:
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
         """See `hosts.host.Host.control_net_of`."""
-        from .models.controlnet import ControlNet as EmbeddedControlNet
+        from .models.control_net import ControlNet as EmbeddedControlNet
 
         return EmbeddedControlNet(deepcopy(network).eval().requires_grad_(False), name)
 

@@ -52,9 +52,9 @@ def unet_config(shapes: Shapes) -> Config:
     return told(_unet_config, shapes, "U-Net")
 
 
-def controlnet_config(shapes: Shapes) -> Config:
+def control_net_config(shapes: Shapes) -> Config:
     """ControlNetModel's configuration; raises as `unet_config`."""
-    return told(_controlnet_config, shapes, "ControlNet")
+    return told(_control_net_config, shapes, "ControlNet")
 
 
 def told(tell: Callable[[Shapes], Config], shapes: Shapes, what: str) -> Config:
@@ -81,7 +81,7 @@ def _unet_config(shapes: Shapes) -> Config:
     }
 
 
-def _controlnet_config(shapes: Shapes) -> Config:
+def _control_net_config(shapes: Shapes) -> Config:
     ldm = is_ldm(shapes)
     if "difference" in shapes:
         raise UserError("it holds only the difference to a base model; get the full ControlNet")

@@ -9,7 +9,7 @@ from ..ground.parameters import Parameter
 from ..hosts import host
 from ..preprocessors import model_choice
 from ..preprocessors.making import FIT, RESOLUTION
-from ..preprocessors.picture import MAX_SIDE
+from ..preprocessors.picture import MAX_EDGE
 from ..preprocessors.spec import Learning, Preprocessor
 from .widgets import widget, widgets
 
@@ -30,7 +30,7 @@ STANDING = {
 """A person to begin with, in fractions of the canvas."""
 
 SIDES = tuple(
-    Parameter(side, 512, "In pixels: best that of your picture.", 1, MAX_SIDE)
+    Parameter(side, 512, "In pixels: best that of your picture.", 1, MAX_EDGE)
     for side in ("width", "height")
 )
 

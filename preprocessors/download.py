@@ -37,7 +37,7 @@ def download(weights: Weights, target: Path, progress: Progress | None = None) -
     """
     folder = below(target, weights.name)
     finals = {file: below(folder, file) for file in weights.files}
-    order = _Order(weights, folder, _hub(weights, folder))
+    request = _Request(weights, folder, _hub(weights, folder))
     begin = progress or unseen
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -45,10 +45,10 @@ def download(weights: Weights, target: Path, progress: Progress | None = None) -
             prefix=".download-", dir=target, ignore_cleanup_errors=True
         ) as staging:
             # All are there, of a known sum and a sane size: then load.
-            stated = {file: order.facts(file) for file in weights.files}
-            sums = {file: order.expected(file, facts) for file, facts in stated.items()}
+            stated = {file: request.facts(file) for file in weights.files}
+            sums = {file: request.expected(file, facts) for file, facts in stated.items()}
             for file, facts in stated.items():
-                _compare(order.fetch(file, facts, Path(staging), begin), facts.url, sums[file])
+                _compare(request.fetch(file, facts, Path(staging), begin), facts.url, sums[file])
             for file, final in finals.items():
                 final.parent.mkdir(parents=True, exist_ok=True)
                 Path(staging, file).replace(final)
@@ -71,7 +71,7 @@ class _Facts:
 
 
 @dataclass(frozen=True)
-class _Order:
+class _Request:
     """A download to make: `weights` into `folder`, through huggingface_hub."""
 
     weights: Weights

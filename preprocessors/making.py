@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..ground.errors import UserError
 from ..ground.parameters import Parameter
-from .picture import MAX_SIDE, Bytes
+from .picture import MAX_EDGE, Bytes
 from .pose.draw import DRAWING, draw_pose
 from .pose.people import Joint, Person, Points, Pose
 from .sizing import (
@@ -44,7 +44,7 @@ RESOLUTION = Parameter(
     "The shorter side, in pixels, at which the network looks at the picture. 0 is the hint's own "
     f"size (pixel perfect), up to {AUTO_RESOLUTION}.",
     low=0,
-    high=MAX_SIDE,
+    high=MAX_EDGE,
     step=8,
 )
 FIT = Parameter(

@@ -33,7 +33,7 @@ RAW_RANGE = 2400.0
 stretched. They have no unit and differ from picture to picture: 855 to 3246 in
 https://github.com/isl-org/MiDaS/issues/42."""
 
-SIDE = 512
+EDGE = 512
 """Pixels: the shorter side at which the slopes are the formula's own. At another size they are what
 they would be at this one, so that the same scene is coloured alike."""
 
@@ -62,7 +62,7 @@ def normal_from_depth(
 def _slopes(near: Floats) -> tuple[Floats, ...]:
     """How much each point faces left and up: where the right is nearer, a surface faces left."""
     cv2 = opencv()
-    scale = RAW_RANGE * min(near.shape) / SIDE
+    scale = RAW_RANGE * min(near.shape) / EDGE
     ways = ((1, 0), (0, 1))
     return tuple(cv2.Sobel(near, cv2.CV_32F, *way, ksize=3, scale=scale) for way in ways)
 

@@ -17,7 +17,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
-MAX_SIDE = 16384
+MAX_EDGE = 16384
 """Pixels: the largest side that ComfyUI's own nodes offer."""
 
 MAX_PIXELS = 2**26
@@ -45,9 +45,9 @@ def size_of(array: npt.NDArray[Any]) -> str:
 
 def checked_size(width: int, height: int, what: str) -> None:
     """Raise UserError, naming `what`, for a size below one pixel or above the limits."""
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or width * height > MAX_PIXELS:
+    if not (1 <= width <= MAX_EDGE and 1 <= height <= MAX_EDGE) or width * height > MAX_PIXELS:
         raise UserError(
-            f"{what} is {width} x {height} pixels; give sides from 1 to {MAX_SIDE} and no "
+            f"{what} is {width} x {height} pixels; give sides from 1 to {MAX_EDGE} and no "
             f"more than {MAX_PIXELS // 10**6} million pixels."
         )
 

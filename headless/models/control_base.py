@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Residuals = dict[str, list[Tensor | None]]
-SIDES = ("input", "middle", "output")
+GROUPS = ("input", "middle", "output")
 LATENT_PIXELS = 8  # picture pixels a latent pixel covers, in every SD family
 
 
@@ -58,7 +58,7 @@ class ControlBase(ABC):
     def _own(
         self, x: Tensor, t: Tensor, cond: Mapping[str, Any], batched_number: int, run: Run
     ) -> Residuals:
-        """This net's residuals, times its strength: fresh lists, all of `SIDES`."""
+        """This net's residuals, times its strength: fresh lists, all of `GROUPS`."""
 
     @abstractmethod
     def _bare_copy(self) -> Self:
@@ -174,14 +174,14 @@ class ControlBase(ABC):
     def _merge(self, previous: Residuals, own: Residuals) -> Residuals:
         """previous + own, place by place; nets of different depth do not fit one U-Net."""
         merged: Residuals = {}
-        for side in SIDES:
-            before, rows = previous[side], own[side]
+        for group in GROUPS:
+            before, rows = previous[group], own[group]
             if before and rows and len(before) != len(rows):
                 raise UserError(
-                    f"{self.name} gives {len(rows)} {side} residuals and the ControlNet before it "
+                    f"{self.name} gives {len(rows)} {group} residuals and the ControlNet before it "
                     f"{len(before)}; chain nets that were made for the same model."
                 )
-            merged[side] = [_sum(a, b) for a, b in zip_longest(before, rows)]
+            merged[group] = [_sum(a, b) for a, b in zip_longest(before, rows)]
         return merged
 
 

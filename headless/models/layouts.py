@@ -30,9 +30,9 @@ def unet_config(shapes: Shapes) -> Config:
     return _of_sd1(unet_layout.unet_config(shapes))
 
 
-def controlnet_config(shapes: Shapes) -> Config:
-    """See `unet_layout.controlnet_config`; raises as `unet_config`."""
-    return _of_sd1(unet_layout.controlnet_config(shapes))
+def control_net_config(shapes: Shapes) -> Config:
+    """See `unet_layout.control_net_config`; raises as `unet_config`."""
+    return _of_sd1(unet_layout.control_net_config(shapes))
 
 
 def vae_config(shapes: Shapes) -> Config:

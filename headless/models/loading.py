@@ -18,7 +18,7 @@ from ..sampling.model_sampling import DiscreteSampling
 from . import components, inspect, tokenizers
 from .clip import Clip
 from .control_base import ControlBase
-from .controlnet import ControlNet
+from .control_net import ControlNet
 from .parts import adapter_part, checkpoint_kinds, part_of
 from .t2i_adapter import T2IAdapter
 from .vae import LATENT_SCALE, Vae

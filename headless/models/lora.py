@@ -82,7 +82,7 @@ def apply_lora(
 ) -> tuple[Model, Clip]:
     """MODEL and CLIP with the LoRA in `path` added; those given stay as they are.
 
-    Only changed weights take memory of their own. A strength of 0 leaves its side out. Raises
+    Only changed weights take memory of their own. A strength of 0 leaves its network out. Raises
     UserError where the file is damaged, of a variant that is not known, or fits neither.
     """
     changes = read_changes(path)
@@ -95,10 +95,9 @@ def apply_lora(
     if strength_clip != 0:
         encoder = _changed(clip.text_encoder, TEXT, changes, strength_clip, matched, path)
         clip = Clip(encoder, clip.tokenizer, clip.layer)
-    sides = tuple(
-        side for side, strength in ((UNET, strength_model), (TEXT, strength_clip)) if strength != 0
-    )
-    left = [name for name in changes if name.startswith(sides) and name not in matched]
+    strengths = {UNET: strength_model, TEXT: strength_clip}
+    used = tuple(network for network, strength in strengths.items() if strength != 0)
+    left = [name for name in changes if name.startswith(used) and name not in matched]
     if left and not matched:
         raise UserError(
             f"{path} fits nothing in this model: no module is called {shown(left[0])}; "
@@ -136,8 +135,8 @@ def _change(
         )
     if alpha is not None:
         return Change(down, up, float(alpha))
-    side = UNET if module.startswith(UNET) else TEXT
-    return Change(down, up, alphas.get(side, float(len(down))))
+    network = UNET if module.startswith(UNET) else TEXT
+    return Change(down, up, alphas.get(network, float(len(down))))
 
 
 def _split(name: str, path: Path) -> tuple[str, str]:
@@ -150,28 +149,28 @@ def _split(name: str, path: Path) -> tuple[str, str]:
         )
     stem = name.removesuffix(ending).removeprefix("base_model.model.")
     beginning = next((b for b in _BEGINNINGS if stem.startswith(b)), "")
-    side = _BEGINNINGS.get(beginning, UNET)
+    network = _BEGINNINGS.get(beginning, UNET)
     module = stem.removeprefix(beginning).replace(".processor.", ".")
     if ending.startswith("_"):
         parent, _, last = module.rpartition(".")
-        last = _OLD_TEXT[last] if side == TEXT else last.replace("to_out", "to_out.0")
+        last = _OLD_TEXT[last] if network == TEXT else last.replace("to_out", "to_out.0")
         module = f"{parent}.{last}"
-    return side + module.replace(".", "_"), _ENDINGS[ending]
+    return network + module.replace(".", "_"), _ENDINGS[ending]
 
 
 def _alphas(path: Path) -> dict[str, float]:
-    """The alpha that diffusers keeps beside the tensors, one for each side."""
+    """The alpha that diffusers keeps beside the tensors, one for each network."""
     text = read_contents(path).metadata.get("lora_adapter_metadata")
     if text is None:
         return {}
     try:
         said: Any = read_json(text, f"{path} (lora_adapter_metadata)", "metadata")
-        sides = {UNET: "unet", TEXT: "text_encoder"}
-        if any(said.get(f"{name}.{key}") for name in sides.values() for key in _UNKNOWN):
+        networks = {UNET: "unet", TEXT: "text_encoder"}
+        if any(said.get(f"{name}.{key}") for name in networks.values() for key in _UNKNOWN):
             raise UserError(f"{path} asks for {', '.join(_UNKNOWN)}, which are not known here.")
         return {
-            side: float(str(said[f"{name}.lora_alpha"]))
-            for side, name in sides.items()
+            network: float(str(said[f"{name}.lora_alpha"]))
+            for network, name in networks.items()
             if f"{name}.lora_alpha" in said
         }
     except UserError:
@@ -182,17 +181,17 @@ def _alphas(path: Path) -> dict[str, float]:
 
 def _changed(
     module: AnyModule,
-    side: str,
+    network: str,
     changes: Mapping[str, Change],
     strength: float,
     matched: set[str],
     path: Path,
 ) -> AnyModule:
-    """A copy of `module` with the changes of one side; shares every weight that stays."""
+    """A copy of `module` with the changes of one network; shares every weight that stays."""
     kept = [*module.parameters(), *module.buffers()]
     copied = copy.deepcopy(module, {id(tensor): tensor for tensor in kept})
     for name, part in copied.named_modules():
-        key = side + _kohya(name, side)
+        key = network + _kohya(name, network)
         change = changes.get(key)
         weight = getattr(part, "weight", None)
         if change is None or not isinstance(weight, Tensor):
@@ -208,7 +207,7 @@ def _changed(
     return copied
 
 
-def _kohya(name: str, side: str) -> str:
+def _kohya(name: str, network: str) -> str:
     # Text encoders are named from "text_model." on, a level that transformers >= 5 has no longer.
-    full = f"text_model.{name.removeprefix('text_model.')}" if side == TEXT else name
+    full = f"text_model.{name.removeprefix('text_model.')}" if network == TEXT else name
     return full.replace(".", "_")

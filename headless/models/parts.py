@@ -58,7 +58,7 @@ _LAYOUTS = {
         (UNET_PREFIX, ""), layouts.unet_config, "convert_ldm_unet_checkpoint", UNET_PREFIX
     ),
     "controlnet": _Layout(
-        ("control_model.", ""), layouts.controlnet_config, "convert_controlnet_checkpoint"
+        ("control_model.", ""), layouts.control_net_config, "convert_controlnet_checkpoint"
     ),
     "vae": _Layout((*VAE_PREFIXES, ""), layouts.vae_config, "convert_ldm_vae_checkpoint"),
     "text_encoders": _Layout(

@@ -32,14 +32,14 @@ SMALLEST = 20
 GREY = 128
 """What the networks see where there is no picture."""
 
-HAND_SIDES = (184, 368, 552, 736)
-"""The sides at which a hand is looked at, in pixels; what is seen is averaged."""
+HAND_EDGES = (184, 368, 552, 736)
+"""The edges at which a hand is looked at, in pixels; what is seen is averaged."""
 
 HAND_GRID = 128
-"""The side of the grid on which a hand's points are placed."""
+"""The edge of the grid on which a hand's points are placed."""
 
-FACE_SIDE = 384
-"""The side at which a face is looked at, in pixels."""
+FACE_EDGE = 384
+"""The edge at which a face is looked at, in pixels."""
 
 SCORE = 0.05
 """What a point's map has to pass, a hand's after the blur."""
@@ -47,31 +47,31 @@ SCORE = 0.05
 
 @dataclass(frozen=True)
 class Square:
-    """A part of a picture, its left and top edge and side in pixels. It may reach out of it."""
+    """A part of a picture: its left and top and its edge's length, in pixels. It may reach out."""
 
     left: int
     top: int
-    side: int
+    edge: int
 
     def cut(self, picture: Bytes) -> Bytes:
-        """This part of `picture` (H x W x 3), grey where there is none: side x side x 3."""
-        part = np.full((self.side, self.side, 3), GREY, np.uint8)
+        """This part of `picture` (H x W x 3), grey where there is none: edge x edge x 3."""
+        part = np.full((self.edge, self.edge, 3), GREY, np.uint8)
         top, left = max(self.top, 0), max(self.left, 0)
-        seen = picture[top : max(self.top + self.side, 0), left : max(self.left + self.side, 0)]
+        seen = picture[top : max(self.top + self.edge, 0), left : max(self.left + self.edge, 0)]
         down, right = top - self.top, left - self.left
         part[down : down + seen.shape[0], right : right + seen.shape[1]] = seen
         return part
 
     def place(self, row: float, column: float, cells: int) -> tuple[float, float]:
         """x and y in the picture of a cell's middle on a grid of `cells` x `cells` over this."""
-        scale = self.side / cells
+        scale = self.edge / cells
         return (self.left + (column + 0.5) * scale - 0.5, self.top + (row + 0.5) * scale - 0.5)
 
 
-def hand_square(body: Points, side: str) -> Square | None:
+def hand_square(body: Points, whose: str) -> Square | None:
     """Where a body's hand is, "left" or "right"; None without an arm or where it is too small."""
     shoulder, elbow, wrist = (
-        body[JOINTS.index(f"{side} {name}")] for name in ("shoulder", "elbow", "wrist")
+        body[JOINTS.index(f"{whose} {name}")] for name in ("shoulder", "elbow", "wrist")
     )
     if np.isnan([shoulder, elbow, wrist]).any():
         return None
@@ -84,8 +84,8 @@ def face_square(body: Points) -> Square | None:
     nose = body[JOINTS.index("nose")]
     reach = 0.0
     for name, times in (("eye", 3.0), ("ear", 1.5)):
-        for side in ("right", "left"):
-            away = float(np.abs(body[JOINTS.index(f"{side} {name}")] - nose).max())
+        for whose in ("right", "left"):
+            away = float(np.abs(body[JOINTS.index(f"{whose} {name}")] - nose).max())
             if not np.isnan(away):
                 reach = max(reach, times * away)
     return _around(nose, 2 * reach)
@@ -98,12 +98,12 @@ def find_hand(picture: Bytes, square: Square, network: Network) -> Points:
     grid = (HAND_GRID, HAND_GRID)
     blurred: Array = np.zeros((len(HAND), *grid), np.float32)
     sharp = np.zeros_like(blurred)
-    for side in HAND_SIDES:
-        read = reading((side, side), grid)
+    for edge in HAND_EDGES:
+        read = reading((edge, edge), grid)
         soft = read.blurred()
-        for point, cells in enumerate(network(_resized(part, side))[: len(HAND)]):
-            sharp[point] += read.whole(cells) / len(HAND_SIDES)
-            blurred[point] += soft.whole(cells) / len(HAND_SIDES)
+        for point, cells in enumerate(network(_resized(part, edge))[: len(HAND)]):
+            sharp[point] += read.whole(cells) / len(HAND_EDGES)
+            blurred[point] += soft.whole(cells) / len(HAND_EDGES)
     points = np.full((len(HAND), 2), np.nan)
     for number in range(len(HAND)):
         inside = _heaviest(sharp[number], blurred[number] > SCORE)
@@ -118,27 +118,27 @@ def find_face(picture: Bytes, square: Square, network: Network) -> Points:
     The published code takes the maximum among cells and counts the background, the network's last
     map, for a 71st point. Here cells are divided as for bodies and hands, and there are 70 points.
     """
-    seen = (FACE_SIDE, FACE_SIDE)
+    seen = (FACE_EDGE, FACE_EDGE)
     read = reading(seen, seen)
     points = np.full((len(FACE), 2), np.nan)
-    maps = network(_resized(square.cut(picture), FACE_SIDE))[: len(FACE)]
+    maps = network(_resized(square.cut(picture), FACE_EDGE))[: len(FACE)]
     for number, cells in enumerate(maps):
         if cells.max() > SCORE:
-            points[number] = square.place(*peak(read.whole(cells)), FACE_SIDE)
+            points[number] = square.place(*peak(read.whole(cells)), FACE_EDGE)
     return points
 
 
-def _around(middle: npt.NDArray[np.float64], side: float) -> Square | None:
-    if np.isnan(middle).any() or side < SMALLEST:
+def _around(middle: npt.NDArray[np.float64], edge: float) -> Square | None:
+    if np.isnan(middle).any() or edge < SMALLEST:
         return None
-    left, top = np.floor(middle - side / 2)
-    return Square(int(left), int(top), int(side))
+    left, top = np.floor(middle - edge / 2)
+    return Square(int(left), int(top), int(edge))
 
 
-def _resized(part: Bytes, side: int) -> Bytes:
+def _resized(part: Bytes, edge: int) -> Bytes:
     cv2 = opencv()
-    way = cv2.INTER_AREA if side < len(part) else cv2.INTER_LANCZOS4
-    resized: Bytes = cv2.resize(part, (side, side), interpolation=way)
+    way = cv2.INTER_AREA if edge < len(part) else cv2.INTER_LANCZOS4
+    resized: Bytes = cv2.resize(part, (edge, edge), interpolation=way)
     return resized
 
 

@@ -23,7 +23,7 @@ from ..spec import Preprocessor
 from .files import encode_ours
 from .page import Cell, Group, Missing, draw_page
 
-SIDE = 512
+EDGE = 512
 """Pixels of the shorter side of every hint: the annotators' own default."""
 
 
@@ -86,7 +86,7 @@ def read_picture(path: Path) -> Picture:
     if mask is None or not mask.any():
         mask = np.zeros((height, width), np.float32)
         mask[height // 3 : height - height // 3, width // 3 : width - width // 3] = 1
-    size = looked_at((width, height), SIDE)
+    size = looked_at((width, height), EDGE)
     return Picture(resized(picture, size), resized(mask, size, drawn=True))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
-from controlstack.model_files.unet_layout import controlnet_config, unet_config
+from controlstack.model_files.unet_layout import control_net_config, unet_config
 from tests.headless.models.ldm import unet_names
 
 PLAIN: dict[str, Any] = {
@@ -48,7 +48,7 @@ def test_a_unet_is_told_in_both_layouts(config: dict[str, Any], ldm: bool) -> No
 def test_a_control_net_is_told_with_its_hint_encoder() -> None:
     hint = {"conditioning_embedding_out_channels": (4, 6, 8, 10)}
     state = tensors("ControlNetModel", {**SD1, **hint})
-    told = controlnet_config(shapes(state))
+    told = control_net_config(shapes(state))
     assert told.pop("_class_name") == "ControlNetModel"
     assert shapes(tensors("ControlNetModel", told)) == shapes(state)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from controlstack.headless.models.controlnet import ControlNet
+from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.model import Model
 from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch.control import Control, ControlStack, Span

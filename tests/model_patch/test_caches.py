@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.models.controlnet import ControlNet
+from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.model import Model
 from controlstack.model_patch.applied import Delivery, marked_outside
 from controlstack.model_patch.control import Span, StepSpan

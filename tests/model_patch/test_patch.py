@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.headless.models.controlnet import ControlNet
+from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.model import Model
 from controlstack.model_patch.control import Control, ControlStack, Span, StepSpan
 from controlstack.model_patch.patch import KEY, patch

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.models.controlnet import ControlNet
+from controlstack.headless.models.control_net import ControlNet
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import KEY, patch
 from tests.model_patch.stacks import (

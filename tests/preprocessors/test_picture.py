@@ -5,8 +5,8 @@ import pytest
 
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.picture import (
+    MAX_EDGE,
     MAX_PIXELS,
-    MAX_SIDE,
     checked_rgb,
     checked_size,
     darkest_channel,
@@ -15,14 +15,14 @@ from controlstack.preprocessors.picture import (
 
 
 @pytest.mark.parametrize(
-    ("width", "height"), [(MAX_SIDE + 1, 1), (1, MAX_SIDE + 1), (8192, 8193), (0, 5), (5, -1)]
+    ("width", "height"), [(MAX_EDGE + 1, 1), (1, MAX_EDGE + 1), (8192, 8193), (0, 5), (5, -1)]
 )
 def test_a_size_over_the_limits_is_refused_with_both_numbers(width: int, height: int) -> None:
     with pytest.raises(UserError, match=rf"The hint is {width} x {height} .* 67 million pixels"):
         checked_size(width, height, "The hint")
 
 
-@pytest.mark.parametrize(("width", "height"), [(MAX_SIDE, 4096), (8192, 8192), (1, 1)])
+@pytest.mark.parametrize(("width", "height"), [(MAX_EDGE, 4096), (8192, 8192), (1, 1)])
 def test_the_limits_themselves_are_allowed(width: int, height: int) -> None:
     assert width * height <= MAX_PIXELS
     checked_size(width, height, "The hint")

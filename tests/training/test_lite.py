@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from controlstack.headless.models.controlnet import HintedNetwork
+from controlstack.headless.models.control_net import HintedNetwork
 from controlstack.training.copy import control_net_from
 from controlstack.training.settings import NetSettings
 from tests.tiny import CONTEXT, tiny_unet

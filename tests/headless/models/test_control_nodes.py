@@ -13,7 +13,7 @@ from controlstack.headless.core_nodes.controlnet import (
     ControlNetApplyAdvanced,
     SetUnionControlNetType,
 )
-from controlstack.headless.models.controlnet import ControlNet
+from controlstack.headless.models.control_net import ControlNet
 from tests.tiny import tiny_conditioning, tiny_controlnet, tiny_unet
 
 IMAGE = torch.rand(1, 16, 24, 3)

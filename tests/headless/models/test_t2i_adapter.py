@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.models.controlnet import ControlNet
+from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.models.inspect import check
 from controlstack.headless.models.loading import load_control_net
 from controlstack.headless.models.t2i_adapter import T2IAdapter

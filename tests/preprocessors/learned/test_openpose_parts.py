@@ -61,7 +61,7 @@ def test_faces_are_looked_for_where_controlnet_aux_does() -> None:
         square = face_square(head)
         assert square is not None
         assert (square.left, square.top) == (x, y)
-        assert abs(square.side - 2 * reach) <= 1 or square.side == reach
+        assert abs(square.edge - 2 * reach) <= 1 or square.edge == reach
 
 
 def test_nothing_is_looked_for_without_an_arm_or_a_head() -> None:
@@ -143,7 +143,7 @@ def test_a_hand_s_points_are_where_they_are_seen(square: Square, dot: tuple[int,
     points = find_hand(_dotted(*dot), square, _finds_the_dot(21, _as_it_is))
     assert points.shape == (21, 2)
     # A point is placed on a grid of 128 x 128 over the square.
-    assert np.abs(points - dot).max() <= max(1, square.side / 128)
+    assert np.abs(points - dot).max() <= max(1, square.edge / 128)
 
 
 @pytest.mark.parametrize(("square", "dot"), DOTS)

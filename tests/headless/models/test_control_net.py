@@ -10,7 +10,7 @@ from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.headless.models.broadcast import broadcast_batch
-from controlstack.headless.models.controlnet import ControlNet
+from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.resize import resize
 from controlstack.headless.sampling.base_model import BaseModel
 from tests.tiny import tiny_controlnet, tiny_model, tiny_unet
