@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from itertools import count
 from typing import Any
 
@@ -20,6 +20,7 @@ from .files import Shape
 
 Shapes = Mapping[str, Shape]
 Config = dict[str, Any]
+Tell = Callable[[Shapes], Config]
 
 HEADS = 8
 HEAD_CHANNELS = 64
@@ -44,32 +45,38 @@ def is_ldm(shapes: Shapes) -> bool:
     return any(name.startswith(("input_blocks.", "encoder.down.")) for name in shapes)
 
 
+def told(what: str) -> Callable[[Tell], Tell]:
+    """For a function that tells a configuration from shapes: where it stumbles over them, it raises
+    UserError, naming `what`.
+    """
+
+    def checked(tell: Tell) -> Tell:
+        @wraps(tell)
+        def config(shapes: Shapes) -> Config:
+            try:
+                return tell(shapes)
+            except KeyError as error:
+                raise UserError(
+                    f"it is no whole {what} of the SD 1.x kind: {error} is missing"
+                ) from error
+            except (IndexError, ValueError) as error:
+                if isinstance(error, UserError):
+                    raise
+                raise UserError(
+                    f"it is no {what} of the SD 1.x kind: its shapes are others"
+                ) from error
+
+        return config
+
+    return checked
+
+
+@told("U-Net")
 def unet_config(shapes: Shapes) -> Config:
     """UNet2DConditionModel's configuration for an SD 1.x-shaped U-Net of any size and text width.
 
     Raises UserError for other families and where tensors are missing.
     """
-    return told(_unet_config, shapes, "U-Net")
-
-
-def control_net_config(shapes: Shapes) -> Config:
-    """ControlNetModel's configuration; raises as `unet_config`."""
-    return told(_control_net_config, shapes, "ControlNet")
-
-
-def told(tell: Callable[[Shapes], Config], shapes: Shapes, what: str) -> Config:
-    """What `tell` makes of `shapes`; UserError, naming `what`, where it stumbles over them."""
-    try:
-        return tell(shapes)
-    except KeyError as error:
-        raise UserError(f"it is no whole {what} of the SD 1.x kind: {error} is missing") from error
-    except (IndexError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"it is no {what} of the SD 1.x kind: its shapes are others") from error
-
-
-def _unet_config(shapes: Shapes) -> Config:
     ldm = is_ldm(shapes)
     levels = _levels(shapes, ldm)
     ups = ["CrossAttnUpBlock2D" if level.attends else "UpBlock2D" for level in reversed(levels)]
@@ -81,7 +88,9 @@ def _unet_config(shapes: Shapes) -> Config:
     }
 
 
-def _control_net_config(shapes: Shapes) -> Config:
+@told("ControlNet")
+def control_net_config(shapes: Shapes) -> Config:
+    """ControlNetModel's configuration; raises as `unet_config`."""
     ldm = is_ldm(shapes)
     if "difference" in shapes:
         raise UserError("it holds only the difference to a base model; get the full ControlNet")

@@ -51,18 +51,12 @@ def first_frame(path: Path, content: bytes | None = None) -> tuple[Image.Image, 
     return frames[0], count
 
 
-def upright_size(path: Path, content: bytes | None = None) -> tuple[int, int]:
-    """Width and height of a picture file, told from its header alone.
+def upright_header(path: Path, content: bytes | None = None) -> tuple[tuple[int, int], bool]:
+    """Width and height of a picture file, told from its header alone, and whether it may be
+    transparent: it has an alpha channel, or a palette with transparent colours.
 
     `content` is as in `first_frame`. Raises UserError for a file that is no picture, or has more
     than MAX_PIXELS pixels.
-    """
-    return upright_header(path, content)[0]
-
-
-def upright_header(path: Path, content: bytes | None = None) -> tuple[tuple[int, int], bool]:
-    """As `upright_size`, and whether the picture may be transparent: it has an alpha channel, or a
-    palette with transparent colours.
     """
     with _opened(path, content) as image:
         _check_size(path, image, 1, 0)

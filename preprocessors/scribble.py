@@ -26,6 +26,9 @@ FINE, BROAD, XDOG = 0.5, 5.0, 32
 RIDGE, PEN, INK = 127, 3.0, 4
 """Of `from_edges`: how strong a ridge must be, the sigma of both blurs, and how much is drawn."""
 
+SAFE_STEPS = 2
+"""In how many steps "safe" edges go from black to white."""
+
 _NEIGHBOURS = (
     ((0, 0, 0), (1, 1, 1), (0, 0, 0)),
     ((0, 1, 0), (0, 1, 0), (0, 1, 0)),
@@ -84,7 +87,7 @@ def _highest_along_a_line(values: Floats) -> npt.NDArray[np.bool_]:
     return highest
 
 
-def safe_steps(edges: npt.NDArray[np.floating], steps: int = 2) -> Floats:
+def safe_steps(edges: npt.NDArray[np.floating], steps: int = SAFE_STEPS) -> Floats:
     """Edges in 0..1 -> the same in `steps` + 1 even steps: 0, 1 / `steps`, ... 1.
 
     The "safe" edges of ControlNet 1.1: few levels hide the faint traces of the picture that a soft

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ground.errors import UserError
-from .broadcast import broadcast_batch
-from .control_base import ControlBase, Residuals, Run
+from .control_base import ControlBase, Residuals, Run, broadcast_batch
 
 
 class HintedNetwork(nn.Module):

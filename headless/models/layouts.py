@@ -35,22 +35,6 @@ def control_net_config(shapes: Shapes) -> Config:
     return _of_sd1(unet_layout.control_net_config(shapes))
 
 
-def vae_config(shapes: Shapes) -> Config:
-    """AutoencoderKL's configuration, or AutoencoderTiny's own defaults; raises as `unet_config`."""
-    return told(_vae_config, shapes, "VAE")
-
-
-def clip_config(shapes: Shapes) -> Config:
-    """CLIPTextConfig's values; names begin at `embeddings.`; raises as `unet_config`."""
-    return told(_clip_config, shapes, "CLIP text encoder")
-
-
-def adapter_config(shapes: Shapes) -> Config:
-    """A T2I adapter's configuration; names are those of `t2i_network.plain_names`; raises as
-    `unet_config`."""
-    return told(_adapter_config, shapes, "T2I adapter")
-
-
 def _of_sd1(config: Config) -> Config:
     width = config["cross_attention_dim"]
     if width in _FAMILIES:
@@ -58,7 +42,9 @@ def _of_sd1(config: Config) -> Config:
     return config
 
 
-def _vae_config(shapes: Shapes) -> Config:
+@told("VAE")
+def vae_config(shapes: Shapes) -> Config:
+    """AutoencoderKL's configuration, or AutoencoderTiny's own defaults; raises as `unet_config`."""
     if "decoder.layers.0.weight" in shapes:
         return {"_class_name": "AutoencoderTiny"}
     down, conv = ("down.", ".block.") if is_ldm(shapes) else ("down_blocks.", ".resnets.")
@@ -80,7 +66,9 @@ def _vae_config(shapes: Shapes) -> Config:
     }
 
 
-def _clip_config(shapes: Shapes) -> Config:
+@told("CLIP text encoder")
+def clip_config(shapes: Shapes) -> Config:
+    """CLIPTextConfig's values; names begin at `embeddings.`; raises as `unet_config`."""
     tokens, width = shapes["embeddings.token_embedding.weight"]
     layers = {name.split(".")[2] for name in shapes if name.startswith("encoder.layers.")}
     return {
@@ -98,7 +86,10 @@ def _clip_config(shapes: Shapes) -> Config:
     }
 
 
-def _adapter_config(shapes: Shapes) -> Config:
+@told("T2I adapter")
+def adapter_config(shapes: Shapes) -> Config:
+    """A T2I adapter's configuration; names are those of `t2i_network.plain_names`; raises as
+    `unet_config`."""
     light = "body.0.out_conv.weight" in shapes
     folded = shapes["body.0.in_conv.weight" if light else "conv_in.weight"][1]
     if folded in (256, 768):  # 1 or 3 channels of 16 x 16 pixels

@@ -8,8 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ...ground.errors import UserError
-from .broadcast import broadcast_batch
-from .control_base import ControlBase, Residuals, Run
+from .control_base import ControlBase, Residuals, Run, broadcast_batch
 from .t2i_network import T2INetwork
 
 

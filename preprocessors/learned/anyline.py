@@ -15,9 +15,10 @@ from ...ground.parameters import Parameter
 from ..lineart_standard import lineart_standard
 from ..opencv import opencv
 from ..picture import Bytes, grey_as_rgb
+from ..scribble import SAFE_STEPS
 from ..spec import Preprocessor
 from .networks import learned, published_files
-from .teed import NETWORK, STEPS, teed_edges
+from .teed import NETWORK, teed_edges
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ def anyline(
 
     The settings are those of the line art.
     """
-    edges = teed_edges(picture, device, network, STEPS)
+    edges = teed_edges(picture, device, network, SAFE_STEPS)
     strokes = lineart_standard(picture, gaussian_sigma, intensity_threshold)[:, :, 0]
     return grey_as_rgb(screen(edges, without_specks(strokes)))
 

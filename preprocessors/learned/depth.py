@@ -5,18 +5,17 @@ Near is white, as the depth ControlNets were trained (MiDaS maps, lllyasviel/Con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from ...ground.errors import UserError
 from ..picture import Bytes, Floats
 from ..spec import Learning, Preprocessor
-from .depth_folder import DEPTH_MODELS, Reading, reading_of
-from .folder import PICKLE, check_folder, load_network, load_processor, pixels, published
+from .folder import PICKLE, Kind, check_folder, load_network, load_processor, pixels, published
 from .narrow import taking, widened
 from .tensors import Networks
 
@@ -27,6 +26,23 @@ if TYPE_CHECKING:
 ZOE_PERCENTILES = (2, 85)
 """The range of distances that is kept, in percent of the pixels:
 https://github.com/huggingface/controlnet_aux/blob/master/src/controlnet_aux/zoe/__init__.py"""
+
+
+Reading: TypeAlias = Literal["nearness", "distance", "zoe"]
+"""What a model's numbers mean. "nearness" grows towards the viewer, "distance" (metres) away from
+him; "zoe" is a distance whose far 15 % are cut off first."""
+
+DEPTH_MODELS = Kind(
+    what="depth model",
+    classes={
+        "dpt": "DPTForDepthEstimation",
+        "depth_anything": "DepthAnythingForDepthEstimation",
+        "zoedepth": "ZoeDepthForDepthEstimation",
+        "depth_pro": "DepthProForDepthEstimation",
+    },
+    unused=("fusion_stage.layers.0.residual_layer1.", "mask_token", "pooler."),
+)
+"""No depth passes through the unused tensors, and published files (Intel/dpt-large) lack them."""
 
 
 def depth(
@@ -74,6 +90,21 @@ def load_depth(paths: Sequence[Path]) -> Networks:
     network, processor = load_network(folder, DEPTH_MODELS), load_processor(folder, DEPTH_MODELS)
     draw = partial(depth, processor=processor, reading=reading)
     return Networks("The depth model", (network,), draw)
+
+
+def reading_of(config: Mapping[str, Any]) -> Reading:
+    """What the numbers of a model with this config.json mean, one of `DEPTH_MODELS`."""
+    match config["model_type"]:
+        case "dpt":
+            # MiDaS's DPT gives nearness. The one published family that gives metres, DINOv2's for
+            # NYU and KITTI, is the one with a projection before its head.
+            return "distance" if config.get("add_projection") else "nearness"
+        case "depth_anything":
+            return "distance" if config.get("depth_estimation_type") == "metric" else "nearness"
+        case "zoedepth":
+            return "zoe"
+        case _:
+            return "nearness"  # Depth Pro: one over metres, before its processor's post-processing
 
 
 def nearness(raw: Floats, reading: Reading) -> Floats:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ...ground.parameters import Parameter
 from ..picture import Bytes, grey_as_rgb
-from ..scribble import from_edges, safe_steps
+from ..scribble import SAFE_STEPS, from_edges
 from ..spec import Preprocessor
 from .networks import Network, learned, published_files
-from .tensors import batch, levels
+from .tensors import batch, soft_edges
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ STRIDE = 16
 def hed(picture: Bytes, device: torch.device, network: nn.Module, safe: bool = False) -> Bytes:
     """The soft edges of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
 
-    `safe`: in three levels only, as `safe_steps` makes them.
+    `safe`: in three levels only.
     """
     return grey_as_rgb(_edges(picture, device, network, safe))
 
@@ -44,9 +44,7 @@ def _edges(picture: Bytes, device: torch.device, network: nn.Module, safe: bool)
 
     taken = batch(picture, device, STRIDE)
     edge = torch.sigmoid(_mean(network(taken), (taken.shape[2], taken.shape[3])))
-    if safe:
-        edge = torch.from_numpy(safe_steps(edge.cpu().numpy()))
-    return levels(edge, picture.shape[:2], "HED")
+    return soft_edges(edge, picture.shape[:2], "HED", SAFE_STEPS * safe)
 
 
 def _mean(scales: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

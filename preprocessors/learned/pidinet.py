@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..picture import Bytes, grey_as_rgb
-from ..scribble import from_edges, safe_steps
+from ..scribble import SAFE_STEPS, from_edges
 from ..spec import Preprocessor
 from .hed import SAFE
 from .networks import Network, learned, published_files
-from .tensors import batch, levels
+from .tensors import batch, soft_edges
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ STRIDE = 8
 def pidinet(picture: Bytes, device: torch.device, network: nn.Module, safe: bool = False) -> Bytes:
     """The soft edges of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
 
-    `safe`: in three levels only, as `safe_steps` makes them.
+    `safe`: in three levels only.
     """
     return grey_as_rgb(_edges(picture, device, network, safe))
 
@@ -39,13 +39,8 @@ def pidinet_scribble(picture: Bytes, device: torch.device, network: nn.Module) -
 
 def _edges(picture: Bytes, device: torch.device, network: nn.Module, safe: bool) -> Bytes:
     """H x W, 0..255."""
-    import torch
-
     bgr = batch(picture, device, STRIDE).flip(1) / 255
-    edge = network(bgr)[-1][0, 0]
-    if safe:
-        edge = torch.from_numpy(safe_steps(edge.cpu().numpy()))
-    return levels(edge, picture.shape[:2], "PiDiNet")
+    return soft_edges(network(bgr)[-1][0, 0], picture.shape[:2], "PiDiNet", SAFE_STEPS * safe)
 
 
 _WEIGHTS = published_files(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from ...ground.parameters import Parameter
 from ..picture import Bytes, grey_as_rgb
-from ..scribble import safe_steps as in_steps
+from ..scribble import SAFE_STEPS
 from ..spec import Preprocessor
 from .networks import Network, learned, published_files
-from .tensors import batch, levels
+from .tensors import batch, soft_edges
 
 if TYPE_CHECKING:
     import torch
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
 STRIDE = 4
 """The coarsest scale sees the picture halved twice."""
 
-STEPS = 2
-"""Of the "safe" edges, by default."""
-
 
 def teed(
-    picture: Bytes, device: torch.device, network: nn.Module, safe_steps: int = STEPS
+    picture: Bytes, device: torch.device, network: nn.Module, safe_steps: int = SAFE_STEPS
 ) -> Bytes:
     """The soft edges of `picture` (uint8 RGB, H x W x 3) in a picture of the same kind.
 
@@ -43,9 +40,7 @@ def teed_edges(picture: Bytes, device: torch.device, network: nn.Module, steps: 
 
     scales = network(batch(picture, device, STRIDE))
     edge = torch.sigmoid(torch.cat(scales).mean(dim=0)[0])
-    if steps:
-        edge = torch.from_numpy(in_steps(edge.cpu().numpy(), steps))
-    return levels(edge, picture.shape[:2], "TEED")
+    return soft_edges(edge, picture.shape[:2], "TEED", steps)
 
 
 NETWORK = Network("TEED", "block_cat.DWconv1.weight", "teed.ted", lambda aux: aux.TED())
@@ -63,7 +58,7 @@ TEED = Preprocessor(
     parameters=(
         Parameter(
             "safe_steps",
-            STEPS,
+            SAFE_STEPS,
             "In how many steps the edges go from black to white; 0 leaves them smooth.",
             low=0,
             high=10,

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...ground.errors import UserError
 from ..picture import Bytes, checked_rgb
+from ..scribble import safe_steps
 from ..spec import Hint
 
 if TYPE_CHECKING:
@@ -76,6 +77,15 @@ def finite(values: Tensor, who: str) -> Tensor:
     if not bool(torch.isfinite(values).all()):
         raise UserError(f"{who}'s network gave no finite numbers; its weights are damaged.")
     return values
+
+
+def soft_edges(values: Tensor, size: tuple[int, int], who: str, steps: int) -> Bytes:
+    """H' x W' in 0..1 as `levels` makes them, in `steps` + 1 even levels first unless that is 0."""
+    import torch
+
+    if steps:
+        values = torch.from_numpy(safe_steps(values.cpu().numpy(), steps))
+    return levels(values, size, who)
 
 
 def levels(values: Tensor, size: tuple[int, int], who: str) -> Bytes:

@@ -20,7 +20,7 @@ from PIL import Image
 from controlstack.ground import memory
 from controlstack.ground.errors import UserError
 from controlstack.headless.pictures import check_image, read_channel, read_image
-from controlstack.preprocessors.picture_files import colours, first_frame, upright_size
+from controlstack.preprocessors.picture_files import colours, first_frame, upright_header
 
 EXAMPLES = int(os.environ.get("CONTROLSTACK_FUZZ", "200"))
 
@@ -65,7 +65,7 @@ def seeds() -> dict[str, bytes]:
 def read_all(path: Path) -> int:
     """Read `path` in every way there is; how many of them gave a picture."""
     given = 0
-    for read in (read_image, check_image, upright_size, _first, _alpha):
+    for read in (read_image, check_image, upright_header, _first, _alpha):
         with contextlib.suppress(UserError):
             read(path)
             given += 1
@@ -124,7 +124,7 @@ def test_nothing_is_printed(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for path in tmp_path.iterdir():
-            upright_size(path)
+            upright_header(path)
             read_channel(path, "alpha")
     assert capfd.readouterr() == ("", "")
 
@@ -146,4 +146,4 @@ def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path("/dev/zero"), tmp_path):
         with pytest.raises(UserError, match="is no regular file"):
-            upright_size(path)
+            upright_header(path)

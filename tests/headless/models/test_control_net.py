@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.models.broadcast import broadcast_batch
+from controlstack.headless.models.control_base import broadcast_batch
 from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.resize import resize
 from controlstack.headless.sampling.base_model import BaseModel

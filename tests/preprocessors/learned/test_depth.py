@@ -16,8 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlstack.ground.errors import UserError
-from controlstack.preprocessors.learned.depth import DEPTH, load_depth, nearness
-from controlstack.preprocessors.learned.depth_folder import DEPTH_MODELS, Reading, reading_of
+from controlstack.preprocessors.learned.depth import (
+    DEPTH,
+    DEPTH_MODELS,
+    Reading,
+    load_depth,
+    nearness,
+    reading_of,
+)
 from controlstack.preprocessors.learned.tensors import Networks
 from tests.tiny_depth import MODELS
 

@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from controlstack.ground.errors import UserError
-from controlstack.preprocessors.learned.depth_folder import DEPTH_MODELS
+from controlstack.preprocessors.learned.depth import DEPTH_MODELS
 from controlstack.preprocessors.learned.folder import check_folder, load_network, load_processor
 from tests.tiny_depth import tiny_dpt
 
