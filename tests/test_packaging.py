@@ -19,7 +19,14 @@ from tests.checkout import ROOT, comfy_cli, comfy_node
 tomllib = pytest.importorskip("tomllib")
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 COMFY: dict[str, str] = PYPROJECT["tool"]["comfy"]
-NEEDED = ("__init__.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md")
+NEEDED = (
+    "__init__.py",
+    "node_list.json",
+    "pyproject.toml",
+    "requirements.txt",
+    "LICENSE",
+    "README.md",
+)
 FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/docs/", "locales/")
 SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
 LARGEST_ARCHIVE = 2_000_000
@@ -70,16 +77,18 @@ def test_every_package_is_listed() -> None:
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == listed
 
 
-def test_comfyui_manager_finds_our_nodes_in_the_source_and_no_others() -> None:
-    # Its scanner.py reads dicts assigned, without a type, to names that end so: that is how a
-    # workflow's missing nodes lead to their pack.
+def test_comfyui_manager_finds_our_nodes_and_no_others() -> None:
+    # Its scanner.py reads node_list.json, and in the source dicts assigned, without a type, to
+    # names that end so: that is how a workflow's missing nodes lead to their pack.
     tables = (
         table
         for path in ROOT.glob("[!.]*/**/*.py")
         for table in re.findall(r"_CLASS_MAPPINGS\s*=\s*{([^}]*)}", path.read_text("utf-8"))
     )
     found = {node_id for table in tables for node_id in re.findall(r'"(\w+)"\s*:', table)}
-    assert found == set(controlstack.NODE_CLASS_MAPPINGS)
+    listed = json.loads((ROOT / "node_list.json").read_text("utf-8")).keys()
+    assert not found & listed
+    assert found | listed == set(controlstack.NODE_CLASS_MAPPINGS)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflows").glob("*.json")), ids=lambda p: p.stem)
