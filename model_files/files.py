@@ -183,5 +183,5 @@ def _damage(path: Path, error: Exception) -> str:
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
     announced = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    cut = "is cut off or damaged" if size < announced else "is damaged"
+    cut = "is cut off" if size < announced else "is damaged"
     return f"{cut}: its header announces {announced} bytes and it has {size}"
