@@ -6,16 +6,10 @@ are imported, and for ComfyUI-Manager, which reads the ids from this text. Tests
 
 from __future__ import annotations
 
-from .later import later
+from .lazy_node import LazyNode, lazy_node, node_in
 
 
-def _any_hint() -> type:
-    from .any_hint import ControlStackHint
-
-    return ControlStackHint
-
-
-def _hint(name: str) -> type:
+def _hint(title: str, name: str) -> LazyNode:
     """The node of the preprocessor `name`."""
 
     def make() -> type:
@@ -24,71 +18,40 @@ def _hint(name: str) -> type:
 
         return node_of(PREPROCESSORS[name])
 
-    return later(make)
+    return lazy_node(title, make)
 
 
 # Without a type, so that ComfyUI-Manager's scanner finds it.
 NODE_CLASS_MAPPINGS = {
-    "ControlStackHint": later(_any_hint),
-    "ControlStackCanny": _hint("canny"),
-    "ControlStackScribble": _hint("scribble"),
-    "ControlStackScribbleXdog": _hint("scribble_xdog"),
-    "ControlStackLineartStandard": _hint("lineart_standard"),
-    "ControlStackBinary": _hint("binary"),
-    "ControlStackRecolorLuminance": _hint("recolor_luminance"),
-    "ControlStackRecolorIntensity": _hint("recolor_intensity"),
-    "ControlStackTile": _hint("tile"),
-    "ControlStackShuffle": _hint("shuffle"),
-    "ControlStackColorPalette": _hint("color_palette"),
-    "ControlStackInpaint": _hint("inpaint"),
-    "ControlStackInpaintBlack": _hint("inpaint_black"),
-    "ControlStackSegmentationLabels": _hint("seg_labels"),
-    "ControlStackNormalFromDepth": _hint("normal_from_depth"),
-    "ControlStackDrawPose": _hint("pose"),
-    "ControlStackDepth": _hint("depth"),
-    "ControlStackSegment": _hint("seg_ade20k"),
-    "ControlStackPoseVitpose": _hint("pose_vitpose"),
-    "ControlStackPoseOpenpose": _hint("pose_openpose"),
-    "ControlStackNormalBae": _hint("normal_bae"),
-    "ControlStackHed": _hint("hed"),
-    "ControlStackHedScribble": _hint("hed_scribble"),
-    "ControlStackPidinet": _hint("pidinet"),
-    "ControlStackPidinetScribble": _hint("pidinet_scribble"),
-    "ControlStackMlsd": _hint("mlsd"),
-    "ControlStackLineart": _hint("lineart"),
-    "ControlStackLineartAnime": _hint("lineart_anime"),
-    "ControlStackTeed": _hint("teed"),
-    "ControlStackAnyline": _hint("anyline"),
+    "ControlStackHint": node_in("Any Hint", "any_hint", "ControlStackHint"),
+    "ControlStackCanny": _hint("Canny Hint", "canny"),
+    "ControlStackScribble": _hint("Scribble Hint", "scribble"),
+    "ControlStackScribbleXdog": _hint("XDoG Scribble Hint", "scribble_xdog"),
+    "ControlStackLineartStandard": _hint("Standard Line Art Hint", "lineart_standard"),
+    "ControlStackBinary": _hint("Binary Hint", "binary"),
+    "ControlStackRecolorLuminance": _hint("Recolor Luminance Hint", "recolor_luminance"),
+    "ControlStackRecolorIntensity": _hint("Recolor Intensity Hint", "recolor_intensity"),
+    "ControlStackTile": _hint("Tile Hint", "tile"),
+    "ControlStackShuffle": _hint("Shuffle Hint", "shuffle"),
+    "ControlStackColorPalette": _hint("Color Palette Hint", "color_palette"),
+    "ControlStackInpaint": _hint("Inpaint Hint", "inpaint"),
+    "ControlStackInpaintBlack": _hint("Black Inpaint Hint", "inpaint_black"),
+    "ControlStackSegmentationLabels": _hint("Segmentation Labels Hint", "seg_labels"),
+    "ControlStackNormalFromDepth": _hint("Normal from Depth Hint", "normal_from_depth"),
+    "ControlStackDrawPose": _hint("Draw Pose Hint", "pose"),
+    "ControlStackDepth": _hint("Depth Hint", "depth"),
+    "ControlStackSegment": _hint("Segmentation Hint", "seg_ade20k"),
+    "ControlStackPoseVitpose": _hint("ViTPose Hint", "pose_vitpose"),
+    "ControlStackPoseOpenpose": _hint("OpenPose Hint", "pose_openpose"),
+    "ControlStackNormalBae": _hint("Normal BAE Hint", "normal_bae"),
+    "ControlStackHed": _hint("HED Soft Edge Hint", "hed"),
+    "ControlStackHedScribble": _hint("HED Scribble Hint", "hed_scribble"),
+    "ControlStackPidinet": _hint("PiDiNet Soft Edge Hint", "pidinet"),
+    "ControlStackPidinetScribble": _hint("PiDiNet Scribble Hint", "pidinet_scribble"),
+    "ControlStackMlsd": _hint("M-LSD Lines Hint", "mlsd"),
+    "ControlStackLineart": _hint("Line Art Hint", "lineart"),
+    "ControlStackLineartAnime": _hint("Anime Line Art Hint", "lineart_anime"),
+    "ControlStackTeed": _hint("TEED Soft Edge Hint", "teed"),
+    "ControlStackAnyline": _hint("Anyline Hint", "anyline"),
 }
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
-    "ControlStackHint": "Any Hint",
-    "ControlStackCanny": "Canny Hint",
-    "ControlStackScribble": "Scribble Hint",
-    "ControlStackScribbleXdog": "XDoG Scribble Hint",
-    "ControlStackLineartStandard": "Standard Line Art Hint",
-    "ControlStackBinary": "Binary Hint",
-    "ControlStackRecolorLuminance": "Recolor Luminance Hint",
-    "ControlStackRecolorIntensity": "Recolor Intensity Hint",
-    "ControlStackTile": "Tile Hint",
-    "ControlStackShuffle": "Shuffle Hint",
-    "ControlStackColorPalette": "Color Palette Hint",
-    "ControlStackInpaint": "Inpaint Hint",
-    "ControlStackInpaintBlack": "Black Inpaint Hint",
-    "ControlStackSegmentationLabels": "Segmentation Labels Hint",
-    "ControlStackNormalFromDepth": "Normal from Depth Hint",
-    "ControlStackDrawPose": "Draw Pose Hint",
-    "ControlStackDepth": "Depth Hint",
-    "ControlStackSegment": "Segmentation Hint",
-    "ControlStackPoseVitpose": "ViTPose Hint",
-    "ControlStackPoseOpenpose": "OpenPose Hint",
-    "ControlStackNormalBae": "Normal BAE Hint",
-    "ControlStackHed": "HED Soft Edge Hint",
-    "ControlStackHedScribble": "HED Scribble Hint",
-    "ControlStackPidinet": "PiDiNet Soft Edge Hint",
-    "ControlStackPidinetScribble": "PiDiNet Scribble Hint",
-    "ControlStackMlsd": "M-LSD Lines Hint",
-    "ControlStackLineart": "Line Art Hint",
-    "ControlStackLineartAnime": "Anime Line Art Hint",
-    "ControlStackTeed": "TEED Soft Edge Hint",
-    "ControlStackAnyline": "Anyline Hint",
-}
+NODE_DISPLAY_NAME_MAPPINGS = {key: node.title for key, node in NODE_CLASS_MAPPINGS.items()}
