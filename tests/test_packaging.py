@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 
 import controlstack
@@ -96,6 +97,17 @@ def test_comfyui_s_installers_are_given_a_part_of_the_dependencies() -> None:
     asked = [line for line in lines if line and not line.startswith("#")]
     assert asked
     assert set(asked) <= set(PYPROJECT["project"]["dependencies"])
+
+
+def test_ci_s_versions_are_versions_that_we_allow() -> None:
+    lines = (ROOT / "tools" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    fixed = dict(line.split("==") for line in lines if not line.startswith("#"))
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    asked = [*PYPROJECT["project"]["dependencies"]]
+    asked += [line for extra in ("headless", "train", "evaluate", "dev") for line in extras[extra]]
+    for one in map(Requirement, asked):
+        if one.name not in ("controlstack", "tomli"):  # tomli is for Python 3.10
+            assert one.specifier.contains(fixed[one.name.lower()]), one
 
 
 @needs_comfy_cli
