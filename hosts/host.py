@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..training.base import Base
 
 PREVIEW = 1024
-"""Pixels of the longer side of a picture that is shown beside a progress bar, at most."""
+"""Pixels of the longer edge of a picture that is shown beside a progress bar, at most."""
 
 HINT_WEIGHTS = "controlstack"
 """The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""

@@ -109,7 +109,7 @@ def preview_images(images: Tensor, **texts: Any) -> dict[str, Any]:
     "IMAGE",
 )
 def scale(image: Tensor, upscale_method: str, width: int, height: int, crop: str) -> Tensor:
-    """Pictures at a given size; a side of 0 follows the other."""
+    """Pictures at a given size; a edge of 0 follows the other."""
     if width == 0 and height == 0:
         return image
     rows, columns = image.shape[1:3]
@@ -131,7 +131,7 @@ def scale(image: Tensor, upscale_method: str, width: int, height: int, crop: str
 def scale_by(image: Tensor, upscale_method: str, scale_by: float) -> Tensor:
     """Pictures made larger or smaller by a factor."""
     # At least one pixel, where the core would fail on a tiny picture.
-    height, width = (max(1, round(side * scale_by)) for side in image.shape[1:3])
+    height, width = (max(1, round(edge * scale_by)) for edge in image.shape[1:3])
     return _scaled(image, width, height, upscale_method, "disabled")
 
 

@@ -62,8 +62,8 @@ def upscale(samples: Latent, upscale_method: str, width: int, height: int, crop:
     if width == 0 and height == 0:
         return samples
     rows, columns = samples["samples"].shape[-2:]
-    least = 64  # the core's smallest side, in pixels
-    width, height = (side and max(least, side) for side in (width, height))
+    least = 64  # the core's smallest edge, in pixels
+    width, height = (edge and max(least, edge) for edge in (width, height))
     width = width or max(least, round(columns * height / rows))
     height = height or max(least, round(rows * width / columns))
     size = (width // FACTOR, height // FACTOR)
@@ -77,7 +77,7 @@ def upscale(samples: Latent, upscale_method: str, width: int, height: int, crop:
     "LATENT",
 )
 def upscale_by(samples: Latent, upscale_method: str, scale_by: float) -> Latent:
-    """Latents larger or smaller by a factor: both sides are rounded to whole latent pixels; raises
+    """Latents larger or smaller by a factor: both edges are rounded to whole latent pixels; raises
     UserError where none is left.
     """
     rows, columns = samples["samples"].shape[-2:]

@@ -22,7 +22,7 @@ Conditioning = list[list[Any]]
 Cond = dict[str, Any]
 Area = tuple[int, int, int, int]
 
-SMALLEST_AREA = 8  # latent pixels; ComfyUI's least side of an area that follows a mask
+SMALLEST_AREA = 8  # latent pixels; ComfyUI's least edge of an area that follows a mask
 
 
 def convert(conditioning: Conditioning) -> list[Cond]:
