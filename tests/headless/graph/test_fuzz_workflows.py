@@ -32,7 +32,7 @@ from controlstack.headless.graph.workflow import read_workflow
 from tests.headless.graph.mutations import mutated
 
 WORKFLOWS = Path(__file__).parents[3] / "workflows"
-EXAMPLES = int(os.environ.get("CONTROLSTACK_FUZZ", "1000"))
+EXAMPLES = int(os.environ.get("CONTROLSTACK_FUZZ", "300"))
 
 # Core nodes that have none of these are real; of all others the checks are, the function is not.
 MODELS = {"MODEL", "CLIP", "VAE", "CONTROL_NET"}
