@@ -16,7 +16,7 @@ SLOW = {
     *("cli/test_hint_learned.py", "cli/test_run_pictures.py", "cli/test_train.py"),
     "cli/test_transfer_command.py",
     *("demo/test_build.py", "demo/test_sheet.py", "demo/test_weights.py"),
-    *("ground/test_building.py", "ground/test_workers.py"),
+    "ground/test_workers.py",
     *("headless/graph/test_fuzz.py", "headless/graph/test_fuzz_workflows.py"),
     *("headless/models/test_fuzz.py", "headless/models/test_fuzz_loading.py"),
     *("headless/models/test_loading.py", "headless/models/test_lora.py"),
