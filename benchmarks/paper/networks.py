@@ -115,7 +115,8 @@ def trained(
     `net` says what it is made as, unless it goes on from `start`. Validations with `trial` are made
     every `settings.validate_every` steps.
     """
-    folder = world.work / "networks" / f"{name}-{settings.steps}-{settings.seed}"
+    folder = world.place("networks") / f"{name}-{settings.steps}-{settings.seed}"
+    settings = settings if world.bf16 else replace(settings, precision="fp32")
     unet = unet or world.unet
     if not (folder / "config.json").exists():
         fresh = start is None
