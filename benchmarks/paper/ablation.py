@@ -38,7 +38,7 @@ def main() -> None:
     options = arguments(
         __doc__ or "", pictures=64, steps=10, train_steps=400, validate_every=50, seed=61, runs=2
     )
-    world = World(options.work, options.scenes, bool(options.bf16))
+    world = World(options.work, options.scenes)
     seeds = range(options.seed, options.seed + options.runs)
     nets = {kind: [network(world, kind, options, seed) for seed in seeds] for kind in KINDS}
     jury = judge(world, options.judge_steps, options.reference)

@@ -29,7 +29,7 @@ def main() -> None:
     options = arguments(
         __doc__ or "", pictures=16, steps=10, train_steps=450, validate_every=20, seed=81, runs=2
     )
-    world = World(options.work, options.scenes, bool(options.bf16))
+    world = World(options.work, options.scenes)
     batches = scene_batches(world, "depth", options.scenes)
     trial = Trial(held_out(options.pictures), "depth", Sampling(options.steps))
     rows = []

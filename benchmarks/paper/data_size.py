@@ -32,7 +32,7 @@ def main() -> None:
     options = arguments(
         __doc__ or "", pictures=64, steps=10, train_steps=400, validate_every=50, seed=61
     )
-    world = World(options.work, options.scenes, bool(options.bf16))
+    world = World(options.work, options.scenes)
     sizes = [max(2, options.scenes // 100), max(2, options.scenes // 10), options.scenes]
     nets = {size: network(world, "controlnet", options, options.seed, size) for size in sizes}
     jury = judge(world, options.judge_steps, options.reference)

@@ -115,8 +115,7 @@ def trained(
     `net` says what it is made as, unless it goes on from `start`. Validations with `trial` are made
     every `settings.validate_every` steps.
     """
-    folder = world.place("networks") / f"{name}-{settings.steps}-{settings.seed}"
-    settings = settings if world.bf16 else replace(settings, precision="fp32")
+    folder = world.work / "networks" / f"{name}-{settings.steps}-{settings.seed}"
     unet = unet or world.unet
     if not (folder / "config.json").exists():
         fresh = start is None

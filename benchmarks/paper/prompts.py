@@ -34,7 +34,7 @@ SHOWN = 6
 def main() -> None:
     """Measure, and write prompts.json, prompts.png and prompts.jpg."""
     options = arguments(__doc__ or "", pictures=64, steps=10)
-    world = World(options.work, options.scenes, bool(options.bf16))
+    world = World(options.work, options.scenes)
     jury, how = judge(world, options.judge_steps, options.reference), Sampling(options.steps)
     rows: list[dict[str, Any]] = []
     for kind in KINDS:

@@ -25,7 +25,6 @@ def arguments(words: str, **defaults: int) -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, default=10_000, help="training scenes")
     parser.add_argument("--judge-steps", type=int, default=2400, help="training of the judge")
     parser.add_argument("--reference", type=int, default=1000, help="scenes to compare with")
-    parser.add_argument("--bf16", type=int, default=1, help="0 computes in float32")
     for name, value in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     return parser.parse_args()

@@ -64,7 +64,7 @@ def sample(
     for start in range(0, len(prompts), how.batch):
         these = slice(start, start + how.batch)
         words = world.words(prompts[these])
-        with torch.autocast("cpu", torch.bfloat16, enabled=world.bf16):
+        with torch.autocast("cpu", torch.bfloat16):
             latents = draw(
                 base, network, hint_tensor(hints[these]), words, empty,
                 seeds[these], how.steps, how.guidance,

@@ -45,7 +45,7 @@ SHOWN = 5
 def main() -> None:
     """Measure, and write stacking.json, stacking.png and stacking.jpg."""
     options = arguments(__doc__ or "", pictures=64, steps=10)
-    world = World(options.work, options.scenes, bool(options.bf16))
+    world = World(options.work, options.scenes)
     jury, how = judge(world, options.judge_steps, options.reference), Sampling(options.steps)
     nets = {kind: shipped(kind) for kind in ("canny", "depth", "pose")}
     rows: list[dict[str, Any]] = []

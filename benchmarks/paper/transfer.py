@@ -46,7 +46,7 @@ def main() -> None:
         validate_every=25,
         seed=71,
     )
-    world = World(options.work, options.scenes, bool(options.bf16))
+    world = World(options.work, options.scenes)
     new = tuned_base(world, options.base_rows, options.base_steps)
     old_net = shipped("canny")
     moved = plain_attention(transferred(old_net, world.unet, new)).requires_grad_(False).eval()

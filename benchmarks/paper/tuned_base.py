@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def turned_latents(world: World, count: int) -> Tensor:
 
 def tuned_base(world: World, rows: int, steps: int) -> Any:
     """The fine-tuned U-Net, locked; trained at the first use on `rows` scenes for `steps`."""
-    folder = world.place(f"turned-base-{rows}-{steps}")
+    folder: Path = world.work / f"turned-base-{rows}-{steps}"
     if not folder.exists():
         unfinished = folder.with_suffix(".tmp")
         _tune(world, turned_latents(world, rows), steps).save_pretrained(unfinished)
@@ -75,7 +76,7 @@ def _tune(world: World, latents: Tensor, steps: int) -> Any:
         level = torch.randn(BATCH, 4, 1, 1, generator=generator)
         noise = torch.randn(clean.shape, generator=generator) + OFFSET * level
         timesteps = torch.randint(1000, (BATCH,), generator=generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=world.bf16):
+        with torch.autocast("cpu", torch.bfloat16):
             noisy = schedule.add_noise(clean, noise, timesteps)
             predicted = unet(noisy, timesteps, words, return_dict=False)[0]
         loss = f.mse_loss(predicted.float(), noise)

@@ -32,12 +32,6 @@ class World:
 
     work: Path
     count: int
-    bf16: bool = True
-    """Compute in bfloat16, fast on CPUs that have instructions for it, and else in float32."""
-
-    def place(self, name: str) -> Path:
-        """A folder in `work` of networks that were trained, apart for each kind of numbers."""
-        return self.work / (name if self.bf16 else f"{name}-fp32")
 
     @cached_property
     def unet(self) -> Any:
