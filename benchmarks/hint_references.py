@@ -18,43 +18,43 @@ Array = npt.NDArray[Any]
 Call = Callable[[], Any]
 
 
-def of(name: str, source: Any, side: int) -> Mapping[str, Call]:
-    """The calls that make the hint `name` of `source` (side x side), by COLUMNS."""
+def of(name: str, source: Any, edge: int) -> Mapping[str, Call]:
+    """The calls that make the hint `name` of `source` (edge x edge), by COLUMNS."""
     found: dict[str, Call] = {}
     if name in _AUX:
         detector, options = _AUX[name]
-        found[AUX] = detector_call(detector, source, side, options)
+        found[AUX] = detector_call(detector, source, edge, options)
     if name == "pose":
-        found[AUX] = _pose_call(side)
+        found[AUX] = _pose_call(edge)
     if name in _PLAIN:
         plain = _PLAIN[name]
         found[PLAIN] = lambda: plain(source)
     return found
 
 
-def detector_call(detector: str, picture: Array, side: int, options: Mapping[str, Any]) -> Call:
+def detector_call(detector: str, picture: Array, edge: int, options: Mapping[str, Any]) -> Call:
     """A detector of controlnet-aux at the picture's own size."""
     import controlnet_aux
 
     made = getattr(controlnet_aux, detector)()
-    return lambda: made(picture, detect_resolution=side, output_type="np", **options(side))
+    return lambda: made(picture, detect_resolution=edge, output_type="np", **options(edge))
 
 
 _AUX: dict[str, tuple[str, Any]] = {
-    "canny": ("CannyDetector", lambda side: {"image_resolution": side}),
-    "lineart_standard": ("LineartStandardDetector", lambda side: {}),
-    "shuffle": ("ContentShuffleDetector", lambda side: {"image_resolution": side}),
+    "canny": ("CannyDetector", lambda edge: {"image_resolution": edge}),
+    "lineart_standard": ("LineartStandardDetector", lambda edge: {}),
+    "shuffle": ("ContentShuffleDetector", lambda edge: {"image_resolution": edge}),
 }
 
 
-def pose_json(side: int) -> str:
+def pose_json(edge: int) -> str:
     """Three people with hands and faces, each of points scattered over the picture."""
     counts = {"pose": 18, "hand_left": 21, "hand_right": 21, "face": 70}
     noise = np.random.default_rng(0)
     people = [
         {
             f"{part}_keypoints_2d": np.column_stack(
-                (noise.uniform(0, side, (count, 2)), np.ones(count))
+                (noise.uniform(0, edge, (count, 2)), np.ones(count))
             )
             .ravel()
             .tolist()
@@ -62,15 +62,15 @@ def pose_json(side: int) -> str:
         }
         for _ in range(3)
     ]
-    return json.dumps({"people": people, "canvas_width": side, "canvas_height": side})
+    return json.dumps({"people": people, "canvas_width": edge, "canvas_height": edge})
 
 
-def _pose_call(side: int) -> Call:
+def _pose_call(edge: int) -> Call:
     from controlnet_aux.open_pose import PoseResult, draw_poses
     from controlnet_aux.open_pose.body import BodyResult, Keypoint
 
     def points(person: Mapping[str, list[float]], part: str) -> list[Any]:
-        numbers = np.array(person[f"{part}_keypoints_2d"]).reshape(-1, 3) / side
+        numbers = np.array(person[f"{part}_keypoints_2d"]).reshape(-1, 3) / edge
         return [Keypoint(x, y) for x, y, _ in numbers.tolist()]
 
     people = [
@@ -78,9 +78,9 @@ def _pose_call(side: int) -> Call:
             BodyResult(points(person, "pose"), 0, 0),
             *(points(person, part) for part in ("hand_left", "hand_right", "face")),
         )
-        for person in json.loads(pose_json(side))["people"]
+        for person in json.loads(pose_json(edge))["people"]
     ]
-    return lambda: draw_poses(people, side, side)
+    return lambda: draw_poses(people, edge, edge)
 
 
 def _three(grey: Array) -> Array:

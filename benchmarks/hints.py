@@ -6,7 +6,7 @@ Pictures are noise with shapes, weights are random; rounds are taken in turns on
 ratio is the median of the rounds' own. Memory is the peak of a process that makes one hint and does
 nothing else. Aims: 1.00 at most, and 5 %.
 
-Run: python -m benchmarks.hints [--only NAME ...] [--side 512 1024] [--rounds N]
+Run: python -m benchmarks.hints [--only NAME ...] [--edge 512 1024] [--rounds N]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from controlstack.preprocessors.pose.people import parse_poses
 from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
 from controlstack.preprocessors.spec import Preprocessor
 
-SIDES = (512, 1024)
+EDGES = (512, 1024)
 ROUNDS, LEARNED_ROUNDS = 15, 3
 AT_LEAST = 0.02
 """Seconds: what is faster is done several times a round."""
@@ -44,25 +44,25 @@ AT_LEAST = 0.02
 Call = Callable[[], Any]
 
 
-def picture_of(side: int) -> npt.NDArray[np.uint8]:
-    """A slope, a disc, lines and noise: side x side x 3."""
-    slope = np.linspace(60, 200, side, dtype=np.uint8)
+def picture_of(edge: int) -> npt.NDArray[np.uint8]:
+    """A slope, a disc, lines and noise: edge x edge x 3."""
+    slope = np.linspace(60, 200, edge, dtype=np.uint8)
     picture = np.stack(np.broadcast_arrays(slope[None], slope[:, None], slope[::-1][None]), axis=2)
     picture = np.ascontiguousarray(picture)
-    cv2.circle(picture, (side // 3, side // 2), side // 5, (20, 200, 240), -1)
-    for place in range(0, side, side // 16):
-        cv2.line(picture, (0, place), (side - 1, side - place), (0, 0, 0), 2)
+    cv2.circle(picture, (edge // 3, edge // 2), edge // 5, (20, 200, 240), -1)
+    for place in range(0, edge, edge // 16):
+        cv2.line(picture, (0, place), (edge - 1, edge - place), (0, 0, 0), 2)
     noise = np.random.default_rng(0).integers(0, 30, picture.shape, np.uint8)
     return np.asarray(cv2.add(picture, noise))
 
 
-def source_of(entry: Preprocessor, side: int) -> Source:
-    """What `entry` takes, of side x side."""
-    picture = picture_of(side)
+def source_of(entry: Preprocessor, edge: int) -> Source:
+    """What `entry` takes, of edge x edge."""
+    picture = picture_of(edge)
     if entry.takes == "picture":
         return picture
     if entry.takes == "pose":
-        return parse_poses(hint_references.pose_json(side))[0]
+        return parse_poses(hint_references.pose_json(edge))[0]
     floats = picture.astype(np.float32) / 255
     if entry.takes == "masked picture":
         return floats, np.ascontiguousarray(floats[:, :, 0])
@@ -88,11 +88,11 @@ def in_turns(calls: Sequence[Call], rounds: int) -> npt.NDArray[np.float64]:
     )
 
 
-def exact_row(entry: Preprocessor, side: int, rounds: int) -> str:
+def exact_row(entry: Preprocessor, edge: int, rounds: int) -> str:
     """One line: our milliseconds, and how many times theirs that is."""
-    source, settings = source_of(entry, side), entry.settings({})
+    source, settings = source_of(entry, edge), entry.settings({})
     with quiet():
-        others = hint_references.of(entry.name, source, side)
+        others = hint_references.of(entry.name, source, edge)
     calls: list[Call] = [lambda: make(entry, source, settings, Sizing()), *others.values()]
     with quiet():
         took = in_turns(calls, rounds)
@@ -101,7 +101,7 @@ def exact_row(entry: Preprocessor, side: int, rounds: int) -> str:
         ratio = statistics.median(took[:, 0] / took[:, number])
         columns[name] = f"{np.median(took[:, number]) * 1e3:9.2f} {ratio:6.2f}"
     beside = "".join(f"{columns.get(name, '-'):>18}" for name in hint_references.COLUMNS)
-    return f"{entry.name:20}{side:5}{np.median(took[:, 0]) * 1e3:12.2f}{beside}"
+    return f"{entry.name:20}{edge:5}{np.median(took[:, 0]) * 1e3:12.2f}{beside}"
 
 
 class Clock:
@@ -130,18 +130,18 @@ class Clock:
         return whole, self.inside
 
 
-def learned_row(entry: Preprocessor, side: int, rounds: int) -> str:
+def learned_row(entry: Preprocessor, edge: int, rounds: int) -> str:
     """One line: seconds of a call, of the networks in it, and what is added to them."""
-    call, networks = learned_call(entry, side)
+    call, networks = learned_call(entry, edge)
     clock = Clock(networks)
     clock.of(call)
     took = np.array([clock.of(call) for _ in range(rounds)])
     added = statistics.median(took[:, 0] / took[:, 1] - 1)
     whole, inside = np.median(took, axis=0)
-    return f"{entry.name:20}{side:5}{whole:12.3f}{inside:12.3f}{added:11.1%}"
+    return f"{entry.name:20}{edge:5}{whole:12.3f}{inside:12.3f}{added:11.1%}"
 
 
-def learned_call(entry: Preprocessor, side: int) -> tuple[Call, Sequence[Any]]:
+def learned_call(entry: Preprocessor, edge: int) -> tuple[Call, Sequence[Any]]:
     """Makes the hint of a picture with random weights in the published form; its networks."""
     import torch
 
@@ -150,25 +150,34 @@ def learned_call(entry: Preprocessor, side: int) -> tuple[Call, Sequence[Any]]:
     with tempfile.TemporaryDirectory() as folder, quiet():
         annotator = entry.learning.load(hint_references.published(entry.name, Path(folder)))
     loaded = Loaded(annotator, torch.device("cpu"))
-    source, settings = source_of(entry, side), entry.settings({})
+    source, settings = source_of(entry, edge), entry.settings({})
     return lambda: make(entry, source, settings, Sizing(), loaded), annotator.networks
 
 
-def peaks(name: str, side: int) -> tuple[float, float]:
+def peaks(name: str, edge: int) -> tuple[float, float]:
     """Megabytes that a process holds before its first hint, and at most while it makes one."""
-    command = [sys.executable, "-m", "benchmarks.hints", "--memory", name, "--side", str(side)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.hints",
+        "--memory",
+        name,
+        "--edge",
+        "--side",
+        str(edge),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     ready, peak = run.stdout.split()[-2:]
     return float(ready), float(peak)
 
 
-def print_peaks(name: str, side: int) -> None:
+def print_peaks(name: str, edge: int) -> None:
     """What `peaks` reads, of this process."""
     entry = PREPROCESSORS[name]
     if entry.learning is not None:
-        call, _ = learned_call(entry, side)
+        call, _ = learned_call(entry, edge)
     else:
-        source, settings = source_of(entry, side), entry.settings({})
+        source, settings = source_of(entry, edge), entry.settings({})
         make(entry, source_of(entry, 64), settings, Sizing())  # the libraries are loaded
 
         def call() -> Any:
@@ -199,13 +208,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=PREPROCESSORS, default=list(PREPROCESSORS))
-    parser.add_argument("--side", nargs="+", type=int, default=list(SIDES))
+    parser.add_argument("--edge", "--side", nargs="+", type=int, default=list(EDGES))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--memory", choices=PREPROCESSORS, help="print the peaks of one hint only")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.memory:
-        print_peaks(options.memory, options.side[0])
+        print_peaks(options.memory, options.edge[0])
         return
     exact = [entry for entry in EXACT if entry.name in options.only]
     learned = [entry for entry in LEARNED if entry.name in options.only]
@@ -217,21 +226,21 @@ def main() -> None:
         names = "".join(f"{name:>18}" for name in hint_references.COLUMNS)
         print(f"{'':20}{'px':>5}{'ControlStack':>12}{names}")
         for entry in exact:
-            for side in options.side:
-                print(exact_row(entry, side, rounds), flush=True)
+            for edge in options.edge:
+                print(exact_row(entry, edge, rounds), flush=True)
     if learned:
         rounds = options.rounds or LEARNED_ROUNDS
         print(f"\nLearned hints: seconds of a call and of the networks in it; {rounds} rounds")
         print(f"{'':20}{'px':>5}{'call':>12}{'networks':>12}{'added':>11}")
         for entry in learned:
-            for side in options.side:
-                print(learned_row(entry, side, rounds), flush=True)
+            for edge in options.edge:
+                print(learned_row(entry, edge, rounds), flush=True)
     print("\nMemory: megabytes before the first hint, at most during one, and the difference")
     for entry in (*exact, *learned):
-        for side in options.side:
-            ready, peak = peaks(entry.name, side)
+        for edge in options.edge:
+            ready, peak = peaks(entry.name, edge)
             print(
-                f"{entry.name:20}{side:5}{ready:10.0f}{peak:10.0f}{peak - ready:10.0f}", flush=True
+                f"{entry.name:20}{edge:5}{ready:10.0f}{peak:10.0f}{peak - ready:10.0f}", flush=True
             )
 
 

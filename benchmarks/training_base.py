@@ -80,8 +80,8 @@ def write_base(folder: Path, share: int, layers: int = 12) -> None:
     ).save_pretrained(folder)
 
 
-def write_pictures(folder: Path, count: int, side: int) -> None:
-    """`count` pictures of `side` pixels with hints and captions, as an imagefolder."""
+def write_pictures(folder: Path, count: int, edge: int) -> None:
+    """`count` pictures of `edge` pixels with hints and captions, as an imagefolder."""
     random = np.random.default_rng(0)
     for name in ("images", "hints"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def write_pictures(folder: Path, count: int, side: int) -> None:
         for name, column in (("images", "file_name"), ("hints", "conditioning_image_file_name")):
             coarse = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             path = f"{name}/{index:05}.png"
-            Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(
+            Image.fromarray(coarse).resize((edge, edge), Image.Resampling.BICUBIC).save(
                 folder / path
             )
             row[column] = path

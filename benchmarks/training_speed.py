@@ -10,7 +10,7 @@ most equal.
 The example is no part of the package: fetch examples/controlnet/train_controlnet.py from
 https://github.com/huggingface/diffusers, of a version that fits the one installed.
 
-Run: python -m benchmarks.training_speed EXAMPLE [--share 4] [--side 256] [--batch 2] [--steps 10]
+Run: python -m benchmarks.training_speed EXAMPLE [--share 4] [--edge 256] [--batch 2] [--steps 10]
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def theirs(order: dict[str, Any]) -> list[Moment]:
         "image_column": "image",
         "caption_column": "text",
         "conditioning_image_column": "conditioning_image",
-        "resolution": order["side"],
+        "resolution": order["edge"],
         "train_batch_size": order["batch"],
         "max_train_steps": order["steps"],
         "proportion_empty_prompts": 0.5,
@@ -103,7 +103,7 @@ def ours(order: dict[str, Any], cache: str) -> list[Moment]:
     base = load_base(Path(order["base"]), device=device)
     assert base.encoders is not None
     data = training_data(
-        DataSettings(path=order["data"], resolution=str(order["side"]), cache=cache), base.encoders
+        DataSettings(path=order["data"], resolution=str(order["edge"]), cache=cache), base.encoders
     )
     network = control_net_from(base.unet, NetSettings())
     settings = TrainingSettings(
@@ -162,7 +162,9 @@ def main() -> None:
     parser.add_argument("example", nargs="?", help="diffusers' train_controlnet.py")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--share", type=int, default=4, help="channels are SD 1.5's over this")
-    parser.add_argument("--side", type=int, default=256, help="pixels of a picture's side")
+    parser.add_argument(
+        "--edge", "--side", type=int, default=256, help="pixels of a picture's edge"
+    )
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10, help="steps of each run")
     parser.add_argument("--rounds", type=int, default=3)
@@ -176,13 +178,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         base, data = Path(scratch, "base"), Path(scratch, "data")
         write_base(base, chosen.share)
-        write_pictures(data, 4 * chosen.batch, chosen.side)
+        write_pictures(data, 4 * chosen.batch, chosen.edge)
         order = {
             "example": str(Path(chosen.example).resolve()),
             "base": str(base),
             "data": str(data),
             "cache": str(Path(scratch, "cache")),
-            **{name: getattr(chosen, name) for name in ("side", "batch", "steps", "precision")},
+            **{name: getattr(chosen, name) for name in ("edge", "batch", "steps", "precision")},
         }
         rounds = [{way: in_process(way, order) for way in WAYS} for _ in range(chosen.rounds)]
     print_table(rounds, chosen.batch)

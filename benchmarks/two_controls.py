@@ -31,15 +31,15 @@ from controlstack.model_patch.patch import patch
 from controlstack.nodes.hint_inputs import STANDING
 from controlstack.preprocessors.pose.draw import draw_pose
 
-SIDE, STEPS, GUIDANCE, SEED, ROUNDS = 128, 20, 3.0, 1, 5
+EDGE, STEPS, GUIDANCE, SEED, ROUNDS = 128, 20, 3.0, 1, 5
 PROMPT, NEGATIVE = "a person in a blue shirt in front of a red ball", ""
 NETS = ("controlnet-pose", "controlnet-depth")
 
 
 def hints() -> list[Tensor]:
-    """A skeleton and a slope, (1, 3, SIDE, SIDE) in 0..1 each; what they show costs nothing."""
-    skeleton = torch.from_numpy(draw_pose(STANDING, SIDE, SIDE)).movedim(-1, 0)[None] / 255
-    slope = torch.linspace(0, 1, SIDE)[:, None].expand(1, 3, SIDE, SIDE).contiguous()
+    """A skeleton and a slope, (1, 3, EDGE, EDGE) in 0..1 each; what they show costs nothing."""
+    skeleton = torch.from_numpy(draw_pose(STANDING, EDGE, EDGE)).movedim(-1, 0)[None] / 255
+    slope = torch.linspace(0, 1, EDGE)[:, None].expand(1, 3, EDGE, EDGE).contiguous()
     return [skeleton, slope]
 
 
@@ -53,7 +53,7 @@ def with_controlstack(folder: Path) -> Callable[[], Any]:
     controlled = patch(model, stack)
 
     def picture() -> Tensor:
-        latent = {"samples": torch.zeros(1, 4, SIDE // 8, SIDE // 8)}
+        latent = {"samples": torch.zeros(1, 4, EDGE // 8, EDGE // 8)}
         words = [clip.encode(text) for text in (PROMPT, NEGATIVE)]
         made = ksample(
             controlled, SEED, STEPS, GUIDANCE, "euler", "normal", words[0], words[1], latent
@@ -88,8 +88,8 @@ def with_diffusers(folder: Path) -> Callable[[], Any]:
             PROMPT,
             image=hints(),
             negative_prompt=NEGATIVE,
-            width=SIDE,
-            height=SIDE,
+            width=EDGE,
+            height=EDGE,
             num_inference_steps=STEPS,
             guidance_scale=GUIDANCE,
             generator=torch.Generator().manual_seed(SEED),
@@ -133,7 +133,7 @@ def main() -> None:
     theirs = with_diffusers(options.folder)
     seconds(ours), seconds(theirs)  # the first picture warms up
     rounds = np.array([(seconds(ours), seconds(theirs)) for _ in range(ROUNDS)])
-    print(f"{SIDE} px, {STEPS} steps, guidance, two controls, one thread, {ROUNDS} rounds in turns")
+    print(f"{EDGE} px, {STEPS} steps, guidance, two controls, one thread, {ROUNDS} rounds in turns")
     for name, column in zip(("ControlStack", "diffusers"), rounds.T, strict=True):
         spread = f"{column.min():.2f} to {column.max():.2f}"
         print(f"  {name:13} {np.median(column):6.2f} s  ({spread})")

@@ -76,8 +76,9 @@ def run_command(
     began = time.perf_counter()
     with reported(debug):
         from ..headless.folders import Folders
+        from ..headless.graph.workflow import read_document
 
-        document = _read(workflow)
+        document = read_document(workflow)  # before the nodes, and torch with them, are imported
         for flag, given in (("--models", models), ("--input", inputs)):
             for folder in given or ():
                 if not folder.is_dir():
@@ -91,18 +92,6 @@ def run_command(
         with _named_on_stdout():
             _run(document, places, demo, settings or [], seed)
         tell(f"{time.perf_counter() - began:.1f} s")
-
-
-def _read(workflow: Path) -> Document:
-    """The document, once it is known to be a workflow: before the nodes, and torch with them, are
-    imported. It is read once, since it may come through a pipe.
-    """
-    from ..headless.graph.registry import Registry
-    from ..headless.graph.workflow import read_document
-
-    document = read_document(workflow)
-    document.graph(Registry({}))
-    return document
 
 
 @contextmanager

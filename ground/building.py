@@ -28,17 +28,19 @@ def check_numbers(config: Any, source: object) -> None:
     waiting = [("", config)]
     while waiting:
         name, value = waiting.pop()
+        size = value
+        if isinstance(value, (list, tuple)):
+            numbers = [item for item in value if type(item) is int]
+            size = max(sum(map(abs, numbers)), len(value))
+        if type(size) is int and abs(size) > MAX_NUMBER:
+            raise UserError(
+                f"{source} asks for {shown(name)} of {shown(size)}, and no model has more than "
+                f"{MAX_NUMBER}; fetch it again"
+            )
         if isinstance(value, dict):
             waiting += value.items()
         elif isinstance(value, (list, tuple)):
             waiting += [(name, item) for item in value]
-            numbers = [item for item in value if type(item) is int]
-            value = max(sum(map(abs, numbers)), len(value))
-        if type(value) is int and abs(value) > MAX_NUMBER:
-            raise UserError(
-                f"{source} asks for {shown(name)} of {shown(value)}, and no model has more than "
-                f"{MAX_NUMBER}; fetch it again"
-            )
 
 
 @contextmanager

@@ -21,67 +21,61 @@ if TYPE_CHECKING:
 
 
 class EmbeddedHost:
-    """Files from `folders`, nets from `models`; loads neither torch models nor diffusers early."""
+    """`hosts.host.Host`: files from `folders`, nets from `models`; neither torch nor diffusers is
+    imported early.
+    """
 
     def names(self, kind: str) -> list[str]:
-        """See `hosts.host.Host.names`."""
         return folders.names(kind)
 
     def find(self, kind: str, name: str) -> Path:
-        """See `hosts.host.Host.find`."""
         return folders.find(kind, name)
 
     def check_control_net(self, name: str) -> None:
-        """See `hosts.host.Host.check_control_net`."""
         from .models.inspect import check
 
         check(folders.find("controlnet", name), "controlnet")
 
     def load_control_net(self, name: str) -> ControlNet:
-        """See `hosts.host.Host.load_control_net`."""
         from .models.loading import load_control_net
 
         return load_control_net(folders.find("controlnet", name))
 
     def places(self) -> list[Path]:
-        """See `hosts.host.Host.places`."""
         return [*folders.bases("controlstack"), *folders.bases("depth")]
 
     def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
-        """See `hosts.host.Host.place`. Networks compute where they were loaded: on the CPU."""
+        """Networks compute where they were loaded: on the CPU."""
         import torch
 
         return torch.device("cpu")
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
-        """See `hosts.host.Host.steps`."""
         return reporter().steps(total, text)
 
     def output(self) -> Path:
-        """See `hosts.host.Host.output`."""
         return folders.current().output
 
     def control_nets(self) -> Path:
-        """See `hosts.host.Host.control_nets`. Without folders of models it is the output folder."""
+        """Without folders of models it is the output folder."""
         return next(iter(folders.bases("controlnet")), folders.current().output)
 
     def training_base(
         self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
     ) -> Base:
-        """See `hosts.host.Host.training_base`. The U-Net is a copy: its decoder may be trained."""
+        """The U-Net is a copy: its decoder may be trained."""
         from .training_base import base_of
 
         base = base_of(model, clip, vae, name)
         return replace(base, unet=deepcopy(base.unet))
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
-        """See `hosts.host.Host.control_net_of`."""
         from .models.control_net import ControlNet as EmbeddedControlNet
 
         return EmbeddedControlNet(deepcopy(network).eval().requires_grad_(False), name)
 
     def training(self) -> AbstractContextManager[None]:
-        """See `hosts.host.Host.training`. There is nothing to free."""
+        """There is nothing to free."""
         import torch
 
         return torch.enable_grad()

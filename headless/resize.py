@@ -13,7 +13,7 @@ from ..model_patch.area import middle
 
 IMAGE_METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 CROPS = ["disabled", "center"]
-# The core's limit on the sides of pictures, in pixels.
+# The core's limit on the edges of pictures, in pixels.
 MAX_RESOLUTION = 16384
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..training.base import Base
 
 PREVIEW = 1024
-"""Pixels of the longer side of a picture that is shown beside a progress bar, at most."""
+"""Pixels of the longer edge of a picture that is shown beside a progress bar, at most."""
 
 HINT_WEIGHTS = "controlstack"
 """The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""
@@ -34,23 +34,18 @@ class Host(Protocol):
 
     def names(self, kind: str) -> list[str]:
         """The model files of one kind ("controlnet"), as a user picks them."""
-        ...
 
     def find(self, kind: str, name: str) -> Path:
         """Where the file `name` lies. Raises UserError when it is not there."""
-        ...
 
     def check_control_net(self, name: str) -> None:
         """Raise UserError if the file `name` cannot be a ControlNet; load nothing."""
-        ...
 
     def load_control_net(self, name: str) -> ControlNet:
         """The host's own CONTROL_NET of the file `name`."""
-        ...
 
     def places(self) -> list[Path]:
         """The folders where weights of hint networks are looked for; downloads go to the first."""
-        ...
 
     def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
         """Bring `networks` to where they compute, in the host's keeping, and return that device.
@@ -58,19 +53,15 @@ class Host(Protocol):
         To be asked before each use: the host may have taken them back since. Whoever keeps the
         networks keeps them in the host's memory; nothing else does.
         """
-        ...
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         """Show the progress of `total` steps, such as the pictures of a batch, inside the block."""
-        ...
 
     def output(self) -> Path:
         """The folder of what is made."""
-        ...
 
     def control_nets(self) -> Path:
         """The folder that new ControlNets are saved to, where the loader finds them."""
-        ...
 
     def training_base(
         self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
@@ -82,20 +73,17 @@ class Host(Protocol):
         for a MODEL that is changed in ways that no weights hold, and for one encoder without the
         other.
         """
-        ...
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
         """A CONTROL_NET of a trained network (`training.copy.control_net_from`); errors call it
         `name`. It has the weights of this moment, on the CPU.
         """
-        ...
 
     def training(self) -> AbstractContextManager[None]:
         """Inside the block gradients are recorded, and the host has freed the device.
 
         Tensors that came through wires have to be cloned there before they take part.
         """
-        ...
 
 
 _HOST: ContextVar[Host] = ContextVar("controlstack_host")

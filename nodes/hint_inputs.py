@@ -29,9 +29,9 @@ STANDING = {
 }
 """A person to begin with, in fractions of the canvas."""
 
-SIDES = tuple(
-    Parameter(side, 512, "In pixels: best that of your picture.", 1, MAX_EDGE)
-    for side in ("width", "height")
+EDGES = tuple(
+    Parameter(edge, 512, "In pixels: best that of your picture.", 1, MAX_EDGE)
+    for edge in ("width", "height")
 )
 
 
@@ -90,7 +90,7 @@ _SOURCES: dict[str, dict[str, Any]] = {
                 "canvas_width, canvas_height.",
             },
         ),
-        **widgets(SIDES),
+        **widgets(EDGES),
     },
 }
 _DOWNLOAD = (

@@ -11,9 +11,9 @@ import json
 from functools import partial
 from pathlib import Path
 
-from .later import later
+from .lazy_node import lazy_node
 
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = json.loads(
+_TITLES: dict[str, str] = json.loads(
     (Path(__file__).parents[1] / "node_list.json").read_text(encoding="utf-8")
 )
 
@@ -30,5 +30,6 @@ def _node(node_id: str) -> type:
 
 
 NODE_CLASS_MAPPINGS = {
-    node_id: later(partial(_node, node_id)) for node_id in NODE_DISPLAY_NAME_MAPPINGS
+    node_id: lazy_node(title, partial(_node, node_id)) for node_id, title in _TITLES.items()
 }
+NODE_DISPLAY_NAME_MAPPINGS = {key: node.title for key, node in NODE_CLASS_MAPPINGS.items()}

@@ -16,7 +16,7 @@ from ..preprocessors.sizing import Picture, Size
 from ..preprocessors.spec import Hint, Takes
 
 LATENT_RATIO = 8
-"""Pixels along a side for each of a latent, where the latent does not say: that of Stable
+"""Pixels along an edge for each of a latent, where the latent does not say: that of Stable
 Diffusion's VAE and of every family that ControlNets exist for."""
 
 

@@ -5,59 +5,19 @@ Made when the host first asks: at ComfyUI's start they cost nothing.
 
 from __future__ import annotations
 
-from .later import later
-
-
-def _from_model() -> type:
-    from .net_nodes import ControlStackControlNetFromModel
-
-    return ControlStackControlNetFromModel
-
-
-def _training_data() -> type:
-    from .train_nodes import ControlStackTrainingData
-
-    return ControlStackTrainingData
-
-
-def _train() -> type:
-    from .train_nodes import ControlStackTrain
-
-    return ControlStackTrain
-
-
-def _save() -> type:
-    from .net_nodes import ControlStackSaveControlNet
-
-    return ControlStackSaveControlNet
-
-
-def _loss_plot() -> type:
-    from .train_nodes import ControlStackLossPlot
-
-    return ControlStackLossPlot
-
-
-def _fidelity() -> type:
-    from .fidelity_node import ControlStackFidelity
-
-    return ControlStackFidelity
-
+from .lazy_node import node_in
 
 # Without a type, so that ComfyUI-Manager's scanner finds it.
 NODE_CLASS_MAPPINGS = {
-    "ControlStackControlNetFromModel": later(_from_model),
-    "ControlStackTrainingData": later(_training_data),
-    "ControlStackTrain": later(_train),
-    "ControlStackSaveControlNet": later(_save),
-    "ControlStackLossPlot": later(_loss_plot),
-    "ControlStackFidelity": later(_fidelity),
+    "ControlStackControlNetFromModel": node_in(
+        "ControlNet from Model", "net_nodes", "ControlStackControlNetFromModel"
+    ),
+    "ControlStackTrainingData": node_in("Training Data", "train_nodes", "ControlStackTrainingData"),
+    "ControlStackTrain": node_in("Train ControlNet", "train_nodes", "ControlStackTrain"),
+    "ControlStackSaveControlNet": node_in(
+        "Save ControlNet", "net_nodes", "ControlStackSaveControlNet"
+    ),
+    "ControlStackLossPlot": node_in("Loss Plot", "train_nodes", "ControlStackLossPlot"),
+    "ControlStackFidelity": node_in("Condition Fidelity", "fidelity_node", "ControlStackFidelity"),
 }
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
-    "ControlStackControlNetFromModel": "ControlNet from Model",
-    "ControlStackTrainingData": "Training Data",
-    "ControlStackTrain": "Train ControlNet",
-    "ControlStackSaveControlNet": "Save ControlNet",
-    "ControlStackLossPlot": "Loss Plot",
-    "ControlStackFidelity": "Condition Fidelity",
-}
+NODE_DISPLAY_NAME_MAPPINGS = {key: node.title for key, node in NODE_CLASS_MAPPINGS.items()}

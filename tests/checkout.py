@@ -28,13 +28,18 @@ def comfy_cli() -> str | None:
     return shutil.which("comfy", path=os.pathsep.join([str(beside), os.environ.get("PATH", "")]))
 
 
+def fresh_repository(folder: Path) -> Path:
+    """A new git repository of the tracked files in the new `folder`."""
+    copy_tracked(folder)
+    _run("git", "init", "--quiet", cwd=folder)
+    _run("git", "add", "--all", cwd=folder)
+    return folder
+
+
 def comfy_node(command: str, repository: Path) -> str:
-    """What `comfy node ...` says in a fresh git repository of the tracked files."""
+    """What `comfy node ...` says in `repository`."""
     executable = comfy_cli()
     assert executable is not None, "skip the test where comfy_cli() is None"
-    copy_tracked(repository)
-    _run("git", "init", "--quiet", cwd=repository)
-    _run("git", "add", "--all", cwd=repository)
     arguments = ("--skip-prompt", "--no-enable-telemetry", "node", command)
     settings = {"HOME": str(repository.parent), "DO_NOT_TRACK": "1"}
     run = _run(executable, *arguments, cwd=repository, env={**os.environ, **settings})

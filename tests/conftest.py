@@ -12,15 +12,42 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the command-line tests' chi
 torch.set_num_threads(1)
 
 SLOW = {
-    *("cli/test_frame.py", "cli/test_train.py", "cli/test_commands.py", "cli/test_evaluate.py"),
-    *("demo/test_build.py", "demo/test_build_files.py", "demo/test_sheet.py"),
+    *("cli/test_commands.py", "cli/test_evaluate.py", "cli/test_frame.py"),
+    *("cli/test_hint_learned.py", "cli/test_run_pictures.py", "cli/test_train.py"),
+    "cli/test_transfer_command.py",
+    *("demo/test_build.py", "demo/test_sheet.py", "demo/test_weights.py"),
+    "ground/test_workers.py",
+    *("headless/graph/test_fuzz.py", "headless/graph/test_fuzz_workflows.py"),
+    *("headless/models/test_fuzz.py", "headless/models/test_fuzz_loading.py"),
+    *("headless/models/test_loading.py", "headless/models/test_lora.py"),
+    "headless/models/test_t2i_adapter.py",
     *("headless/test_golden.py", "headless/test_training_base.py"),
-    *("nodes/test_train_nodes.py", "nodes/test_train_graph.py", "paper/test_paper.py"),
-    *("training/test_damage.py", "training/test_killed.py", "training/test_processes.py"),
-    *("training/test_resume.py", "training/test_run_files.py", "training/test_loop.py"),
-    *("workflows/test_exchange.py", "workflows/test_shipped.py", "workflows/test_templates.py"),
+    "hosts/test_host.py",
+    *("model_patch/test_caches.py", "model_patch/test_patch.py"),
+    *("model_patch/test_patch_areas.py", "model_patch/test_patch_refusals.py"),
+    "model_patch/test_two_runs.py",
+    *("nodes/test_train_graph.py", "nodes/test_train_nodes.py"),
+    "paper/test_paper.py",
+    *("preprocessors/learned/test_annotators.py", "preprocessors/learned/test_depth.py"),
+    *("preprocessors/learned/test_hed.py", "preprocessors/learned/test_networks.py"),
+    "preprocessors/learned/test_normal_bae.py",
+    *("preprocessors/learned/test_openpose.py", "preprocessors/learned/test_segment.py"),
+    "preprocessors/learned/test_vitpose.py",
+    "preprocessors/sheet/test_sheet.py",
+    *("preprocessors/test_any_picture.py", "preprocessors/test_picture_files.py"),
+    *("test_imports.py", "test_packaging.py", "test_parallel_runs.py"),
+    "training/data/test_training_data.py",
+    *("training/test_control_net.py", "training/test_damage.py"),
+    *("training/test_export.py", "training/test_killed.py", "training/test_plots.py"),
+    *("training/test_processes.py", "training/test_resume.py"),
+    *("training/test_run_files.py", "training/test_sampling.py"),
+    *("training/test_transfer.py", "training/test_validation.py"),
+    *("workflows/test_exchange.py", "workflows/test_shipped.py"),
+    "workflows/test_templates.py",
 }
-"""Files that train, sample or start many processes: what `make test-fast` leaves out."""
+"""Files of more than about 3 s on an idle core (they train, sample, load libraries or start
+processes): what `make test-fast` leaves out.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_SIDES = (512, 768, 1024, 1080)
-USUAL = {"width": _SIDES, "height": _SIDES, "resolution": _SIDES}
+_EDGES = (512, 768, 1024, 1080)
+USUAL = {"width": _EDGES, "height": _EDGES, "resolution": _EDGES}
 """Values that people type, by the widget's name."""
 
 

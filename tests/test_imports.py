@@ -14,7 +14,7 @@ OURS = {
     *(f"controlstack.hosts{name}" for name in ("", ".host")),
     "controlstack.model_patch",
     "controlstack.nodes",
-    *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "later")),
+    *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "lazy_node")),
     *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 
 import controlstack
-from tests.checkout import ROOT, comfy_cli, comfy_node
+from tests.checkout import ROOT, comfy_cli, comfy_node, fresh_repository
 
 tomllib = pytest.importorskip("tomllib")
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -40,6 +41,13 @@ sys.modules[name] = pack
 spec.loader.exec_module(pack)
 print(json.dumps([sorted(pack.NODE_CLASS_MAPPINGS), pack.WEB_DIRECTORY]))
 """
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository of the pack, for `comfy node`."""
+    return fresh_repository(tmp_path_factory.mktemp("packed") / "controlstack")
+
 
 needs_comfy_cli = pytest.mark.skipif(comfy_cli() is None, reason="comfy-cli is not installed")
 
@@ -107,18 +115,29 @@ def test_comfyui_s_installers_are_given_a_part_of_the_dependencies() -> None:
     assert set(asked) <= set(PYPROJECT["project"]["dependencies"])
 
 
+def test_ci_s_versions_are_versions_that_we_allow() -> None:
+    lines = (ROOT / "tools" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    fixed = dict(line.split("==") for line in lines if not line.startswith("#"))
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    asked = [*PYPROJECT["project"]["dependencies"]]
+    asked += [line for extra in ("headless", "train", "evaluate", "dev") for line in extras[extra]]
+    for one in map(Requirement, asked):
+        if one.name not in ("controlstack", "tomli"):  # tomli is for Python 3.10
+            assert one.specifier.contains(fixed[one.name.lower()]), one
+
+
 @needs_comfy_cli
-def test_comfy_node_validate_has_nothing_to_say(tmp_path: Path) -> None:
-    said = comfy_node("validate", tmp_path / "controlstack")
+def test_comfy_node_validate_has_nothing_to_say(repository: Path) -> None:
+    said = comfy_node("validate", repository)
     assert "All validation checks passed" in said
     assert "warning" not in said.lower()
 
 
 @needs_comfy_cli
-def test_comfy_node_pack_makes_an_archive_that_loads(tmp_path: Path) -> None:
-    said = comfy_node("pack", tmp_path / "controlstack")
+def test_comfy_node_pack_makes_an_archive_that_loads(repository: Path, tmp_path: Path) -> None:
+    said = comfy_node("pack", repository)
     assert "warning" not in said.lower()
-    archive = tmp_path / "controlstack" / "node.zip"
+    archive = repository / "node.zip"
     print(f"\nnode.zip: {archive.stat().st_size / 1e6:.2f} MB")
     assert archive.stat().st_size < LARGEST_ARCHIVE
     unpacked = tmp_path / "control stack.1-0"

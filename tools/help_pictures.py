@@ -31,7 +31,7 @@ FROM_RESULTS = ("canny", "pose")
 SHOWN: Mapping[str, Mapping[str, Any]] = {"tile": {"down_sampling_rate": 8}}
 """Settings that show more than the defaults do."""
 
-SIDE, GAP = 256, 8
+EDGE, GAP = 256, 8
 
 Array = npt.NDArray[Any]
 
@@ -47,7 +47,7 @@ def main() -> None:
     for entry in drawn():
         path = IMAGES / f"{entry.name}.jpg"
         given, hint = _given_and_hint(entry, house)
-        white = np.full((SIDE, GAP, 3), 255, np.uint8)
+        white = np.full((EDGE, GAP, 3), 255, np.uint8)
         _save(np.hstack([_small(given, entry), white, _small(hint, entry)]), path)
         print(path)
 
@@ -102,7 +102,7 @@ def _grey(values: Array) -> Array:
 def _small(picture: Array, entry: Preprocessor) -> Array:
     grid = entry.name == "color_palette"
     way = cv2.INTER_NEAREST if grid else cv2.INTER_AREA
-    return cv2.resize(picture, (SIDE, SIDE), interpolation=way)
+    return cv2.resize(picture, (EDGE, EDGE), interpolation=way)
 
 
 def _save(picture: Array, path: Path) -> None:

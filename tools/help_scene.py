@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-SIDE = 512
-FINE = 2 * SIDE
+EDGE = 512
+FINE = 2 * EDGE
 """It is drawn twice as large and made smaller, so that edges are smooth."""
 
 SKY, TREE, WINDOW, GRASS, DOOR, MOUNTAIN, HOUSE, FENCE, PATH = 2, 4, 8, 9, 14, 16, 25, 32, 52
@@ -32,7 +32,7 @@ class Scene:
 
 
 class _Canvas:
-    """What is painted so far; all places are fractions of the side, y downwards."""
+    """What is painted so far; all places are fractions of the edge, y downwards."""
 
     def __init__(self) -> None:
         self.y, self.x = np.mgrid[0:FINE, 0:FINE].astype(np.float32) / FINE
@@ -43,8 +43,8 @@ class _Canvas:
 
     def speckle(self, strength: float, grain: int) -> Array:
         """Noise around 1, its grains `grain` fine pixels wide."""
-        side = FINE // grain
-        coarse = self._noise.normal(0, 1, (side, side)).astype(np.float32)
+        edge = FINE // grain
+        coarse = self._noise.normal(0, 1, (edge, edge)).astype(np.float32)
         return 1 + strength * cv2.resize(coarse, (FINE, FINE), interpolation=cv2.INTER_CUBIC)
 
     def paint(self, where: Array, colour: Any, light: Any, depth: Any, label: int) -> None:
@@ -61,7 +61,7 @@ def scene() -> Scene:
     canvas = _Canvas()
     for part in (_land, _house, _tree, _fence):
         part(canvas)
-    size = (SIDE, SIDE)
+    size = (EDGE, EDGE)
     rgb = cv2.resize(canvas.rgb.clip(0, 255), size, interpolation=cv2.INTER_AREA)
     return Scene(
         rgb.round().astype(np.uint8),
@@ -90,8 +90,8 @@ def _land(canvas: _Canvas) -> None:
 def _house(canvas: _Canvas) -> None:
     x, y = canvas.x, canvas.y
     boards = 1 - 0.14 * ((y * 42) % 1 < 0.14)
-    side = _polygon((0.60, 0.42), (0.75, 0.44), (0.75, 0.70), (0.60, 0.76))
-    canvas.paint(side, (196, 170, 138), boards, 0.46 - 1.2 * (x - 0.60), HOUSE)
+    wall = _polygon((0.60, 0.42), (0.75, 0.44), (0.75, 0.70), (0.60, 0.76))
+    canvas.paint(wall, (196, 170, 138), boards, 0.46 - 1.2 * (x - 0.60), HOUSE)
     canvas.paint(_box(0.24, 0.42, 0.60, 0.76), (238, 214, 178), boards, 0.46, HOUSE)
     tiles = 1 - 0.25 * ((y * 36) % 1 < 0.2) - 0.1 * (((x - 0.3 * y) * 30) % 1 < 0.15)
     roof = _polygon((0.20, 0.43), (0.30, 0.22), (0.62, 0.24), (0.79, 0.45), (0.64, 0.43))

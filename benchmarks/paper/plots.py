@@ -66,19 +66,19 @@ def curves(
 
 def contact_sheet(path: Path, columns: Mapping[str, Pictures], scale: int = 1) -> None:
     """One column of pictures under each name, as a JPEG."""
-    side, head, gap = 128 * scale, 30, 4
+    edge, head, gap = 128 * scale, 30, 4
     rows = min(len(pictures) for pictures in columns.values())
     page = Image.new(
-        "RGB", (len(columns) * (side + gap) + gap, head + rows * (side + gap)), "white"
+        "RGB", (len(columns) * (edge + gap) + gap, head + rows * (edge + gap)), "white"
     )
     pen = ImageDraw.Draw(page)
     for x, (name, pictures) in enumerate(columns.items()):
-        left = gap + x * (side + gap)
+        left = gap + x * (edge + gap)
         pen.multiline_text(
-            (left + side // 2, head // 2), name, "black", anchor="mm", align="center"
+            (left + edge // 2, head // 2), name, "black", anchor="mm", align="center"
         )
         for y in range(rows):
-            cell = Image.fromarray(pictures[y]).resize((side, side), Image.Resampling.NEAREST)
-            page.paste(cell, (left, head + y * (side + gap)))
+            cell = Image.fromarray(pictures[y]).resize((edge, edge), Image.Resampling.NEAREST)
+            page.paste(cell, (left, head + y * (edge + gap)))
     path.parent.mkdir(parents=True, exist_ok=True)
     page.save(path, quality=85)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from ..models.control_base import ControlBase
-
-Conditioning = list[list[Any]]
+from ..sampling.conditioning import Conditioning
+from .declare import core_node, number
 
 UNION_TYPES = (
     "openpose",
@@ -22,134 +20,106 @@ UNION_TYPES = (
 )
 """Control types of union nets in the order of their indices (xinsir/controlnet-union-sdxl-1.0)."""
 
-_STRENGTH = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.01})
+_STRENGTH = number(1.0, 0.0, 10.0, 0.01)
 
 
-class ControlNetApply:
-    """One conditioning, controlled on both sides of the guidance; the core calls it deprecated."""
+@core_node(
+    "ControlNetApply",
+    "conditioning/controlnet",
+    {
+        "conditioning": "CONDITIONING",
+        "control_net": "CONTROL_NET",
+        "image": "IMAGE",
+        "strength": _STRENGTH,
+    },
+    "CONDITIONING",
+    DEPRECATED=True,
+)
+def apply(
+    conditioning: Conditioning, control_net: ControlBase, image: Tensor, strength: float
+) -> Conditioning:
+    """One conditioning, controlled on both sides of the guidance; the core calls it deprecated.
 
-    RETURN_TYPES = ("CONDITIONING",)
-    FUNCTION = "apply_controlnet"
-    DEPRECATED = True
-    CATEGORY = "conditioning/controlnet"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The core's inputs."""
-        return {
-            "required": {
-                "conditioning": ("CONDITIONING",),
-                "control_net": ("CONTROL_NET",),
-                "image": ("IMAGE",),
-                "strength": _STRENGTH,
-            }
-        }
-
-    def apply_controlnet(
-        self, conditioning: Conditioning, control_net: ControlBase, image: Tensor, strength: float
-    ) -> tuple[Conditioning]:
-        """Chain the net, with hint `image` (B, H, W, 3), after the control that is there."""
-        if strength == 0:
-            return (conditioning,)
-        controlled: Conditioning = []
-        for text, options in conditioning:
-            net = control_net.copy().set_cond_hint(image.movedim(-1, 1), strength)
-            net.set_previous_controlnet(options.get("control"))
-            controlled.append([text, {**options, "control": net, "control_apply_to_uncond": True}])
-        return (controlled,)
+    The net, with hint `image` (B, H, W, 3), is chained after the control that is there.
+    """
+    if strength == 0:
+        return conditioning
+    controlled: Conditioning = []
+    for text, options in conditioning:
+        net = control_net.copy().set_cond_hint(image.movedim(-1, 1), strength)
+        net.set_previous_controlnet(options.get("control"))
+        controlled.append([text, {**options, "control": net, "control_apply_to_uncond": True}])
+    return controlled
 
 
-class ControlNetApplyAdvanced:
-    """Both sides of the guidance under one ControlNet, for a part of the sampling."""
+@core_node(
+    "ControlNetApplyAdvanced",
+    "conditioning/controlnet",
+    {
+        "positive": "CONDITIONING",
+        "negative": "CONDITIONING",
+        "control_net": "CONTROL_NET",
+        "image": "IMAGE",
+        "strength": _STRENGTH,
+        "start_percent": number(0.0, 0.0, 1.0, 0.001),
+        "end_percent": number(1.0, 0.0, 1.0, 0.001),
+    },
+    *("CONDITIONING", "CONDITIONING"),
+    optional={"vae": "VAE"},
+    RETURN_NAMES=("positive", "negative"),
+)
+def apply_advanced(
+    positive: Conditioning,
+    negative: Conditioning,
+    control_net: ControlBase,
+    image: Tensor,
+    strength: float,
+    start_percent: float,
+    end_percent: float,
+    vae: object = None,
+) -> tuple[Conditioning, Conditioning]:
+    """Both sides of the guidance under one ControlNet, for a part of the sampling.
 
-    RETURN_TYPES = ("CONDITIONING", "CONDITIONING")
-    RETURN_NAMES = ("positive", "negative")
-    FUNCTION = "apply_controlnet"
-    CATEGORY = "conditioning/controlnet"
+    The net, with hint `image` (B, H, W, 3), is chained after the control that is there. Entries
+    that had the same control before share one net after: it is what lets the sampler run both
+    sides in one batch.
+    """
+    if strength == 0:
+        return (positive, negative)
+    span = (start_percent, end_percent)
+    nets: dict[ControlBase | None, ControlBase] = {}
 
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The core's inputs."""
-        start = {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.001}
-        end = {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.001}
-        return {
-            "required": {
-                "positive": ("CONDITIONING",),
-                "negative": ("CONDITIONING",),
-                "control_net": ("CONTROL_NET",),
-                "image": ("IMAGE",),
-                "strength": _STRENGTH,
-                "start_percent": ("FLOAT", start),
-                "end_percent": ("FLOAT", end),
-            },
-            "optional": {"vae": ("VAE",)},
-        }
+    def after(previous: ControlBase | None) -> ControlBase:
+        if previous not in nets:
+            net = control_net.copy()
+            net.set_cond_hint(image.movedim(-1, 1), strength, span, vae=vae)
+            nets[previous] = net.set_previous_controlnet(previous)
+        return nets[previous]
 
-    def apply_controlnet(
-        self,
-        positive: Conditioning,
-        negative: Conditioning,
-        control_net: ControlBase,
-        image: Tensor,
-        strength: float,
-        start_percent: float,
-        end_percent: float,
-        vae: object = None,
-    ) -> tuple[Conditioning, Conditioning]:
-        """Chain the net, with hint `image` (B, H, W, 3), after the control that is there.
-
-        Entries that had the same control before share one net after: it is what lets the sampler
-        run both sides in one batch.
-        """
-        if strength == 0:
-            return (positive, negative)
-        span = (start_percent, end_percent)
-        nets: dict[ControlBase | None, ControlBase] = {}
-
-        def after(previous: ControlBase | None) -> ControlBase:
-            if previous not in nets:
-                net = control_net.copy()
-                net.set_cond_hint(image.movedim(-1, 1), strength, span, vae=vae)
-                nets[previous] = net.set_previous_controlnet(previous)
-            return nets[previous]
-
-        def controlled(conditioning: Conditioning) -> Conditioning:
-            return [
-                [
-                    text,
-                    {
-                        **options,
-                        "control": after(options.get("control")),
-                        "control_apply_to_uncond": False,
-                    },
-                ]
-                for text, options in conditioning
+    def controlled(conditioning: Conditioning) -> Conditioning:
+        return [
+            [
+                text,
+                {
+                    **options,
+                    "control": after(options.get("control")),
+                    "control_apply_to_uncond": False,
+                },
             ]
+            for text, options in conditioning
+        ]
 
-        return (controlled(positive), controlled(negative))
-
-
-class SetUnionControlNetType:
-    """What kind of hint a union ControlNet is given."""
-
-    RETURN_TYPES = ("CONTROL_NET",)
-    FUNCTION = "set_controlnet_type"
-    CATEGORY = "conditioning/controlnet"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The core's inputs."""
-        return {"required": {"control_net": ("CONTROL_NET",), "type": (["auto", *UNION_TYPES],)}}
-
-    def set_controlnet_type(self, control_net: ControlBase, type: str) -> tuple[ControlBase]:
-        """A copy of the net with the type set; UserError where the net is no union net."""
-        net = control_net.copy()
-        net.set_extra_arg("control_type", [] if type == "auto" else [UNION_TYPES.index(type)])
-        return (net,)
+    return (controlled(positive), controlled(negative))
 
 
-CORE_NODES = {
-    "ControlNetApply": ControlNetApply,
-    "ControlNetApplyAdvanced": ControlNetApplyAdvanced,
-    "SetUnionControlNetType": SetUnionControlNetType,
-}
+@core_node(
+    "SetUnionControlNetType",
+    "conditioning/controlnet",
+    {"control_net": "CONTROL_NET", "type": ["auto", *UNION_TYPES]},
+    "CONTROL_NET",
+)
+def set_union_type(control_net: ControlBase, type: str) -> ControlBase:
+    """What kind of hint a union ControlNet is given; UserError where the net is no union net."""
+    net = control_net.copy()
+    net.set_extra_arg("control_type", [] if type == "auto" else [UNION_TYPES.index(type)])
+    return net

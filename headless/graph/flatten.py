@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from ...ground.errors import UserError
 from ...ground.wording import shown
-from .model import Graph, Json, JsonObject, Link, Node, Value
+from .model import Graph, Json, Link, Node, Value
 from .prune import prune
 from .registry import NodeSpec, Registry, types_fit
-from .ui_format import BYPASSED, INPUT_BOUNDARY, MUTED, UiGraph, UiInput, UiLink, UiNode
+from .ui_format import BYPASSED, INPUT_BOUNDARY, MUTED, UiDocument, UiGraph, UiInput, UiLink, UiNode
 from .widgets import is_seed_control, widget_values
 
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
@@ -57,39 +57,28 @@ class _Scope:
         return ":".join((*self.path, node.id))
 
 
-def flatten(
-    canvas: UiGraph,
-    definitions: Mapping[str, UiGraph],
-    registry: Registry,
-    source: str,
-    workflow: JsonObject | None = None,
-) -> Graph:
+def flatten(document: UiDocument, registry: Registry, source: str) -> Graph:
     """The graph that the canvas means; `source` names the file in errors.
 
     Raises UserError for links to nothing, links in a circle, and subgraphs that hold themselves.
     """
-    return _Flattener(canvas, definitions, registry, source).graph(workflow)
+    return _Flattener(document, registry, source).graph()
 
 
 class _Flattener:
-    def __init__(
-        self,
-        canvas: UiGraph,
-        definitions: Mapping[str, UiGraph],
-        registry: Registry,
-        source: str,
-    ) -> None:
-        self._definitions = definitions
+    def __init__(self, document: UiDocument, registry: Registry, source: str) -> None:
+        self._workflow = document.json
+        self._definitions = document.definitions
         self._specs = {
             node.type: registry.get(node.type)
-            for graph in (canvas, *definitions.values())
+            for graph in (document.canvas, *document.definitions.values())
             for node in graph.nodes.values()
         }
         self._source = source
         self._scopes: dict[tuple[str, ...], _Scope] = {}
-        self._open(_Scope((), canvas))
+        self._open(_Scope((), document.canvas))
 
-    def graph(self, workflow: JsonObject | None) -> Graph:
+    def graph(self) -> Graph:
         nodes: dict[str, Node] = {}
         starved: dict[str, str] = {}
         for scope, ui_node in self._real_nodes():
@@ -101,7 +90,7 @@ class _Flattener:
             nodes[node_id] = Node(node_id, ui_node.type, inputs, ui_node.title or ui_node.type)
             if muted is not None:
                 starved[node_id] = muted
-        return prune(Graph(nodes, workflow, asleep=self._asleep()), starved, self._specs)
+        return prune(Graph(nodes, self._workflow, asleep=self._asleep()), starved, self._specs)
 
     def _open(self, root: _Scope) -> None:
         """Open the canvas and every subgraph in it that is not muted or bypassed."""

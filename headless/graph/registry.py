@@ -66,8 +66,6 @@ class NodeSpec:
     function: str
     is_output: bool
     input_is_list: bool
-    category: str
-    description: str
 
     @property
     def widgets(self) -> list[InputSpec]:
@@ -128,8 +126,6 @@ def read_spec(node_type: str, cls: NodeClass) -> NodeSpec:
         function=cls.FUNCTION,
         is_output=bool(getattr(cls, "OUTPUT_NODE", False)),
         input_is_list=bool(getattr(cls, "INPUT_IS_LIST", False)),
-        category=str(getattr(cls, "CATEGORY", "")),
-        description=str(getattr(cls, "DESCRIPTION", "")),
     )
 
 

@@ -69,17 +69,22 @@ class UiGraph:
     outputs: Mapping[int, UiLink]
 
 
+@dataclass(frozen=True)
+class UiDocument:
+    """A workflow as the canvas saves it: its own canvas, those of subgraphs by id, and its JSON."""
+
+    canvas: UiGraph
+    definitions: Mapping[str, UiGraph]
+    json: JsonObject
+
+
 def is_ui(document: JsonObject) -> bool:
     """Whether `document` looks like the UI format: a list of nodes."""
     return isinstance(document.get("nodes"), list)
 
 
-def read_ui(document: JsonObject, source: str) -> tuple[UiGraph, dict[str, UiGraph]]:
-    """The canvas of a UI document and its subgraph definitions by id; `source` names the file in
-    errors.
-
-    Raises UserError for what is not of the format.
-    """
+def read_ui(document: JsonObject, source: str) -> UiDocument:
+    """A UI document's records. Raises UserError, naming `source`, for what is not of the format."""
     reader = _Reader(source)
     definitions: dict[str, UiGraph] = {}
     waiting = [document]
@@ -90,7 +95,7 @@ def read_ui(document: JsonObject, source: str) -> tuple[UiGraph, dict[str, UiGra
             inner = reader.object(item, "a subgraph")
             definitions[reader.id(inner.get("id"), "a subgraph")] = reader.graph(inner)
             waiting.append(inner)
-    return reader.graph(document), definitions
+    return UiDocument(reader.graph(document), definitions, document)
 
 
 _T = TypeVar("_T", dict[str, Json], list[Json])

@@ -36,11 +36,9 @@ def check_range(spec: InputSpec, value: Json) -> None:
         return
     low, high = spec.options.get("min"), spec.options.get("max")
     if (low is not None and value < low) or (high is not None and value > high):
-        limits = (
-            f"from {low} to {high}"
-            if None not in (low, high)
-            else (f"at least {low}" if low is not None else f"at most {high}")
-        )
+        limits = f"at least {low}" if high is None else f"at most {high}"
+        if None not in (low, high):
+            limits = f"from {low} to {high}"
         raise UserError(f"is {shown(value)}, but has to be {limits}")
 
 
@@ -50,19 +48,11 @@ def check_choice(spec: InputSpec, value: Json) -> None:
         raise UserError(f"is {shown(value)}, but has to be one of: {listing(spec.choices)}")
 
 
-def _integer(value: bool | int | float | str) -> int:
-    return int(value)
-
-
 def _number(value: bool | int | float | str) -> float:
     number = float(value)
     if not math.isfinite(number):
         raise ValueError
     return number
-
-
-def _text(value: bool | int | float | str) -> str:
-    return str(value)
 
 
 def _truth(value: bool | int | float | str) -> bool:
@@ -73,21 +63,17 @@ def _truth(value: bool | int | float | str) -> bool:
     return _TRUTHS[value.strip().lower()]
 
 
-def _choice(value: bool | int | float | str) -> bool | int | float | str:
-    return value
-
-
 def _all_texts(spec: InputSpec) -> bool:
     return all(isinstance(choice, str) for choice in spec.choices)
 
 
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 _CONVERTERS: dict[str, Callable[[bool | int | float | str], Json]] = {
-    "INT": _integer,
+    "INT": int,
     "FLOAT": _number,
-    "STRING": _text,
+    "STRING": str,
     "BOOLEAN": _truth,
-    "COMBO": _choice,
+    "COMBO": lambda value: value,
 }
 _WANTED = {
     "INT": "a whole number",

@@ -14,29 +14,28 @@ from .flatten import flatten
 from .model import Graph, Json, JsonObject, Link, Node
 from .png_texts import MAX_TEXT, SIGNATURE, read_texts
 from .registry import Registry
-from .ui_format import is_ui, read_ui
+from .ui_format import UiDocument, is_ui, read_ui
 
 __all__ = ["Document", "Graph", "Link", "Node", "load_workflow", "read_document", "read_workflow"]
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a workflow file holds. The nodes that are known decide what graph it means.
+    """A workflow file, parsed: what ran, or a canvas, and then the nodes that are known decide what
+    graph it means.
 
-    `value` is its JSON; of a PNG's two texts `prompt` (what ran), with the `canvas` beside it, or
-    else `workflow` (the canvas). `source` names the file in errors.
+    `source` names the file in errors. Nodes that `ran` may have got fields since.
     """
 
     source: str
-    value: Json
+    content: Graph | UiDocument
     ran: bool = False
-    canvas: JsonObject | None = None
 
     def graph(self, registry: Registry) -> Graph:
-        """The graph; UserError for what is no workflow of these nodes."""
-        if self.ran and isinstance(self.value, dict):
-            return _with_new_fields(read_api(self.value, self.source, self.canvas), registry)
-        return read_workflow(self.value, registry, self.source)
+        """The graph; UserError for a canvas that means none to these nodes."""
+        if isinstance(self.content, UiDocument):
+            return _not_empty(flatten(self.content, registry, self.source), self.source)
+        return _with_new_fields(self.content, registry) if self.ran else self.content
 
 
 def load_workflow(path: Path, registry: Registry) -> Graph:
@@ -63,23 +62,29 @@ def read_document(path: Path) -> Document:
             f"{path} is neither JSON nor a PNG that ComfyUI wrote; give a workflow of one of "
             "the two"
         ) from error
-    return Document(str(path), read_json(text, str(path)))
+    return parse(read_json(text, str(path)), str(path))
 
 
-def read_workflow(document: Json, registry: Registry, source: str) -> Graph:
+def read_workflow(value: Json, registry: Registry, source: str) -> Graph:
     """The graph of a JSON value in either format; `source` names the file in errors."""
-    if isinstance(document, dict):
-        if is_ui(document):
-            canvas, definitions = read_ui(document, source)
-            return _not_empty(flatten(canvas, definitions, registry, source, document), source)
-        if is_api(document):
-            return read_api(document, source)
-        wrapped = document.get("prompt")
-        if isinstance(wrapped, dict) and is_api(wrapped):
-            return read_api(wrapped, source, _sent_along(document))
-        if isinstance(wrapped, dict) or isinstance(document.get("workflow"), dict):
-            inner = wrapped if isinstance(wrapped, dict) else document["workflow"]
-            return read_workflow(inner, registry, source)
+    return parse(value, source).graph(registry)
+
+
+def parse(value: Json, source: str) -> Document:
+    """The workflow that a JSON value holds in either format, also inside a request to ComfyUI's
+    server; UserError, naming `source`, where it holds none.
+    """
+    if isinstance(value, dict):
+        if is_ui(value):
+            return Document(source, read_ui(value, source))
+        if is_api(value):
+            return Document(source, read_api(value, source))
+        prompt, canvas = value.get("prompt"), value.get("workflow")
+        if isinstance(prompt, dict) and is_api(prompt):
+            return Document(source, read_api(prompt, source, _sent_along(value)))
+        for inner in (prompt, canvas):
+            if isinstance(inner, dict):
+                return parse(inner, source)
     raise UserError(
         f"{source} is JSON, but no workflow: it has neither a list of nodes (as ComfyUI saves) nor "
         "nodes with a class_type (as ComfyUI exports for its API)"
@@ -94,21 +99,21 @@ def _sent_along(document: JsonObject) -> JsonObject | None:
     return value if isinstance(value, dict) else None
 
 
-def _from_png(data: bytes, source: str) -> Document:
-    texts = read_texts(data, source)
+def _from_png(data: bytes, path: str) -> Document:
+    texts = read_texts(data, path)
     values = {
-        key: read_json(texts[key], f"{source} ({key})")
+        key: read_json(texts[key], f"{path} ({key})")
         for key in ("prompt", "workflow")
         if key in texts
     }
     prompt, canvas = values.get("prompt"), values.get("workflow")
     if isinstance(prompt, dict) and is_api(prompt):
-        shown = canvas if isinstance(canvas, dict) else None
-        return Document(f"{source} (prompt)", prompt, ran=True, canvas=shown)
+        source, shown = f"{path} (prompt)", canvas if isinstance(canvas, dict) else None
+        return Document(source, read_api(prompt, source, shown), ran=True)
     if "workflow" in values:
-        return Document(f"{source} (workflow)", canvas)
+        return parse(canvas, f"{path} (workflow)")
     raise UserError(
-        f"the picture {source} holds no workflow; pictures lose it when a site or an editor saves "
+        f"the picture {path} holds no workflow; pictures lose it when a site or an editor saves "
         "them again"
     )
 

@@ -8,7 +8,6 @@ relative (percentages, mask sizes) made absolute. Areas are (height, width, y, x
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,11 +18,11 @@ from ...ground.errors import UserError
 from .base_model import BaseModel
 from .inpaint import extra_channels
 
-Conditioning = Sequence[Sequence[Any]]
+Conditioning = list[list[Any]]
 Cond = dict[str, Any]
 Area = tuple[int, int, int, int]
 
-SMALLEST_AREA = 8  # latent pixels; ComfyUI's least side of an area that follows a mask
+SMALLEST_AREA = 8  # latent pixels; ComfyUI's least edge of an area that follows a mask
 
 
 def convert(conditioning: Conditioning) -> list[Cond]:

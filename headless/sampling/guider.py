@@ -81,8 +81,8 @@ class Guider:
         if torch.count_nonzero(latent_image) > 0:  # an empty latent stays empty
             latent_image = self.inner_model.process_latent_in(latent_image)
         with ExitStack() as cleanup:
-            cleanup.callback(self.model_patcher.cleanup)
-            self.model_patcher.pre_run()
+            self.inner_model.current_patcher = self.model_patcher
+            cleanup.callback(setattr, self.inner_model, "current_patcher", None)
             self._prepare_conds(noise, latent_image, denoise_mask, cleanup)
             options = wrappers.copy_options(self.model_options)
             options["transformer_options"]["sample_sigmas"] = sigmas

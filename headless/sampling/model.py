@@ -14,14 +14,13 @@ from .base_model import BaseModel
 
 class Model:
     """ComfyUI's model patcher as far as patches need it: clones share `model` and its weights,
-    and each carries wrappers, callbacks, options and additional models of its own.
+    and each carries wrappers, options and additional models of its own.
     """
 
     def __init__(self, base: BaseModel) -> None:
         self.model = base
         self.model_options: dict[str, Any] = {"transformer_options": {}}
         self.wrappers: wrappers.Registry = {}
-        self.callbacks: wrappers.Registry = {}
         self.additional_models: dict[str, list[Any]] = {}
 
     @property
@@ -29,16 +28,11 @@ class Model:
         """The device that sampling runs on: the one the U-Net was loaded to."""
         return self.model.device
 
-    def model_dtype(self) -> torch.dtype:
-        """Return the U-Net's dtype."""
-        return self.model.get_dtype()
-
     def clone(self) -> Model:
         """Return a MODEL on the same weights; patches added to it do not reach this one."""
         other = Model(self.model)
         other.model_options = wrappers.copy_options(self.model_options)
         other.wrappers = wrappers.copy_options(self.wrappers)
-        other.callbacks = wrappers.copy_options(self.callbacks)
         other.additional_models = wrappers.copy_options(self.additional_models)
         return other
 
@@ -49,18 +43,6 @@ class Model:
     def get_wrappers(self, kind: str, key: str) -> list[Callable[..., Any]]:
         """Return the wrappers of one kind and key."""
         return list(self.wrappers.get(kind, {}).get(key, []))
-
-    def remove_wrappers_with_key(self, kind: str, key: str) -> None:
-        """Undo `add_wrapper_with_key` for one kind and key."""
-        self.wrappers.get(kind, {}).pop(key, None)
-
-    def add_callback_with_key(self, kind: str, key: str, fn: Callable[[Model], None]) -> None:
-        """Have `fn(model)` called "on_pre_run" or "on_cleanup" (also when sampling raised)."""
-        self.callbacks.setdefault(kind, {}).setdefault(key, []).append(fn)
-
-    def remove_callbacks_with_key(self, kind: str, key: str) -> None:
-        """Undo `add_callback_with_key` for one kind and key."""
-        self.callbacks.get(kind, {}).pop(key, None)
 
     def get_model_object(self, name: str) -> Any:
         """Return an attribute of the base model by its dotted name, e.g. "model_sampling"."""
@@ -73,19 +55,3 @@ class Model:
     def get_additional_models_with_key(self, key: str) -> list[Any]:
         """Return the models registered under `key`."""
         return list(self.additional_models.get(key, []))
-
-    def get_additional_models(self) -> list[Any]:
-        """Return the models registered under all keys."""
-        return [model for models in self.additional_models.values() for model in models]
-
-    def pre_run(self) -> None:
-        """Begin a sampling run: make this the base model's current patcher."""
-        self.model.current_patcher = self
-        for fn in wrappers.functions_of(self.callbacks, wrappers.ON_PRE_RUN):
-            fn(self)
-
-    def cleanup(self) -> None:
-        """End a sampling run, also one that raised."""
-        self.model.current_patcher = None
-        for fn in wrappers.functions_of(self.callbacks, wrappers.ON_CLEANUP):
-            fn(self)

@@ -34,14 +34,14 @@ def ksample(
     scheduler: str,
     positive: Conditioning,
     negative: Conditioning,
-    latent: Latent,
+    latent_image: Latent,
     denoise: float = 1.0,
     disable_noise: bool = False,
     start_step: int | None = None,
     last_step: int | None = None,
     force_full_denoise: bool = False,
 ) -> Latent:
-    """Sample `latent` ({"samples": (B, 4, h, w)}, unscaled) and return it with new samples.
+    """Noise to picture: `latent_image` ({"samples": (B, 4, h, w)}, unscaled) with new samples.
 
     "noise_mask" keeps the picture where it is 0, "batch_index" chooses rows of the noise. `seed` is
     0..2^64-1, `denoise` 0..1. Steps before `start_step` and from `last_step` on are left out; with
@@ -52,7 +52,7 @@ def ksample(
     if sampler_name not in SAMPLERS:
         raise UserError(f"There is no sampler {sampler_name!r}; there are {', '.join(SAMPLERS)}.")
     sampler = SAMPLERS[sampler_name]
-    samples = _checked(latent["samples"])
+    samples = _checked(latent_image["samples"])
     sigmas = schedule(
         scheduler,
         model.get_model_object("model_sampling"),
@@ -62,12 +62,12 @@ def ksample(
     )
     sigmas = _window(sigmas, start_step, last_step, force_full_denoise)
     if len(sigmas) < 2:
-        return dict(latent)
+        return dict(latent_image)
     _require_memory(model, samples, cfg)
     if disable_noise:
         noise = torch.zeros_like(samples, device="cpu")
     else:
-        noise = starting_noise(samples, seed, latent.get("batch_index"))
+        noise = starting_noise(samples, seed, latent_image.get("batch_index"))
     guider = Guider(model, positive, negative, cfg)
     with torch.inference_mode(), reporter().steps(len(sigmas) - 1, "sampling") as progress:
         result = guider.sample(
@@ -75,7 +75,7 @@ def ksample(
             samples,
             SamplerRun(sampler),
             sigmas,
-            latent.get("noise_mask"),
+            latent_image.get("noise_mask"),
             lambda *_: progress.advance(),
             seed,
         )
@@ -85,7 +85,7 @@ def ksample(
             "numbers: use a lower cfg, or get the model's file again, it may be damaged."
         )
     # A copy made outside of inference mode: later nodes may write into it or record gradients.
-    return {**latent, "samples": result.cpu().clone()}
+    return {**latent_image, "samples": result.cpu().clone()}
 
 
 def _checked(samples: Tensor) -> Tensor:

@@ -15,9 +15,6 @@ PREDICT_NOISE = "predict_noise"
 CALC_COND_BATCH = "calc_cond_batch"
 APPLY_MODEL = "apply_model"
 
-ON_PRE_RUN = "on_pre_run"
-ON_CLEANUP = "on_cleanup"
-
 # {kind: {key: [function, ...]}}
 Registry = dict[str, dict[str, list[Callable[..., Any]]]]
 
@@ -49,13 +46,9 @@ def wrapped(
     original: Callable[..., Any], class_obj: object, registry: Registry | None, kind: str
 ) -> Callable[..., Any]:
     """Return `original` inside the wrappers of one kind, in the order they were added."""
-    functions = functions_of(registry or {}, kind)
+    by_key = (registry or {}).get(kind, {})
+    functions = [fn for functions in by_key.values() for fn in functions]
     return Executor(original, class_obj, functions) if functions else original
-
-
-def functions_of(registry: Registry, kind: str) -> list[Callable[..., Any]]:
-    """Return all functions of one kind, key by key."""
-    return [fn for functions in registry.get(kind, {}).values() for fn in functions]
 
 
 def copy_options(value: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -1,1 +1,1 @@
-"""ComfyUI's side of the seam. Imported in ComfyUI's process only."""
+"""What asks and answers ComfyUI. Imported in ComfyUI's process only."""

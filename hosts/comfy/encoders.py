@@ -14,7 +14,7 @@ from torch import Tensor
 from ...ground.errors import UserError
 
 _PROBE = ("", "a photograph of two people in front of a red house")
-_SIDE = 64
+_EDGE = 64
 
 
 class ComfyEncoders:
@@ -43,7 +43,7 @@ class ComfyEncoders:
 
     @cached_property
     def _answers(self) -> tuple[Tensor, Tensor, Tensor]:
-        picture = torch.rand(1, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+        picture = torch.rand(1, 3, _EDGE, _EDGE, generator=torch.Generator().manual_seed(0))
         return (self.words(_PROBE), *self.moments(picture * 2 - 1))
 
     @property

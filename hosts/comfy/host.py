@@ -28,16 +28,14 @@ if TYPE_CHECKING:
 
 
 class ComfyHost:
-    """ComfyUI's own folders and loader."""
+    """`hosts.host.Host`: ComfyUI's own folders and loader."""
 
     def names(self, kind: str) -> list[str]:
-        """See `Host.names`."""
         import folder_paths
 
         return list(folder_paths.get_filename_list(kind))
 
     def find(self, kind: str, name: str) -> Path:
-        """See `Host.find`."""
         import folder_paths
 
         # A name comes from a workflow, which may be a stranger's, and made on any system.
@@ -48,7 +46,7 @@ class ComfyHost:
         return Path(found)
 
     def check_control_net(self, name: str) -> None:
-        """See `Host.check_control_net`. A kind of file that is not known here passes: ComfyUI's
+        """A kind of file that is not known here passes: ComfyUI's
         loader is to judge it, and newer ones take more.
         """
         path = self.find("controlnet", name)
@@ -59,7 +57,6 @@ class ComfyHost:
             raise UserError(f"{path} is {kind.words}, not {CONTROLNET.words}: {kind.place}.")
 
     def load_control_net(self, name: str) -> ControlNet:
-        """See `Host.load_control_net`."""
         import comfy.controlnet
 
         self.check_control_net(name)  # validated already, unless the name came through a link
@@ -82,7 +79,7 @@ class ComfyHost:
         return net
 
     def places(self) -> list[Path]:
-        """See `Host.places`. Folders that a user named for "controlstack" in his extra paths come
+        """Folders that a user named for "controlstack" in his extra paths come
         first, then models/controlstack, models/depth, and what comfyui_controlnet_aux fetched.
         """
         import folder_paths
@@ -92,42 +89,36 @@ class ComfyHost:
         return list(dict.fromkeys([*_bases(HINT_WEIGHTS), *_bases("depth"), *_aux_folders()]))
 
     def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
-        """See `Host.place`."""
         from . import memory
 
         return memory.place(networks)
 
     @contextmanager
     def steps(self, total: int, text: str) -> Iterator[Steps]:
-        """See `Host.steps`. ComfyUI shows the node's own bar, without the words."""
+        """ComfyUI shows the node's own bar, without the words."""
         yield _ComfySteps(total)
 
     def output(self) -> Path:
-        """See `Host.output`."""
         import folder_paths
 
         return Path(folder_paths.get_output_directory())
 
     def control_nets(self) -> Path:
-        """See `Host.control_nets`."""
         return _bases("controlnet")[0]
 
     def training_base(
         self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
     ) -> Base:
-        """See `Host.training_base`."""
         from . import training_base
 
         return training_base.base_of(model, clip, vae, name)
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
-        """See `Host.control_net_of`."""
         from .control_net import control_net_of
 
         return control_net_of(network)
 
     def training(self) -> AbstractContextManager[None]:
-        """See `Host.training`."""
         from . import training_base
 
         return training_base.training()

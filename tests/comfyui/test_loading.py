@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import comfy_cli, comfy_node, copy_tracked
+from tests.checkout import comfy_cli, comfy_node, copy_tracked, fresh_repository
 from tests.comfyui.conftest import comfyui_path
 
 FOLDERS = ("controlstack", "controlstack-0.1.0", "my.control stack_v1.0-rc.1", "控制堆栈@main")
@@ -86,7 +86,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if comfy_cli() is None:
             pytest.skip("comfy-cli is not installed")
         repository = tmp_path_factory.mktemp("packed") / "controlstack"
-        comfy_node("pack", repository)
+        comfy_node("pack", fresh_repository(repository))
         with zipfile.ZipFile(repository / "node.zip") as archive:
             archive.extractall(packs / "controlstack")
     else:

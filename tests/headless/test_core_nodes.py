@@ -30,7 +30,7 @@ def test_a_node_declares_what_the_host_needs(node_type: str) -> None:
     assert callable(getattr(spec.cls, spec.function))
     assert len(spec.output_names) == len(spec.output_is_list) == len(spec.outputs)
     assert spec.outputs or spec.is_output
-    assert spec.category
+    assert spec.cls.CATEGORY
     for field in spec.widgets:
         if field.default is not None:
             check_range(field, convert(field, field.default))

@@ -14,12 +14,14 @@ from PIL import Image
 
 from controlstack.ground.errors import UserError
 from controlstack.headless import folders
+from controlstack.headless.core_nodes import CORE_NODES
 from controlstack.headless.core_nodes import image as nodes
 from controlstack.headless.file_names import expand
 from controlstack.headless.graph.execute import Executor
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import load_workflow, read_workflow
+from controlstack.headless.pictures import check_image
 from controlstack.headless.resize import IMAGE_METHODS
 from controlstack.preprocessors import picture_files
 
@@ -34,7 +36,7 @@ def place(tmp_path: Path) -> Iterator[folders.Folders]:
 
 @pytest.fixture
 def registry() -> Registry:
-    return Registry(nodes.CORE_NODES)
+    return Registry(CORE_NODES)
 
 
 def put(place: folders.Folders, name: str, image: Image.Image, **options: Any) -> str:
@@ -47,8 +49,8 @@ def pixels(*shape: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def load(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    assert nodes.LoadImage.VALIDATE_INPUTS(name) is True
-    return nodes.LoadImage().load_image(name)
+    check_image(folders.find_input(name))
+    return nodes.load_image(name)
 
 
 def test_rgb(place: folders.Folders) -> None:
@@ -66,17 +68,16 @@ def test_alpha_becomes_an_inverted_mask(place: folders.Folders) -> None:
     assert torch.equal(image[0], torch.from_numpy(array[..., :3].astype(np.float32) / 255.0))
     expected = 1.0 - torch.from_numpy(array[..., 3].astype(np.float32) / 255.0)
     assert torch.equal(mask[0], expected)
-    channel = nodes.LoadImageMask().load_image
-    assert torch.equal(channel(name, "alpha")[0][0], expected)
+    assert torch.equal(nodes.load_mask(name, "alpha")[0], expected)
     green = torch.from_numpy(array[..., 1].astype(np.float32) / 255.0)
-    assert torch.equal(channel(name, "green")[0][0], green)
+    assert torch.equal(nodes.load_mask(name, "green")[0], green)
 
 
 def test_a_picture_without_transparency(place: folders.Folders) -> None:
     name = put(place, "a.png", Image.fromarray(pixels(3, 5, 3)))
     deep = put(place, "deep.png", Image.fromarray(np.zeros((3, 5), dtype=np.uint16)))
     for file in (name, deep):
-        (mask,) = nodes.LoadImageMask().load_image(file, "alpha")
+        mask = nodes.load_mask(file, "alpha")
         assert torch.equal(mask, torch.zeros(1, 3, 5))
 
 
@@ -116,7 +117,7 @@ def test_animations_are_batches(place: folders.Folders) -> None:
     assert image.shape == (3, 4, 4, 3)
     assert mask.shape[0] == 3
     assert torch.equal(image[2], torch.from_numpy(np.asarray(frames[2]).astype(np.float32) / 255.0))
-    assert nodes.LoadImageMask().load_image(name, "red")[0].shape == (1, 4, 4)
+    assert nodes.load_mask(name, "red").shape == (1, 4, 4)
 
 
 def test_files_that_are_no_picture(place: folders.Folders, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,16 +200,16 @@ def test_the_canvas_is_saved_as_workflow(place: folders.Folders, registry: Regis
 
 def test_a_batch_counts_on(place: folders.Folders) -> None:
     batch = torch.rand(3, 4, 4, 3)
-    shown = nodes.SaveImage().save_images(batch, "b")["ui"]["images"]
+    shown = nodes.save_images(batch, "b")["ui"]["images"]
     assert [item["filename"] for item in shown] == [f"b_0000{n}_.png" for n in (1, 2, 3)]
     assert {item["subfolder"] for item in shown} == {""}
-    nodes.SaveImage().save_images(batch[:1], "b")
+    nodes.save_images(batch[:1], "b")
     assert (place.output / "b_00004_.png").is_file()
 
 
 def test_what_cannot_be_saved(place: folders.Folders, registry: Registry) -> None:
     with pytest.raises(UserError, match="not numbers"):
-        nodes.SaveImage().save_images(torch.full((1, 2, 2, 3), float("nan")), "x")
+        nodes.save_images(torch.full((1, 2, 2, 3), float("nan")), "x")
     put(place, "a.png", Image.fromarray(pixels(2, 2, 3)))
     for prefix in ("../x", "/x"):
         with pytest.raises(UserError, match=r"node 3 \(SaveImage\): .*leaves its folder"):
@@ -246,44 +247,43 @@ def test_marks_in_file_names() -> None:
 @pytest.mark.parametrize("method", ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"])
 def test_scale(method: str) -> None:
     image = torch.rand(2, 8, 12, 3)
-    scale = nodes.ImageScale().upscale
-    assert scale(image, method, 6, 10, "disabled")[0].shape == (2, 10, 6, 3)
-    assert scale(image, method, 0, 16, "disabled")[0].shape == (2, 16, 24, 3)
-    assert scale(image, method, 6, 0, "center")[0].shape == (2, 4, 6, 3)
-    assert torch.equal(scale(image, method, 0, 0, "disabled")[0], image)
-    assert nodes.ImageScaleBy().upscale(image, method, 0.5)[0].shape == (2, 4, 6, 3)
-    assert nodes.ImageScaleBy().upscale(image, method, 0.01)[0].shape == (2, 1, 1, 3)
+    assert nodes.scale(image, method, 6, 10, "disabled").shape == (2, 10, 6, 3)
+    assert nodes.scale(image, method, 0, 16, "disabled").shape == (2, 16, 24, 3)
+    assert nodes.scale(image, method, 6, 0, "center").shape == (2, 4, 6, 3)
+    assert torch.equal(nodes.scale(image, method, 0, 0, "disabled"), image)
+    assert nodes.scale_by(image, method, 0.5).shape == (2, 4, 6, 3)
+    assert nodes.scale_by(image, method, 0.01).shape == (2, 1, 1, 3)
 
 
 def test_scale_crops_the_middle() -> None:
     image = torch.zeros(1, 4, 12, 3)
     image[:, :, 4:8] = 1.0
-    (square,) = nodes.ImageScale().upscale(image, "nearest-exact", 4, 4, "center")
+    square = nodes.scale(image, "nearest-exact", 4, 4, "center")
     assert torch.equal(square, torch.ones(1, 4, 4, 3))
 
 
 def test_canny_draws_white_edges() -> None:
     image = torch.zeros(1, 32, 32, 3)
     image[:, 8:24, 8:24] = 1.0
-    (edges,) = nodes.Canny().detect_edge(image, 0.1, 0.3)
+    edges = nodes.detect_edges(image, 0.1, 0.3)
     assert edges.shape == (1, 32, 32, 3)
     assert set(edges.unique().tolist()) == {0.0, 1.0}
     assert edges[0, 16, :, 0].sum() >= 2
     assert edges[0, 14:18, 14:18].sum() == 0
     with pytest.raises(UserError, match="low_threshold"):
-        nodes.Canny().detect_edge(image, 0.5, 0.3)
+        nodes.detect_edges(image, 0.5, 0.3)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 50), (50, 1)])
 def test_canny_of_a_tiny_picture_is_a_sentence(height: int, width: int) -> None:
     with pytest.raises(UserError, match=f"3 x 3 pixels or more, .* {width} x {height}"):
-        nodes.Canny().detect_edge(torch.zeros(1, height, width, 3), 0.4, 0.8)
+        nodes.detect_edges(torch.zeros(1, height, width, 3), 0.4, 0.8)
 
 
 @pytest.mark.parametrize("method", IMAGE_METHODS)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
 def test_a_crop_leaves_something_of_any_picture(method: str, shape: tuple[int, int]) -> None:
     picture = torch.rand(1, *shape, 3)
-    (scaled,) = nodes.ImageScale().upscale(picture, method, 500, 2, "center")
+    scaled = nodes.scale(picture, method, 500, 2, "center")
     assert scaled.shape == (1, 2, 500, 3)
     assert bool(scaled.isfinite().all())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,14 @@ class Loads:
 
 
 MODELS = tuple(Weights(name, "a/b", (f"{name}.bin",), "MIT", True, 1) for name in ("one", "two"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_objects() -> Iterator[None]:
+    """What is there before is not looked through at each collection of garbage."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

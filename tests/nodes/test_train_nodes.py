@@ -20,9 +20,9 @@ from torch import Tensor
 from controlstack.demo.models import BASE
 from controlstack.ground.errors import UserError
 from controlstack.headless import folders
-from controlstack.headless.core_nodes.sampling import KSampler
 from controlstack.headless.host import EmbeddedHost
 from controlstack.headless.models import loading
+from controlstack.headless.sampling.sample import ksample
 from controlstack.hosts import host
 from controlstack.nodes.net_nodes import ControlStackSaveControlNet
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, ControlStackLoader
@@ -57,8 +57,8 @@ def sampled(parts: Parts, control_net: Any | None) -> Tensor:
     latent = {"samples": torch.zeros(1, 4, SIDE // 8, SIDE // 8)}
     with torch.no_grad():
         words, empty = clip.encode("a red circle"), clip.encode("")
-        made = KSampler().sample(model, 7, 3, 3.0, "euler", "normal", words, empty, latent)
-    samples: Tensor = made[0]["samples"]
+        made = ksample(model, 7, 3, 3.0, "euler", "normal", words, empty, latent)
+    samples: Tensor = made["samples"]
     return samples
 
 

@@ -14,7 +14,7 @@ from tests.headless.models.t2i_files import adapter, tencent_names
 from tests.headless.models.tiny_files import sd_clip, sd_vae, seeded
 
 CHANNELS = (32, 64, 64, 64)
-LAYERS = 2
+LAYERS = 1
 Tensors = dict[str, Tensor]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,32 @@ from controlstack.headless.graph.workflow import load_workflow
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-FEW_STEPS = ("--demo", "--set", "KSampler.steps=4")
+FEW_STEPS = ("--demo", "--set", "KSampler.steps=2")
 
 Draw = Callable[..., Sequence[Path]]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def _drawn(out: Path, workflow: Path, *arguments: str) -> list[Path]:
+    """`controlstack run ...` that must succeed; the pictures it says it made."""
+    result = CliRunner().invoke(
+        app, ["run", str(workflow), "--out", str(out), *arguments], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.stderr
+    return [Path(line) for line in result.stdout.splitlines()]
 
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Draw:
-    """`controlstack run ...` that must succeed; the pictures it says it made."""
+    """`_drawn` into a folder of the test's own."""
+    return partial(_drawn, tmp_path)
 
-    def run(workflow: Path, *arguments: str) -> list[Path]:
-        result = CliRunner().invoke(
-            app, ["run", str(workflow), "--out", str(tmp_path), *arguments], catch_exceptions=False
-        )
-        assert result.exit_code == 0, result.stderr
-        return [Path(line) for line in result.stdout.splitlines()]
 
-    return run
+@pytest.fixture(scope="module")
+def pose(tmp_path_factory: pytest.TempPathFactory) -> Pixels:
+    """The picture of the shipped workflow "pose" after a few steps."""
+    (picture,) = _drawn(tmp_path_factory.mktemp("pose"), _shipped("pose"), *FEW_STEPS)
+    return _pixels(picture)
 
 
 def _shipped(name: str) -> Path:
@@ -45,10 +55,10 @@ def _steps(name: str) -> tuple[str, ...]:
     if name != "step_ranges":
         return FEW_STEPS
     samplers = ("With ranges", "The same seed, all steps")
-    return ("--demo", *(part for s in samplers for part in ("--set", f"{s}.steps=4")))
+    return ("--demo", *(part for s in samplers for part in ("--set", f"{s}.steps=2")))
 
 
-def _pixels(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _pixels(path: Path) -> Pixels:
     with Image.open(path) as image:
         return np.asarray(image)
 
@@ -122,13 +132,12 @@ def test_its_picture_lies_beside_it(name: str) -> None:
         assert min(image.size) >= 256
 
 
-def test_the_api_form_gives_the_same_picture(draw: Draw, tmp_path: Path) -> None:
+def test_the_api_form_gives_the_same_picture(draw: Draw, pose: Pixels, tmp_path: Path) -> None:
     graph = load_workflow(_shipped("pose"), default_registry())
     api = tmp_path / "api.json"
     api.write_text(json.dumps(graph.prompt()))
-    (from_canvas,) = draw(_shipped("pose"), *FEW_STEPS)
     (from_api,) = draw(api, *FEW_STEPS)
-    assert np.array_equal(_pixels(from_canvas), _pixels(from_api))
+    assert np.array_equal(pose, _pixels(from_api))
 
 
 def test_a_seed_means_a_picture(draw: Draw) -> None:
@@ -139,7 +148,6 @@ def test_a_seed_means_a_picture(draw: Draw) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_control_makes_a_difference(draw: Draw) -> None:
-    (with_control,) = draw(_shipped("pose"), *FEW_STEPS)
+def test_control_makes_a_difference(draw: Draw, pose: Pixels) -> None:
     (without,) = draw(_shipped("pose"), *FEW_STEPS, "--set", "ControlStackAdd.strength=0")
-    assert not np.array_equal(_pixels(with_control), _pixels(without))
+    assert not np.array_equal(pose, _pixels(without))

@@ -8,11 +8,7 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.core_nodes.controlnet import (
-    ControlNetApply,
-    ControlNetApplyAdvanced,
-    SetUnionControlNetType,
-)
+from controlstack.headless.core_nodes.controlnet import apply, apply_advanced, set_union_type
 from controlstack.headless.models.control_net import ControlNet
 from tests.tiny import tiny_conditioning, tiny_controlnet, tiny_unet
 
@@ -31,7 +27,7 @@ def options(conditioning: list[list[Any]]) -> dict[str, Any]:
 
 def test_both_sides_share_one_net_with_the_hint_as_channels_first(net: ControlNet) -> None:
     before = tiny_conditioning(), tiny_conditioning(4)
-    after = ControlNetApplyAdvanced().apply_controlnet(*before, net, IMAGE, 0.7, 0.1, 0.9)
+    after = apply_advanced(*before, net, IMAGE, 0.7, 0.1, 0.9)
     control = options(after[0])["control"]
     assert control is options(after[1])["control"]
     assert options(after[0])["control_apply_to_uncond"] is False
@@ -43,28 +39,26 @@ def test_both_sides_share_one_net_with_the_hint_as_channels_first(net: ControlNe
 
 
 def test_nets_are_chained_after_those_that_are_there(net: ControlNet) -> None:
-    first = ControlNetApplyAdvanced().apply_controlnet(
-        tiny_conditioning(), tiny_conditioning(), net, IMAGE, 1.0, 0.0, 1.0
-    )
-    both = ControlNetApplyAdvanced().apply_controlnet(*first, net, IMAGE, 1.0, 0.0, 1.0)
+    first = apply_advanced(tiny_conditioning(), tiny_conditioning(), net, IMAGE, 1.0, 0.0, 1.0)
+    both = apply_advanced(*first, net, IMAGE, 1.0, 0.0, 1.0)
     last = options(both[0])["control"]
     assert last is options(both[1])["control"]
     assert last.previous_controlnet is options(first[0])["control"]
-    (old,) = ControlNetApply().apply_controlnet(first[0], net, IMAGE, 0.5)
+    old = apply(first[0], net, IMAGE, 0.5)
     assert options(old)["control"].previous_controlnet is options(first[0])["control"]
     assert options(old)["control_apply_to_uncond"] is True
 
 
 def test_strength_zero_changes_nothing(net: ControlNet) -> None:
     given = tiny_conditioning()
-    assert ControlNetApply().apply_controlnet(given, net, IMAGE, 0.0)[0] is given
-    both = ControlNetApplyAdvanced().apply_controlnet(given, given, net, IMAGE, 0.0, 0.0, 1.0)
+    assert apply(given, net, IMAGE, 0.0) is given
+    both = apply_advanced(given, given, net, IMAGE, 0.0, 0.0, 1.0)
     assert both[0] is given
     assert both[1] is given
 
 
 def test_a_union_type_needs_a_union_net(net: ControlNet) -> None:
-    (auto,) = SetUnionControlNetType().set_controlnet_type(net, "auto")
+    auto = set_union_type(net, "auto")
     assert auto is not net
     with pytest.raises(UserError, match="canny is no union ControlNet"):
-        SetUnionControlNetType().set_controlnet_type(net, "depth")
+        set_union_type(net, "depth")

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from controlstack.ground.errors import UserError
 from controlstack.headless import folders
-from controlstack.headless.core_nodes import loaders
+from controlstack.headless.core_nodes import CORE_NODES, loaders
 from controlstack.headless.models import loading
 from controlstack.model_files.folders import weight_files
 from tests.headless.models.tiny_files import save_control_net, save_pipeline, tiny_taesd
@@ -115,22 +115,22 @@ def test_a_text_encoder_without_its_tokenizer(models: Path, tmp_path: Path) -> N
 
 
 def test_the_nodes_list_check_and_load(used: Path) -> None:
-    (checkpoint,) = loaders.CheckpointLoaderSimple.INPUT_TYPES()["required"]["ckpt_name"]
+    (checkpoint,) = CORE_NODES["CheckpointLoaderSimple"].INPUT_TYPES()["required"]["ckpt_name"]
     assert checkpoint == ["base"]
-    assert loaders.CheckpointLoaderSimple.VALIDATE_INPUTS("base") is True
-    assert len(loaders.CheckpointLoaderSimple().load_checkpoint("base")) == 3
-    assert loaders.UNETLoader().load_unet("one", "default")[0].model_dtype() == torch.float32
-    assert loaders.VAELoader().load_vae("one")[0].downscale_ratio == 8
-    assert loaders.CLIPLoader().load_clip("one")[0].tokenize("a")
-    assert loaders.ControlNetLoader().load_controlnet("net")[0].name == "net"
+    assert CORE_NODES["CheckpointLoaderSimple"].VALIDATE_INPUTS("base") is True
+    assert len(loaders.load_checkpoint("base")) == 3
+    assert loaders.load_unet("one", "default").model.get_dtype() == torch.float32
+    assert loaders.load_vae("one").downscale_ratio == 8
+    assert loaders.load_clip("one", "stable_diffusion").tokenize("a")
+    assert loaders.load_control_net("net").name == "net"
 
 
 def test_the_nodes_say_what_is_wrong_without_raising(used: Path) -> None:
-    wrong = loaders.ControlNetLoader.VALIDATE_INPUTS("gone")
+    wrong = CORE_NODES["ControlNetLoader"].VALIDATE_INPUTS("gone")
     assert isinstance(wrong, str)
     assert "net" in wrong
     shutil.copytree(used / "vae" / "one", used / "controlnet" / "vae")
-    refused = loaders.ControlNetLoader.VALIDATE_INPUTS("vae")
+    refused = CORE_NODES["ControlNetLoader"].VALIDATE_INPUTS("vae")
     shutil.rmtree(used / "controlnet" / "vae")
     assert "AutoencoderKL where a ControlNetModel, LiteControlNet or T2IAdapter belongs" in str(
         refused

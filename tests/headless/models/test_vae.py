@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.core_nodes.vae import VAEDecode, VAEEncode, VAEEncodeForInpaint
+from controlstack.headless.core_nodes.vae import decode, encode, encode_for_inpaint
 from controlstack.headless.models.vae import LATENT_SCALE, Vae
 from tests.headless.models.tiny_files import tiny_taesd, tiny_vae
 
@@ -59,9 +59,9 @@ def test_too_small_a_picture_and_a_latent_of_another_model() -> None:
 
 def test_the_nodes_leave_alpha_out_and_go_there_and_back() -> None:
     vae = Vae(KL)
-    (latent,) = VAEEncode().encode(vae, pixels(channels=4))
+    latent = encode(vae, pixels(channels=4))
     assert torch.equal(latent["samples"], vae.encode(pixels(channels=4)[..., :3]))
-    (picture,) = VAEDecode().decode(vae, latent)
+    picture = decode(vae, latent)
     assert torch.equal(picture, vae.decode(latent["samples"]))
 
 
@@ -70,7 +70,7 @@ def test_inpainting_greys_the_mask_and_noises_a_little_more() -> None:
     mask = torch.zeros(1, 16, 24)
     mask[:, 4:8, 4:8] = 0.8
     picture = pixels()
-    (latent,) = VAEEncodeForInpaint().encode(vae, picture, mask, grow_mask_by=3)
+    latent = encode_for_inpaint(vae, picture, mask, grow_mask_by=3)
     grey = picture.clone()
     grey[:, 4:8, 4:8] = 0.5
     torch.testing.assert_close(latent["samples"], vae.encode(grey))
@@ -78,9 +78,9 @@ def test_inpainting_greys_the_mask_and_noises_a_little_more() -> None:
     assert noised.shape == (16, 24)
     assert torch.equal(noised.nonzero().amin(0), torch.tensor([3, 3]))
     assert torch.equal(noised.nonzero().amax(0), torch.tensor([8, 8]))
-    (even,) = VAEEncodeForInpaint().encode(vae, picture, mask, grow_mask_by=6)
+    even = encode_for_inpaint(vae, picture, mask, grow_mask_by=6)
     assert even["noise_mask"].shape == (1, 1, 16, 24)
-    (same,) = VAEEncodeForInpaint().encode(vae, picture, mask, grow_mask_by=0)
+    same = encode_for_inpaint(vae, picture, mask, grow_mask_by=0)
     assert torch.equal(same["noise_mask"][0, 0], mask[0].round())
 
 
@@ -88,7 +88,7 @@ def test_an_inpainting_mask_is_resized_and_cut_with_the_picture() -> None:
     vae = Vae(KL)
     mask = torch.zeros(1, 10, 13)
     mask[:, :, :6] = 1
-    (latent,) = VAEEncodeForInpaint().encode(vae, pixels(20, 26), mask, grow_mask_by=0)
+    latent = encode_for_inpaint(vae, pixels(20, 26), mask, grow_mask_by=0)
     assert latent["samples"].shape == (2, 4, 2, 3)
     assert latent["noise_mask"].shape == (1, 1, 16, 24)
     assert latent["noise_mask"][0, 0, 0].tolist() == [1.0] * 11 + [0.0] * 13

@@ -12,14 +12,12 @@ def test_a_clone_shares_weights_and_nothing_else() -> None:
     model.model_options["transformer_options"]["patches"] = {"attn": [1]}
     clone = model.clone()
     clone.add_wrapper_with_key("apply_model", "key", print)
-    clone.add_callback_with_key("on_cleanup", "key", print)
     clone.set_additional_models("key", [object()])
     clone.model_options["transformer_options"]["patches"]["attn"].append(2)
     assert clone.model is model.model
     assert clone.get_wrappers("apply_model", "key") == [print]
     assert model.get_wrappers("apply_model", "key") == []
-    assert model.callbacks == {}
-    assert model.get_additional_models() == []
+    assert model.get_additional_models_with_key("key") == []
     assert model.model_options == {"transformer_options": {"patches": {"attn": [1]}}}
 
 
@@ -31,22 +29,6 @@ def test_what_is_added_to_the_original_later_does_not_reach_a_clone() -> None:
     assert clone.get_wrappers("apply_model", "key") == [print]
 
 
-def test_do_and_undo() -> None:
-    model = tiny_model()
-    model.add_wrapper_with_key("apply_model", "a", print)
-    model.add_wrapper_with_key("apply_model", "b", repr)
-    model.remove_wrappers_with_key("apply_model", "a")
-    model.remove_wrappers_with_key("outer_sample", "never added")
-    assert model.get_wrappers("apply_model", "a") == []
-    assert model.get_wrappers("apply_model", "b") == [repr]
-    calls: list[object] = []
-    model.add_callback_with_key("on_cleanup", "a", calls.append)
-    model.cleanup()
-    model.remove_callbacks_with_key("on_cleanup", "a")
-    model.cleanup()
-    assert calls == [model]
-
-
 def test_additional_models_are_kept_by_key() -> None:
     model = tiny_model()
     one, two = object(), object()
@@ -54,16 +36,7 @@ def test_additional_models_are_kept_by_key() -> None:
     model.set_additional_models("b", [two])
     assert model.get_additional_models_with_key("a") == [one]
     assert model.get_additional_models_with_key("c") == []
-    assert model.get_additional_models() == [one, two]
-
-
-def test_the_current_patcher_is_the_one_that_runs() -> None:
-    model = tiny_model()
-    clone = model.clone()
-    clone.pre_run()
-    assert model.model.current_patcher is clone
-    clone.cleanup()
-    assert model.model.current_patcher is None
+    assert model.get_additional_models_with_key("b") == [two]
 
 
 def test_model_objects_by_name() -> None:
@@ -71,4 +44,4 @@ def test_model_objects_by_name() -> None:
     assert model.get_model_object("model_sampling") is model.model.model_sampling
     assert model.get_model_object("diffusion_model.config") is model.model.diffusion_model.config
     assert model.load_device == torch.device("cpu")
-    assert model.model_dtype() == torch.float32
+    assert model.model.get_dtype() == torch.float32

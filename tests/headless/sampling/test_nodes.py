@@ -8,34 +8,11 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.core_nodes import conditioning, latent, sampling
-from controlstack.headless.core_nodes.conditioning import (
-    CLIPSetLastLayer,
-    CLIPTextEncode,
-    ConditioningAverage,
-    ConditioningCombine,
-    ConditioningConcat,
-    ConditioningZeroOut,
-)
-from controlstack.headless.core_nodes.latent import (
-    EmptyLatentImage,
-    LatentUpscale,
-    LatentUpscaleBy,
-    SetLatentNoiseMask,
-)
-from controlstack.headless.core_nodes.regions import (
-    ConditioningSetArea,
-    ConditioningSetMask,
-    ConditioningSetTimestepRange,
-)
-from controlstack.headless.core_nodes.sampling import KSampler, KSamplerAdvanced
+from controlstack.headless.core_nodes import CORE_NODES as NODES
+from controlstack.headless.core_nodes import conditioning, latent, regions
+from controlstack.headless.core_nodes.sampling import sample_steps
+from controlstack.headless.sampling.sample import ksample
 from tests.tiny import tiny_conditioning, tiny_model
-
-NODES: dict[str, type[Any]] = {
-    **conditioning.CORE_NODES,
-    **latent.CORE_NODES,
-    **sampling.CORE_NODES,
-}
 
 # ComfyUI 0.3.64's: the order is that of the widget values in a saved workflow.
 INPUTS = {
@@ -75,19 +52,19 @@ DEFAULTS = {
 
 
 def test_ids_and_inputs_are_the_cores() -> None:
-    found = {name: " ".join(node.INPUT_TYPES()["required"]) for name, node in NODES.items()}
+    found = {name: " ".join(NODES[name].INPUT_TYPES()["required"]) for name in INPUTS}
     assert found == INPUTS
 
 
 def test_defaults_are_the_cores() -> None:
     for (name, key), value in DEFAULTS.items():
         assert NODES[name].INPUT_TYPES()["required"][key][1]["default"] == value
-    menus = KSampler.INPUT_TYPES()["required"]
+    menus = NODES["KSampler"].INPUT_TYPES()["required"]
     assert menus["sampler_name"][0][0] == "euler"
     assert menus["scheduler"][0][0] == "simple"
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", INPUTS)
 def test_every_node_has_its_function(name: str) -> None:
     node = NODES[name]
     assert callable(getattr(node(), node.FUNCTION))
@@ -97,12 +74,24 @@ def test_every_node_has_its_function(name: str) -> None:
 def test_advanced_is_the_plain_one_over_all_steps() -> None:
     model, (positive, negative) = tiny_model(), (tiny_conditioning(1), tiny_conditioning(2))
     start = {"samples": torch.zeros(1, 4, 8, 8)}
-    shared = (3, 2, 4.0, "euler", "karras", positive, negative, start)
-    (plain,) = KSampler().sample(model, *shared)
-    (advanced,) = KSamplerAdvanced().sample(model, "enable", *shared, 0, 10000, "disable")
+    shared = {
+        **{"model": model, "steps": 2, "cfg": 4.0, "positive": positive, "negative": negative},
+        **{"sampler_name": "euler", "scheduler": "karras"},
+    }
+    plain = ksample(**shared, seed=3, latent_image=start)
+
+    def part(add_noise: str, begun: Any, first: int, last: int, leftover: str) -> Any:
+        return sample_steps(
+            **shared,
+            **{"noise_seed": 3, "latent_image": begun, "add_noise": add_noise},
+            **{"start_at_step": first, "end_at_step": last},
+            return_with_leftover_noise=leftover,
+        )
+
+    advanced = part("enable", start, 0, 10000, "disable")
     assert torch.equal(plain["samples"], advanced["samples"])
-    (begun,) = KSamplerAdvanced().sample(model, "enable", *shared, 0, 1, "enable")
-    (ended,) = KSamplerAdvanced().sample(model, "disable", *shared[:-1], begun, 1, 10000, "disable")
+    begun = part("enable", start, 0, 1, "enable")
+    ended = part("disable", begun, 1, 10000, "disable")
     torch.testing.assert_close(plain["samples"], ended["samples"], atol=1e-3, rtol=1e-4)
 
 
@@ -120,9 +109,9 @@ def test_text_goes_through_clip() -> None:
             return [[text, {"layer": self.layer}]]
 
     clip: Any = Clip()
-    (skipped,) = CLIPSetLastLayer().set_last_layer(clip, -2)
+    skipped = conditioning.set_last_layer(clip, -2)
     assert clip.layer == -1
-    assert CLIPTextEncode().encode(skipped, "a dog") == ([["a dog", {"layer": -2}]],)
+    assert conditioning.encode_text(skipped, "a dog") == [["a dog", {"layer": -2}]]
 
 
 def cond(value: float, tokens: int = 77, **settings: Any) -> list[list[Any]]:
@@ -131,11 +120,11 @@ def cond(value: float, tokens: int = 77, **settings: Any) -> list[list[Any]]:
 
 def test_combine_keeps_both() -> None:
     one, two = cond(1.0), cond(2.0)
-    assert ConditioningCombine().combine(one, two) == (one + two,)
+    assert conditioning.combine(one, two) == one + two
 
 
 def test_concat_appends_the_first() -> None:
-    (result,) = ConditioningConcat().concat(cond(1.0, kept=3), cond(2.0) + cond(9.0))
+    result = conditioning.concat(cond(1.0, kept=3), cond(2.0) + cond(9.0))
     assert result[0][0].shape == (1, 154, 4)
     assert result[0][0][0, ::77, 0].tolist() == [1.0, 2.0]
     assert result[0][1] == {"kept": 3}
@@ -144,7 +133,7 @@ def test_concat_appends_the_first() -> None:
 def test_average_mixes_text_and_pooled_output() -> None:
     to = cond(1.0, 154, pooled_output=torch.tensor([0.0]), kept=3)
     source = cond(5.0, 77, pooled_output=torch.tensor([4.0]))
-    (result,) = ConditioningAverage().addWeighted(to, source, 0.75)
+    result = conditioning.average(to, source, 0.75)
     text, settings = result[0]
     assert text[0, [0, 77], 0].tolist() == [2.0, 0.75]  # a shorter text is filled with zeros
     assert settings["pooled_output"].tolist() == [1.0]
@@ -153,18 +142,18 @@ def test_average_mixes_text_and_pooled_output() -> None:
 
 
 def test_zero_out() -> None:
-    (result,) = ConditioningZeroOut().zero_out(cond(1.0, pooled_output=torch.ones(1, 4)))
+    result = conditioning.zero_out(cond(1.0, pooled_output=torch.ones(1, 4)))
     assert not result[0][0].any()
     assert not result[0][1]["pooled_output"].any()
 
 
 def test_settings_are_added_to_a_copy() -> None:
     original = cond(1.0, strength=0.5)
-    (area,) = ConditioningSetArea().append(original, 64, 128, 16, 24, 2.0)
+    area = regions.set_area(original, 64, 128, 16, 24, 2.0)
     assert area[0][1] == {"area": (16, 8, 3, 2), "strength": 2.0, "set_area_to_bounds": False}
-    (span,) = ConditioningSetTimestepRange().set_range(original, 0.2, 0.6)
+    span = regions.set_timestep_range(original, 0.2, 0.6)
     assert span[0][1] == {"strength": 0.5, "start_percent": 0.2, "end_percent": 0.6}
-    (mask,) = ConditioningSetMask().append(original, torch.ones(8, 8), "mask bounds", 0.7)
+    mask = regions.set_mask(original, torch.ones(8, 8), "mask bounds", 0.7)
     assert mask[0][1]["mask"].shape == (1, 8, 8)
     assert mask[0][1]["set_area_to_bounds"] is True
     assert mask[0][1]["mask_strength"] == 0.7
@@ -172,7 +161,7 @@ def test_settings_are_added_to_a_copy() -> None:
 
 
 def test_empty_latents() -> None:
-    (made,) = EmptyLatentImage().generate(520, 256, 3)
+    made = latent.empty(520, 256, 3)
     assert made["samples"].shape == (3, 4, 32, 65)
     assert not made["samples"].any()
 
@@ -190,22 +179,22 @@ def test_empty_latents() -> None:
 )
 def test_latent_upscale_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
     samples = {"samples": torch.zeros(1, 4, 8, 6), "kept": 1}
-    (result,) = LatentUpscale().upscale(samples, "bilinear", *size, "disabled")
+    result = latent.upscale(samples, "bilinear", *size, "disabled")
     assert tuple(result["samples"].shape[2:]) == expected
     assert result["kept"] == 1
 
 
 def test_latent_upscale_by_rounds_each_side() -> None:
     samples = {"samples": torch.zeros(1, 4, 9, 6), "kept": 1}
-    (result,) = LatentUpscaleBy().upscale(samples, "bilinear", 1.5)
+    result = latent.upscale_by(samples, "bilinear", 1.5)
     assert tuple(result["samples"].shape[2:]) == (14, 9)
     assert result["kept"] == 1
     with pytest.raises(UserError, match=r"0\.05 leaves nothing of a latent of 6 x 9.*0\.083"):
-        LatentUpscaleBy().upscale(samples, "bilinear", 0.05)
+        latent.upscale_by(samples, "bilinear", 0.05)
 
 
 def test_a_noise_mask_goes_with_the_latent() -> None:
     samples = {"samples": torch.zeros(1, 4, 8, 6)}
-    (result,) = SetLatentNoiseMask().set_mask(samples, torch.ones(2, 32, 24))
+    result = latent.set_noise_mask(samples, torch.ones(2, 32, 24))
     assert result["noise_mask"].shape == (2, 1, 32, 24)
     assert "noise_mask" not in samples

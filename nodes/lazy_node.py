@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 
-class Later(type):
+class LazyNode(type):
     """The class of a class that stands for the one `make` gives: its attributes and instances."""
 
+    title: str
     make: Callable[[], type]
 
     def __getattr__(cls, name: str) -> Any:
@@ -25,6 +27,13 @@ class Later(type):
         return cls.make()(*arguments)
 
 
-def later(make: Callable[[], type]) -> type:
-    """A class that stands for `make()`, which is called once, when something is asked of it."""
-    return Later("Later", (), {"make": staticmethod(cache(make))})
+def lazy_node(title: str, make: Callable[[], type]) -> LazyNode:
+    """A class that stands for `make()`, which is called once, when something is asked of it;
+    `title` is how the host shows the node.
+    """
+    return LazyNode("LazyNode", (), {"title": title, "make": staticmethod(cache(make))})
+
+
+def node_in(title: str, module: str, name: str) -> LazyNode:
+    """The node class `name` in this room's `module`, which is imported when it is asked."""
+    return lazy_node(title, lambda: getattr(import_module(f".{module}", __package__), name))

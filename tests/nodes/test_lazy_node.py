@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlstack.nodes.later import later
+from controlstack.nodes.lazy_node import lazy_node
 
 
 def test_it_is_made_once_and_only_when_asked() -> None:
@@ -22,7 +22,7 @@ def test_it_is_made_once_and_only_when_asked() -> None:
         made.append(1)
         return Node
 
-    stand_in = later(make)
+    stand_in = lazy_node("A title", make)
     stand_in.RELATIVE_PYTHON_MODULE = "custom_nodes.here"  # as ComfyUI marks every class
     assert stand_in.RELATIVE_PYTHON_MODULE == "custom_nodes.here"
     assert isinstance(stand_in, type)

@@ -1,0 +1,103 @@
+"""How a core node is declared: a function, and before it what ComfyUI tells of the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar
+
+from ...ground.errors import UserError
+from .. import folders
+
+CORE_NODES: dict[str, type[Any]] = {}
+"""The core nodes that were declared, by id: V1 classes, as ComfyUI has them."""
+
+Declared: TypeAlias = tuple[Any, ...]
+"""(type or list of choices,) or (the same, options): an input as INPUT_TYPES has it."""
+Input: TypeAlias = "str | list[str] | Declared | Callable[[], Declared]"
+"""The type of a link, choices, a whole declaration, or a function that gives one when asked."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def core_node(
+    node_id: str,
+    category: str,
+    inputs: Mapping[str, Input],
+    *outputs: str,
+    optional: Mapping[str, Input] | None = None,
+    hidden: Mapping[str, str] | None = None,
+    check: Callable[..., object] | None = None,
+    **attributes: Any,
+) -> Callable[[Function], Function]:
+    """Declare a function as ComfyUI's node `node_id`, which takes these inputs by their names.
+
+    The function gives the one value of `outputs`, or all as a V1 node gives them. `check` takes
+    some of the inputs before anything runs, and raises UserError for those it refuses.
+    `attributes` are further ones of the class, by ComfyUI's names.
+    """
+
+    def declare(function: Function) -> Function:
+        def run(self: object, **values: Any) -> Any:
+            result = function(**values)
+            return (result,) if len(outputs) == 1 else result
+
+        def input_types() -> dict[str, dict[str, Any]]:
+            sections = {"required": inputs, "optional": optional or {}}
+            found = {
+                section: {name: _declared(one) for name, one in fields.items()}
+                for section, fields in sections.items()
+                if fields or section == "required"
+            }
+            return {**found, "hidden": dict(hidden)} if hidden else found
+
+        made = {
+            "__doc__": function.__doc__,
+            "INPUT_TYPES": staticmethod(input_types),
+            "RETURN_TYPES": outputs,
+            "FUNCTION": "run",
+            "CATEGORY": category,
+            "run": run,
+            **({} if check is None else {"VALIDATE_INPUTS": staticmethod(_answering(check))}),
+            **attributes,
+        }
+        CORE_NODES[node_id] = type(node_id, (), made)
+        return function
+
+    return declare
+
+
+def integer(default: int, least: int, most: int, step: int | None = None, **more: Any) -> Declared:
+    """An INT field; `more` are options by ComfyUI's names, such as `tooltip`."""
+    stepped = {} if step is None else {"step": step}
+    return "INT", {"default": default, "min": least, "max": most, **stepped, **more}
+
+
+def number(default: float, least: float, most: float, step: float, **more: Any) -> Declared:
+    """A FLOAT field; `more` as in `integer`."""
+    return "FLOAT", {"default": default, "min": least, "max": most, "step": step, **more}
+
+
+def model_file(kind: str) -> Callable[[], Declared]:
+    """A choice among the model files of `kind` ("vae") that are there when it is asked."""
+    return lambda: (folders.names(kind),)
+
+
+def _declared(field: Input) -> Declared:
+    if callable(field):
+        return field()
+    return field if isinstance(field, tuple) else (field,)
+
+
+def _answering(check: Callable[..., object]) -> Callable[..., bool | str]:
+    """VALIDATE_INPUTS: True, or the sentence of the UserError that `check` raised."""
+
+    @wraps(check)
+    def validate(*args: Any, **inputs: Any) -> bool | str:
+        try:
+            check(*args, **inputs)
+        except UserError as error:
+            return error.sentence
+        return True
+
+    return validate
