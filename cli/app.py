@@ -16,6 +16,7 @@ from .demo_score import score_command
 from .evaluate import evaluate_command
 from .hint import hint_app
 from .nodes import nodes_command
+from .options import Later
 from .run import run_command
 from .say import say
 from .study import study_app
@@ -34,7 +35,7 @@ app.command("run")(run_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("transfer")(transfer_command)
-app.command("evaluate")(evaluate_command)
+app.command("evaluate", cls=Later)(evaluate_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")
 app.add_typer(study_app, name="study")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .exit_codes import DebugOption, reported
 from .options import OverwriteOption, path
-from .outcome import DebugOption, reported
 from .progress import shown_progress
 from .say import literal, say, show, tell
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..ground.wording import one_line
@@ -28,6 +29,12 @@ def tell(words: object) -> None:
 def note(words: object) -> None:
     """One line on standard error of what a user should know: "Note: ….", a sentence."""
     tell(f"Note: {str(words).removesuffix('.')}.")
+
+
+def note_former(flags: str, pairs: Sequence[str]) -> None:
+    """A note that settings, given by `flags`, have another spelling now; these still work."""
+    wanted = " ".join(f"--set {pair}" for pair in pairs)
+    note(f"{flags} will go after the next version: write {wanted}, as in every command")
 
 
 def literal(*lines: object) -> Text:

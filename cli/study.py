@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .exit_codes import DebugOption, reported
 from .letters import readable
-from .options import OverwriteOption, path
-from .outcome import DebugOption, reported
+from .options import Later, OverwriteOption, command_of, path
 from .progress import shown_progress
 from .say import literal, note, say, show
 
 if TYPE_CHECKING:
+    from ..evaluation.files.study import StudyOptions
     from ..evaluation.study_answers import Result
 
 study_app = typer.Typer(
@@ -22,67 +23,27 @@ study_app = typer.Typer(
 )
 
 
-@study_app.command("make", no_args_is_help=True)
-def make_command(
-    methods: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="METHODS",
-            help="Folders of pictures, one for each method, named after it or by NAME=FOLDER.",
-        ),
-    ],
-    hints: Annotated[
-        list[str],
-        typer.Option(
-            metavar="DIR",
-            help="The hints that the pictures were made from, named as the pictures: a folder, "
-            "file or glob.",
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(parser=path, metavar="DIR", help="Folder for the page and its key.")
-    ] = Path("output/study"),
-    overwrite: OverwriteOption = False,
-    rows: Annotated[int, typer.Option(min=1, help="Hints to ask at most.")] = 20,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Decides the order of the pictures, with the key.")
-    ] = 0,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(
-            parser=path,
-            metavar="FILE",
-            help="Show the prompts in this file, by hint's name: JSON, JSON lines, CSV, or lines "
-            "of `name: prompt`.",
-        ),
-    ] = None,
-    title: Annotated[str, typer.Option(help="What the page is called.")] = "Which is better?",
-    debug: DebugOption = False,
-) -> None:
+@study_app.command("make", cls=Later, no_args_is_help=True)
+def make_command() -> Any:
     """Make a page on which people rank the methods' pictures, not knowing which is whose.
 
     Give study.html away: it is one file, works offline and on a phone, and each rater saves a file
     of ranks to send back. Keep key.json: it tells which picture is whose.
     """
-    with reported(debug):
-        from ..evaluation.files.study import StudyOrder, write_study
-        from ..headless.folders import IMAGE_SUFFIXES
-        from .groups import files_of, groups_of
+    from ..evaluation.files.study import StudyOptions
 
-        order = StudyOrder(
-            groups=groups_of(methods),
-            hints=files_of(hints, IMAGE_SUFFIXES),
-            rows=rows,
-            seed=seed,
-            title=title,
-            prompts=prompts,
-        )
-        with shown_progress():
-            written, notes = write_study(order, out, overwrite)
-        for words in notes:
-            note(words)
-        for file in written:
-            say(file)
+    return command_of(StudyOptions, _make)
+
+
+def _make(options: StudyOptions) -> None:
+    from ..evaluation.files.study import write_study
+
+    with shown_progress():
+        written, notes = write_study(options)
+    for words in notes:
+        note(words)
+    for file in written:
+        say(file)
 
 
 @study_app.command("read", no_args_is_help=True)
@@ -103,7 +64,7 @@ def read_command(
     """
     with reported(debug):
         from ..evaluation.files.study import read_study
-        from .groups import files_of
+        from ..ground.inputs import files_of
 
         _, written = read_study(folder, files_of(ranks, (".json",)), overwrite, _print)
         for file in written:
