@@ -18,7 +18,8 @@ from ...ground.wording import listing
 from ...preprocessors.sizing import Fit, Size
 from ...preprocessors.spec import Shows
 from ..fidelity import Mean, compare
-from ..html import as_bytes, webp
+from ..html import webp
+from ..pictures import as_bytes
 from ..report import Entry
 from ..report_page import Cell, PageRow
 from ..segmentation import Counts, labels_of, mean_iou, overlap

@@ -93,7 +93,7 @@ def write_study(options: StudyOptions) -> tuple[tuple[Path, Path], tuple[str, ..
         known = _known(key, options.overwrite)
         secret = known.secret if known is not None else secrets.token_hex(16)
         study = make_study(methods, files, content, secret)
-        if known is not None and known.id != study.id:
+        if known is not None and known.study != study.study:
             raise UserError(
                 f"{key} belongs to another study, whose ranks cannot be read without it: name "
                 "another folder with --out."
@@ -137,8 +137,8 @@ def result_json(study: Study, found: Result) -> dict[str, object]:
     """The result for `json.dumps`; what one rater's answers do not tell is null."""
     return {
         **MARKED,
-        "study": study.id,
-        "rows": len(study.questions),
+        "study": study.study,
+        "rows": len(study.rows),
         "raters": list(found.raters),
         "ranks": {
             criterion: [_finite(asdict(rank)) for rank in ranks]
@@ -238,11 +238,11 @@ def _by_id(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The addresses of pictures and hints, and the rows' prompts, by their ids."""
     sources = {}
-    for question, (hint, *pictures) in zip(study.questions, shown, strict=True):
+    for question, (hint, *pictures) in zip(study.rows, shown, strict=True):
         sources[question.id] = hint.source
         by_method = dict(zip(study.methods, pictures, strict=True))
-        sources |= {one.id: by_method[one.method].source for one in question.candidates}
-    return sources, {q.id: text for q, text in zip(study.questions, prompts, strict=bool(prompts))}
+        sources |= {one.id: by_method[one.method].source for one in question.pictures}
+    return sources, {q.id: text for q, text in zip(study.rows, prompts, strict=bool(prompts))}
 
 
 def _prompts(file: Path | None, rows: Sequence[Row]) -> list[str]:
