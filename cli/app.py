@@ -12,7 +12,6 @@ import typer
 
 from .demo import demo_command
 from .demo_model import model_app
-from .demo_score import score_command
 from .evaluate import evaluate_command
 from .hint import hint_app
 from .nodes import nodes_command
@@ -40,7 +39,6 @@ app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")
 app.add_typer(study_app, name="study")
 app.add_typer(model_app, name="demo-model")
-model_app.command("score")(score_command)
 
 
 def _show_version(asked: bool) -> None:

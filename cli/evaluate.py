@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .letters import readable
 from .options import command_of
 from .progress import shown_progress
-from .say import literal, note, say, show
+from .say import note, readable, row, say, show, table
 
 if TYPE_CHECKING:
+    from ..evaluation.fidelity import Mean
     from ..evaluation.files.evaluate import EvaluateOptions
     from ..evaluation.report import Report
 
@@ -50,36 +50,33 @@ def _evaluate(options: EvaluateOptions) -> None:
 
 
 def _print_table(report: Report) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     from ..evaluation.html import number
     from ..evaluation.report import summary
 
-    title = literal(f"{report.about['preprocessor']}, extracted again")
-    table = Table("", box=box.SIMPLE_HEAD, title=title)
-    for group in report.groups:
-        heading = literal(readable(f"{group} ({len(report.of(group))})"))
-        table.add_column(heading, justify="right", overflow="fold")
-    lines = summary(report)
-    has_chance = any(line.shuffled for line in lines)
-    if has_chance:
-        table.add_column("by chance", justify="right", style="dim")
+    lines, chance = summary(report), "by chance"
+    headings = [f"{group} ({len(report.of(group))})" for group in report.groups]
+    if has_chance := any(line.shuffled for line in lines):
+        headings.append(chance)
+    made = table(f"{report.about['preprocessor']}, extracted again", [""], headings, dim=chance)
     for line in lines:
-        cells = []
-        for group in report.groups:
-            mean = line.by_group.get(group)
-            words = "" if mean is None else number(mean.value)
-            if mean is not None and mean.deviation == mean.deviation:
-                words += f" ± {number(mean.deviation)}"
-            cells.append(readable(words))
+        cells = [_mean(line.by_group.get(group)) for group in report.groups]
         if has_chance:
             known = [line.shuffled.get(group) for group in report.groups if line.shuffled]
-            cells.append(readable(" ".join(number(m.value) if m else "–" for m in known)))
-        table.add_row(readable(f"{line.name} {'↑' if line.higher_is_better else '↓'}"), *cells)
+            cells.append(" ".join(number(m.value) if m else "–" for m in known))
+        row(made, f"{line.name} {'↑' if line.higher_is_better else '↓'}", *cells)
     below = (
         "Mean ± standard deviation; ↑ higher, ↓ lower is better. By chance: each picture beside "
         "another picture's hint, group by group."
     )
-    show(table, Text(readable(below), style="dim"))
+    show(made, Text(readable(below), style="dim"))
+
+
+def _mean(mean: Mean | None) -> str:
+    from ..evaluation.html import number
+
+    if mean is None:
+        return ""
+    spread = f" ± {number(mean.deviation)}" if mean.deviation == mean.deviation else ""
+    return f"{number(mean.value)}{spread}"

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .exit_codes import DebugOption, reported
-from .letters import readable
 from .options import Later, OverwriteOption, command_of, path
 from .progress import shown_progress
-from .say import literal, note, say, show
+from .say import note, row, say, show, table
 
 if TYPE_CHECKING:
     from ..evaluation.files.study import StudyOptions
@@ -72,27 +71,20 @@ def read_command(
 
 
 def _print(result: Result) -> None:
-    from rich import box
-    from rich.table import Table
-
     from ..evaluation.html import number
     from ..evaluation.study import CRITERIA
 
     raters = len(result.raters)
-    table = Table(
-        "", box=box.SIMPLE_HEAD, title=f"Average human rank, {raters} rater{'s' * (raters != 1)}"
-    )
+    titles = {one.name: f"{one.title} ↑" for one in CRITERIA if one.name in result.ranks}
+    title = f"Average human rank, {raters} rater{'s' * (raters != 1)}"
+    made = table(title, [""], list(titles.values()))
     by_method: dict[str, list[str]] = {}
-    for criterion in CRITERIA:
-        if criterion.name not in result.ranks:
-            continue
-        table.add_column(readable(f"{criterion.title} ↑"), justify="right")
-        for rank in result.ranks[criterion.name]:
+    for name in titles:
+        for rank in result.ranks[name]:
             spread = f" ± {number(rank.deviation)}" if rank.raters > 1 else ""
-            words = readable(f"{number(rank.mean)}{spread}")
-            by_method.setdefault(rank.method, []).append(words)
+            by_method.setdefault(rank.method, []).append(f"{number(rank.mean)}{spread}")
     for method, cells in by_method.items():
-        table.add_row(literal(readable(method)), *cells)
-    show(table)
+        row(made, method, *cells)
+    show(made)
     for words in result.notes:
         note(words)

@@ -99,7 +99,7 @@ def test_the_list_has_a_line_of_every_preprocessor(run: Run) -> None:
 
 def test_no_setting_hides_a_common_option() -> None:
     common = {"inputs", "out", "size", "fit", "mask", "json", "deep", "model", "models", "download"}
-    common |= {"resolution", "overwrite", "debug", "help"}
+    common |= {"resolution", "overwrite", "debug", "help", "set", "settings"}
     for entry in PREPROCESSORS.values():
         assert not common & {parameter.name for parameter in entry.parameters}, entry.name
 
