@@ -178,7 +178,7 @@ def evaluate(ready: Ready) -> Outcome:
     report, failed = with_quality(report, ready.metrics)
     failures = (*measured.failures, *failed)
     report = replace(report, notes=(*report.notes, *failures))
-    return Outcome(report, _with_figures(measured.rows, report), failures)
+    return Outcome(report, measured.rows, failures)
 
 
 def write_report(outcome: Outcome, ready: Ready) -> tuple[Path, Path]:
@@ -212,18 +212,3 @@ def _about(
     if entry.learning is not None:
         about |= {"model": options.model or "the first found", "resolution": options.resolution}
     return about
-
-
-def _with_figures(rows: tuple[PageRow, ...], report: Report) -> tuple[PageRow, ...]:
-    """The rows with all figures of their pictures."""
-    by_picture = {(entry.group, entry.picture): entry for entry in report.entries}
-    return tuple(
-        replace(
-            row,
-            cells={
-                group: replace(cell, entry=by_picture[group, cell.entry.picture])
-                for group, cell in row.cells.items()
-            },
-        )
-        for row in rows
-    )
