@@ -64,9 +64,7 @@ def report_page(report: Report, rows: Sequence[PageRow], most: int = ROWS) -> by
     headline = lines[0]
     first = (*headline.best, *report.groups)[0]
     entries = {(entry.row, entry.group): entry for entry in report.entries}
-    values = {
-        row: _value(one, headline.name) for (row, group), one in entries.items() if group == first
-    }
+    values = {entry.row: _value(entry, headline.name) for entry in report.of(first)}
     shown = _spread(rows, values, headline.higher_is_better, most)
     single = {f.name: f.higher_is_better for entry in report.entries for f in entry.figures}
     return render(
