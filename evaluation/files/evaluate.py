@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ...ground.errors import UserError
 from ...ground.inputs import IMAGE_SUFFIXES, files_of
-from ...ground.ours import MARKED, Results
+from ...ground.ours import MARKED, Results, expecting
 from ...ground.parameters import MODELS, OVERWRITE, Value, pairs_of, setting
-from ...ground.places import require_place
 from ...ground.reporter import reporter
 from ...ground.wording import shown
 from ...preprocessors.registry import PREPROCESSORS
@@ -140,11 +139,10 @@ def prepare(options: EvaluateOptions) -> Ready:
     entry = options.preprocessor
     as_json = bool(options.hints) and entry.finds_people
     hints = files_of(options.hints or options.originals, (".json",) if as_json else IMAGE_SUFFIXES)
-    require_place(options.out, "the folder", folder=True)
     inputs = [file for group in options.groups for file in group.files]
-    results = Results([*inputs, *hints, *options.quality.files()], options.overwrite)
-    for name in (JSON_NAME, PAGE_NAME):
-        results.expect(options.out / name)
+    inputs += [*hints, *options.quality.files()]
+    places = [options.out / name for name in (JSON_NAME, PAGE_NAME)]
+    results = expecting(places, inputs, options.overwrite)
     settings = entry.settings_in_words(pairs_of(options.settings))
     _check_model_options(options)
     pairing = pair(options.groups, hints, (entry.name,))

@@ -7,7 +7,7 @@ import json
 import math
 import random
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 
@@ -16,9 +16,8 @@ import numpy as np
 from ...ground.errors import UserError
 from ...ground.inputs import files_of
 from ...ground.lock import working_in
-from ...ground.ours import MARKED, Results
+from ...ground.ours import MARKED, expecting
 from ...ground.parameters import OVERWRITE, setting
-from ...ground.places import require_place
 from ...ground.reading import read_bytes, read_text
 from ...ground.reporter import reporter
 from ...ground.wording import listing
@@ -80,7 +79,7 @@ def write_study(options: StudyOptions) -> tuple[tuple[Path, Path], tuple[str, ..
     page, key = options.out / PAGE, options.out / KEY
     inputs = [*options.hints, *(file for group in options.groups for file in group.files)]
     inputs += [options.prompts] if options.prompts else []
-    results = _expecting((page, key), inputs, options.overwrite)
+    results = expecting((page, key), inputs, options.overwrite)
     pairing = pair(options.groups, options.hints, tuple(PREPROCESSORS))
     rows, notes = _chosen(options, pairing)
     prompts = _prompts(options.prompts, rows)
@@ -119,7 +118,7 @@ def read_study(
     key, written = folder / KEY, (folder / RESULT, folder / RESULT_PAGE)
     if not key.is_file():
         raise UserError(f"{folder} has no {KEY}; name the folder that `study make` wrote.")
-    results = _expecting(written, (key, *files), overwrite)
+    results = expecting(written, (key, *files), overwrite)
     study = read_key(read_text(key, "the key"), str(key))
     found = result(_answers(study, files))
     tell(found)
@@ -161,14 +160,6 @@ class _Shown:
 
     source: str
     digest: str
-
-
-def _expecting(places: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> Results:
-    require_place(places[0].parent, "the folder", folder=True)
-    results = Results(inputs, overwrite)
-    for place in places:
-        results.expect(place)
-    return results
 
 
 def _chosen(options: StudyOptions, pairing: Pairing) -> tuple[list[Row], tuple[str, ...]]:
