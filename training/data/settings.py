@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...ground.errors import UserError
-from ...ground.parameters import setting
-from ..settings import MANY
+from ..settings import MANY, setting
 
 if TYPE_CHECKING:
     from ...preprocessors.sizing import Size
