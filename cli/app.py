@@ -12,10 +12,10 @@ import typer
 
 from .demo import demo_command
 from .demo_model import model_app
-from .demo_score import score_command
 from .evaluate import evaluate_command
 from .hint import hint_app
 from .nodes import nodes_command
+from .options import Later
 from .run import run_command
 from .say import say
 from .study import study_app
@@ -34,12 +34,11 @@ app.command("run")(run_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("transfer")(transfer_command)
-app.command("evaluate")(evaluate_command)
+app.command("evaluate", cls=Later)(evaluate_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")
 app.add_typer(study_app, name="study")
 app.add_typer(model_app, name="demo-model")
-model_app.command("score")(score_command)
 
 
 def _show_version(asked: bool) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from .demo_model import SCORES, score_cells
+from .exit_codes import DebugOption, reported
 from .options import OverwriteOption, path
-from .outcome import DebugOption, reported
 from .progress import shown_progress
-from .say import literal, say, show, tell
-
-if TYPE_CHECKING:
-    from ..demo.sheet import Result
+from .say import row, say, show, table, tell
 
 
 def demo_command(
@@ -32,30 +29,14 @@ def demo_command(
 
         with shown_progress():
             results = make_sheet(out, overwrite=overwrite)
-        _print_results(results)
+        title = "How well the pictures follow their scenes"
+        made = table(title, [""], [*SCORES, "seconds"])
+        for result in results:
+            row(made, result.label, *score_cells(result.score), f"{result.seconds:.2f}")
+        show(made)
         say(out)
         memory = f", peak memory {peak} MiB" if (peak := _peak_mebibytes()) else ""
         tell(f"{time.perf_counter() - began:.1f} s{memory}")
-
-
-def _print_results(results: Sequence[Result]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table("", box=box.SIMPLE_HEAD, title="How well the pictures follow their scenes")
-    for heading in ("joints", "silhouette IoU", "edge F1", "colours", "seconds"):
-        table.add_column(heading, justify="right")
-    for result in results:
-        score = result.score
-        table.add_row(
-            literal(result.label),
-            f"{score.joints:.0%}",
-            f"{score.silhouette_iou:.2f}",
-            f"{score.edge_f1:.2f}",
-            f"{score.colours:.0%}",
-            f"{result.seconds:.2f}",
-        )
-    show(table)
 
 
 def _peak_mebibytes() -> int | None:

@@ -1,20 +1,22 @@
-"""`controlstack demo-model`: the demo model made again from its seeds, and data to train on it."""
+"""`controlstack demo-model`: the demo model made again, data to train on it, and its score."""
 
 from __future__ import annotations
 
 import enum
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .exit_codes import DebugOption, reported
 from .options import path
-from .outcome import DebugOption, reported
 from .progress import shown_progress
-from .say import say, tell
+from .say import row, say, show, table, tell
 
 if TYPE_CHECKING:
+    from ..demo.score import Score
     from ..training.watch import Point
 
 
@@ -92,3 +94,42 @@ def print_progress(stage: str, point: Point) -> None:
         f"{stage}: step {point.step}, loss {point.loss:.4f}, "
         f"{point.images_per_second:.0f} images/s, {point.left / 60:.1f} min left"
     )
+
+
+@model_app.command("score")
+def score_command(
+    pictures: Annotated[int, typer.Option(min=1, help="Held-out scenes a line.")] = 8,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path,
+            metavar="DIR",
+            help="Keep the pictures, hints and prompts here, as controlstack evaluate takes them.",
+        ),
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Score pictures of held-out scenes with no control, each, and several."""
+    with reported(debug):
+        from ..demo.models import one_thread
+        from ..demo.score_host import HostScorer
+        from ..demo.score_pictures import lines
+
+        with shown_progress(), one_thread(), tempfile.TemporaryDirectory() as scratch:
+            found = list(lines(HostScorer(Path(scratch)), pictures, out))
+        made = table(f"{pictures} pictures a line", ["scenes", "control"], SCORES)
+        for line in found:
+            row(made, line.scenes, line.stack, *score_cells(line.score))
+        show(made)
+        if out is not None:
+            say(out)
+
+
+SCORES = ("edge F1", "silhouette IoU", "joints", "colours")
+
+
+def score_cells(score: Score) -> list[str]:
+    """A score below SCORES; nothing where there was nothing to measure."""
+    shares = (f"{score.edge_f1:.2f}", f"{score.silhouette_iou:.2f}")
+    joints = f"{score.joints:.0%}" if score.joints == score.joints else ""
+    return [*shares, joints, f"{score.colours:.0%}"]

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .exit_codes import DebugOption, reported
 from .options import ModelsOption, OverwriteOption, path
-from .outcome import DebugOption, reported
 from .progress import shown_progress
 from .say import note, say
 
@@ -31,13 +31,13 @@ class HintCommands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a preprocessor; None for an unknown name."""
         from ..preprocessors.registry import PREPROCESSORS
-        from .hint_command import command_of
+        from .hint_command import command_for
 
         name = cmd_name.replace("-", "_")
         # An unknown name is compared with all commands, for a suggestion.
         for wanted in [name] if name in PREPROCESSORS else PREPROCESSORS:
             if wanted not in self.commands:
-                self.commands[wanted] = command_of(PREPROCESSORS[wanted])
+                self.commands[wanted] = command_for(PREPROCESSORS[wanted])
         return self.commands.get(name)
 
 

@@ -32,7 +32,7 @@ def _run() -> str | int | None:
 
     streams.prepare()
     try:
-        from .outcome import reported
+        from .exit_codes import reported
 
         with reported("--debug" in sys.argv):
             from .app import app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .outcome import DebugOption, reported
+from .exit_codes import DebugOption, reported
 from .say import literal, show
 
 if TYPE_CHECKING:

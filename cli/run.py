@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from ..ground.errors import UserError
+from ..ground.parameters import setting
 from ..ground.structured import is_text
-from .options import path
-from .outcome import DebugOption, reported
+from .options import command_of
 from .progress import report_node, shown_progress
 from .say import note, say, tell
 
@@ -27,71 +25,60 @@ if TYPE_CHECKING:
 SEED_INPUTS = ("seed", "noise_seed")
 
 
-def run_command(
-    workflow: Annotated[
-        Path,
-        typer.Argument(
-            parser=path,
-            metavar="WORKFLOW",
-            help="JSON as saved or as sent (API), or a PNG that holds one.",
-        ),
-    ],
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Put the small demo models in the models' place.")
-    ] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NODE.INPUT=VALUE",
-            help="Change an input; NODE is an id, or a type or title (of one node or several). "
-            "Repeat for more.",
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Set every seed.")] = None,
-    out: Annotated[
-        Path, typer.Option(parser=path, metavar="DIR", help="Folder for the pictures.")
-    ] = Path("output"),
-    models: Annotated[
-        list[Path] | None,
-        typer.Option(
-            parser=path, metavar="DIR", help="Folder laid out as ComfyUI's; repeat for more."
-        ),
-    ] = None,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--input",
-            parser=path,
-            metavar="DIR",
-            help="Folder with input pictures; repeat for more.",
-        ),
-    ] = None,
-    debug: DebugOption = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The command's argument and options."""
+
+    workflow: Path = setting(
+        MISSING,
+        "JSON as saved or as sent (API), or a PNG that holds one.",
+        metavar="WORKFLOW",
+        argument=True,
+    )
+    demo: bool = setting(False, "Put the small demo models in the models' place.")
+    settings: tuple[str, ...] = setting(
+        (),
+        "Change an input; NODE is an id, or a type or title (of one node or several). Repeat for "
+        "more.",
+        flag="--set",
+        metavar="NODE.INPUT=VALUE",
+    )
+    seed: int | None = setting(None, "Set every seed.", metavar="N")
+    out: Path = setting(Path("output"), "Folder for the pictures.", metavar="DIR")
+    models: tuple[Path, ...] = setting(
+        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
+    )
+    input: tuple[Path, ...] = setting(
+        (), "Folder with input pictures; repeat for more.", metavar="DIR"
+    )
+
+
+def _run(options: RunOptions) -> None:
     """Run a ComfyUI workflow and print the names of the pictures it made.
 
     Models come from ./models; input pictures from ./input or from "input" beside the workflow.
     """
     began = time.perf_counter()
-    with reported(debug):
-        from ..headless.folders import Folders
-        from ..headless.graph.workflow import read_document
+    from ..headless.folders import Folders
+    from ..headless.graph.workflow import read_document
 
-        document = read_document(workflow)  # before the nodes, and torch with them, are imported
-        for flag, given in (("--models", models), ("--input", inputs)):
-            for folder in given or ():
-                if not folder.is_dir():
-                    note(f"{flag} {folder} is no folder, so nothing is found in it")
-        places = Folders(
-            models=tuple(models or [Path("models")]),
-            input=tuple(inputs or [Path("input"), workflow.parent / "input"]),
-            output=out,
-            temp=out / "previews",
-        )
-        with _named_on_stdout():
-            _run(document, places, demo, settings or [], seed)
-        tell(f"{time.perf_counter() - began:.1f} s")
+    document = read_document(options.workflow)  # before torch is imported
+    for flag, given in (("--models", options.models), ("--input", options.input)):
+        for folder in given:
+            if not folder.is_dir():
+                note(f"{flag} {folder} is no folder, so nothing is found in it")
+    places = Folders(
+        models=options.models or (Path("models"),),
+        input=options.input or (Path("input"), options.workflow.parent / "input"),
+        output=options.out,
+        temp=options.out / "previews",
+    )
+    with _named_on_stdout():
+        _execute(document, places, options)
+    tell(f"{time.perf_counter() - began:.1f} s")
+
+
+run_command = command_of(RunOptions, _run)
 
 
 @contextmanager
@@ -109,22 +96,20 @@ def _named_on_stdout() -> Iterator[None]:
                 say(file)
 
 
-def _run(
-    document: Document, places: Folders, demo: bool, settings: Sequence[str], seed: int | None
-) -> None:
+def _execute(document: Document, places: Folders, options: RunOptions) -> None:
     from ..demo import models as models_of_demo
     from ..headless import host
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
     from ..headless.graph.validate import require_known, validate
 
-    registry = default_registry()
+    registry, demo = default_registry(), options.demo
     with host.use(places):
         graph = document.graph(registry)
         require_known(graph, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
-        graph = _changed(graph, registry, settings, seed)
+        graph = _changed(graph, registry, options)
         aliases = models_of_demo.aliases(graph, models_of_demo.own_nets(graph)) if demo else {}
     with host.use(replace(places, aliases=aliases)):
         validate(graph, registry)
@@ -144,12 +129,11 @@ def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> lis
     return [", and ".join(said)] if said else []
 
 
-def _changed(graph: Graph, registry: Registry, settings: Sequence[str], seed: int | None) -> Graph:
+def _changed(graph: Graph, registry: Registry, options: RunOptions) -> Graph:
     """`graph` with the values of --set and --seed; a --set wins over --seed."""
     from ..headless.graph.override import override
 
-    changes = _seeds(graph, seed) + [_setting(text) for text in settings]
-    for target, value in changes:
+    for target, value in [*_seeds(graph, options.seed), *map(_setting, options.settings)]:
         graph = override(graph, registry, target, value)
     return graph
 

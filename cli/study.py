@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .letters import readable
-from .options import OverwriteOption, path
-from .outcome import DebugOption, reported
+from .exit_codes import DebugOption, reported
+from .options import Later, OverwriteOption, command_of, path
 from .progress import shown_progress
-from .say import literal, note, say, show
+from .say import note, row, say, show, table
 
 if TYPE_CHECKING:
+    from ..evaluation.files.study import StudyOptions
     from ..evaluation.study_answers import Result
 
 study_app = typer.Typer(
@@ -22,67 +22,27 @@ study_app = typer.Typer(
 )
 
 
-@study_app.command("make", no_args_is_help=True)
-def make_command(
-    methods: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="METHODS",
-            help="Folders of pictures, one for each method, named after it or by NAME=FOLDER.",
-        ),
-    ],
-    hints: Annotated[
-        list[str],
-        typer.Option(
-            metavar="DIR",
-            help="The hints that the pictures were made from, named as the pictures: a folder, "
-            "file or glob.",
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(parser=path, metavar="DIR", help="Folder for the page and its key.")
-    ] = Path("output/study"),
-    overwrite: OverwriteOption = False,
-    rows: Annotated[int, typer.Option(min=1, help="Hints to ask at most.")] = 20,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Decides the order of the pictures, with the key.")
-    ] = 0,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(
-            parser=path,
-            metavar="FILE",
-            help="Show the prompts in this file, by hint's name: JSON, JSON lines, CSV, or lines "
-            "of `name: prompt`.",
-        ),
-    ] = None,
-    title: Annotated[str, typer.Option(help="What the page is called.")] = "Which is better?",
-    debug: DebugOption = False,
-) -> None:
+@study_app.command("make", cls=Later, no_args_is_help=True)
+def make_command() -> Any:
     """Make a page on which people rank the methods' pictures, not knowing which is whose.
 
     Give study.html away: it is one file, works offline and on a phone, and each rater saves a file
     of ranks to send back. Keep key.json: it tells which picture is whose.
     """
-    with reported(debug):
-        from ..evaluation.files.study import StudyOrder, write_study
-        from ..headless.folders import IMAGE_SUFFIXES
-        from .groups import files_of, groups_of
+    from ..evaluation.files.study import StudyOptions
 
-        order = StudyOrder(
-            groups=groups_of(methods),
-            hints=files_of(hints, IMAGE_SUFFIXES),
-            rows=rows,
-            seed=seed,
-            title=title,
-            prompts=prompts,
-        )
-        with shown_progress():
-            written, notes = write_study(order, out, overwrite)
-        for words in notes:
-            note(words)
-        for file in written:
-            say(file)
+    return command_of(StudyOptions, _make)
+
+
+def _make(options: StudyOptions) -> None:
+    from ..evaluation.files.study import write_study
+
+    with shown_progress():
+        written, notes = write_study(options)
+    for words in notes:
+        note(words)
+    for file in written:
+        say(file)
 
 
 @study_app.command("read", no_args_is_help=True)
@@ -103,7 +63,7 @@ def read_command(
     """
     with reported(debug):
         from ..evaluation.files.study import read_study
-        from .groups import files_of
+        from ..ground.inputs import files_of
 
         _, written = read_study(folder, files_of(ranks, (".json",)), overwrite, _print)
         for file in written:
@@ -111,27 +71,20 @@ def read_command(
 
 
 def _print(result: Result) -> None:
-    from rich import box
-    from rich.table import Table
-
     from ..evaluation.html import number
     from ..evaluation.study import CRITERIA
 
     raters = len(result.raters)
-    table = Table(
-        "", box=box.SIMPLE_HEAD, title=f"Average human rank, {raters} rater{'s' * (raters != 1)}"
-    )
+    titles = {one.name: f"{one.title} ↑" for one in CRITERIA if one.name in result.ranks}
+    title = f"Average human rank, {raters} rater{'s' * (raters != 1)}"
+    made = table(title, [""], list(titles.values()))
     by_method: dict[str, list[str]] = {}
-    for criterion in CRITERIA:
-        if criterion.name not in result.ranks:
-            continue
-        table.add_column(readable(f"{criterion.title} ↑"), justify="right")
-        for rank in result.ranks[criterion.name]:
+    for name in titles:
+        for rank in result.ranks[name]:
             spread = f" ± {number(rank.deviation)}" if rank.raters > 1 else ""
-            words = readable(f"{number(rank.mean)}{spread}")
-            by_method.setdefault(rank.method, []).append(words)
+            by_method.setdefault(rank.method, []).append(f"{number(rank.mean)}{spread}")
     for method, cells in by_method.items():
-        table.add_row(literal(readable(method)), *cells)
-    show(table)
+        row(made, method, *cells)
+    show(made)
     for words in result.notes:
         note(words)

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ..ground.parameters import Value
+from ..ground.parameters import Value, pairs_of, parameters
 from ..training.run_settings import SECTIONS
-from ..training.settings import parameters
-from .options import ModelsOption, Option, optional, plain, with_options
-from .outcome import DebugOption, reported
+from .exit_codes import DebugOption, reported
+from .options import ModelsOption, Option, option, plain, with_options
+from .say import note_former
 
 PANELS: Mapping[str, str] = {
     "base": "Base model",
@@ -23,13 +23,16 @@ PANELS: Mapping[str, str] = {
     "out": "Results",
 }
 """Section -> the heading of its flags."""
+HINT_SETTINGS = ("data", "hint_settings")
+"""Given one by one, as everywhere: `--set NAME=VALUE`."""
 MAIN: Mapping[tuple[str, str], str] = {
     ("base", "path"): "base",
     ("data", "path"): "data",
     ("network", "kind"): "network",
     ("out", "folder"): "out",
+    HINT_SETTINGS: "set",
 }
-"""Settings whose flag is their section."""
+"""Settings whose flag is another word than their name."""
 
 
 def flag(section: str, name: str) -> str:
@@ -39,11 +42,28 @@ def flag(section: str, name: str) -> str:
 
 
 def _flags() -> dict[str, Option]:
-    return {
-        f"{section}_{one.name}": optional(one, flag(section, one.name), PANELS[section])
+    found = {
+        f"{section}_{one.name}": option(one, flag(section, one.name), PANELS[section])
         for section, kind in SECTIONS.items()
         for one in parameters(kind)
     }
+    words = "A setting of the condition's preprocessor, such as low_threshold=50; repeat for more."
+    more: Any = {"help": words, "metavar": "NAME=VALUE", "rich_help_panel": PANELS["data"]}
+    found["_".join(HINT_SETTINGS)] = (
+        Annotated[list[str] | None, typer.Option("--set", **more)],
+        None,
+    )
+    return found
+
+
+def _one_text(given: list[str] | None, former: str | None) -> str | None:
+    """What `--set` was given as the file has it; `--hint-settings` was so up to version 0.1."""
+    if former is not None:
+        note_former("--hint-settings", [part.strip() for part in former.split(",")])
+    if not given:
+        return former
+    pairs = [f"{name}={value}" for name, value in pairs_of(given).items()]
+    return ",".join([*([former] if former else []), *pairs])
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, dict[str, Value]]:
@@ -65,12 +85,15 @@ def _train(
     write_config: Path | None,
     models: list[Path] | None,
     download: bool,
+    hint_settings: str | None,
     debug: bool,
     **flags: Any,
 ) -> None:
     with reported(debug):
         from .train_run import Order, carry_out
 
+        name = "_".join(HINT_SETTINGS)
+        flags[name] = _one_text(flags[name], hint_settings)
         carry_out(
             Order(
                 config=config,
@@ -130,6 +153,10 @@ train_command = with_options(
                 ),
             ],
             False,
+        ),
+        "hint_settings": (
+            Annotated[str | None, typer.Option("--hint-settings", hidden=True)],
+            None,
         ),
         "debug": (DebugOption, False),
         **_flags(),

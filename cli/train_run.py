@@ -14,8 +14,8 @@ import typer
 from ..ground.parameters import Value
 from ..training.config import read_config, run_settings, written
 from ..training.run_settings import RunSettings
+from .exit_codes import USER_ERROR
 from .interrupt import STOPPED
-from .outcome import USER_ERROR
 from .progress import shown_progress
 from .say import note, say, tell
 from .train_use import DEMO, how_to_use

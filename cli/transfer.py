@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .outcome import DebugOption, reported
+from .exit_codes import DebugOption, reported
 from .progress import shown_progress
 from .say import say
 from .train_use import DEMO

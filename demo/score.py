@@ -4,8 +4,8 @@ their prompts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -142,30 +142,6 @@ def named_colours(scene: Scene) -> dict[str, str]:
     if scene.person is not None:
         named |= {"shirt": scene.person.shirt, "trousers": scene.person.trousers}
     return named
-
-
-def table(
-    generate: Generate, seeds: Sequence[int] = HELD_OUT_SEEDS
-) -> Iterator[tuple[str, str, Score]]:
-    """(scenes, stack, score) of every line of TABLE."""
-    reader = load_reader(READER)
-    for name, (person, stacks) in TABLE.items():
-        these = tasks(person, seeds)
-        for stack in stacks:
-            yield name, " + ".join(stack) or "none", score(generate, stack, these, reader)
-
-
-def as_markdown(rows: Iterable[tuple[str, str, Score]]) -> str:
-    """The table of `docs/demo-model.md`."""
-    lines = [
-        "| scenes | control | edge F1 | silhouette IoU | joints | colours |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, stack, found in rows:
-        values = [v for key, v in asdict(found).items() if key != "pictures"]
-        cells = " | ".join("" if np.isnan(value) else f"{value:.2f}" for value in values)
-        lines.append(f"| {name} | {stack} | {cells} |")
-    return "\n".join(lines)
 
 
 def edges(rgb: Picture) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..headless import folders, host
 from ..headless.graph.api_format import read_api
-from ..headless.graph.execute import Executor
+from ..headless.graph.execute import Executor, Results
 from ..headless.graph.model import Graph, Json, JsonObject
 from ..headless.graph.registry import default_registry
 from ..headless.graph.validate import validate
@@ -51,9 +51,14 @@ class HostScorer:
         )
         with host.use(places):
             validate(graph, self._registry)
-            image: Tensor = self._executor.run(graph).value("decode")  # (1, H, W, 3) in 0..1
-        pixels: Picture = (image[0] * 255).round().byte().numpy()
-        return pixels
+            return pixels_of(self._executor.run(graph), "decode")
+
+
+def pixels_of(results: Results, node: str) -> Picture:
+    """The picture that a node gave, uint8 (H, W, 3)."""
+    image: Tensor = results.value(node)  # (1, H, W, 3) in 0..1
+    pixels: Picture = (image[0] * 255).round().byte().numpy()
+    return pixels
 
 
 def workflow(task: Task, stack: tuple[str, ...]) -> JsonObject:

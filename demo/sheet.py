@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import fmean
 
 from PIL import Image
-from torch import Tensor
 
 from ..evaluation.joint_reader import JointReader, load_reader
 from ..ground import ours
@@ -30,6 +29,7 @@ from ..preprocessors.sheet.files import encode_ours
 from .models import aliases, one_thread, require_weights, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks
+from .score_host import pixels_of
 
 TITLE = "ControlStack"
 SUBTITLE = "One locked U-Net, steered by nothing, by a pose, by a depth map, and by both, stacked."
@@ -80,8 +80,10 @@ def make_sheet(
     page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     files.write(out, encode_ours(draw_sheet(TITLE, SUBTITLE, labels, page), optimize=True))
-    columns = zip(COLUMNS, zip(*rows, strict=True), strict=True)
-    return [_result(label, of, runs, reader) for label, runs in columns]
+    return [
+        Result(label, _score(of, runs, reader), fmean(run.seconds for run in runs))
+        for label, runs in zip(COLUMNS, zip(*rows, strict=True), strict=True)
+    ]
 
 
 def _pictures(workflow: _StackWorkflow, task: Task, progress: Steps) -> list[_Run]:
@@ -90,10 +92,6 @@ def _pictures(workflow: _StackWorkflow, task: Task, progress: Steps) -> list[_Ru
         runs.append(workflow.run(task, stack))
         progress.advance()
     return runs
-
-
-def _result(label: str, of: Sequence[Task], runs: Sequence[_Run], reader: JointReader) -> Result:
-    return Result(label, _score(of, runs, reader), fmean(run.seconds for run in runs))
 
 
 def _score(of: Sequence[Task], runs: Sequence[_Run], reader: JointReader) -> Score:
@@ -139,7 +137,8 @@ class _StackWorkflow:
                 f"{SAMPLER}.seed": str(task.seed),
             }
         )
-        pose, depth, picture = (self._pixels(results, title) for title in (POSE, DEPTH, DECODER))
+        titles = (POSE, DEPTH, DECODER)
+        pose, depth, picture = (pixels_of(results, self._ids[title]) for title in titles)
         return _Run(pose, depth, picture, results.seconds[self._ids[SAMPLER]])
 
     def _execute(self, values: Mapping[str, str]) -> Results:
@@ -149,11 +148,6 @@ class _StackWorkflow:
                 graph = override(graph, self._registry, target, value)
             validate(graph, self._registry)
             return self._executor.run(graph)
-
-    def _pixels(self, results: Results, title: str) -> Picture:
-        image: Tensor = results.value(self._ids[title])  # (1, H, W, 3) in 0..1
-        pixels: Picture = (image[0] * 255).round().byte().numpy()
-        return pixels
 
 
 def _pose(task: Task) -> dict[str, object]:

@@ -53,14 +53,9 @@ def rank_correlation(found: Map, wanted: Map) -> float:
 
     Raises UserError when the sizes differ.
     """
+    from scipy.stats import spearmanr
+
     same_size(found, wanted, "depth maps")
-    one, other = _ranks(found), _ranks(wanted)
-    one, other = one - one.mean(), other - other.mean()
-    both = math.sqrt(float((one**2).sum()) * float((other**2).sum()))
-    return float((one * other).sum()) / both if both else math.nan
-
-
-def _ranks(values: Map) -> Map:
-    _, place, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(counts) - (counts - 1) / 2
-    return np.asarray(mean_rank[place.ravel()], np.float64)
+    if not np.ptp(found) or not np.ptp(wanted):
+        return math.nan
+    return float(spearmanr(found.ravel(), wanted.ravel()).statistic)

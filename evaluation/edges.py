@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ground.errors import UserError
+from ..preprocessors.opencv import opencv
 
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
@@ -126,18 +127,9 @@ def distance_at(height: int, width: int) -> float:
 
 
 def widened(mask: Mask, by: int) -> Mask:
-    """The mask (h, w) grown by a square of `by` pixels to each side."""
-    return _grown_across(_grown_across(mask, by).T, by).T
-
-
-def _grown_across(mask: Mask, by: int) -> Mask:
-    """The mask (h, w) grown by `by` pixels to the left and to the right."""
-    width = mask.shape[1]
-    padded = np.pad(mask, ((0, 0), (by, by)))
-    grown = np.zeros_like(mask)
-    for x in range(2 * by + 1):
-        grown |= padded[:, x : x + width]
-    return grown
+    """The mask (h, w) grown by a square of `by` pixels in each direction."""
+    square = np.ones((2 * by + 1, 2 * by + 1), np.uint8)
+    return np.asarray(opencv().dilate(mask.astype(np.uint8), square), bool)
 
 
 def _share(of: Mask, inside: Mask) -> float:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..ground.errors import UserError
 from ..preprocessors.pose.people import Pose
@@ -19,7 +18,7 @@ from .depth import aligned_rmse, log_rmse, rank_correlation
 from .edges import Mask, distance_at, edge_agreement, paired_f1, tolerance_at
 from .normals import normal_agreement
 from .people import pose_agreement
-from .pictures import Picture, colour_intersection, rmse, ssim
+from .pictures import Picture, as_bytes, colour_intersection, rmse, ssim
 from .segmentation import labels_of, mean_iou, overlap, pixel_accuracy
 
 Condition: TypeAlias = Hint | Pose
@@ -140,15 +139,11 @@ def _normals(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
 
 
 def _segmentation(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
-    one, other = (labels_of(_bytes(hint)) for hint in (found, wanted))
+    one, other = (labels_of(as_bytes(hint)) for hint in (found, wanted))
     return (
         Figure("mean IoU", mean_iou([overlap(one, other)]), True),
         Figure("pixel accuracy", pixel_accuracy(one, other), True),
     )
-
-
-def _bytes(hint: Picture) -> NDArray[np.uint8]:
-    return np.rint(np.clip(hint, 0, 1) * 255).astype(np.uint8)
 
 
 def _picture(found: Picture, wanted: Picture) -> tuple[Figure, ...]:

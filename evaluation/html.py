@@ -7,13 +7,12 @@ import math
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..ground.ours import SOFTWARE
 from ..ground.wording import one_line
 from ..preprocessors.spec import Hint
+from .pictures import as_bytes
 
 PAGES = Path(__file__).parent / "pages"
 THUMBNAIL = 320
@@ -63,11 +62,3 @@ def webp(hint: Hint, longest: int = THUMBNAIL, quality: int = QUALITY) -> bytes:
 def data_uri(picture: bytes) -> str:
     """A WebP picture as an address that holds it."""
     return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
-
-
-def as_bytes(hint: Hint) -> NDArray[np.uint8]:
-    """A hint with 8 bits a channel; values outside 0..1 are cut off."""
-    if hint.dtype == np.uint8:
-        return hint.astype(np.uint8, copy=False)
-    pixels: NDArray[np.uint8] = (hint.clip(0, 1) * 255).round().astype(np.uint8)
-    return pixels

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..preprocessors.opencv import opencv
+from ..preprocessors.spec import Hint
 from .edges import Mask, same_size
 
 Picture = NDArray[np.float64]
@@ -21,6 +22,13 @@ Assessment: From Error Visibility to Structural Similarity", section III."""
 BINS = 8
 """Steps of each channel in a histogram of colours: 512 colours in all, in the range that Swain and
 Ballard found enough."""
+
+
+def as_bytes(hint: Hint | Picture) -> NDArray[np.uint8]:
+    """A hint with 8 bits a channel; values outside 0..1 are cut off."""
+    if hint.dtype == np.uint8:
+        return hint.astype(np.uint8, copy=False)
+    return np.asarray(np.rint(np.clip(hint, 0, 1) * 255), np.uint8)
 
 
 def rmse(found: Picture, wanted: Picture, asked: Mask | None = None) -> float:

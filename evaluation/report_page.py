@@ -16,16 +16,17 @@ ROWS = 200
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture of one group: its figures, itself and its condition, both as WebP."""
+    """A picture of one group and the condition found in it, both as WebP."""
 
-    entry: Entry
     picture: bytes
     found: bytes
 
 
 @dataclass(frozen=True)
 class PageRow:
-    """A hint (WebP), and the pictures that were made from it, by group."""
+    """A hint (WebP), and the pictures that were made from it, by group. Their figures are in the
+    report, under the row's `name`.
+    """
 
     name: str
     hint: bytes
@@ -62,7 +63,9 @@ def report_page(report: Report, rows: Sequence[PageRow], most: int = ROWS) -> by
     lines = summary(report)
     headline = lines[0]
     first = (*headline.best, *report.groups)[0]
-    shown = _spread(rows, headline, first, most)
+    entries = {(entry.row, entry.group): entry for entry in report.entries}
+    values = {entry.row: _value(entry, headline.name) for entry in report.of(first)}
+    shown = _spread(rows, values, headline.higher_is_better, most)
     single = {f.name: f.higher_is_better for entry in report.entries for f in entry.figures}
     return render(
         "report.html",
@@ -74,42 +77,41 @@ def report_page(report: Report, rows: Sequence[PageRow], most: int = ROWS) -> by
         first=first,
         strips=_strips(report, headline),
         ends=_ends(report, headline.name),
-        rows=[_values(row) for row in shown],
+        rows=[_with_figures(row, entries) for row in shown],
         count=len(rows),
         uri=data_uri,
     )
 
 
-def _spread(rows: Sequence[PageRow], headline: Line, group: str, most: int) -> list[PageRow]:
+def _spread(
+    rows: Sequence[PageRow], values: Mapping[str, float], higher_is_better: bool, most: int
+) -> list[PageRow]:
+    """At most so many rows, from the worst by `values` to the best; first those without one."""
     if len(rows) <= most:
         return list(rows)
-    worst_first = sorted(rows, key=lambda row: _badness(row, headline, group), reverse=True)
+
+    def badness(row: PageRow) -> float:
+        value = values.get(row.name, math.nan)
+        return math.inf if math.isnan(value) else -value if higher_is_better else value
+
+    worst_first = sorted(rows, key=badness, reverse=True)
     step = (len(rows) - 1) / max(most - 1, 1)
     return [worst_first[round(number * step)] for number in range(most)]
-
-
-def _badness(row: PageRow, headline: Line, group: str) -> float:
-    value = _value(row.cells[group].entry, headline.name) if group in row.cells else math.nan
-    if math.isnan(value):
-        return math.inf
-    return -value if headline.higher_is_better else value
 
 
 def _value(entry: Entry, name: str) -> float:
     return next((f.value for f in entry.figures if f.name == name), math.nan)
 
 
-def _values(row: PageRow) -> dict[str, object]:
-    """The row with its figures as the page's script sorts them: None where there is no number."""
-    return {
-        "row": row,
-        "figures": {
-            one_line(group): {
-                f.name: f.value if math.isfinite(f.value) else None for f in cell.entry.figures
-            }
-            for group, cell in row.cells.items()
-        },
+def _with_figures(row: PageRow, entries: Mapping[tuple[str, str], Entry]) -> dict[str, object]:
+    """The row, what was measured of its pictures, and their figures as the page's script sorts
+    them: None where there is no number."""
+    of = {group: entries[row.name, group] for group in row.cells}
+    figures = {
+        one_line(group): {f.name: f.value if math.isfinite(f.value) else None for f in one.figures}
+        for group, one in of.items()
     }
+    return {"row": row, "entries": of, "figures": figures}
 
 
 def _all(report: Report, name: str) -> list[float]:

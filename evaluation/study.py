@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ..ground.errors import UserError
 from ..ground.ours import MARKED
@@ -52,17 +52,17 @@ class Question:
     id: str
     name: str
     hint: str
-    candidates: tuple[Candidate, ...]
+    pictures: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is asked, and the key to it."""
+    """What is asked, and the key to it; `study` is its id. The key's file has these names."""
 
-    id: str
-    methods: tuple[str, ...]
-    questions: tuple[Question, ...]
+    study: str
     secret: str
+    methods: tuple[str, ...]
+    rows: tuple[Question, ...]
 
 
 def make_study(
@@ -98,42 +98,20 @@ def make_study(
         candidates.sort(key=lambda one: one.id)  # which is as good as drawn
         row = one_line(name), one_line(hint), tuple(candidates)
         questions.append(Question(token(number), *row))
-    return Study(token(), names, tuple(questions), secret)
+    return Study(token(), secret, names, tuple(questions))
 
 
 def key_json(study: Study) -> dict[str, object]:
     """The key for `json.dumps`; `read_key` reads it again."""
-    return {
-        **MARKED,
-        "study": study.id,
-        "secret": study.secret,
-        "methods": list(study.methods),
-        "rows": [
-            {
-                "id": question.id,
-                "name": question.name,
-                "hint": question.hint,
-                "pictures": [
-                    {"id": one.id, "method": one.method, "file": one.file}
-                    for one in question.candidates
-                ],
-            }
-            for question in study.questions
-        ],
-    }
+    return MARKED | asdict(study)
 
 
 def read_key(text: str, where: str) -> Study:
     """The study that `key_json` wrote. Raises UserError, naming `where`, for anything else."""
     data = read_json(text, where, "key of a study")
     try:
-        study = Study(
-            _part(data, "study", str),
-            tuple(_text(one) for one in _part(data, "methods", list)),
-            tuple(_question(row) for row in _part(data, "rows", list)),
-            # Keys of before there were secrets can still be read.
-            _part({"secret": ""} | data, "secret", str) if isinstance(data, dict) else "",
-        )
+        # Keys of before there were secrets can still be read.
+        study: Study = _typed(Study, {"secret": ""} | data if isinstance(data, dict) else data)
         _check(study)
     except _DamagedError as error:
         raise UserError(f"{where} is not the key of a study: {error}") from error
@@ -144,40 +122,31 @@ class _DamagedError(Exception):
     """What is wrong with a key."""
 
 
-def _part(value: object, key: str, kind: type) -> Any:
-    found = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(found, kind):
-        what = "text" if kind is str else "list"
-        there = isinstance(value, dict) and key in value
-        said = f"is no {what} in" if there else f"(a {what}) is not in"
-        raise _DamagedError(f"{key!r} {said} {shown(value)}")
-    return found
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise _DamagedError(f"{shown(value)} is no text")
-    return value
-
-
-def _question(row: object) -> Question:
-    candidates = tuple(
-        Candidate(_part(one, "id", str), _part(one, "method", str), _part(one, "file", str))
-        for one in _part(row, "pictures", list)
-    )
-    return Question(
-        _part(row, "id", str), _part(row, "name", str), _part(row, "hint", str), candidates
-    )
+def _typed(kind: Any, value: object) -> Any:
+    """`value`, read from JSON, as a text, a tuple of one type, or a dataclass of such."""
+    if kind is str:
+        if not isinstance(value, str):
+            raise _DamagedError(f"{shown(value)} is no text")
+        return value
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise _DamagedError(f"{shown(value)} is no list")
+        return tuple(_typed(get_args(kind)[0], one) for one in value)
+    types = get_type_hints(kind)
+    missing = [name for name in types if not isinstance(value, dict) or name not in value]
+    if missing or not isinstance(value, dict):
+        raise _DamagedError(f"{missing[0]!r} is not in {shown(value)}")
+    return kind(**{name: _typed(one, value[name]) for name, one in types.items()})
 
 
 def _check(study: Study) -> None:
-    if len(study.methods) < 2 or not study.questions:
+    if len(study.methods) < 2 or not study.rows:
         raise _DamagedError("it has fewer than two methods, or no rows")
-    ids = [one.id for one in study.questions]
-    for question in study.questions:
-        if sorted(one.method for one in question.candidates) != sorted(set(study.methods)):
+    ids = [one.id for one in study.rows]
+    for question in study.rows:
+        if sorted(one.method for one in question.pictures) != sorted(set(study.methods)):
             raise _DamagedError(f"row {shown(question.id)} has not one picture of each method")
-        ids += [one.id for one in question.candidates]
+        ids += [one.id for one in question.pictures]
     if len(set(ids)) < len(ids):
         raise _DamagedError("an id stands twice in it")
 
@@ -187,7 +156,7 @@ def page_data(study: Study, sources: Mapping[str, str], prompts: Mapping[str, st
     id and of hints by their row's, `prompts` texts by the row's id, if any.
     """
     return {
-        "study": study.id,
+        "study": study.study,
         "count": len(study.methods),
         "criteria": [
             {"name": c.name, "question": c.question, "shows_condition": c.shows_condition}
@@ -199,9 +168,9 @@ def page_data(study: Study, sources: Mapping[str, str], prompts: Mapping[str, st
                 "hint": sources[question.id],
                 "prompt": prompts.get(question.id, ""),
                 "pictures": [
-                    {"id": one.id, "source": sources[one.id]} for one in question.candidates
+                    {"id": one.id, "source": sources[one.id]} for one in question.pictures
                 ],
             }
-            for question in study.questions
+            for question in study.rows
         ],
     }

@@ -42,9 +42,11 @@ def read_answers(study: Study, text: str, where: str) -> Answers:
     is not of exactly its question's pictures.
     """
     data = _checked(text, where)
-    if data["study"] != study.id:
-        raise UserError(f"{where} answers another study ({shown(data['study'])}, not {study.id}).")
-    known = {question.id: question for question in study.questions}
+    if data["study"] != study.study:
+        raise UserError(
+            f"{where} answers another study ({shown(data['study'])}, not {study.study})."
+        )
+    known = {question.id: question for question in study.rows}
     strange = sorted(set(data["answers"]) - set(known))
     if strange:
         raise UserError(f"{where} ranks a row {shown(strange[0])} that the study has not.")
@@ -59,7 +61,7 @@ def read_answers(study: Study, text: str, where: str) -> Answers:
             if len(order) >= len(study.methods):  # a shorter one is still open
                 ranking = _ranking(known[question_id], rater, order, where)
                 rankings[criterion].append(ranking)
-    asked = len(study.questions) * len(CRITERIA)
+    asked = len(study.rows) * len(CRITERIA)
     given = {name: tuple(found) for name, found in rankings.items()}
     return Answers(rater, given, asked - sum(len(found) for found in given.values()))
 
@@ -129,7 +131,7 @@ def _is_order(value: object) -> bool:
 
 def _ranking(question: Question, rater: str, order: Sequence[str], where: str) -> Ranking:
     """`order` are the pictures' ids, the best first; the best has the highest rank."""
-    methods = {one.id: one.method for one in question.candidates}
+    methods = {one.id: one.method for one in question.pictures}
     if sorted(order) != sorted(methods):
         raise UserError(
             f"{where} does not rank the pictures of {question.name}, each once; equal ranks are "

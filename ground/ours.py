@@ -6,7 +6,7 @@ it carries a mark. What somebody else made is replaced only where the user says 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -79,6 +79,15 @@ class Results:
         else:
             raise UserError(f"{path} was written by another process meanwhile, and stays")
         self._seen[path] = _state(path)
+
+
+def expecting(places: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> Results:
+    """Results that go to `places`, files of one folder, each looked at (`Results.expect`)."""
+    require_place(places[0].parent, "the folder", folder=True)
+    results = Results(inputs, overwrite)
+    for place in places:
+        results.expect(place)
+    return results
 
 
 def made_here(path: Path) -> bool:

@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 
 from ..ground.atomic import write_free
 from ..ground.errors import UserError
+from ..ground.inputs import IMAGE_SUFFIXES
 from ..ground.names import inner_name
 from ..ground.places import require_place
 from ..ground.wording import listing, one_line, shown
@@ -41,9 +42,6 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
 # A folder with one of these files is a model in diffusers' (or transformers') own layout.
 FOLDER_MARKS = ("model_index.json", "config.json")
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
-)
 
 # What Path.resolve raises for too long a name, a name of no text, and a loop of links.
 _UNRESOLVABLE = (OSError, ValueError, RuntimeError)

@@ -15,8 +15,14 @@ from PIL import Image
 
 from controlstack.demo.score_host import HostScorer
 from controlstack.demo.score_pictures import lines
-from controlstack.evaluation.files.evaluate import Order, entry_of, evaluate, prepare, write_report
-from controlstack.evaluation.files.pairing import Group
+from controlstack.evaluation.files.evaluate import (
+    EvaluateOptions,
+    entry_of,
+    evaluate,
+    prepare,
+    write_report,
+)
+from controlstack.evaluation.files.pairing import groups_of
 
 SCENES = 8
 GROUPS = {"canny": "canny", "depth": "depth", "both": "canny+depth", "no control": "none"}
@@ -33,20 +39,17 @@ def main() -> None:
         (folder / "scratch").mkdir()
         list(lines(HostScorer(folder / "scratch"), SCENES, folder / "demo"))
         pictures = folder / "demo" / "all"
-        groups = [Group(name, files(pictures / part)) for name, part in GROUPS.items()]
-        order = Order(entry_of("canny"), tuple(groups), files(pictures / "hints" / "canny"))
-        ready = prepare(order, folder)
+        groups = groups_of([f"{name}={pictures / part}" for name, part in GROUPS.items()])
+        hints = (str(pictures / "hints" / "canny"),)
+        ready = prepare(
+            EvaluateOptions(groups=groups, preprocessor=entry_of("canny"), hints=hints, out=folder)
+        )
         _, page = write_report(evaluate(ready), ready)
         png = folder / "page.png"
         drawn = (f"--screenshot={png}", f"--window-size={WINDOW}", "--hide-scrollbars")
         subprocess.run([chromium, *FLAGS, *drawn, page.as_uri()], check=True, capture_output=True)
         with Image.open(png) as image:
             image.convert("RGB").save(sys.argv[1], quality=78, optimize=True, progressive=True)
-
-
-def files(folder: Path) -> tuple[Path, ...]:
-    """What lies in a folder, by name."""
-    return tuple(sorted(folder.iterdir()))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""What `controlstack evaluate` was asked for -> a report in two files."""
+"""What `controlstack evaluate` is asked -> a report in two files."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 
 from ...ground.errors import UserError
-from ...ground.ours import MARKED, Results
-from ...ground.parameters import Value
-from ...ground.places import require_place
+from ...ground.inputs import IMAGE_SUFFIXES, files_of
+from ...ground.ours import MARKED, Results, expecting
+from ...ground.parameters import MODELS, OVERWRITE, Value, pairs_of, setting
 from ...ground.reporter import reporter
 from ...ground.wording import shown
 from ...preprocessors.registry import PREPROCESSORS
@@ -21,41 +21,11 @@ from ..report import Report, to_json
 from ..report_page import PageRow, report_page
 from .extraction import Extractor, check_extracts
 from .measure import measure, versions
-from .pairing import Group, Pairing, pair
-from .quality import Quality, QualityOrder, load_quality
+from .pairing import Group, Pairing, groups_of, pair
+from .quality import Metric, QualityOptions, metrics, with_quality
 
 JSON_NAME, PAGE_NAME = "report.json", "report.html"
-
-
-@dataclass(frozen=True)
-class Order:
-    """Pictures in groups, the files they are measured by, and the preprocessor that extracts.
-
-    `originals`: `hints` are the pictures that the hints were made of. `settings` are the
-    preprocessor's, as words. `model` is "" for the first that is in the folders `models`, which are
-    laid out as ComfyUI's.
-    """
-
-    entry: Preprocessor
-    groups: tuple[Group, ...]
-    hints: tuple[Path, ...]
-    originals: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)
-    fit: Fit | None = None
-    resolution: int = 0
-    model: str = ""
-    models: tuple[Path, ...] = (Path("models"),)
-    download: bool = False
-    quality: QualityOrder = field(default_factory=QualityOrder)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A report, the rows of its page, and a sentence for each file that gave nothing."""
-
-    report: Report
-    rows: tuple[PageRow, ...]
-    failures: tuple[str, ...]
+_MODEL = {"panel": "Model of the preprocessor"}
 
 
 def entry_of(name: str) -> Preprocessor:
@@ -71,135 +41,172 @@ def entry_of(name: str) -> Preprocessor:
     return entry
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """The command's arguments and options, each declared here and nowhere else.
+
+    Of `hints` and `originals` one is given, as words: which files a folder stands for depends on
+    the preprocessor.
+    """
+
+    groups: tuple[Group, ...] = setting(
+        MISSING,
+        "Folders, files or globs. Each folder is a group of its own, named after it or by "
+        "NAME=FOLDER; files given singly are one group.",
+        metavar="PICTURES",
+        argument=True,
+        read=groups_of,
+    )
+    preprocessor: Preprocessor = setting(
+        MISSING,
+        "What made the hints; see controlstack hint --help.",
+        metavar="NAME",
+        read=entry_of,
+    )
+    hints: tuple[str, ...] = setting(
+        (),
+        "The hints that the pictures were made from, named as the pictures: a folder, file or "
+        "glob; OpenPose JSON for poses.",
+        metavar="DIR",
+    )
+    originals: tuple[str, ...] = setting(
+        (),
+        "Instead of hints the pictures that they were made of, by the same preprocessor.",
+        metavar="DIR",
+    )
+    settings: tuple[str, ...] = setting(
+        (),
+        "A setting of the preprocessor, such as low_threshold=50; repeat for more.",
+        flag="--set",
+        metavar="NAME=VALUE",
+    )
+    fit: Fit | None = setting(
+        None,
+        "Bring pictures of another size to their hint's: fill cuts off what does not fit, fit puts "
+        "bars around, stretch bends. Without it such pictures are refused.",
+    )
+    out: Path = setting(
+        Path("output/evaluation"), "Folder for report.json and report.html.", metavar="DIR"
+    )
+    overwrite: bool = setting(False, OVERWRITE)
+    resolution: int = setting(
+        0,
+        "The shorter side at which the network looks; 0 is the picture's own.",
+        low=0,
+        **_MODEL,
+    )
+    model: str = setting(
+        "", "Default: the first that is on this machine.", metavar="NAME", **_MODEL
+    )
+    models: tuple[Path, ...] = setting((Path("models"),), MODELS, metavar="DIR")
+    download: bool = setting(
+        False,
+        "Download the preprocessor's model if it is not on this machine. Without this no request "
+        "is made.",
+        **_MODEL,
+    )
+    quality: QualityOptions = field(default_factory=QualityOptions)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A report, the rows of its page, and a sentence for each file that gave nothing."""
+
+    report: Report
+    rows: tuple[PageRow, ...]
+    failures: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Ready:
-    """An order that is known to be right, with its networks loaded and `results` for its files."""
+    """Options that are known to be right, with networks loaded and `results` for the files."""
 
-    order: Order
-    out: Path
+    options: EvaluateOptions
     results: Results
     pairing: Pairing
     extractor: Extractor
-    quality: Quality
-    notes: tuple[str, ...]
+    metrics: tuple[Metric, ...]
 
 
-def prepare(order: Order, out: Path, overwrite: bool = False) -> Ready:
-    """Make everything ready to measure, and to write the report to the folder `out`.
+def prepare(options: EvaluateOptions) -> Ready:
+    """Make everything ready to measure, and to write the report.
 
-    Raises UserError for what is wrong with the order, and for what cannot be written there or is in
+    Raises UserError for what is wrong with the options, and for what cannot be written or is in
     the way (`ground.ours`), before anything long is begun.
     """
-    require_place(out, "the folder", folder=True)
-    results = Results(_inputs(order), overwrite)
-    for name in (JSON_NAME, PAGE_NAME):
-        results.expect(out / name)
-    settings = order.entry.settings_in_words(order.settings)
-    _check_model_options(order)
-    check_extracts(order.entry)
-    pairing = pair(order.groups, order.hints, (order.entry.name,))
-    quality = load_quality(order.quality)
-    quality.require_prompts([path for row in pairing.rows for path in row.pictures if path])
+    if bool(options.hints) == bool(options.originals):
+        raise UserError("give either --hints or --originals: what the pictures are held to.")
+    entry = options.preprocessor
+    as_json = bool(options.hints) and entry.finds_people
+    hints = files_of(options.hints or options.originals, (".json",) if as_json else IMAGE_SUFFIXES)
+    inputs = [file for group in options.groups for file in group.files]
+    inputs += [*hints, *options.quality.files()]
+    places = [options.out / name for name in (JSON_NAME, PAGE_NAME)]
+    results = expecting(places, inputs, options.overwrite)
+    settings = entry.settings_in_words(pairs_of(options.settings))
+    _check_model_options(options)
+    pairing = pair(options.groups, hints, (entry.name,))
+    paired = [path for row in pairing.rows for path in row.pictures if path]
+    asked = metrics(options.quality, options.models, paired)
     loaded = None
-    if order.entry.learning is not None:
+    if entry.learning is not None:
         from ...preprocessors.ready import InFolders, load  # torch with it
 
-        reporter().stage(f"loading {order.entry.name}")
-        loaded = load(order.entry, order.model, InFolders(order.models), order.download)
-    extractor = Extractor(order.entry, settings, order.resolution, loaded)
-    notes = tuple(f"{flag} does nothing without {needs}" for flag, needs in _idle(order.quality))
-    return Ready(order, out, results, pairing, extractor, quality, notes)
+        reporter().stage(f"loading {entry.name}")
+        loaded = load(entry, options.model, InFolders(options.models), options.download)
+    extractor = Extractor(entry, settings, options.resolution, loaded)
+    return Ready(options, results, pairing, extractor, asked)
 
 
 def evaluate(ready: Ready) -> Outcome:
     """Measure all pictures. Raises UserError where none could be measured; where only a figure of
     quality fails, that is among the failures.
     """
-    order, quality = ready.order, ready.quality
-    groups = [group.name for group in order.groups]
-    measured = measure(groups, ready.pairing, ready.extractor, order.originals, order.fit)
-    entries, sets, failures = measured.entries, dict(measured.sets), measured.failures
-    notes: tuple[str, ...] = ()
-    try:
-        entries = quality.of_pictures(entries)
-        found, notes = quality.of_sets(entries)
-        sets = {group: (*sets.get(group, ()), *found.get(group, ())) for group in groups}
-    except UserError as error:
-        failures = (*failures, str(error))
+    options = ready.options
+    groups = tuple(group.name for group in options.groups)
+    measured = measure(groups, ready.pairing, ready.extractor, bool(options.originals), options.fit)
     report = Report(
-        about=_about(order, ready.extractor.settings),
-        groups=tuple(groups),
-        entries=entries,
-        quality=sets,
+        about=_about(options, ready.extractor.settings),
+        groups=groups,
+        entries=measured.entries,
+        quality=measured.sets,
         versions=versions(),
-        notes=(*ready.notes, *measured.notes, *notes, *failures),
+        notes=(*options.quality.idle(), *measured.notes),
     )
-    return Outcome(report, _with_figures(measured.rows, report), failures)
+    report, failed = with_quality(report, ready.metrics)
+    failures = (*measured.failures, *failed)
+    report = replace(report, notes=(*report.notes, *failures))
+    return Outcome(report, measured.rows, failures)
 
 
 def write_report(outcome: Outcome, ready: Ready) -> tuple[Path, Path]:
-    """Write report.json and report.html to the order's folder, which is made if need be."""
-    data, page = ready.out / JSON_NAME, ready.out / PAGE_NAME
+    """Write report.json and report.html to the options' folder, which is made if need be."""
+    data, page = (ready.options.out / name for name in (JSON_NAME, PAGE_NAME))
     text = json.dumps(MARKED | to_json(outcome.report), indent=1, allow_nan=False)
     ready.results.write(data, text.encode())
     ready.results.write(page, report_page(outcome.report, outcome.rows))
     return data, page
 
 
-def _inputs(order: Order) -> Iterator[Path]:
-    for group in order.groups:
-        yield from group.files
-    yield from (*order.hints, *order.quality.real)
-    quality = order.quality
-    named = (quality.prompts, quality.inception, quality.predictor)
-    yield from (path for path in named if path is not None)
+def _check_model_options(options: EvaluateOptions) -> None:
+    name, learning = options.preprocessor.name, options.preprocessor.learning
+    if learning is None and (options.resolution or options.model or options.download):
+        raise UserError(f"{name} has no network; leave out --resolution, --model and --download.")
+    if learning is not None and options.resolution and not learning.any_size:
+        raise UserError(f"{name}'s network looks at one size only; leave out --resolution.")
 
 
-def _idle(quality: QualityOrder) -> Iterator[tuple[str, str]]:
-    """Options that were given and have nothing to do, and what they need."""
-    if quality.inception is not None and not quality.real:
-        yield "--inception", "--real"
-    if quality.clip is not None and quality.prompts is None and not quality.aesthetic:
-        yield "--clip", "--prompts or --aesthetic"
-    if quality.predictor is not None and not quality.aesthetic:
-        yield "--aesthetic-weights", "--aesthetic"
-
-
-def _check_model_options(order: Order) -> None:
-    learning = order.entry.learning
-    if learning is None and (order.resolution or order.model or order.download):
-        raise UserError(
-            f"{order.entry.name} has no network; leave out --resolution, --model and --download."
-        )
-    if learning is not None and order.resolution and not learning.any_size:
-        raise UserError(
-            f"{order.entry.name}'s network looks at one size only; leave out --resolution."
-        )
-
-
-def _about(order: Order, settings: Mapping[str, Value]) -> dict[str, Value | Mapping[str, Value]]:
+def _about(
+    options: EvaluateOptions, settings: Mapping[str, Value]
+) -> dict[str, Value | Mapping[str, Value]]:
+    entry = options.preprocessor
     about: dict[str, Value | Mapping[str, Value]] = {
-        "preprocessor": order.entry.name,
+        "preprocessor": entry.name,
         "settings": dict(settings),
-        "compared as": order.entry.shows,
-        "hints": "made of the originals" if order.originals else "given",
-        "pictures of another size": order.fit or "refused",
+        "compared as": entry.shows,
+        "hints": "made of the originals" if options.originals else "given",
+        "pictures of another size": options.fit or "refused",
     }
-    if order.entry.learning is not None:
-        about |= {"model": order.model or "the first found", "resolution": order.resolution}
+    if entry.learning is not None:
+        about |= {"model": options.model or "the first found", "resolution": options.resolution}
     return about
-
-
-def _with_figures(rows: tuple[PageRow, ...], report: Report) -> tuple[PageRow, ...]:
-    """The rows with all figures of their pictures."""
-    by_picture = {(entry.group, entry.picture): entry for entry in report.entries}
-    return tuple(
-        replace(
-            row,
-            cells={
-                group: replace(cell, entry=by_picture[group, cell.entry.picture])
-                for group, cell in row.cells.items()
-            },
-        )
-        for row in rows
-    )

@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from ...ground.errors import UserError, several
 from ...ground.reporter import reporter
 from ...ground.wording import listing
 from ...preprocessors.sizing import Fit, Size
-from ...preprocessors.spec import Shows
+from ...preprocessors.spec import Hint, Shows
 from ..fidelity import Mean, compare
-from ..html import as_bytes, webp
+from ..html import webp
+from ..pictures import as_bytes
 from ..report import Entry
 from ..report_page import Cell, PageRow
 from ..segmentation import Counts, labels_of, mean_iou, overlap
@@ -34,24 +35,18 @@ PACKAGES = ("controlstack", "numpy", "pillow", "opencv-python-headless", "torch"
 
 @dataclass(frozen=True)
 class Measured:
-    """Every picture's figures, as a page shows them, and those of whole groups (`sets`).
+    """Every picture's figures, group by group, what a page shows of them, and the figures of whole
+    groups (`sets`).
 
     `notes` and `failures` are for a person: the latter name files that gave nothing, each in a
     sentence.
     """
 
+    entries: tuple[Entry, ...]
     rows: tuple[PageRow, ...]
     sets: Mapping[str, tuple[Mean, ...]]
     notes: tuple[str, ...]
     failures: tuple[str, ...]
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """Every picture's figures, group by group."""
-        groups = dict.fromkeys(name for row in self.rows for name in row.cells)
-        return tuple(
-            row.cells[name].entry for name in groups for row in self.rows if name in row.cells
-        )
 
 
 def measure(
@@ -73,6 +68,7 @@ def measure(
     wanted = _wanted(pairing.rows, extractor, originals, failures)
     others = _others(wanted)
     rows: list[PageRow] = []
+    entries: dict[str, list[Entry]] = {group: [] for group in groups}
     overlaps: dict[str, list[Overlap]] = {group: [] for group in groups}
     with reporter().steps(len(pairing.rows), "pictures") as bar:
         for row in pairing.rows:
@@ -85,10 +81,11 @@ def measure(
                         continue
                     try:
                         seen = extractor.from_picture(path, hint.size, fit)
-                        cells[group] = _cell(kind, group, row, path, seen, hint, other)
+                        entries[group].append(_entry(kind, group, row, path, seen, hint, other))
                     except UserError as error:
                         failures.append(str(error))
                         continue
+                    cells[group] = Cell(webp(cast(Hint, seen.picture)), webp(seen.drawn))
                     if kind == "segmentation":
                         overlaps[group].append(_overlap(seen, hint))
                 if cells:
@@ -97,7 +94,8 @@ def measure(
     if not rows:
         raise failed(failures).at("Nothing could be compared")
     sets = {group: _of_set(found) for group, found in overlaps.items() if found}
-    return Measured(tuple(rows), sets, _notes(pairing), tuple(failures))
+    every = tuple(entry for found in entries.values() for entry in found)
+    return Measured(every, tuple(rows), sets, _notes(pairing), tuple(failures))
 
 
 def failed(failures: Sequence[str]) -> UserError:
@@ -152,19 +150,12 @@ def _others(wanted: Mapping[Path, Packed]) -> dict[Path, Path]:
     return found
 
 
-def _cell(
+def _entry(
     kind: Shows, group: str, row: Row, path: Path, seen: Seen, hint: Seen, other: Seen | None
-) -> Cell:
-    assert seen.picture is not None
-    entry = Entry(
-        group,
-        row.name,
-        str(row.hint),
-        str(path),
-        compare(kind, seen.condition, hint.condition),
-        compare(kind, seen.condition, other.condition) if other is not None else (),
-    )
-    return Cell(entry, webp(seen.picture), webp(seen.drawn))
+) -> Entry:
+    own = compare(kind, seen.condition, hint.condition)
+    chance = compare(kind, seen.condition, other.condition) if other is not None else ()
+    return Entry(group, row.name, str(row.hint), str(path), own, chance)
 
 
 def _overlap(found: Seen, wanted: Seen) -> Overlap:

@@ -1,4 +1,4 @@
-"""Which picture was made from which hint, told from the names of their files."""
+"""Groups of pictures, and which picture was made from which hint, told from the files' names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...ground.errors import UserError
+from ...ground.inputs import files_of
 from ...ground.wording import listing
+
+LOOSE = "pictures"
+"""The name of the group of files that are given without a folder."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,35 @@ class Pairing:
     rows: tuple[Row, ...]
     lone_pictures: tuple[Path, ...]
     lone_hints: tuple[Path, ...]
+
+
+def groups_of(arguments: Sequence[str]) -> tuple[Group, ...]:
+    """The groups that `arguments` stand for, in their order.
+
+    A folder is a group of its name, NAME=FOLDER (or file, or glob) one of the given name, and all
+    other files together are one. Raises UserError for two groups of one name, and for what is not
+    there.
+    """
+    asked: dict[str, list[str]] = {}
+    for argument in arguments:
+        name, pictures = _named(argument)
+        if name in asked and name != LOOSE:
+            raise UserError(
+                f"two groups are called {name}, {asked[name][0]} and {pictures}; name them, "
+                f"such as first={asked[name][0]} second={pictures}."
+            )
+        asked.setdefault(name, []).append(pictures)
+    return tuple(Group(name, files_of(given)) for name, given in asked.items())
+
+
+def _named(argument: str) -> tuple[str, str]:
+    path = Path(argument)
+    if path.is_dir():
+        return path.resolve().name, argument
+    name, equals, pictures = argument.partition("=")
+    if equals and name and pictures and not path.exists():
+        return name, pictures
+    return LOOSE, argument
 
 
 def pair(groups: Sequence[Group], hints: Sequence[Path], endings: Collection[str] = ()) -> Pairing:

@@ -7,16 +7,17 @@ import json
 import math
 import random
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...ground.errors import UserError
+from ...ground.inputs import files_of
 from ...ground.lock import working_in
-from ...ground.ours import MARKED, Results
-from ...ground.places import require_place
+from ...ground.ours import MARKED, expecting
+from ...ground.parameters import OVERWRITE, setting
 from ...ground.reading import read_bytes, read_text
 from ...ground.reporter import reporter
 from ...ground.wording import listing
@@ -26,7 +27,7 @@ from ..html import data_uri, render, webp
 from ..study import CRITERIA, Study, key_json, make_study, page_data, read_key
 from ..study_answers import Answers, Result, check_raters, read_answers, result
 from .extraction import read_hint
-from .pairing import Group, Pairing, Row, pair
+from .pairing import Group, Pairing, Row, groups_of, pair
 from .prompts import prompts_of, read_prompts
 
 PAGE, KEY, RESULT, RESULT_PAGE = "study.html", "key.json", "result.json", "result.html"
@@ -35,54 +36,70 @@ LONGEST, QUALITY = 1024, 92
 seen, and a page of 20 rows of five pictures of 512 px is 6 MB."""
 
 
-@dataclass(frozen=True)
-class StudyOrder:
-    """The methods' pictures, the hints that they were made from, and how many rows to ask at most.
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """What `controlstack study make` is asked: its arguments and options are declared here."""
 
-    `seed` decides which rows are asked where there are more and, with the key's secret, the order
-    of their pictures.
-    """
+    groups: tuple[Group, ...] = setting(
+        MISSING,
+        "Folders of pictures, one for each method, named after it or by NAME=FOLDER.",
+        metavar="METHODS",
+        argument=True,
+        read=groups_of,
+    )
+    hints: tuple[Path, ...] = setting(
+        MISSING,
+        "The hints that the pictures were made from, named as the pictures: a folder, file or "
+        "glob.",
+        metavar="DIR",
+        read=files_of,
+    )
+    out: Path = setting(Path("output/study"), "Folder for the page and its key.", metavar="DIR")
+    overwrite: bool = setting(False, OVERWRITE)
+    rows: int = setting(20, "Hints to ask at most.", low=1)
+    seed: int = setting(0, "Decides the order of the pictures, with the key.", low=0)
+    prompts: Path | None = setting(
+        None,
+        "Show the prompts in this file, by hint's name: JSON, JSON lines, CSV, or lines of `name: "
+        "prompt`.",
+        metavar="FILE",
+    )
+    title: str = setting("Which is better?", "What the page is called.")
 
-    groups: tuple[Group, ...]
-    hints: tuple[Path, ...]
-    rows: int
-    seed: int
-    title: str
-    prompts: Path | None = None
 
+def write_study(options: StudyOptions) -> tuple[tuple[Path, Path], tuple[str, ...]]:
+    """Write study.html, for raters, and key.json, for whoever makes the study, to the options'
+    folder.
 
-def write_study(
-    order: StudyOrder, out: Path, overwrite: bool = False
-) -> tuple[tuple[Path, Path], tuple[str, ...]]:
-    """Write study.html, for raters, and key.json, for whoever makes the study, to the folder `out`.
-
-    Made again of the same, with the key in `out`, it is the same page. Returns both, and sentences
+    Made again of the same, with the key there, it is the same page. Returns both, and sentences
     about what was left out. Raises UserError for what cannot be read, for files in the way
-    (`ground.ours`), and where `out` has the key of another study, whose answers could then not be
-    read any more.
+    (`ground.ours`), and where the folder has the key of another study, whose answers could then not
+    be read any more.
     """
-    page, key = out / PAGE, out / KEY
-    results = _expecting((page, key), _inputs(order), overwrite)
-    pairing = pair(order.groups, order.hints, tuple(PREPROCESSORS))
-    rows, notes = _chosen(order, pairing)
-    prompts = _prompts(order.prompts, rows)
+    page, key = options.out / PAGE, options.out / KEY
+    inputs = [*options.hints, *(file for group in options.groups for file in group.files)]
+    inputs += [options.prompts] if options.prompts else []
+    results = expecting((page, key), inputs, options.overwrite)
+    pairing = pair(options.groups, options.hints, tuple(PREPROCESSORS))
+    rows, notes = _chosen(options, pairing)
+    prompts = _prompts(options.prompts, rows)
     shown = _shown(rows)
-    content = _digest(order, [*(one.digest for row in shown for one in row), *prompts])
+    content = _digest(options, [*(one.digest for row in shown for one in row), *prompts])
     files = [(row.name, str(row.hint), [str(path) for path in row.pictures]) for row in rows]
-    methods = [group.name for group in order.groups]
+    methods = [group.name for group in options.groups]
     make_study(methods, files, content, "")  # what is wrong is said before the folder is made
-    with working_in(out, "making a study"):
-        known = _known(key, overwrite)
+    with working_in(options.out, "making a study"):
+        known = _known(key, options.overwrite)
         secret = known.secret if known is not None else secrets.token_hex(16)
         study = make_study(methods, files, content, secret)
-        if known is not None and known.id != study.id:
+        if known is not None and known.study != study.study:
             raise UserError(
                 f"{key} belongs to another study, whose ranks cannot be read without it: name "
                 "another folder with --out."
             )
         data = page_data(study, *_by_id(study, shown, prompts))
         results.write(key, json.dumps(key_json(study), indent=1).encode())
-        results.write(page, render("study.html", title=order.title, data=data))
+        results.write(page, render("study.html", title=options.title, data=data))
     return (page, key), notes
 
 
@@ -101,7 +118,7 @@ def read_study(
     key, written = folder / KEY, (folder / RESULT, folder / RESULT_PAGE)
     if not key.is_file():
         raise UserError(f"{folder} has no {KEY}; name the folder that `study make` wrote.")
-    results = _expecting(written, (key, *files), overwrite)
+    results = expecting(written, (key, *files), overwrite)
     study = read_key(read_text(key, "the key"), str(key))
     found = result(_answers(study, files))
     tell(found)
@@ -119,8 +136,8 @@ def result_json(study: Study, found: Result) -> dict[str, object]:
     """The result for `json.dumps`; what one rater's answers do not tell is null."""
     return {
         **MARKED,
-        "study": study.id,
-        "rows": len(study.questions),
+        "study": study.study,
+        "rows": len(study.rows),
         "raters": list(found.raters),
         "ranks": {
             criterion: [_finite(asdict(rank)) for rank in ranks]
@@ -145,23 +162,7 @@ class _Shown:
     digest: str
 
 
-def _expecting(places: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> Results:
-    require_place(places[0].parent, "the folder", folder=True)
-    results = Results(inputs, overwrite)
-    for place in places:
-        results.expect(place)
-    return results
-
-
-def _inputs(order: StudyOrder) -> Iterator[Path]:
-    yield from order.hints
-    for group in order.groups:
-        yield from group.files
-    if order.prompts is not None:
-        yield order.prompts
-
-
-def _chosen(order: StudyOrder, pairing: Pairing) -> tuple[list[Row], tuple[str, ...]]:
+def _chosen(options: StudyOptions, pairing: Pairing) -> tuple[list[Row], tuple[str, ...]]:
     """The rows that are asked, and what a person should know of the others."""
     whole = [row for row in pairing.rows if None not in row.pictures]
     notes = []
@@ -170,9 +171,11 @@ def _chosen(order: StudyOrder, pairing: Pairing) -> tuple[list[Row], tuple[str, 
             f"{len(pairing.rows) - len(whole)} of {len(pairing.rows)} rows lack a method's picture "
             "and are left out"
         )
-    if len(whole) > order.rows:
-        notes.append(f"{order.rows} of {len(whole)} rows are asked, drawn with seed {order.seed}")
-        chosen = set(random.Random(order.seed).sample(range(len(whole)), order.rows))
+    if len(whole) > options.rows:
+        notes.append(
+            f"{options.rows} of {len(whole)} rows are asked, drawn with seed {options.seed}"
+        )
+        chosen = set(random.Random(options.seed).sample(range(len(whole)), options.rows))
         whole = [row for number, row in enumerate(whole) if number in chosen]
     if pairing.lone_pictures:
         names = listing((path.name for path in pairing.lone_pictures), 5)
@@ -202,9 +205,10 @@ def _one(path: Path, is_hint: bool) -> _Shown:
     return _Shown(source, hashlib.sha256(content).hexdigest())
 
 
-def _digest(order: StudyOrder, parts: Sequence[str]) -> str:
+def _digest(options: StudyOptions, parts: Sequence[str]) -> str:
     """Tells apart what raters are shown, and in what order of methods and by which seed."""
-    said = json.dumps([order.title, order.seed, [group.name for group in order.groups], *parts])
+    methods = [group.name for group in options.groups]
+    said = json.dumps([options.title, options.seed, methods, *parts])
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -225,11 +229,11 @@ def _by_id(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The addresses of pictures and hints, and the rows' prompts, by their ids."""
     sources = {}
-    for question, (hint, *pictures) in zip(study.questions, shown, strict=True):
+    for question, (hint, *pictures) in zip(study.rows, shown, strict=True):
         sources[question.id] = hint.source
         by_method = dict(zip(study.methods, pictures, strict=True))
-        sources |= {one.id: by_method[one.method].source for one in question.candidates}
-    return sources, {q.id: text for q, text in zip(study.questions, prompts, strict=bool(prompts))}
+        sources |= {one.id: by_method[one.method].source for one in question.pictures}
+    return sources, {q.id: text for q, text in zip(study.rows, prompts, strict=bool(prompts))}
 
 
 def _prompts(file: Path | None, rows: Sequence[Row]) -> list[str]:

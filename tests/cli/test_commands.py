@@ -6,14 +6,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.prompts import WORKFLOWS, Run
-
-COMMAND = (sys.executable, "-c", "from controlstack.cli.main import main; main()")
 
 
 def test_version(run: Run) -> None:
@@ -82,23 +79,39 @@ def test_an_unknown_option_is_an_error_of_usage(run: Run) -> None:
     assert run("run", "a.json", "--nonsense").exit_code == 2
 
 
+SAMPLING = (
+    "from controlstack.cli.main import main\n"
+    "from controlstack.cli.progress import _Bar\n"
+    "advance = _Bar.advance\n"
+    "def told(self, picture=None):\n"
+    "    print('a step', flush=True)\n"
+    "    advance(self, picture)\n"
+    "_Bar.advance = told\n"
+    "main()\n"
+)
+"""The command, which tells of each step."""
+
+
 def test_ctrl_c_while_sampling(folder: Path) -> None:
+    asked = ["run", WORKFLOWS / "pose.json", "--demo", "--set", "KSampler.steps=10000"]
     process = subprocess.Popen(
-        [*COMMAND, "run", WORKFLOWS / "pose.json", "--demo", "--set", "KSampler.steps=10000"],
+        [sys.executable, "-c", SAMPLING, *asked],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # A shell's background job, as a test run may be, has its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        assert process.stderr is not None
-        assert "demo models stand in" in process.stderr.readline()
-        time.sleep(4)  # time to load and to begin; while it loads, it must end the same way
+        assert process.stdout is not None
+        assert process.stdout.readline() == "a step\n"
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130, said
-    assert said == "Stopped.\n"
+    note, *rest = said.splitlines()
+    assert "demo models stand in" in note
+    assert rest == ["Stopped."]
     assert list((folder / "output").glob("*.png")) == []
     assert list(folder.rglob("*.part")) == []

@@ -15,10 +15,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from controlstack.evaluation import quality
 from controlstack.evaluation.clip import load_clip
-from controlstack.evaluation.files import evaluate as evaluate_order
-from controlstack.evaluation.files.quality import Quality
+from controlstack.evaluation.files import evaluate, quality
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import working_in
 from controlstack.ground.ours import Results
@@ -268,7 +266,7 @@ def test_where_the_report_goes_is_looked_at_first(
     def never(*given: object) -> None:
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr(evaluate_order, "load_quality", never)
+    monkeypatch.setattr(evaluate, "metrics", never)
     (data / "file").write_text("")
     (data / "taken" / "report.html").mkdir(parents=True)
     (data / "foreign").mkdir()
@@ -321,8 +319,8 @@ def test_a_figure_of_quality_that_fails_does_not_take_the_others_along(
     def broken(*given: object) -> None:
         raise UserError("real/x.png cannot be read as a picture")
 
-    monkeypatch.setattr(Quality, "of_sets", broken)
-    result = run(*asked())
+    monkeypatch.setitem(quality.METRICS, "aesthetic", lambda *given: broken)
+    result = run(*asked("--aesthetic"))
     assert result.exit_code == 2
     assert "Error: real/x.png cannot be read as a picture" in result.stderr
     assert "edge F1" in result.stdout

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from controlstack.cli import hint_run
-from controlstack.cli.hint_inputs import find_inputs
+from controlstack.ground.inputs import find_inputs
 from controlstack.preprocessors import picture_files
 from tests.cli.prompts import Run
 
@@ -270,8 +270,8 @@ def test_the_first_frame_of_an_animation_is_used_and_said(folder: Path, run: Run
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (("canny", "x.png", "--low-threshold", "300"), "300"),
-        (("canny", "x.png", "--low-threshold", "201"), "201"),
+        (("canny", "x.png", "--set", "low_threshold=300"), "300"),
+        (("canny", "x.png", "--set", "low_threshold=201"), "201"),
         (("canny", "x.png", "--size", "64"), "512x768"),
         (("canny", "x.png", "--size", "0x64"), "0 x 64"),
         (("canny", "x.png", "--size", "20000x64"), "16384"),

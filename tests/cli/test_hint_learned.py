@@ -74,7 +74,7 @@ def test_a_network_of_controlnet_aux_says_nothing_else(folder: Path) -> None:
     weights = folder / "models" / "controlstack" / "table5_pidinet"
     publish(weights, "table5_pidinet.pth", random_state("table5_pidinet.pth"))
     script = "from controlstack.cli.main import main; main()"
-    asked = ["hint", "pidinet", str(SCENE), "--resolution", "128", "--safe"]
+    asked = ["hint", "pidinet", str(SCENE), "--resolution", "128", "--set", "safe=true"]
     result = subprocess.run(
         [sys.executable, "-c", script, *asked], capture_output=True, text=True, check=False
     )
@@ -86,7 +86,7 @@ def test_a_network_of_controlnet_aux_says_nothing_else(folder: Path) -> None:
 def test_people_are_drawn_and_written_as_json(run: Run, people_models: Path) -> None:
     result = run(
         *("hint", "pose_vitpose", SCENE, "--json", "--models", people_models),
-        *("--person-threshold", 0, "--joint-threshold", 0),
+        *("--set", "person_threshold=0", "--set", "joint_threshold=0"),
     )
     assert result.exit_code == 0, result.stderr
     picture, people = result.stdout.split()
@@ -100,7 +100,7 @@ def test_people_are_drawn_and_written_as_json(run: Run, people_models: Path) -> 
 
 
 def test_nobody_is_a_note_and_a_black_hint(run: Run, people_models: Path) -> None:
-    result = run("hint", "pose_vitpose", SCENE, "--person-threshold", 1, "--json")
+    result = run("hint", "pose_vitpose", SCENE, "--set", "person_threshold=1", "--json")
     assert result.exit_code == 0
     picture, people = result.stdout.split()
     assert result.stderr == f"Note: nobody in {SCENE}; {picture} is black.\n"

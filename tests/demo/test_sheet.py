@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from controlstack.demo import sheet
 from controlstack.demo.scenes import SHEET_SEEDS, sample_scene
 from controlstack.demo.sheet import COLUMNS, make_sheet
 from controlstack.ground.contact_sheet import CELL
@@ -20,7 +22,13 @@ def test_the_sheets_scenes_have_a_person_beside_a_solid() -> None:
         assert len(scene.solids) == 1
 
 
-def test_one_row_of_the_sheet(tmp_path: Path) -> None:
+def test_one_row_of_the_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = json.loads(sheet.WORKFLOW.read_text())
+    (sampler,) = (node for node in document["nodes"] if node["type"] == "KSampler")
+    assert sampler["widgets_values"][2] == 20
+    sampler["widgets_values"][2] = 8
+    (tmp_path / "quick.json").write_text(json.dumps(document))
+    monkeypatch.setattr(sheet, "WORKFLOW", tmp_path / "quick.json")
     out = tmp_path / "new" / "sheet.png"
     results = make_sheet(out, SHEET_SEEDS[:1])
     assert [result.label for result in results] == list(COLUMNS)

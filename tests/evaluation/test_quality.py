@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from controlstack.evaluation.clip import load_clip
-from controlstack.evaluation.quality import aesthetic_scores, clip_scores, fid, load_predictor
+from controlstack.evaluation.fid import fid
+from controlstack.evaluation.files.quality import aesthetic_scores, clip_scores, load_predictor
 from controlstack.ground.errors import UserError
 from tests.evaluation.quality_weights import write_clip, write_inception, write_predictor
 
@@ -50,10 +51,14 @@ def test_fid_is_frechets_distance(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     closed = ((mean - other_mean) ** 2).sum() + (spread**2).sum() + (other_spread**2).sum()
 
     state = torch.random.get_rng_state()
-    found = fid(sets, iter(real), tmp_path / "inception.pth", features=64)["made"]
+    means, notes = fid(sets, iter(real), tmp_path / "inception.pth", features=64)
+    found = means["made"]
     assert found.value == pytest.approx(float(closed - 2 * root), rel=1e-3)
-    assert (found.name, found.made, found.real) == ("FID (64 features)", 12, 11)
-    assert "FID of 11 pictures comes out too high" in found.note
+    assert (found.name, found.count) == ("FID (64 features)", 12)
+    assert [note.partition(" comes out too high")[0] for note in notes] == [
+        "FID of 4 pictures",
+        "FID of 11 pictures",
+    ]
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from controlstack.evaluation.files.pairing import Group
-from controlstack.evaluation.files.study import StudyOrder, read_study, write_study
+from controlstack.evaluation.files.study import StudyOptions, read_study, write_study
 from controlstack.evaluation.study import read_key
 from controlstack.evaluation.study_answers import Result, read_answers, result
 from controlstack.ground.errors import UserError
@@ -42,13 +42,17 @@ def write(path: Path, level: int, size: int = 24) -> Path:
 
 
 @pytest.fixture
-def order(tmp_path: Path) -> StudyOrder:
+def order(tmp_path: Path) -> StudyOptions:
     groups = tuple(
         Group(name, tuple(write(tmp_path / name / f"{row}.png", LEVELS[name]) for row in ROWS))
         for name in METHODS
     )
     hints = tuple(write(tmp_path / "hints" / f"{row}_canny.png", 255) for row in ROWS)
-    return StudyOrder(groups, hints, rows=20, seed=0, title="Which?")
+    return StudyOptions(groups=groups, hints=hints, title="Which?")
+
+
+def make(order: StudyOptions, out: Path, overwrite: bool = False) -> tuple[Any, tuple[str, ...]]:
+    return write_study(replace(order, out=out, overwrite=overwrite))
 
 
 def key_of(folder: Path) -> dict[str, Any]:
@@ -89,8 +93,8 @@ def answers(folder: Path, rater: str, quality: list[str], fidelity: list[str]) -
     return path
 
 
-def test_the_page_does_not_tell_the_methods(order: StudyOrder, tmp_path: Path) -> None:
-    write_study(order, tmp_path / "out")
+def test_the_page_does_not_tell_the_methods(order: StudyOptions, tmp_path: Path) -> None:
+    make(order, tmp_path / "out")
     html = (tmp_path / "out" / "study.html").read_text()
     for told in (*METHODS, *ROWS, "made by", str(tmp_path)):
         assert told not in html
@@ -99,8 +103,8 @@ def test_the_page_does_not_tell_the_methods(order: StudyOrder, tmp_path: Path) -
         assert b"made by" not in raw
 
 
-def test_the_key_tells_whose_each_picture_is(order: StudyOrder, tmp_path: Path) -> None:
-    write_study(order, tmp_path / "out")
+def test_the_key_tells_whose_each_picture_is(order: StudyOptions, tmp_path: Path) -> None:
+    make(order, tmp_path / "out")
     whose = {
         picture["id"]: picture["method"]
         for row in key_of(tmp_path / "out")["rows"]
@@ -114,14 +118,14 @@ def test_the_key_tells_whose_each_picture_is(order: StudyOrder, tmp_path: Path) 
 
 
 def test_orders_differ_from_row_to_row_and_from_study_to_study(
-    order: StudyOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: StudyOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rater who has the pictures and makes the study again learns neither ids nor orders."""
     given, drawn = iter(["00", "01"]), secrets.token_hex
     monkeypatch.setattr(secrets, "token_hex", lambda n: next(given) if n == 16 else drawn(n))
 
     def made(out: str) -> tuple[set[str], list[tuple[int, ...]]]:
-        write_study(order, tmp_path / out)
+        make(order, tmp_path / out)
         page = page_of(tmp_path / out)
         pictures = [row["pictures"] for row in page["rows"]]
         ids = {page["study"], *(row["id"] for row in page["rows"])}
@@ -136,24 +140,24 @@ def test_orders_differ_from_row_to_row_and_from_study_to_study(
 
 
 def test_the_same_study_made_again_beside_its_key_is_the_same_page(
-    order: StudyOrder, tmp_path: Path
+    order: StudyOptions, tmp_path: Path
 ) -> None:
-    write_study(order, tmp_path)
+    make(order, tmp_path)
     before = [(tmp_path / name).read_bytes() for name in ("study.html", "key.json")]
     (tmp_path / "study.html").unlink()
-    write_study(order, tmp_path)
+    make(order, tmp_path)
     assert [(tmp_path / name).read_bytes() for name in ("study.html", "key.json")] == before
     assert json.loads(before[1])["secret"] not in before[0].decode()
 
 
 @pytest.mark.parametrize("what", ["picture", "hint", "title", "seed", "methods", "prompts"])
-def test_whatever_changes_is_another_study(order: StudyOrder, tmp_path: Path, what: str) -> None:
+def test_whatever_changes_is_another_study(order: StudyOptions, tmp_path: Path, what: str) -> None:
     """So that no answers to former pictures count for new ones of the same names."""
     prompts = tmp_path / "p.txt"
     prompts.write_text("".join(f"{row}: words\n" for row in ROWS))
     order = replace(order, prompts=prompts)
     out = tmp_path / "out"
-    write_study(order, out)
+    make(order, out)
     old = answers(out, "ann", list(METHODS), list(METHODS))
     if what == "picture":
         write(order.groups[1].files[2], LEVELS["secret-b"] + 1)
@@ -166,23 +170,23 @@ def test_whatever_changes_is_another_study(order: StudyOrder, tmp_path: Path, wh
         name = {"methods": "groups"}.get(what, what)
         order = replace(order, **{name: changes[what]})
     with pytest.raises(UserError, match="belongs to another study"):
-        write_study(order, out, overwrite=True)
-    write_study(order, tmp_path / "new")
+        make(order, out, overwrite=True)
+    make(order, tmp_path / "new")
     with pytest.raises(UserError, match="answers another study"):
         read_study(tmp_path / "new", [old])
 
 
-def test_files_in_the_way(order: StudyOrder, tmp_path: Path) -> None:
+def test_files_in_the_way(order: StudyOptions, tmp_path: Path) -> None:
     for name in ("study.html", "key.json", "result.json"):
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir()
         (folder / name).write_text("mine")
         if name == "result.json":
-            write_study(order, folder)
+            make(order, folder)
             file = answers(folder, "ann", list(METHODS), list(METHODS))
             work = partial(read_study, folder, [file])
         else:
-            work = partial(write_study, order, folder)
+            work = partial(make, order, folder)
         with pytest.raises(UserError, match=f"{name} is there already and was not made"):
             work()
         assert (folder / name).read_text() == "mine"
@@ -190,19 +194,19 @@ def test_files_in_the_way(order: StudyOrder, tmp_path: Path) -> None:
         assert (folder / name).read_text() != "mine"
 
 
-def test_an_input_is_not_written_over(order: StudyOrder, tmp_path: Path) -> None:
+def test_an_input_is_not_written_over(order: StudyOptions, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.json"
     prompts.write_text(json.dumps(dict.fromkeys(ROWS, "words")))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "key.json").hardlink_to(prompts)
     with pytest.raises(UserError, match=r"key\.json is an input of this command"):
-        write_study(replace(order, prompts=prompts), tmp_path / "out", overwrite=True)
+        make(replace(order, prompts=prompts), tmp_path / "out", overwrite=True)
 
 
 def test_the_result_is_told_before_it_is_written(
-    order: StudyOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: StudyOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_study(order, tmp_path / "out")
+    make(order, tmp_path / "out")
     file = answers(tmp_path / "out", "ann", list(METHODS), list(METHODS))
 
     def full(*given: object) -> None:
@@ -218,8 +222,10 @@ def test_the_result_is_told_before_it_is_written(
 @pytest.mark.parametrize(
     "spelling", ["zoe\u0308 b.", "ZOË B.", "  Zoë   B. ", "Ｚoë B.", "Z\u200boë B."]
 )
-def test_a_rater_in_two_spellings_is_one(order: StudyOrder, tmp_path: Path, spelling: str) -> None:
-    write_study(order, tmp_path / "out")
+def test_a_rater_in_two_spellings_is_one(
+    order: StudyOptions, tmp_path: Path, spelling: str
+) -> None:
+    make(order, tmp_path / "out")
     files = [
         broken(answers(tmp_path / "out", str(number), list(METHODS), list(METHODS)), rater=name)
         for number, name in enumerate(("Zoë B.", spelling))
@@ -259,9 +265,9 @@ def mutated(value: Any, draw: random.Random) -> Any:
 
 @pytest.mark.parametrize("name", ["key.json", "ranks-ann.json"])
 def test_damaged_and_hostile_files_are_one_sentence_that_names_them(
-    order: StudyOrder, tmp_path: Path, name: str
+    order: StudyOptions, tmp_path: Path, name: str
 ) -> None:
-    write_study(order, tmp_path)
+    make(order, tmp_path)
     ranks = answers(tmp_path, "ann", list(METHODS), list(METHODS)).read_text()
     whole = json.loads((tmp_path / name).read_text())
     text = json.dumps(whole)
@@ -289,33 +295,33 @@ def test_damaged_and_hostile_files_are_one_sentence_that_names_them(
     assert len(hostile) / 2 < refused < len(hostile)
 
 
-def test_rows_that_lack_a_method_are_left_out_and_said(order: StudyOrder, tmp_path: Path) -> None:
+def test_rows_that_lack_a_method_are_left_out_and_said(order: StudyOptions, tmp_path: Path) -> None:
     short = Group("secret-c", order.groups[2].files[:3])
-    fewer = StudyOrder((*order.groups[:2], short), order.hints, 2, 0, "Which?")
-    _, notes = write_study(fewer, tmp_path / "out")
+    fewer = replace(order, groups=(*order.groups[:2], short), rows=2)
+    _, notes = make(fewer, tmp_path / "out")
     assert "1 of 4 rows lack a method's picture and are left out" in notes
     assert "2 of 3 rows are asked, drawn with seed 0" in notes
     assert len(page_of(tmp_path / "out")["rows"]) == 2
 
 
-def test_another_studys_key_is_not_overwritten(order: StudyOrder, tmp_path: Path) -> None:
-    write_study(order, tmp_path / "out")
+def test_another_studys_key_is_not_overwritten(order: StudyOptions, tmp_path: Path) -> None:
+    make(order, tmp_path / "out")
     key = (tmp_path / "out" / "key.json").read_bytes()
-    write_study(order, tmp_path / "out")  # the same one again
+    make(order, tmp_path / "out")  # the same one again
     with pytest.raises(UserError, match=r"belongs to another study"):
-        write_study(StudyOrder(order.groups, order.hints, 20, 1, "Which?"), tmp_path / "out")
+        make(replace(order, seed=1), tmp_path / "out")
     assert (tmp_path / "out" / "key.json").read_bytes() == key
 
 
-def test_one_method_is_no_ranking(order: StudyOrder, tmp_path: Path) -> None:
+def test_one_method_is_no_ranking(order: StudyOptions, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="two methods at least"):
-        write_study(StudyOrder(order.groups[:1], order.hints, 2, 0, "Which?"), tmp_path / "out")
+        make(replace(order, groups=order.groups[:1], rows=2), tmp_path / "out")
 
 
-def test_average_human_ranks(order: StudyOrder, tmp_path: Path) -> None:
+def test_average_human_ranks(order: StudyOptions, tmp_path: Path) -> None:
     """Two raters of 3 methods: b is first for both, a and c change places."""
     out = tmp_path / "out"
-    write_study(order, out)
+    make(order, out)
     a, b, c = METHODS
     files = [
         answers(out, "ann", [b, a, c], [a, b, c]),
@@ -332,9 +338,11 @@ def test_average_human_ranks(order: StudyOrder, tmp_path: Path) -> None:
     assert "secret-b" in written[1].read_text()
 
 
-def test_open_questions_are_said_and_the_others_counted(order: StudyOrder, tmp_path: Path) -> None:
+def test_open_questions_are_said_and_the_others_counted(
+    order: StudyOptions, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    write_study(order, out)
+    make(order, out)
     file = answers(out, "ann", list(METHODS), list(METHODS))
     data = json.loads(file.read_text())
     first, second, *_ = data["answers"]
@@ -353,9 +361,9 @@ def broken(file: Path, **changes: Any) -> Path:
     return file
 
 
-def test_what_cannot_be_counted_is_named_file_by_file(order: StudyOrder, tmp_path: Path) -> None:
+def test_what_cannot_be_counted_is_named_file_by_file(order: StudyOptions, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_study(order, out)
+    make(order, out)
 
     def ranks(rater: str) -> Path:
         return answers(out, rater, list(METHODS), list(METHODS))
@@ -414,11 +422,11 @@ def until_loaded(page: Page) -> None:
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
-def test_a_rater_ranks_on_the_page(order: StudyOrder, tmp_path: Path) -> None:
+def test_a_rater_ranks_on_the_page(order: StudyOptions, tmp_path: Path) -> None:
     """By clicks: c, a, b for quality and b, c, a for fidelity; left, gone on, and saved."""
     out, downloads = tmp_path / "out", tmp_path / "downloads"
     downloads.mkdir()
-    write_study(order, out)
+    make(order, out)
     address = (out / "study.html").as_uri()
     with browsing() as page:
         page.driver.execute_cdp_cmd(

@@ -6,9 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..ground.errors import UserError
-from ..ground.reading import require_regular
+from .errors import UserError
+from .reading import require_regular
 
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+)
 WILD = frozenset("*?[")
 
 
@@ -32,10 +35,19 @@ def find_inputs(names: Sequence[str], endings: Collection[str]) -> Inputs:
     for name in names:
         try:
             files.update(dict.fromkeys(_files(name, endings)))
-        except (UserError, OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            failures.append(f"{error}" if isinstance(error, UserError) else f"{name}: {reason}")
+        except UserError as error:
+            failures.append(str(error))
+        except (OSError, ValueError) as error:
+            failures.append(f"{name}: {getattr(error, 'strerror', None) or error}")
     return Inputs(tuple(files), tuple(failures))
+
+
+def files_of(names: Sequence[str], endings: Collection[str] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
+    """The files that `names` stand for. Raises UserError where one stands for none."""
+    found = find_inputs(names, endings)
+    if found.failures:
+        raise UserError(found.failures[0], found.failures[1:])
+    return found.files
 
 
 def _files(name: str, endings: Collection[str]) -> Iterator[Path]:

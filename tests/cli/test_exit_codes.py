@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from controlstack.cli.exit_codes import reported
 from controlstack.cli.nodes import _describe
-from controlstack.cli.outcome import reported
 from controlstack.cli.progress import TerminalReporter
 from controlstack.cli.say import literal, note, say, show, tell
 from controlstack.ground.errors import UserError, several
