@@ -101,6 +101,7 @@ class _Needs:
 def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
     # Plain closures: hosts copy the containers of wrappers, deeply in some versions, and a function
     # is never copied.
+    misfits: set[str] = set()  # said already
     mine = uuid4().hex  # tells this patch's runs from those of another on the same MODEL
 
     def run_of(options: Mapping[str, Any]) -> Session | None:
@@ -117,7 +118,7 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
     ) -> Any:
         model_options = extra_args.get("model_options", {})
         options = model_options.get("transformer_options", {})
-        with Session(stack) as session:
+        with Session(stack, misfits) as session:
             own = {
                 **options,
                 KEY: {**options.get(KEY, {}), mine: session},
@@ -184,9 +185,8 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
             return executor(x, t, c_concat, c_crossattn, merged, options, **kwargs)
 
         # Outside of a run nobody else will clean up.
-        with nullcontext(known) if known else Session(stack) as session:
-            run = session.on(x.device, executor.class_obj, options)
-            return run.apply(control, session.step(x, t, cond, options), model)
+        with nullcontext(known) if known else Session(stack, misfits) as session:
+            return session.apply(control, (x, t, cond, options), executor.class_obj, model)
 
     return {
         "sampler_sample": sampler_sample,

@@ -8,23 +8,17 @@ from torch import Tensor
 
 from ..ground.errors import UserError
 from ..hosts import host
-from ..model_patch.control import (
-    AREA_HINTS,
-    MAX_STRENGTH,
-    MODES,
-    AreaHint,
-    Control,
-    ControlStack,
-    Mode,
-    Span,
-)
+from ..model_patch.control import MAX_STRENGTH, MODES, Control, ControlStack
+from ..model_patch.factors import Span
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.protocols import ControlNet
+from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import filled
 
 CATEGORY = "ControlStack"
 STACK = "CONTROL_STACK"
+AUTO = "auto"
 
 
 class ControlStackLoader:
@@ -149,7 +143,7 @@ class ControlStackAdd:
                 "mode": (
                     list(MODES),
                     {
-                        "default": MODES[0],
+                        "default": next(iter(MODES)),
                         "tooltip": "balanced: for prompt and negative prompt alike, as in ComfyUI. "
                         "cfg_rw: for the prompt only, and its layout more than its details (the "
                         "ControlNet paper's CFG resolution weighting).",
@@ -164,6 +158,30 @@ class ControlStackAdd:
                         "the hint that lies in it.",
                     },
                 ),
+                "inpaint_mask": (
+                    "MASK",
+                    {
+                        "tooltip": "Only for inpainting ControlNets (SD 3, Flux, Qwen-Image): "
+                        "white is drawn anew. The hint is then the picture itself."
+                    },
+                ),
+                "frames": (
+                    list(FRAMES),
+                    {
+                        "default": FRAMES[0],
+                        "tooltip": "For more pictures than hints. repeat: from the first again, as "
+                        "in ComfyUI. hold: the last one stays. loop: back and forth. strict: an "
+                        "error. In context windows each picture keeps its own hint and mask.",
+                    },
+                ),
+                "union_type": (
+                    "STRING",
+                    {
+                        "default": AUTO,
+                        "tooltip": "Only for union ControlNets: what the hint is (canny, depth, "
+                        "openpose ...), or several of these with commas. auto: as the net comes.",
+                    },
+                ),
             },
             "hidden": HIDDEN,
         }
@@ -176,11 +194,14 @@ class ControlStackAdd:
         start_percent: float,
         end_percent: float,
         *,
-        mode: Mode,
+        mode: str,
         area_hint: AreaHint,
+        frames: Frames,
+        union_type: str,
         stack: ControlStack = (),
         mask: Tensor | None = None,
         vae: Any = None,
+        inpaint_mask: Tensor | None = None,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
     ) -> tuple[ControlStack]:
@@ -196,8 +217,17 @@ class ControlStackAdd:
             mode=mode,
             vae=vae,
             area_hint=area_hint,
+            frames=frames,
+            inpaint_mask=inpaint_mask,
+            union_types=_types(union_type),
         )
         return ((*stack, control),)
+
+
+def _types(given: str) -> tuple[str, ...]:
+    """Names of union types, from one or several with commas; none for "auto"."""
+    names = (one.strip() for one in given.split(","))
+    return tuple(name for name in names if name and name.lower() != AUTO)
 
 
 class ControlStackApply:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from controlstack.model_patch.control import AreaHint
+from controlstack.model_patch.view import AreaHint
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply
 from tests.comfyui.models import Shelf
 
