@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from .call import Call
+from .family import other_ways
 from .protocols import BaseModel, ControlDict
 from .residuals import GROUPS, NotAppliedError, Residuals, check_fit
 
@@ -225,7 +226,7 @@ class Delivery:
         return NotAppliedError(
             f"{type(self._base).__name__}, the kind of this model, takes no residuals for "
             f"{' and '.join(unread)}: a ControlNet cannot act on it. Use a model that this "
-            "ControlNet was made for."
+            f"ControlNet was made for.{other_ways(self._base)}"
         )
 
     def _watching(

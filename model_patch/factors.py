@@ -212,8 +212,8 @@ def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Resi
             weights = torch.tensor(rows, dtype=residual.dtype, device=residual.device)
             residual = residual * weights.view(-1, *(1,) * (residual.ndim - 1))
         for factor in factors:
-            if (weights := factor.over(call, residual)) is not None:
-                residual = residual * weights
+            over = factor.over(call, residual)
+            residual = residual if over is None else residual * over
         return residual
 
     return residuals.map(change)

@@ -27,14 +27,10 @@ def cut_out(hint: Tensor, masks: Tensor, view: View) -> tuple[Tensor, Tensor]:
         view: which of fewer hints or masks is taken for a picture that has none of its own.
 
     Returns:
-        (B or N, 3, H, W), and as many (1, h, w).
+        (max(B, N), 3, H, W), and as many (1, h, w).
     """
     stays = 1.0 - masks[:, None]
-    if len(hint) != len(stays) and 1 not in (len(hint), len(stays)):
-        pictures = range(max(len(hint), len(stays)))
-        hint = hint[[view.number(i, len(hint)) for i in pictures]]
-        stays = stays[[view.number(i, len(stays)) for i in pictures]]
-    height, width = hint.shape[-2:]
+    count, (height, width) = max(len(hint), len(masks)), hint.shape[-2:]
     edges = F.interpolate(middle(stays, width / height), size=(height, width), mode="bilinear")
-    hint = hint * edges.round()
-    return hint, stays.expand(len(hint), -1, -1, -1)
+    stays, edges = view.spread(stays, count), view.spread(edges, count)
+    return view.spread(hint, count) * edges.round(), stays

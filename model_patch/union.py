@@ -28,7 +28,8 @@ def types_of(net: ControlNet) -> tuple[str, ...]:
     A number stands for a type that has no name here.
     """
     network = getattr(net, "control_model", None)
-    names, count = SDXL_TYPES, getattr(network, "num_control_type", None)
+    names: tuple[str, ...] = SDXL_TYPES
+    count = getattr(network, "num_control_type", None)
     if count is None:
         embedder = getattr(network, "controlnet_mode_embedder", None)
         names, count = FLUX_TYPES, getattr(embedder, "num_embeddings", None)

@@ -77,6 +77,12 @@ class View:
         alike = first * call.chunks == rows
         return Seen(tuple(first if alike else rows), call.chunks if alike else 1, call.latent)
 
+    def spread(self, pictures: Tensor, count: int) -> Tensor:
+        """`count` pictures of those there are; a single one stands for all."""
+        if len(pictures) == 1:
+            return pictures.expand(count, *pictures.shape[1:])
+        return pictures[[self.number(i, len(pictures)) for i in range(count)]]
+
     def number(self, picture: int, count: int) -> int:
         """Which of `count` pictures stands for picture `picture` of the run, both from 0."""
         if picture < count:
