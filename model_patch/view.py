@@ -37,8 +37,10 @@ class Seen:
 
     def as_they_come(self, count: int) -> bool:
         """Whether a host that is given all `count` pictures, and repeats them from the first again,
-        comes to the same."""
-        return list(self.rows) == [(i % count, None) for i in range(len(self.rows))]
+        comes to the same. Never more than rows: ComfyUI would give as many as its batch has, with
+        all conditionings, to rows of other pictures (`broadcast_image_to`)."""
+        in_order = [(i % count, None) for i in range(len(self.rows))]
+        return list(self.rows) == in_order and count <= len(self.rows)
 
     def of(self, pictures: Tensor) -> Tensor:
         """The rows' pictures (rows, C, h, w) of all (N, C, H, W), or those as they come."""
