@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..ground.memory import require_memory
-from ..model_patch.area import middle
+from ..model_patch.view import middle
 
 IMAGE_METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 CROPS = ["disabled", "center"]

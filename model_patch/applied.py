@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
+from .call import Call
+from .family import other_ways
 from .protocols import BaseModel, ControlDict
-from .residuals import SIDES, NotAppliedError, Residuals, check_fit
+from .residuals import GROUPS, NotAppliedError, Residuals, check_fit
 
 BLOCK_PATCH = "input_block_patch"
 """The host calls these patches with each feature map that becomes a skip."""
@@ -25,16 +27,6 @@ WATCHED = "controlstack_watched"
 
 Wrappers = Mapping[str, Mapping[str, Sequence[Callable[..., Any]]]]
 """The wrappers that the host finds in its options: kind -> key -> functions."""
-
-
-class HostCall(Protocol):
-    """What this module needs to know of a step: the latents (B, C, h, w) and the host's options."""
-
-    @property
-    def x(self) -> Tensor: ...
-
-    @property
-    def options(self) -> Mapping[str, Any]: ...
 
 
 class Watched(dict[str, list[Tensor | None]]):
@@ -50,39 +42,39 @@ class Watched(dict[str, list[Tensor | None]]):
         self.passed: dict[str, bool] = {}
         self.begun = False
 
-    def __getitem__(self, side: str) -> list[Tensor | None]:
-        self.asked.add(side)
-        return super().__getitem__(side)
+    def __getitem__(self, group: str) -> list[Tensor | None]:
+        self.asked.add(group)
+        return super().__getitem__(group)
 
-    def get(self, side: str, default: Any = None) -> Any:
+    def get(self, group: str, default: Any = None) -> Any:
         """As dict's own."""
-        self.asked.add(side)
-        return super().get(side, default)
+        self.asked.add(group)
+        return super().get(group, default)
 
     # Whoever walks through it, or copies it, may read everything.
 
     def __iter__(self) -> Iterator[str]:
-        self.asked.update(SIDES)
+        self.asked.update(GROUPS)
         return super().__iter__()
 
     def items(self) -> Any:
         """As dict's own."""
-        self.asked.update(SIDES)
+        self.asked.update(GROUPS)
         return super().items()
 
     def values(self) -> Any:
         """As dict's own."""
-        self.asked.update(SIDES)
+        self.asked.update(GROUPS)
         return super().values()
 
     def copy(self) -> dict[str, list[Tensor | None]]:
         """As dict's own."""
-        self.asked.update(SIDES)
+        self.asked.update(GROUPS)
         return super().copy()
 
     def unread(self) -> list[str]:
-        """The sides that hold residuals and were not asked for."""
-        return [side for side in SIDES if self._holds(side) and side not in self.asked]
+        """The groups that hold residuals and were not asked for."""
+        return [group for group in GROUPS if self._holds(group) and group not in self.asked]
 
     def reached_the_model(self, marked: bool) -> bool:
         """Whether the model itself was called; without marks around it that is taken for granted.
@@ -98,8 +90,8 @@ class Watched(dict[str, list[Tensor | None]]):
         """Whether another patch called the model without this control."""
         return not all(self.passed.values())
 
-    def _holds(self, side: str) -> bool:
-        return any(residual is not None for residual in super().__getitem__(side))
+    def _holds(self, group: str) -> bool:
+        return any(residual is not None for residual in super().__getitem__(group))
 
 
 OUTSIDE, FIRST, LAST = (f"controlstack_{place}" for place in ("outside", "first", "last"))
@@ -154,12 +146,12 @@ def fit_check(
     Raises:
         NotAppliedError: at once, when there are more residuals than places.
     """
-    for side, places in zip(SIDES, (blocks, 1, blocks), strict=True):
-        given = getattr(residuals, side)
+    for group, places in zip(GROUPS, (blocks, 1, blocks), strict=True):
+        given = getattr(residuals, group)
         left_over = given[: max(len(given) - places, 0)]  # lists are taken from their end
         if any(residual is not None for residual in left_over):
             raise NotAppliedError(
-                f"{len(given)} {side} residuals for a U-Net with {places} places for them; use a "
+                f"{len(given)} {group} residuals for a U-Net with {places} places for them; use a "
                 "ControlNet made for this base model."
             )
 
@@ -177,18 +169,18 @@ def fit_check(
     return check
 
 
-def _check(side: str, tensors: Sequence[Tensor | None], place: int, features: Tensor) -> None:
+def _check(group: str, tensors: Sequence[Tensor | None], place: int, features: Tensor) -> None:
     index = len(tensors) + place
     residual = tensors[index] if index >= 0 else None
     if residual is not None:
-        check_fit(f"{side} {index}", residual, features)
+        check_fit(f"{group} {index}", residual, features)
 
 
 class Delivery:
     """Hands residuals to the host's model, and makes sure that they arrive.
 
     The first call of every combination of controls and shapes is watched; so is every call where
-    another patch may change the feature maps' sizes from step to step. `tried` are the controls
+    another patch may change the feature maps' sizes from step to call. `tried` are the controls
     that were to be delivered at some call, `arrived` those that were read at one.
     """
 
@@ -201,7 +193,7 @@ class Delivery:
     def __call__(
         self,
         residuals: Residuals,
-        step: HostCall,
+        call: Call,
         model: Callable[[ControlDict, Mapping[str, Any]], Any],
         controls: Sequence[str] = (),
     ) -> Any:
@@ -210,18 +202,18 @@ class Delivery:
         Raises:
             NotAppliedError: a residual does not fit, or the model never looked at it.
         """
-        shapes = (*controls, step.x.shape, residuals.shapes())
+        shapes = (*controls, call.x.shape, residuals.shapes())
         self.tried |= dict.fromkeys(controls)
-        resized = any(name.startswith(BLOCK_PATCH) for name in step.options.get("patches", ()))
+        resized = any(name.startswith(BLOCK_PATCH) for name in call.options.get("patches", ()))
         if shapes in self._seen and not resized:
-            return model(residuals.as_dict(), step.options)
+            return model(residuals.as_dict(), call.options)
         watched = Watched(residuals)
-        result = model(watched, self._watching(residuals, step.options, watched))
+        result = model(watched, self._watching(residuals, call.options, watched))
         unread = watched.unread()
         if not unread:
             self._seen.add(shapes)
             self.arrived |= set(controls)
-        elif watched.reached_the_model(_has_marks(step.options)):
+        elif watched.reached_the_model(_has_marks(call.options)):
             raise self._refusal(unread, watched.lost())
         return result
 
@@ -234,7 +226,7 @@ class Delivery:
         return NotAppliedError(
             f"{type(self._base).__name__}, the kind of this model, takes no residuals for "
             f"{' and '.join(unread)}: a ControlNet cannot act on it. Use a model that this "
-            "ControlNet was made for."
+            f"ControlNet was made for.{other_ways(self._base)}"
         )
 
     def _watching(

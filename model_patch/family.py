@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from ..ground.errors import UserError
 from .protocols import BaseModel, ControlNet
 
+_COMPILED = "_orig_mod."
+"""What torch.compile puts before the names of the layers that it wraps."""
+
 Widths: TypeAlias = Mapping[str, tuple[int, int]]
 """Layer name -> (input, output) features or channels."""
 
@@ -45,6 +48,15 @@ _TRANSFORMERS = {
 }
 
 
+# ComfyUI's models without ControlNets: class (`comfy/model_base.py`), name, and nodes.
+_OTHER_WAYS = {
+    "Lumina2": ("Z-Image", "a model patch (Apply Z-Image Fun ControlNet)"),
+    "WAN21": ("Wan", "WanFunControlToVideo, or a model patch (Apply Wan Uni3C ControlNet)"),
+    "Anima": ("Anima", "a model patch (Apply Anima LLLite)"),
+    "Flux2": ("Flux.2", "reference pictures (ReferenceLatent)"),
+}
+
+
 def require_same_family(name: str, net: ControlNet, base: BaseModel, model_file: str = "") -> None:
     """Raise UserError where `net` was made for a model of another family than `base`.
 
@@ -58,38 +70,50 @@ def require_same_family(name: str, net: ControlNet, base: BaseModel, model_file:
     difference = _difference(ours, theirs)
     if difference is None:
         return
-    what, mine, wanted = difference
-    here = _family(theirs) or type(base).__name__
-    there = _family(ours) or "another family"
-    if here == there:
-        here = there = f"{here}, but of another size"
+    here, there = _family(theirs) or type(base).__name__, _family(ours) or "another family"
     model = f"the model ({model_file})" if model_file else "the model"
+    unlike = "is of another size" if here == there else f"is {here}"
     raise UserError(
-        f"{name} was made for {there} and {model} is {here}: {what} is {mine} in the net and "
-        f"{wanted} in the model. Use a ControlNet made for this model, or the model it was made "
-        "for."
+        f"{name} was made for {there} and {model} {unlike}: {difference}. Use a ControlNet made "
+        f"for this model, or the model it was made for.{other_ways(base)}"
     )
 
 
-def _difference(net: Widths, model: Widths) -> tuple[str, int, int] | None:
-    """What differs first, in words, and both numbers; the text's width says most."""
+def other_ways(base: BaseModel) -> str:
+    """A sentence, with a space before it, that names the nodes that control a model which takes no
+    ControlNet; "" for others."""
+    names = [kind.__name__ for kind in type(base).__mro__]
+    family, nodes = next((_OTHER_WAYS[name] for name in names if name in _OTHER_WAYS), ("", ""))
+    return f" {family} is controlled by {nodes} instead." if family else ""
+
+
+def _difference(net: Widths, model: Widths) -> str | None:
+    """What differs first, with both numbers; the text's width says most.
+
+    Layers that only one of the two has tell nothing: loaders that quantise or fuse a model give its
+    layers names of their own.
+    """
     mine, wanted = _text_width(net), _text_width(model)
     if mine is not None and wanted is not None and mine != wanted:
-        return "the width of the text", mine, wanted
+        return _numbers("the width of the text", mine, wanted)
     for layer, (net_in, net_out) in net.items():
         if layer in model:
             model_in, model_out = model[layer]
             if net_out != model_out:
-                return f"the output width of layer {layer}", net_out, model_out
+                return _numbers(f"the output width of layer {layer}", net_out, model_out)
             if net_in != model_in and layer not in _LATENT_LAYERS:
-                return f"the input width of layer {layer}", net_in, model_in
-    if net.keys().isdisjoint(model) and _family(net) and _family(net) != _family(model):
-        return (
-            "the widest layer",
-            max(o for _, o in net.values()),
-            max(o for _, o in model.values()),
-        )
+                return _numbers(f"the input width of layer {layer}", net_in, model_in)
+    families = _family(net), _family(model)
+    if net.keys().isdisjoint(model) and all(families) and families[0] != families[1]:
+        mine, wanted = (max(out for _, out in widths.values()) for widths in (net, model))
+        if mine == wanted:
+            return f"no layer of the net has the name of one of the model's {len(model)}"
+        return _numbers("the widest layer", mine, wanted)
     return None
+
+
+def _numbers(what: str, mine: int, wanted: int) -> str:
+    return f"{what} is {mine} in the net and {wanted} in the model"
 
 
 def _family(widths: Widths) -> str:
@@ -119,6 +143,7 @@ def _widths(network: Any) -> Widths:
 def _module_widths(network: nn.Module) -> Iterable[tuple[str, tuple[int, int]]]:
     # What layers declare, not their tensors' shapes: quantised weights are packed.
     for name, module in network.named_modules():
+        name = name.replace(_COMPILED, "")
         if any(True for _ in module.children()):
             continue
         for kind in ("features", "channels"):

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from ..ground.errors import UserError
 from .applied import marked_call, marked_outside
-from .control import Control, ControlStack
+from .control import ControlStack
 from .family import require_same_family
 from .protocols import ControlDict, ControlNet, Model
 from .run import Session
+from .usable import require_usable
 
 KEY = "controlstack"
 """Under this key our wrappers and nets are registered with the host."""
@@ -45,7 +46,8 @@ def patch(model: AnyModel, stack: ControlStack, model_file: str = "") -> AnyMode
     patched = cast(AnyModel, model.clone())  # a clone is of its model's own class
     audible = [control for control in stack if not control.silent]
     for control in audible:
-        _require_fitting(control, patched, model_file)
+        require_usable(control)
+        require_same_family(control.name, control.net, patched.model, model_file)
     if not audible:
         return patched
     nets = [net for control in audible for net in control.net.get_models()]
@@ -54,21 +56,6 @@ def patch(model: AnyModel, stack: ControlStack, model_file: str = "") -> AnyMode
     for kind, wrapper in _wrappers(stack).items():
         patched.add_wrapper_with_key(kind, KEY, wrapper)
     return patched
-
-
-def _require_fitting(control: Control, model: Model, model_file: str) -> None:
-    require_same_family(control.name, control.net, model.model, model_file)
-    hooks = getattr(control.net, "get_extra_hooks", None)
-    if hooks is not None and hooks():
-        raise UserError(
-            f"{control.name} acts through hooks on the conditioning, which a stack does not have: "
-            "use it with ComfyUI's Apply ControlNet."
-        )
-    if control.vae is None and getattr(control.net, "latent_format", None) is not None:
-        raise UserError(
-            f"{control.name} works on latents and needs a VAE to encode its hint: connect one to "
-            "the vae input of Add Control."
-        )
 
 
 def _new_only(nets: list[Any], known: list[Any]) -> list[Any]:
@@ -101,6 +88,7 @@ class _Needs:
 def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
     # Plain closures: hosts copy the containers of wrappers, deeply in some versions, and a function
     # is never copied.
+    misfits: set[str] = set()  # said already
     mine = uuid4().hex  # tells this patch's runs from those of another on the same MODEL
 
     def run_of(options: Mapping[str, Any]) -> Session | None:
@@ -117,7 +105,7 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
     ) -> Any:
         model_options = extra_args.get("model_options", {})
         options = model_options.get("transformer_options", {})
-        with Session(stack) as session:
+        with Session(stack, misfits) as session:
             own = {
                 **options,
                 KEY: {**options.get(KEY, {}), mine: session},
@@ -184,9 +172,8 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
             return executor(x, t, c_concat, c_crossattn, merged, options, **kwargs)
 
         # Outside of a run nobody else will clean up.
-        with nullcontext(known) if known else Session(stack) as session:
-            run = session.on(x.device, executor.class_obj, options)
-            return run.apply(control, session.step(x, t, cond, options), model)
+        with nullcontext(known) if known else Session(stack, misfits) as session:
+            return session.apply(control, (x, t, cond, options), executor.class_obj, model)
 
     return {
         "sampler_sample": sampler_sample,

@@ -5,10 +5,12 @@ What a timeline draws is what the engine obeys: both ask the same `Plan`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .control import ControlStack, Window
+from .control import ControlStack
+from .factors import Factor, Schedule
 from .protocols import Sampling
 
 
@@ -17,31 +19,24 @@ class Plan:
     """Strengths over a schedule.
 
     Args:
-        names, strengths, windows: one entry a control, in the stack's order.
+        names, factors: one entry a control, in the stack's order; factors ready for the run.
         sigmas: the sampler's schedule, from noise to picture; one more value than steps.
     """
 
     names: tuple[str, ...]
-    strengths: tuple[float, ...]
-    windows: tuple[Window, ...]
+    factors: tuple[tuple[Factor, ...], ...]
     sigmas: tuple[float, ...]
 
     @classmethod
     def of(cls, stack: ControlStack, sampling: Sampling, sigmas: Sequence[float]) -> Plan:
-        """Resolve every span of the stack against one model and one schedule."""
-        return cls(
-            names=tuple(control.name for control in stack),
-            strengths=tuple(0.0 if control.silent else control.strength for control in stack),
-            windows=tuple(control.span.window(sampling, sigmas) for control in stack),
-            sigmas=tuple(sigmas),
-        )
+        """Resolve every factor of the stack against one model and one schedule."""
+        schedule = Schedule(sampling, tuple(sigmas))
+        ready = tuple(tuple(f.on(schedule) for f in control.factors) for control in stack)
+        return cls(tuple(control.name for control in stack), ready, schedule.sigmas)
 
     def at(self, sigma: float) -> tuple[float, ...]:
         """The strength of each control at `sigma`; 0 where it is not active."""
-        return tuple(
-            strength if sigma in window else 0.0
-            for strength, window in zip(self.strengths, self.windows, strict=True)
-        )
+        return tuple(math.prod(f.at(sigma) for f in factors) for factors in self.factors)
 
     def table(self) -> tuple[tuple[float, ...], ...]:
         """One row a control, one column a step."""

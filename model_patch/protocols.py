@@ -83,6 +83,10 @@ class ControlNet(Protocol):
         """Give the hint, (B, 3, H, W) in 0..1, and the VAE of nets that take latents."""
         ...
 
+    def set_extra_arg(self, argument: str, value: Any = None) -> None:
+        """Keep an argument for the network."""
+        ...
+
     def pre_run(self, model: BaseModel, percent_to_timestep_function: Callable[..., float]) -> None:
         """Called once before the first step of a sampling run."""
         ...

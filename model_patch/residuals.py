@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..ground.errors import UserError
 from .protocols import ControlDict
 
-SIDES = ("input", "middle", "output")
+GROUPS = ("input", "middle", "output")
 Tensors = tuple[Tensor | None, ...]
 
 
@@ -49,6 +48,21 @@ def check_fit(block: str, residual: Tensor, features: Tensor) -> None:
         raise ResidualMismatchError(block, residual, features)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a residual is added: block `block` of `blocks` in its group, and its shape."""
+
+    group: str
+    block: int
+    blocks: int
+    shape: torch.Size
+
+    @property
+    def height(self) -> int | None:
+        """Of its feature map; None for a transformer's tokens."""
+        return self.shape[-2] if len(self.shape) > 3 else None
+
+
 @dataclass(frozen=True, eq=False)
 class Residuals:
     """Tensors for the encoder ("input"), the middle, and the skips ("output", encoder order).
@@ -63,82 +77,65 @@ class Residuals:
     @classmethod
     def of(cls, control: ControlDict | None) -> Residuals:
         """From the host's control dict; None gives no residuals."""
-        return cls(**{side: tuple(control.get(side, ())) for side in SIDES}) if control else cls()
+        return cls(**{group: tuple(control.get(group, ())) for group in GROUPS} if control else {})
 
     def as_dict(self) -> dict[str, list[Tensor | None]]:
         """Fresh lists, as the host's U-Net consumes them."""
-        return {side: list(self._side(side)) for side in SIDES}
+        return {group: list(tensors) for group, tensors in self.groups()}
 
     def shapes(self) -> tuple[tuple[torch.Size | None, ...], ...]:
-        """The shape of every tensor, side by side."""
+        """The shape of every tensor, group by group."""
         return tuple(
-            tuple(None if r is None else r.shape for r in self._side(side)) for side in SIDES
+            tuple(None if r is None else r.shape for r in tensors) for _, tensors in self.groups()
         )
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> Residuals:
-        """Apply `change` to every tensor."""
+    def map(self, change: Callable[[Tensor, Place], Tensor]) -> Residuals:
+        """Apply `change` to every tensor, told its place."""
         return Residuals(
             **{
-                side: tuple(None if r is None else change(r) for r in self._side(side))
-                for side in SIDES
+                group: tuple(
+                    None if r is None else change(r, Place(group, i, len(tensors), r.shape))
+                    for i, r in enumerate(tensors)
+                )
+                for group, tensors in self.groups()
             }
         )
 
-    def expanded(self, batch: int) -> Residuals:
-        """Rows for a whole batch where a net gave one for all (a T2I adapter does)."""
-        return self.map(lambda r: r.expand(batch, *r.shape[1:]) if r.shape[0] == 1 else r)
-
-    def masked(self, mask: Tensor, chunks: int = 1) -> Residuals:
-        """Multiply by a mask (B, H, W), 0..1, resized bilinearly to each residual's own size.
-
-        The batch holds `chunks` conditionings of the same pictures, one after another, and picture
-        i of each gets mask i; fewer masks than pictures are repeated in order, further ones are
-        left out. Residuals that are no feature maps (transformer tokens) cannot be masked.
-        """
-
-        def apply(residual: Tensor) -> Tensor:
-            if residual.ndim != 4:
-                raise UserError(
-                    f"a mask needs residuals with height and width; this model's have shape "
-                    f"{tuple(residual.shape)}. Remove the mask from this control."
-                )
-            resized = F.interpolate(
-                mask[:, None].to(residual), size=residual.shape[-2:], mode="bilinear"
-            )
-            rows = max(residual.shape[0] // chunks, 1)
-            repeats = -(-rows // resized.shape[0])
-            pictures = resized.repeat(repeats, 1, 1, 1)[:rows]
-            return residual * pictures.repeat(chunks, 1, 1, 1)[: residual.shape[0]]
-
-        return self.map(apply)
-
     def placed(self, rows: Tensor, batch: int) -> Residuals:
-        """Scatter rows computed for a part of the batch into a batch that is zero elsewhere."""
-        return self.map(
-            lambda r: r.new_zeros((batch, *r.shape[1:])).index_copy(0, rows.to(r.device), r)
-        )
+        """Scatter rows computed for a part of the batch into a batch that is zero elsewhere; one
+        row for all of them, as a T2I adapter gives it, is theirs alike."""
+
+        def place(residual: Tensor, _: Place) -> Tensor:
+            whole = residual.new_zeros((batch, *residual.shape[1:]))
+            part = residual.expand(len(rows), *residual.shape[1:])
+            return whole.index_copy(0, rows.to(residual.device), part)
+
+        return self.map(place)
 
     def __add__(self, later: Residuals) -> Residuals:
         """Sum block by block. `self` comes first, as an earlier control does in ComfyUI's chain:
         floating-point sums of three and more depend on the order."""
-        return Residuals(**{s: _sum(s, self._side(s), later._side(s)) for s in SIDES})
+        pairs = zip(self.groups(), later.groups(), strict=True)
+        return Residuals(
+            **{group: _sum(group, mine, theirs) for (group, mine), (_, theirs) in pairs}
+        )
 
-    def require_finite(self) -> None:
-        """Raise UserError when any value is NaN or infinite."""
-        flags = [r.isfinite().all() for side in SIDES for r in self._side(side) if r is not None]
-        if flags and not bool(torch.stack(flags).all()):
-            raise UserError(
-                "the residuals hold NaN or infinite values; run this net in float32 or bfloat16, "
-                "or get its file again: it may be damaged."
-            )
+    def finite(self) -> bool:
+        """Whether no value is NaN or infinite; waits for the device, once."""
+        flags = [
+            r.isfinite().all() for _, tensors in self.groups() for r in tensors if r is not None
+        ]
+        return not flags or bool(torch.stack(flags).all())
 
-    def _side(self, name: str) -> Tensors:
-        side: Tensors = getattr(self, name)
-        return side
+    def groups(self) -> tuple[tuple[str, Tensors], ...]:
+        """The names of `GROUPS`, each with its tensors."""
+        return (("input", self.input), ("middle", self.middle), ("output", self.output))
 
 
-def _sum(side: str, first: Tensors, later: Tensors) -> Tensors:
-    shared = [_add(f"{side} {i}", a, b) for i, (a, b) in enumerate(zip(first, later, strict=False))]
+def _sum(group: str, first: Tensors, later: Tensors) -> Tensors:
+    shared = [
+        _add(f"{group} {i}", a, b) for i, (a, b) in enumerate(zip(first, later, strict=False))
+    ]
     longer = first if len(first) > len(later) else later
     return (*shared, *longer[len(shared) :])
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from ..ground.errors import UserError
 from ..hosts import host
-from ..model_patch.control import (
-    AREA_HINTS,
-    MAX_STRENGTH,
-    MODES,
-    AreaHint,
-    Control,
-    ControlStack,
-    Mode,
-    Span,
-)
+from ..model_patch.conditioning import Conditioning, apply_to_conditioning
+from ..model_patch.control import MAX_STRENGTH, MODES, Control, ControlStack
+from ..model_patch.factors import Span
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.protocols import ControlNet
+from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import filled
 
 CATEGORY = "ControlStack"
 STACK = "CONTROL_STACK"
+AUTO = "auto"
 
 
 class ControlStackLoader:
@@ -149,7 +145,7 @@ class ControlStackAdd:
                 "mode": (
                     list(MODES),
                     {
-                        "default": MODES[0],
+                        "default": next(iter(MODES)),
                         "tooltip": "balanced: for prompt and negative prompt alike, as in ComfyUI. "
                         "cfg_rw: for the prompt only, and its layout more than its details (the "
                         "ControlNet paper's CFG resolution weighting).",
@@ -164,6 +160,30 @@ class ControlStackAdd:
                         "the hint that lies in it.",
                     },
                 ),
+                "inpaint_mask": (
+                    "MASK",
+                    {
+                        "tooltip": "Only for inpainting ControlNets (SD 3, Flux, Qwen-Image): "
+                        "white is drawn anew. The hint is then the picture itself."
+                    },
+                ),
+                "frames": (
+                    list(FRAMES),
+                    {
+                        "default": FRAMES[0],
+                        "tooltip": "For more pictures than hints. repeat: from the first again, as "
+                        "in ComfyUI. hold: the last one stays. loop: back and forth. strict: an "
+                        "error. In context windows each picture keeps its own hint and mask.",
+                    },
+                ),
+                "union_type": (
+                    "STRING",
+                    {
+                        "default": AUTO,
+                        "tooltip": "Only for union ControlNets: what the hint is (canny, depth, "
+                        "openpose ...), or several of these with commas. auto: as the net comes.",
+                    },
+                ),
             },
             "hidden": HIDDEN,
         }
@@ -176,11 +196,14 @@ class ControlStackAdd:
         start_percent: float,
         end_percent: float,
         *,
-        mode: Mode,
+        mode: str,
         area_hint: AreaHint,
+        frames: Frames,
+        union_type: str,
         stack: ControlStack = (),
         mask: Tensor | None = None,
         vae: Any = None,
+        inpaint_mask: Tensor | None = None,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
     ) -> tuple[ControlStack]:
@@ -196,8 +219,17 @@ class ControlStackAdd:
             mode=mode,
             vae=vae,
             area_hint=area_hint,
+            frames=frames,
+            inpaint_mask=inpaint_mask,
+            union_types=_types(union_type),
         )
         return ((*stack, control),)
+
+
+def _types(given: str) -> tuple[str, ...]:
+    """Names of union types, from one or several with commas; none for "auto"."""
+    names = (one.strip() for one in given.split(","))
+    return tuple(name for name in names if name and name.lower() != AUTO)
 
 
 class ControlStackApply:
@@ -219,19 +251,20 @@ class ControlStackApply:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The node's inputs."""
+        """The node's inputs; without a stack, as when its last Add Control is bypassed, the model
+        goes through."""
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model to control. It is not changed."}),
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
             },
+            "optional": {"stack": (STACK, {"tooltip": "The controls, from Add Control."})},
             "hidden": HIDDEN,
         }
 
     def apply(
         self,
         model: AnyModel,
-        stack: ControlStack,
+        stack: ControlStack = (),
         prompt: Prompt | None = None,
         unique_id: str | None = None,
     ) -> tuple[AnyModel]:
@@ -239,14 +272,68 @@ class ControlStackApply:
         return (patch(model, stack, model_file=file_behind(prompt, unique_id, "model")),)
 
 
+class ControlStackApplyConditioning:
+    """The stack around prompts."""
+
+    DESCRIPTION = (
+        "Puts a stack of controls on prompts instead of a model: for tiled upscalers, detailers "
+        "and others that sample a picture in parts, and to control one prompt only."
+    )
+    SEARCH_ALIASES = (
+        *("controlnet", "control net", "cn", "apply controlnet", "use controlnet"),
+        *("controlnet stack", "multi controlnet", "tiled controlnet", "控制网络", "多重控制"),
+    )
+    CATEGORY = CATEGORY
+    FUNCTION = "apply"
+    RETURN_TYPES = ("CONDITIONING", "CONDITIONING")
+    RETURN_NAMES = ("positive", "negative")
+    OUTPUT_TOOLTIPS = ("The prompt with the controls.", "The negative prompt with the controls.")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """The node's inputs."""
+        return {
+            "required": {
+                "positive": ("CONDITIONING", {"tooltip": "The prompt. It is not changed."}),
+            },
+            "optional": {
+                "negative": (
+                    "CONDITIONING",
+                    {"tooltip": "The negative prompt. Leave it open to control the prompt alone."},
+                ),
+                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "vae": (
+                    "VAE",
+                    {
+                        "tooltip": "For controls that need one and have none of their own: "
+                        "ControlNets of SD 3, Flux and Qwen-Image."
+                    },
+                ),
+            },
+        }
+
+    def apply(
+        self,
+        positive: Conditioning,
+        negative: Conditioning | None = None,
+        stack: ControlStack = (),
+        vae: Any = None,
+    ) -> tuple[Conditioning, ...]:
+        """Both conditionings with the stack."""
+        filled_in = tuple(replace(c, vae=vae) if c.vae is None else c for c in stack)
+        return apply_to_conditioning(filled_in, positive, negative or [])
+
+
 # Without a type, so that ComfyUI-Manager's scanner finds it.
 NODE_CLASS_MAPPINGS = {
     "ControlStackLoader": ControlStackLoader,
     "ControlStackAdd": ControlStackAdd,
     "ControlStackApply": ControlStackApply,
+    "ControlStackApplyConditioning": ControlStackApplyConditioning,
 }
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "ControlStackLoader": "Load ControlNet (ControlStack)",
     "ControlStackAdd": "Add Control",
     "ControlStackApply": "Apply Control Stack",
+    "ControlStackApplyConditioning": "Apply Control Stack to Conditioning",
 }

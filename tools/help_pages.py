@@ -25,7 +25,10 @@ from tools.node_texts import LOCALES, inputs
 
 DOCS = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs"
 NODES: Mapping[str, Any] = controlstack.NODE_CLASS_MAPPINGS
-BY_HAND = ("ControlStackLoader", "ControlStackAdd", "ControlStackApply")
+BY_HAND = (
+    *("ControlStackLoader", "ControlStackAdd"),
+    *("ControlStackApply", "ControlStackApplyConditioning"),
+)
 MADE = [node_id for node_id in NODES if node_id not in BY_HAND]
 LEARNED = {entry.node: entry.learning for entry in PREPROCESSORS.values() if entry.learning}
 WIDTH = 104

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...model_patch.area import middle
+from ...model_patch.view import middle
 from ..resize import resize
 
 METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]

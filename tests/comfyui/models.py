@@ -40,6 +40,7 @@ NETS: dict[str, Callable[[], Shapes]] = {
     "sdxl_wide union": lambda: shapes.diffusers_net("sdxl_wide", union=True),
     "sdxl_wide t2i": shapes.t2i_adapter_xl,
     "sd3 diffusers": shapes.sd3_net,
+    "sd3 inpaint": lambda: shapes.sd3_net(channels=17),
     "sd3 stability": shapes.sd35_net,
 }
 CHECKPOINT_PREFIX = "model.diffusion_model."

@@ -15,8 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from controlstack.model_patch.control import AreaHint
-from controlstack.nodes.stack import ControlStackAdd, ControlStackApply
+from controlstack.model_patch.view import AreaHint
+from controlstack.nodes.stack import (
+    ControlStackAdd,
+    ControlStackApply,
+    ControlStackApplyConditioning,
+)
 from tests.comfyui.models import Shelf
 
 CONTEXT = {"sd15": 768, "sdxl": 2048, "sd3": 4096}
@@ -62,6 +66,9 @@ class Line:
     end: float = 1.0
     vae: Any = None
     area_hint: AreaHint = "whole"  # the core has no other
+    mask: Tensor | None = None  # the core has none
+    inpaint_mask: Tensor | None = None
+    union_type: str = "auto"
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -150,7 +157,14 @@ def stack(lines: Sequence[Line]) -> Any:
     """The lines as our CONTROL_STACK."""
     controls: Any = ()
     for line in lines:
-        (controls,) = ControlStackAdd().add(stack=controls, area_hint=line.area_hint, **line.inputs)
+        (controls,) = ControlStackAdd().add(
+            stack=controls,
+            area_hint=line.area_hint,
+            mask=line.mask,
+            inpaint_mask=line.inpaint_mask,
+            union_type=line.union_type,
+            **line.inputs,
+        )
     return controls
 
 
@@ -160,6 +174,13 @@ def ours(case: Case, lines: Sequence[Line]) -> Case:
     return replace(case, model=model)
 
 
+def on_prompts(case: Case, lines: Sequence[Line]) -> Case:
+    """The case under our stack on its conditioning."""
+    node = ControlStackApplyConditioning()
+    positive, negative = node.apply(case.positive, case.negative, stack(lines))
+    return replace(case, positive=positive, negative=negative)
+
+
 class Parity:
     """Compares, and writes down for the run's summary what was the same in every bit."""
 
@@ -167,8 +188,14 @@ class Parity:
         self._properties = properties
 
     def check(self, case: Case, lines: Sequence[Line], effect: bool | None = True) -> Tensor:
-        """The core's chain and our stack of the same lines give the same; see `same`."""
-        return self.same(case, core(case, lines), ours(case, lines), effect)
+        """The core's chain and our stack of the same lines, on the model and on the conditioning,
+        give the same; see `same`."""
+        result = self.same(case, core(case, lines), ours(case, lines), effect)
+        if all(line.area_hint == "whole" for line in lines):
+            there = on_prompts(case, lines).result
+            assert torch.equal(there, result), "the stack on the conditioning differs"
+            self._properties.append(("bit-equal", f"{case.family}, conditioning"))
+        return result
 
     def check_all(self, plain: Case, cases: Mapping[str, Case], lines: Sequence[Line]) -> None:
         """As `check`, for many cases of one model; names all that differ."""
@@ -178,6 +205,10 @@ class Parity:
         without = {name: case.result for name, case in cases.items()}
         equal = [name for name in cases if torch.equal(results[name], expected[name])]
         self._properties += [("bit-equal", plain.family)] * len(equal)
+        there = {name: on_prompts(case, lines).result for name, case in cases.items()}
+        differ = [name for name in cases if not torch.equal(there[name], expected[name])]
+        assert not differ, f"the stack on the conditioning differs: {sorted(differ)}"
+        self._properties += [("bit-equal", f"{plain.family}, conditioning")] * len(cases)
         silent = [name for name in cases if torch.equal(expected[name], without[name])]
         assert len(equal) == len(cases), f"differ from the core: {sorted(set(cases) - set(equal))}"
         assert not silent, f"control had no effect: {silent}"

@@ -217,12 +217,12 @@ def t2i_adapter_xl() -> Shapes:
     return shapes_of(adapter)
 
 
-def sd3_net() -> Shapes:
-    """An SD 3 ControlNet of one block, by diffusers' names."""
+def sd3_net(channels: int = 16) -> Shapes:
+    """An SD 3 ControlNet of one block, by diffusers' names; an inpainting one has 17 `channels`."""
     import comfy.utils
     from comfy.cldm.mmdit import ControlNet
 
-    config = {**MMDIT, "num_blocks": 1, "control_latent_channels": 16}
+    config = {**MMDIT, "num_blocks": 1, "control_latent_channels": channels}
     ours = on_meta(ControlNet, config)
     shapes: Shapes = {}
     used = set()

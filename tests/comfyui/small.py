@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from controlstack.model_patch.control import Control, Span
+from controlstack.model_patch.control import Control
+from controlstack.model_patch.factors import Span
 from tests.weights import drawn
 
 CPU = torch.device("cpu")

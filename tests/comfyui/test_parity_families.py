@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from tests.comfyui.models import Shelf
-from tests.comfyui.parity import Line, Parity, call, case_of, picture, prompt
+from tests.comfyui.parity import (
+    Line,
+    Parity,
+    call,
+    case_of,
+    core,
+    noise,
+    on_prompts,
+    ours,
+    picture,
+    prompt,
+)
 
 SMALL = ("sd15 ldm", "sd15 ldm shuffle", "sd15 control-lora", "sdxl ldm", "sdxl control-lora")
 SD3 = ("sd3 diffusers", "sd3 stability")
@@ -89,6 +102,81 @@ def test_union_types(shelf: Shelf, parity: Parity, family: str, kinds: tuple[str
         results.append(parity.check(case_of(shelf, family, steps=1), [Line(net, picture(3))]))
     first, *others = results
     assert all((result != first).any() for result in others), "the type changed nothing"
+
+
+def test_a_union_type_chosen_on_the_line(shelf: Shelf, parity: Parity) -> None:
+    """One loaded net with two types in one stack, each as the core's node sets it."""
+    net = shelf.net("sd15_wide union")
+    case = case_of(shelf, "sd15_wide", steps=1)
+    kinds = ("depth", "canny/lineart/anime_lineart/mlsd")
+    ours_too = [
+        Line(net, picture(i), 0.7, union_type=kind.split("/")[0]) for i, kind in enumerate(kinds)
+    ]
+    theirs = [
+        Line(
+            call(
+                "comfy_extras.nodes_controlnet",
+                "SetUnionControlNetType",
+                control_net=net,
+                type=kind,
+            ),
+            picture(i),
+            0.7,
+        )
+        for i, kind in enumerate(kinds)
+    ]
+    parity.same(case, core(case, theirs), ours(case, ours_too))
+    parity.same(case, core(case, theirs), on_prompts(case, ours_too))
+
+
+@pytest.mark.parametrize("masks", [1, 2])
+def test_inpainting_nets(shelf: Shelf, parity: Parity, masks: int) -> None:
+    """As ControlNetInpaintingAliMamaApply gives them hint and mask."""
+    case = case_of(shelf, "sd3", steps=2, latent={"samples": torch.zeros(masks, 16, 6, 10)})
+    mask = (noise(3, masks, 40, 70) > 0).float()
+    line = line_of(shelf, "sd3 inpaint", image=picture(4, batch=masks), strength=0.8, end=0.7)
+    node = "ControlNetInpaintingAliMamaApply"
+    made = getattr(import_module("comfy_extras.nodes_controlnet"), node)
+    apply = getattr(made, "execute", None) or made().apply_inpaint_controlnet
+    result = apply(case.positive, case.negative, mask=mask, **line.inputs)
+    positive, negative = getattr(result, "result", result)
+    theirs = replace(case, positive=positive, negative=negative)
+    with_mask = [replace(line, inpaint_mask=mask)]
+    parity.same(case, theirs, ours(case, with_mask))
+    parity.same(case, theirs, on_prompts(case, with_mask))
+    assert not torch.equal(ours(case, [line]).result, theirs.result), "the mask changed nothing"
+
+
+@pytest.mark.parametrize("net", SD3)
+@pytest.mark.parametrize("size", [(6, 10), (7, 9)])
+def test_masks_lie_on_a_transformers_tokens(
+    shelf: Shelf, parity: Parity, net: str, size: tuple[int, int]
+) -> None:
+    """A mask of ones is none, and what is black in it is exactly 0 in every block's residuals."""
+    case = case_of(shelf, "sd3", steps=2, latent={"samples": torch.zeros(1, 16, *size)})
+    line = line_of(shelf, net)
+    ones = replace(line, mask=torch.ones(1, 48, 80))
+    parity.same(case, core(case, [line]), ours(case, [ones]))
+    left = torch.zeros(1, 48, 80)
+    left[..., :40] = 1.0
+    seen: list[Tensor] = []
+
+    def watch(executor: Any, *args: Any, **kwargs: Any) -> Any:
+        control = next(
+            a for a in (*args, *kwargs.values()) if isinstance(a, dict) and "output" in a
+        )
+        seen.extend(r for r in control["output"] if r is not None)
+        return executor(*args, **kwargs)
+
+    under = ours(case, [replace(line, mask=left)])
+    under.model.add_wrapper_with_key("apply_model", "watch", watch)
+    assert not torch.equal(under.result, case.result)
+    rows, columns = -(-size[0] // 2), -(-size[1] // 2)
+    assert seen
+    for residual in seen:
+        grid = residual.view(residual.shape[0], rows, columns, -1)
+        assert not grid[:, :, columns // 2 + 1 :].any()
+        assert grid[:, :, : columns // 2 - 1].any()
 
 
 @pytest.mark.parametrize("cfg", [1.0, 4.0])

@@ -10,7 +10,8 @@ from torch import Tensor
 from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.model import Model
 from controlstack.headless.sampling.sample import ksample
-from controlstack.model_patch.control import Control, ControlStack, Span
+from controlstack.model_patch.control import Control, ControlStack
+from controlstack.model_patch.factors import Span
 from tests.tiny import tiny_conditioning, tiny_controlnet, tiny_model, tiny_unet
 
 STEPS = 4

@@ -16,7 +16,7 @@ from controlstack.ground.errors import UserError
 from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.model import Model
 from controlstack.model_patch.applied import Delivery, marked_outside
-from controlstack.model_patch.control import Span, StepSpan
+from controlstack.model_patch.factors import Span, StepSpan
 from controlstack.model_patch.patch import patch
 from controlstack.model_patch.residuals import NotAppliedError, Residuals
 from tests.model_patch.stacks import POSITIVE, STEPS, UNET, by_core, control, sample

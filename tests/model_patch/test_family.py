@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from controlstack.ground.errors import UserError
-from controlstack.model_patch.family import require_same_family
+from controlstack.model_patch.family import other_ways, require_same_family
 
 
 class Base:
@@ -119,3 +120,68 @@ def test_what_tells_nothing_passes() -> None:
     adapter = Tree({"body.0.in_conv": conv(64, 320)})
     check(Net(t2i_model=adapter), unet())
     check(Net(), unet())
+
+
+FAMILIES = {
+    "SD 1": unet(),
+    "SD 1, narrow": unet(width=64),
+    "SD 2": unet(1024),
+    "SDXL": unet(2048),
+    "Flux": flux(),
+    "3.5": sd35_net(),
+    "Qwen-Image": Tree({"transformer_blocks.0.img_mlp.net.0.proj": linear(3072, 12288)}),
+    "SD 3": Tree({"joint_blocks.0.x_block.mlp.fc1": linear(1536, 12288)}),
+    "no names known": Tree({"model.blocks.0.qkv": linear(3072, 12288)}),
+}
+
+
+@pytest.mark.parametrize("net", FAMILIES)
+@pytest.mark.parametrize("base", FAMILIES)
+def test_no_sentence_says_the_same_twice(net: str, base: str) -> None:
+    """Whatever two kinds meet: they pass, or two different families or sizes, or numbers, are
+    named."""
+    try:
+        check(Net(control_model=FAMILIES[net]), FAMILIES[base])
+    except UserError as error:
+        said = str(error)
+        assert net != base
+        there, here = re.search(r"was made for (.*?) and the model is (.*?):", said).groups()  # type: ignore[union-attr]  # found in each
+        assert there != here
+        numbers = re.search(r"is (\d+) in the net and (\d+) in the model", said)
+        assert numbers is None or numbers[1] != numbers[2]
+
+
+def test_a_compiled_model_is_told_by_the_names_of_its_own_layers() -> None:
+    compiled = Tree({f"_orig_mod.{name}": m for name, m in unet().named_modules() if "_k" in name})
+    check(Net(control_model=unet()), compiled)
+    with pytest.raises(UserError, match="2048"):
+        check(Net(control_model=unet(2048)), compiled)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {"model.transformer_blocks.0.mlp_fc1": linear(3072, 12288)},
+        {"model.context_embedder": linear(4096, 3072), "model.proj_out": linear(3072, 64)},
+    ],
+    ids=["fused", "diffusers' names"],
+)
+def test_layers_with_a_loaders_own_names_pass(layers: dict[str, nn.Module]) -> None:
+    check(Net(control_model=flux()), Tree(layers))
+
+
+@pytest.mark.parametrize(
+    ("kind", "node"),
+    [
+        ("Lumina2", "Apply Z-Image Fun ControlNet"),
+        ("WAN22", "Apply Wan Uni3C ControlNet"),
+        ("Anima", "Apply Anima LLLite"),
+        ("Flux2", "ReferenceLatent"),
+    ],
+)
+def test_a_model_without_controlnets_names_what_controls_it(kind: str, node: str) -> None:
+    parent = type("WAN21", (Base,), {}) if kind == "WAN22" else Base
+    base = type(kind, (parent,), {})(unet(4096))
+    with pytest.raises(UserError, match=f"controlled by .*{node}"):
+        require_same_family("control 1", Net(control_model=unet()), base)
+    assert other_ways(Base(unet())) == ""

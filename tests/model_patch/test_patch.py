@@ -14,8 +14,10 @@ from torch import Tensor
 
 from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.model import Model
-from controlstack.model_patch.control import Control, ControlStack, Span, StepSpan
+from controlstack.model_patch.control import Control, ControlStack
+from controlstack.model_patch.factors import Span, StepSpan
 from controlstack.model_patch.patch import KEY, patch
+from controlstack.model_patch.plan import Plan
 from tests.model_patch.stacks import (
     NEGATIVE,
     POSITIVE,
@@ -214,8 +216,8 @@ def test_exact_steps_are_obeyed_by_the_sampler() -> None:
         sample(patched)
         asked = sorted(set(seen), reverse=True)
         assert len(asked) == STEPS
-        (window,) = [item.span.window(patched.model.model_sampling, [*asked, 0.0])]
-        assert [sigma in window for sigma in asked] == [i == step for i in range(STEPS)]
+        (strengths,) = Plan.of((item,), patched.model.model_sampling, [*asked, 0.0]).table()
+        assert [bool(strength) for strength in strengths] == [i == step for i in range(STEPS)]
         assert len(copies) == 1
 
 

@@ -6,14 +6,26 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
+from controlstack.model_patch.call import Call
+from controlstack.model_patch.factors import Factor, Mask, Resolution, Sides, weighed
 from controlstack.model_patch.residuals import Residuals, check_fit
-from controlstack.model_patch.weighting import conditional_rows, resolution_weighted
 
 
 def residuals(*heights: int, batch: int = 2, seed: int = 0) -> Residuals:
     generator = torch.Generator().manual_seed(seed)
     tensors = [torch.randn(batch, 4, h, h, generator=generator) for h in heights]
     return Residuals(middle=(tensors[-1],), output=tuple(tensors[:-1]))
+
+
+def call(batch: int, *sides: int) -> Call:
+    options = {"cond_or_uncond": list(sides)} if sides else {}
+    return Call.of(torch.zeros(batch, 4, 8, 8), torch.ones(batch), {}, options)
+
+
+def by(factor: Factor, residuals: Residuals, *sides: int) -> Residuals:
+    """What a factor makes of residuals with as many rows as the batch."""
+    (first,) = [r for r in (*residuals.middle, *residuals.output) if r is not None][:1]
+    return weighed(residuals, call(len(first), *sides), [factor])
 
 
 def test_the_dict_round_trip_makes_fresh_lists() -> None:
@@ -64,7 +76,7 @@ def test_check_fit_compares_channels_and_batch() -> None:
 def test_masks_act_where_they_are_white_at_every_resolution() -> None:
     mask = torch.zeros(1, 32, 32)
     mask[:, :, 16:] = 1
-    masked = residuals(8, 4).masked(mask)
+    masked = by(Mask(mask), residuals(8, 4))
     for before, after in zip(residuals(8, 4).output, masked.output, strict=True):
         assert before is not None
         assert after is not None
@@ -75,7 +87,7 @@ def test_masks_act_where_they_are_white_at_every_resolution() -> None:
 
 def test_a_batch_of_masks_goes_row_by_row_and_repeats() -> None:
     mask = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
-    out = residuals(4, 2, batch=4).masked(mask).output[0]
+    out = by(Mask(mask), residuals(4, 2, batch=4)).output[0]
     assert out is not None
     assert [bool(row.any()) for row in out] == [False, True, False, True]
 
@@ -83,25 +95,24 @@ def test_a_batch_of_masks_goes_row_by_row_and_repeats() -> None:
 def test_every_chunk_of_the_batch_begins_with_the_first_mask() -> None:
     """Three pictures, prompt and negative in one batch, two masks: picture 2 has mask 0 in both."""
     mask = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
-    out = residuals(4, 2, batch=6).masked(mask, chunks=2).output[0]
+    out = by(Mask(mask), residuals(4, 2, batch=6), 0, 1).output[0]
     assert out is not None
     assert [bool(row.any()) for row in out] == [False, True, False] * 2
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_values_that_are_no_numbers_are_refused(value: float) -> None:
+def test_values_that_are_no_numbers_are_seen(value: float) -> None:
     bad = residuals(4, 2)
     assert bad.middle[0] is not None
     bad.middle[0][0, 0, 0, 0] = value
-    with pytest.raises(UserError, match="NaN or infinite"):
-        bad.require_finite()
-    residuals(4, 2).require_finite()
-    Residuals(output=(None,)).require_finite()
+    assert not bad.finite()
+    assert residuals(4, 2).finite()
+    assert Residuals(output=(None,)).finite()
 
 
 def test_the_papers_weights_are_1_at_64_and_8_at_8() -> None:
     tensors = tuple(torch.ones(1, 1, h, h) for h in (64, 32, 16, 8))
-    weighted = resolution_weighted(Residuals(middle=(tensors[3],), output=tensors))
+    weighted = by(Resolution(), Residuals(middle=(tensors[3],), output=tensors))
     assert [float(t.mean()) for t in weighted.output if t is not None] == [1.0, 2.0, 4.0, 8.0]
     assert weighted.middle[0] is not None
     assert float(weighted.middle[0].mean()) == 8.0
@@ -112,8 +123,20 @@ def test_the_papers_weights_are_1_at_64_and_8_at_8() -> None:
     [([0], 2, [0, 1]), ([1], 2, []), ([1, 0], 4, [2, 3]), ([0, 1], 4, [0, 1]),
      ([1, 0, 0], 3, [1, 2]), ([], 3, [0, 1, 2])],
 )  # fmt: skip
-def test_conditional_rows(sides: list[int], batch: int, rows: list[int]) -> None:
-    assert conditional_rows(sides, batch).tolist() == rows
+def test_a_number_for_each_side(sides: list[int], batch: int, rows: list[int]) -> None:
+    out = by(Sides(cond=2.0, uncond=0.5), Residuals(output=(torch.ones(batch, 1, 4, 4),)), *sides)
+    assert out.output[0] is not None
+    expected = [2.0 if row in rows else 0.5 for row in range(batch)]
+    assert out.output[0][:, 0, 0, 0].tolist() == expected
+
+
+def test_a_call_of_some_rows_keeps_whole_conditionings_together() -> None:
+    whole = call(6, 1, 0, 0)
+    part = whole.only([2, 3, 4, 5])
+    assert (part.chunks, len(part.x), part.options["cond_or_uncond"]) == (2, 4, [0, 0])
+    single = whole.only([1, 2])
+    assert (single.chunks, len(single.x), single.options["cond_or_uncond"]) == (2, 2, [1, 0])
+    assert whole.only(range(6)) is whole
 
 
 def test_placed_rows_are_zero_elsewhere() -> None:
@@ -122,11 +145,3 @@ def test_placed_rows_are_zero_elsewhere() -> None:
     assert whole.output[0] is not None
     assert torch.equal(whole.output[0][[1, 3]], part.output[0])
     assert not whole.output[0][[0, 2, 4]].any()
-
-
-def test_tokens_have_no_height_to_mask_or_weigh() -> None:
-    tokens = Residuals(output=(torch.ones(1, 77, 8),))
-    with pytest.raises(UserError, match="mask"):
-        tokens.masked(torch.ones(1, 8, 8))
-    with pytest.raises(UserError, match="cfg_rw"):
-        resolution_weighted(tokens)

@@ -20,7 +20,8 @@ from torch import Tensor
 from controlstack.headless.models.loading import load_control_net
 from controlstack.headless.sampling.model import Model
 from controlstack.headless.sampling.sample import ksample
-from controlstack.model_patch.control import Control, ControlStack, StepSpan
+from controlstack.model_patch.control import Control, ControlStack
+from controlstack.model_patch.factors import StepSpan
 from controlstack.model_patch.patch import KEY, patch
 from tests.headless.models.t2i_files import adapter, save_adapter
 from tests.model_patch.stacks import NEGATIVE, POSITIVE, UNET, control, hint, net

@@ -19,7 +19,8 @@ from controlstack.headless.models.t2i_adapter import T2IAdapter
 from controlstack.headless.models.t2i_network import FULL, LIGHT
 from controlstack.headless.sampling.base_model import BaseModel
 from controlstack.headless.sampling.sample import ksample
-from controlstack.model_patch.control import Control, Span
+from controlstack.model_patch.control import Control
+from controlstack.model_patch.factors import Span
 from controlstack.model_patch.patch import patch
 from tests.headless.models.t2i_files import adapter, save_adapter, tencent_names
 from tests.headless.models.tiny_files import save_control_net

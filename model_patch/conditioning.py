@@ -1,0 +1,249 @@
+"""The stack on a CONDITIONING: each control as a CONTROL_NET of the host's own protocol.
+
+What samples parts of a picture cuts the hints that lie on the conditioning (`cond_hint_original`),
+and what samples prompts one by one takes each with its control: there the stack has to lie, too.
+The engine is the one behind `patch`. (ComfyUI's protocol: `ControlBase` in `comfy/controlnet.py`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..ground.errors import UserError
+from ..ground.log import log
+from .applied import Watched
+from .call import Call
+from .control import Control, ControlStack
+from .family import require_same_family
+from .protocols import BaseModel, ControlDict
+from .residuals import Residuals
+from .run import DeviceRun
+from .usable import has_hooks, require_usable
+
+Conditioning = list[list[Any]]
+"""The host's: entries of an embedding and a dict."""
+
+
+def apply_to_conditioning(
+    stack: ControlStack, *conditionings: Conditioning
+) -> tuple[Conditioning, ...]:
+    """The conditionings with the stack on each entry, after the control that is there already.
+
+    One object stands for a control on all entries that had the same control before, as with
+    ComfyUI's ControlNetApplyAdvanced: that is what lets the host sample them in one batch.
+
+    Raises:
+        UserError: a control that cannot be used there; names it.
+    """
+    audible = [control for control in stack if not control.silent]
+    for control in audible:
+        require_usable(control)
+        if control.area_hint == "crop":
+            raise UserError(
+                f"{control.name}: area_hint crop needs the place of each area, which a control on "
+                "the conditioning is not told. Use Apply Control Stack, on the model."
+            )
+    chains: dict[int, Any] = {}
+
+    def with_stack(entry: list[Any]) -> list[Any]:
+        before = entry[1].get("control")
+        if id(before) not in chains:
+            if has_hooks(before):
+                names = " + ".join(control.name for control in audible)
+                raise UserError(
+                    f"{names}: the conditioning carries a control with hooks of its own already, "
+                    "which a stack cannot follow; apply that one after the stack."
+                )
+            chain = before
+            for control in audible:
+                chain = StackedControl(control).set_previous_controlnet(chain)
+            chains[id(before)] = chain
+        added = {"control": chains[id(before)], "control_apply_to_uncond": False}
+        return [entry[0], {**entry[1], **added}]
+
+    if not audible:
+        return conditionings
+    return tuple([with_stack(entry) for entry in entries] for entries in conditionings)
+
+
+class StackedControl:
+    """One control of a stack as the host's CONTROL_NET, with those before it in its chain.
+
+    What it is asked for beyond the protocol it answers as its net does.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.previous_controlnet: Any = None
+        self.multigpu_clones: dict[Any, Any] = {}
+        self._pictures: Tensor | None = None
+        self._base: BaseModel | None = None
+        self._run: DeviceRun | None = None
+        self._given: Watched | None = None
+        self._read: bool | None = None  # whether any call's residuals were; None before the first
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "control":  # of a copy that is not filled yet
+            raise AttributeError(name)
+        return getattr(self.control.net, name)
+
+    @property
+    def cond_hint_original(self) -> Tensor:
+        """The hint (B, 3, H, W); masks are further channels, so that whoever cuts the hint in
+        place cuts them along with it."""
+        if self._pictures is None:
+            self._pictures = _pictures_of(self.control)
+        return self._pictures
+
+    @cond_hint_original.setter
+    def cond_hint_original(self, pictures: Tensor) -> None:
+        self.control = _with_pictures(self.control, pictures)
+        self._pictures = pictures
+        self._end()
+
+    @property
+    def cond_hint(self) -> None:
+        """None: which hint is ready for the net changes from call to call."""
+        return None
+
+    @cond_hint.setter
+    def cond_hint(self, _: Any) -> None:
+        raise UserError(
+            f"{self.control.name}: another patch puts pieces of the hint into the net itself, past "
+            "the stack; use ComfyUI's Apply ControlNet with it."
+        )
+
+    @property
+    def strength(self) -> float:
+        """The control's strength."""
+        return self.control.strength
+
+    @property
+    def timestep_percent_range(self) -> tuple[float, float]:
+        """The whole run: its span is the control's own affair."""
+        return 0.0, 1.0
+
+    def copy(self) -> StackedControl:
+        """The same control without the chain and the run of this one."""
+        return StackedControl(self.control)
+
+    def set_previous_controlnet(self, previous: Any) -> StackedControl:
+        """Put a net before this one; returns this."""
+        self.previous_controlnet = previous
+        return self
+
+    def pre_run(self, model: BaseModel, percent_to_timestep_function: Callable[..., float]) -> None:
+        """Begin a run on `model`; raises UserError for a net of another family."""
+        require_same_family(self.control.name, self.control.net, model)
+        self._end()
+        self._base = model
+        if self.previous_controlnet is not None:
+            self.previous_controlnet.pre_run(model, percent_to_timestep_function)
+
+    def get_control(
+        self,
+        x_noisy: Tensor,
+        t: Tensor,
+        cond: Mapping[str, Any],
+        batched_number: int,
+        transformer_options: Mapping[str, Any],
+    ) -> ControlDict | None:
+        """What the chain adds to this call of the model; None for nothing."""
+        before = None
+        if self.previous_controlnet is not None:
+            before = self.previous_controlnet.get_control(
+                x_noisy, t, cond, batched_number, transformer_options
+            )
+        if self._base is None:
+            raise RuntimeError(f"{self.control.name}: get_control was called before pre_run")
+        self._run = self._run or DeviceRun((self.control,), self._base, transformer_options)
+        total, names = self._run.added(
+            Residuals.of(before), Call.of(x_noisy, t, cond, transformer_options)
+        )
+        if not names:
+            return before
+        self._note_read()
+        self._given = Watched(total)
+        return self._given
+
+    def cleanup(self) -> None:
+        """End the run of the whole chain; raises what a net of ours failed with."""
+        failures = self._end()
+        self._base = None
+        if self.previous_controlnet is not None:
+            self.previous_controlnet.cleanup()
+        if failures:
+            raise failures[0]
+
+    def get_models(self) -> list[Any]:
+        """What the host must load for the chain."""
+        before = [] if self.previous_controlnet is None else self.previous_controlnet.get_models()
+        return [*before, *self.control.net.get_models()]
+
+    def get_models_only_self(self) -> list[Any]:
+        """What the host must load for this control."""
+        return self.control.net.get_models()
+
+    def inference_memory_requirements(self, dtype: Any) -> int:
+        """Bytes that the chain needs beside what `get_models` loads."""
+        chain = self.previous_controlnet
+        before: int = 0 if chain is None else chain.inference_memory_requirements(dtype)
+        return before + self.control.net.inference_memory_requirements(dtype)
+
+    def get_extra_hooks(self) -> list[Any]:
+        """The hooks of those before it; its own net has none."""
+        chain = self.previous_controlnet
+        return [] if chain is None else list(chain.get_extra_hooks())
+
+    def get_instance_for_device(self, device: Any) -> StackedControl:
+        """Itself: a stack samples on one device."""
+        return self
+
+    def deepclone_multigpu(self, load_device: Any, autoregister: bool = False) -> Any:
+        """Refused."""
+        raise UserError(
+            f"{self.control.name}: a control stack samples on one GPU; take the MultiGPU node "
+            "away, or use ComfyUI's Apply ControlNet."
+        )
+
+    def _end(self) -> list[Exception]:
+        self._note_read()
+        if self._read is False:
+            log.warning(
+                "%s never reached the model in this run: it takes no residuals, or another patch "
+                "answers in its place",
+                self.control.name,
+            )
+        run, self._run, self._read = self._run, None, None
+        return [] if run is None else run.close()
+
+    def _note_read(self) -> None:
+        if self._given is not None:
+            self._read = bool(self._read) or bool(self._given.asked)
+            self._given = None
+
+
+def _pictures_of(control: Control) -> Tensor:
+    """The hint (N, 3, H, W), and the masks of its size as further channels."""
+    masks = [mask for mask in (control.mask, control.inpaint_mask) if mask is not None]
+    if not masks:
+        return control.hint
+    size, count = control.hint.shape[-2:], max(len(one) for one in (control.hint, *masks))
+    resized = [F.interpolate(m[:, None].to(control.hint), size, mode="bilinear") for m in masks]
+    return torch.cat([control.view.spread(one, count) for one in (control.hint, *resized)], dim=1)
+
+
+def _with_pictures(control: Control, pictures: Tensor) -> Control:
+    """The control with what `_pictures_of` gave, cut or resized by somebody; a hint without masks
+    leaves those as they are."""
+    masks = [name for name in ("mask", "inpaint_mask") if getattr(control, name) is not None]
+    changed: dict[str, Any] = {"hint": pictures[:, :3]}
+    if pictures.shape[1] == 3 + len(masks):
+        changed |= {name: pictures[:, 3 + i] for i, name in enumerate(masks)}
+    return replace(control, **changed)
