@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..ground.parameters import Value
+from ..ground.parameters import Value, parameters
 from ..training.run_settings import SECTIONS
-from ..training.settings import parameters
 from .options import ModelsOption, Option, optional, plain, with_options
 from .outcome import DebugOption, reported
 

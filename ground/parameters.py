@@ -5,15 +5,17 @@ Imports only its own room, so every layer may declare settings.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias, TypeVar
 
 from .errors import UserError
 from .structured import is_text
 from .wording import shown
 
 Value: TypeAlias = bool | int | float | str
+Kind = TypeVar("Kind")
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 """Words for a switch; capitals do not count."""
@@ -75,6 +77,38 @@ class Parameter:
                 return kind(text)
         asked = {bool: "true or false", int: "a whole number"}.get(kind, "a number")
         raise UserError(f"{who}: {self.name} is {shown(text)}; give {asked}.")
+
+
+def setting(default: Any, words: str, **limits: Any) -> Any:
+    """A dataclass field with a Parameter's words and its `low`, `high`, `step` or `choices`."""
+    return field(default=default, metadata={"words": words, "limits": limits})
+
+
+def parameters(kind: type[Any]) -> tuple[Parameter, ...]:
+    """The settings of a dataclass whose fields were made with `setting`, in their order."""
+    return tuple(
+        Parameter(f.name, f.default, f.metadata["words"], **f.metadata["limits"])  # type: ignore[arg-type]
+        for f in fields(kind)
+    )
+
+
+def settings_of(kind: type[Kind], given: Mapping[str, Any], who: str) -> Kind:
+    """`kind` with the values `given` and the defaults of the rest, all in range; None is not given.
+
+    Raises UserError, naming `who` and the setting, for a name that is none and a value that does
+    not fit.
+    """
+    known = {parameter.name: parameter for parameter in parameters(kind)}
+    strange = sorted(set(given) - set(known))
+    if strange:
+        raise UserError(f"{who} has no setting {strange[0]}; it has {', '.join(known)}.")
+    return kind(
+        **{
+            name: known[name].checked(value, who)
+            for name, value in given.items()
+            if value is not None
+        }
+    )
 
 
 def _number(value: float) -> str:

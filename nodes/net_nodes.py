@@ -11,9 +11,10 @@ from ..ground.atomic import beside, take
 from ..ground.errors import UserError
 from ..ground.log import log
 from ..ground.names import without_ending
+from ..ground.parameters import parameters, settings_of
 from ..ground.places import require_place
 from ..hosts import host
-from ..training.settings import NetSettings, parameters, settings_of
+from ..training.settings import NetSettings
 from .train_values import CATEGORY, TRAINABLE, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import widgets

@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.parameters import parameters, settings_of
 from ..hosts import host
 from ..training.data.settings import DataSettings
-from ..training.settings import TrainingSettings, parameters, settings_of
+from ..training.settings import TrainingSettings
 from . import images
 from .net_nodes import accepted_name, check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable

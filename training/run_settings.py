@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..ground.parameters import setting
 from .data.inside import typed
 from .data.settings import DataSettings
-from .settings import NetSettings, TrainingSettings, setting
+from .settings import NetSettings, TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -4,50 +4,12 @@ file and the help are made from these dataclasses and from nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
-from ..ground.errors import UserError
-from ..ground.parameters import Parameter, Value
+from ..ground.parameters import setting
 
 MANY = 100_000_000
 """More steps, pictures or seconds than any run has."""
-
-Kind = TypeVar("Kind")
-
-
-def setting(default: Value, words: str, **limits: Any) -> Any:
-    """A dataclass field with a Parameter's words and its `low`, `high`, `step` or `choices`."""
-    return field(default=default, metadata={"words": words, "limits": limits})
-
-
-def parameters(kind: type[Any]) -> tuple[Parameter, ...]:
-    """The settings of a dataclass whose fields were made with `setting`, in their order."""
-    found: list[Parameter] = []
-    for f in fields(kind):
-        default: Any = f.default
-        found.append(Parameter(f.name, default, f.metadata["words"], **f.metadata["limits"]))
-    return tuple(found)
-
-
-def settings_of(kind: type[Kind], given: Mapping[str, Any], who: str) -> Kind:
-    """`kind` with the values `given` and the defaults of the rest, all in range; None is not given.
-
-    Raises UserError, naming `who` and the setting, for a name that is none and a value that does
-    not fit.
-    """
-    known = {parameter.name: parameter for parameter in parameters(kind)}
-    strange = sorted(set(given) - set(known))
-    if strange:
-        raise UserError(f"{who} has no setting {strange[0]}; it has {', '.join(known)}.")
-    return kind(
-        **{
-            name: known[name].checked(value, who)
-            for name, value in given.items()
-            if value is not None
-        }
-    )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from controlstack.demo.models import BASE
 from controlstack.ground.errors import UserError
+from controlstack.ground.parameters import settings_of
 from controlstack.headless import folders
 from controlstack.headless.core_nodes.sampling import KSampler
 from controlstack.headless.host import EmbeddedHost
@@ -30,7 +31,7 @@ from controlstack.nodes.train_nodes import ControlStackLossPlot
 from controlstack.training import export
 from controlstack.training.config import read_config
 from controlstack.training.copy import weights_hash
-from controlstack.training.settings import TrainingSettings, settings_of
+from controlstack.training.settings import TrainingSettings
 from tests.nodes.training_nodes import SIDE, data_of, net_of, same, trained, weights
 from tests.training_files import picture
 

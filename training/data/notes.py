@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from ...ground.parameters import parameters
 from ...ground.wording import one_line
-from ..settings import parameters
 from .condition import Condition, looks_for_hints
 from .looking import FAINT, Seen, Shades
 from .row import Rows

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...ground.errors import UserError
-from ..settings import MANY, setting
+from ...ground.parameters import setting
+from ..settings import MANY
 
 if TYPE_CHECKING:
     from ...preprocessors.sizing import Size
