@@ -15,7 +15,7 @@ from .progress import shown_progress
 from .say import say, tell
 
 if TYPE_CHECKING:
-    from ..training.watch import Point
+    from ..training.events import Point
 
 
 model_app = typer.Typer(help="The demo model.", no_args_is_help=True)

@@ -68,10 +68,10 @@ def _train(
     **flags: Any,
 ) -> None:
     with reported(debug):
-        from .train_run import Order, carry_out
+        from .train_run import TrainRequest, carry_out
 
         carry_out(
-            Order(
+            TrainRequest(
                 config=config,
                 given=_given(flags),
                 resume=resume,

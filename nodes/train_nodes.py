@@ -152,14 +152,14 @@ class ControlStackTrain:
         **settings: Any,
     ) -> tuple[Any, Trainable, LossCurve, Tensor]:
         """Train a copy of `net`; see `training.control_net.train_control_net`."""
-        from .train_run import Order, carry_out
+        from .train_run import TrainRequest, carry_out
 
         check_name(name)
         chosen = settings_of(TrainingSettings, settings, "Train ControlNet")
         base_name = file_behind(prompt, unique_id, "model") or "the base model"
         folder = host.current().output() / "controlstack" / "training" / name
-        order = Order(net, data, chosen, folder, name, base_name, resume)
-        done = carry_out(order, model, clip, vae)
+        request = TrainRequest(net, data, chosen, folder, name, base_name, resume)
+        done = carry_out(request, model, clip, vae)
         return done.control_net, done.net, done.curve, images.of_picture(done.sheet)
 
 

@@ -9,7 +9,6 @@ from ..ground.parameters import Value
 from ..preprocessors.ready import HintMaker
 from .base import Base
 from .config import flat
-from .control_net import UNLOCKED
 from .data.check import Report
 from .data.training_data import TrainingData
 from .fidelity import fidelity_of
@@ -65,8 +64,6 @@ def run_of(
     said = [*notes, *data.notes, *idle(settings)]
     if held:
         said.append(f"{held} of the rows are held out, to validate on")
-    if settings.training.unlock_decoder:
-        said.append(UNLOCKED.removesuffix("."))
     if settings.out.single_file and (why_not := no_single_file(network)):
         said.append(f"no single file will be written. {why_not.removesuffix('.')}")
     validator = _validator(settings, base, split, maker, said) if first else None

@@ -37,7 +37,7 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Order:
+class RowOrder:
     """The picks of a run over `rows` rows: a permutation an epoch, drawn from (seed, epoch)."""
 
     rows: int

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from controlstack.cli.train_run import Order, carry_out
+from controlstack.cli.train_run import TrainRequest, carry_out
 from controlstack.cli.train_use import how_to_use
 from controlstack.demo.models import CONTROL_NETS
 from controlstack.demo.training_folder import write_folder
@@ -371,11 +371,11 @@ def test_the_settings_as_a_file(run: Run, folder: Path) -> None:
 
 def test_a_settings_file_is_taken_by_one_alone(folder: Path) -> None:
     def write(steps: int) -> bool:
-        order = Order(
+        request = TrainRequest(
             None, {"training": {"steps": steps}}, False, False, Path("one.toml"), (), False
         )
         with suppress(UserError):
-            carry_out(order)
+            carry_out(request)
             return True
         return False
 

@@ -11,10 +11,10 @@ import torch
 from controlstack.ground.errors import UserError
 from controlstack.training import control_net
 from controlstack.training.copy import control_net_from, weights_hash
+from controlstack.training.events import Point
 from controlstack.training.locked import decoder, locked, predict, unlocked
 from controlstack.training.settings import NetSettings
-from controlstack.training.watch import Quiet, Validation
-from tests.training.small_runs import NET, Rows, same_weights, small_run, small_unet
+from tests.training.small_runs import NET, Rows, notes_in, same_weights, small_run, small_unet
 
 
 def _changed(before: Any, after: Any) -> set[str]:
@@ -61,8 +61,10 @@ def test_the_optimiser_holds_the_network_alone(monkeypatch: pytest.MonkeyPatch) 
 
 def test_it_overfits_a_row() -> None:
     few = {"steps": 150, "batch": 8, "rate": 3e-3, "prompt_dropout": 0.0, "log_every": 50}
-    trained = small_run(rows=Rows(1), timesteps="stratified", **few)
-    assert trained.points[-1].loss < 0.85 * trained.points[0].loss
+    events: list[Any] = []
+    small_run(hear=events.append, rows=Rows(1), timesteps="stratified", **few)
+    losses = [event.loss for event in events if isinstance(event, Point)]
+    assert losses[-1] < 0.85 * losses[0]
 
 
 def test_a_fresh_networks_prediction_is_the_locked_ones() -> None:
@@ -77,18 +79,15 @@ def test_a_fresh_networks_prediction_is_the_locked_ones() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_unlocked_decoder_is_trained_and_the_callers_base_is_not(precision: str) -> None:
-    unet, tried = small_unet(), []
+    unet, tried, events = small_unet(), [], list[Any]()
     before = weights_hash(unet)
 
-    class Watching(Quiet):
-        def validate(self, step: int, network: Any) -> Validation | None:
-            tried.append(weights_hash(unet))
-            return None
+    def validate(step: int, network: Any) -> None:
+        tried.append(weights_hash(unet))
 
-    with pytest.warns(UserWarning, match="decoder is trained"):
-        trained = small_run(
-            unet=unet, watch=Watching(), unlock_decoder=True, precision=precision, validate_every=5
-        )
+    given = {"unlock_decoder": True, "precision": precision, "validate_every": 5}
+    trained = small_run(hear=events.append, unet=unet, validate=validate, **given)
+    assert ["decoder is trained" in note for note in notes_in(events)] == [True]
     assert weights_hash(unet) == before
     assert tried[0] == before
     assert tried[2] == weights_hash(trained.unet) != tried[1]
@@ -173,15 +172,13 @@ def test_dropped_prompts_are_those_of_the_order() -> None:
 def test_validations_come_before_the_first_step_at_each_count_and_at_the_end() -> None:
     steps: list[int] = []
 
-    class Watching(Quiet):
-        def validate(self, step: int, network: Any) -> Validation | None:
-            steps.append(step)
-            return None
+    def validate(step: int, network: Any) -> None:
+        steps.append(step)
 
-    small_run(watch=Watching(), validate_every=4)
+    small_run(validate=validate, validate_every=4)
     assert steps == [0, 4, 8, 10]
     steps.clear()
-    small_run(watch=Watching())
+    small_run(validate=validate)
     assert not steps
 
 

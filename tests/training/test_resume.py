@@ -16,9 +16,9 @@ from controlstack.ground.errors import UserError
 from controlstack.training.batch import Batch
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.curve import Curve, read_curve
+from controlstack.training.events import Point, Stepped, Validation
 from controlstack.training.export import load_network
-from controlstack.training.watch import Point, Quiet, Validation
-from tests.training.small_runs import Rows, Stopper, same_weights, small_run
+from tests.training.small_runs import Rows, same_weights, small_run, stop_after
 
 ALL = {
     "accumulate": 2,
@@ -38,7 +38,7 @@ def test_a_run_stopped_and_resumed_is_the_whole_run_bit_for_bit(
     whole_rows, first_rows, rest_rows = Rows(), Rows(), Rows()
     settings = {**ALL, "precision": precision}
     whole = small_run(tmp_path / "whole", rows=whole_rows, **settings)
-    first = small_run(tmp_path / "run", Stopper(6), rows=first_rows, **settings)
+    first = small_run(tmp_path / "run", stop_after(6), rows=first_rows, **settings)
     assert (first.step, first.stopped) == (6, True)
     assert not same_weights(first.network, whole.network)
     rest = small_run(tmp_path / "run", rows=rest_rows, resume=True, **settings)
@@ -54,9 +54,29 @@ def test_a_run_stopped_and_resumed_is_the_whole_run_bit_for_bit(
     assert all(torch.equal(states[0]["live"][n], states[1]["live"][n]) for n in states[0]["live"])
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_who_goes_no_further_through_the_events_loses_no_step(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    def leave(event: Any) -> None:
+        if isinstance(event, Stepped) and event.step == 4:  # its point is due, too
+            raise error
+
+    with pytest.raises(error):
+        small_run(tmp_path / "run", leave)
+    assert Checkpoints(tmp_path / "run/checkpoints", 3).steps() == [4]
+    rest = small_run(tmp_path / "run", resume=True)
+    assert same_weights(rest.network, small_run(tmp_path / "whole").network)
+    told = [
+        [(p.step, p.loss, p.rate) for p in read_curve(tmp_path / name / "curve.jsonl")[0]]
+        for name in ("whole", "run")
+    ]
+    assert told[0] == told[1]
+
+
 def test_the_curve_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     small_run(tmp_path / "whole")
-    small_run(tmp_path / "run", Stopper(6))
+    small_run(tmp_path / "run", stop_after(6))
     small_run(tmp_path / "run", resume=True)
     curves = [read_curve(tmp_path / name / "curve.jsonl")[0] for name in ("whole", "run")]
     told = [[(p.step, p.loss, p.rate) for p in curve] for curve in curves]
@@ -65,11 +85,10 @@ def test_the_curve_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     assert [p.elapsed for p in curves[1]] == sorted(p.elapsed for p in curves[1])
 
 
-@pytest.mark.filterwarnings("ignore:The base's decoder")
 def test_the_unlocked_decoder_resumes_too(tmp_path: Path) -> None:
     settings = {"unlock_decoder": True, "ema": 0.9}
     whole = small_run(tmp_path / "whole", **settings)
-    small_run(tmp_path / "run", Stopper(6), **settings)
+    small_run(tmp_path / "run", stop_after(6), **settings)
     rest = small_run(tmp_path / "run", resume=True, **settings)
     assert same_weights(rest.network, whole.network)
     assert same_weights(rest.unet, whole.unet)
@@ -89,7 +108,7 @@ def test_the_newest_are_kept(tmp_path: Path) -> None:
 
 
 def test_other_settings_are_listed_all_at_once(tmp_path: Path) -> None:
-    small_run(tmp_path, Stopper(3))
+    small_run(tmp_path, stop_after(3))
     with pytest.raises(UserError) as caught:
         small_run(tmp_path, resume=True, rate=5e-4, ema=0.5, batch=4)
     said = str(caught.value)
@@ -101,7 +120,7 @@ def test_other_settings_are_listed_all_at_once(tmp_path: Path) -> None:
 
 def test_what_changes_no_step_may_be_changed(tmp_path: Path) -> None:
     whole = small_run(steps=12, batch=2, schedule="constant")
-    small_run(tmp_path, Stopper(3), batch=2, schedule="constant")
+    small_run(tmp_path, stop_after(3), batch=2, schedule="constant")
     free = {"steps": 12, "save_every": 3, "keep": 1, "log_every": 2, "validate_every": 6}
     rest = small_run(
         tmp_path, resume=True, schedule="constant", batch=1, accumulate=2, workers=1, **free
@@ -113,7 +132,7 @@ def test_what_changes_no_step_may_be_changed(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_falling_rate_may_not_be_moved(tmp_path: Path) -> None:
-    small_run(tmp_path, Stopper(3), schedule="cosine")
+    small_run(tmp_path, stop_after(3), schedule="cosine")
     with pytest.raises(UserError, match=r"steps: 10 -> 12 \(with the schedule cosine each step's"):
         small_run(tmp_path, resume=True, schedule="cosine", steps=12)
 
@@ -124,7 +143,7 @@ def test_there_must_be_a_checkpoint_to_resume(tmp_path: Path) -> None:
 
 
 def test_an_earlier_run_is_not_written_over(tmp_path: Path) -> None:
-    small_run(tmp_path, Stopper(3))
+    small_run(tmp_path, stop_after(3))
     with pytest.raises(UserError, match=r"step-00000003.*resume it, or choose another folder"):
         small_run(tmp_path)
 
@@ -162,14 +181,12 @@ def test_data_that_breaks_costs_no_step(tmp_path: Path) -> None:
 
 
 def test_a_validation_that_fails_costs_no_step(tmp_path: Path) -> None:
-    class Failing(Quiet):
-        def validate(self, step: int, network: Any) -> Validation | None:
-            if step == 8:
-                raise RuntimeError("out of memory")
-            return None
+    def validate(step: int, network: Any) -> None:
+        if step == 8:
+            raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        small_run(tmp_path, Failing(), validate_every=4)
+        small_run(tmp_path, validate=validate, validate_every=4)
     assert Checkpoints(tmp_path / "checkpoints", 3).steps() == [5, 8]
 
 
@@ -219,15 +236,14 @@ def test_a_half_written_checkpoint_is_never_the_newest(tmp_path: Path) -> None:
 
 
 def test_lines_of_an_abandoned_branch_are_cut_and_a_cut_line_is_passed_over(tmp_path: Path) -> None:
-    class Watching(Quiet):
-        def validate(self, step: int, network: Any) -> Validation | None:
-            return Validation(step, {"edge F1": step / 10}, tmp_path / "sheets" / f"{step}.png")
+    def validate(step: int, network: Any) -> Validation:
+        return Validation(step, {"edge F1": step / 10}, tmp_path / "sheets" / f"{step}.png")
 
-    small_run(tmp_path, Watching(), log_every=1, validate_every=3, steps=6)
+    small_run(tmp_path, validate=validate, log_every=1, validate_every=3, steps=6)
     curve = tmp_path / "curve.jsonl"
     later = curve.read_text().splitlines()[-2].replace('"step": 6', '"step": 7')
     curve.write_text(curve.read_text() + later + "\n" + later[:20])
-    small_run(tmp_path, Watching(), resume=True, log_every=1, validate_every=3)
+    small_run(tmp_path, validate=validate, resume=True, log_every=1, validate_every=3)
     points, validations = read_curve(curve)
     assert [point.step for point in points] == list(range(1, 11))
     assert [found.step for found in validations] == [0, 3, 6, 9, 10]
@@ -236,7 +252,7 @@ def test_lines_of_an_abandoned_branch_are_cut_and_a_cut_line_is_passed_over(tmp_
 
 def test_a_figure_that_is_no_number_is_null_in_the_file(tmp_path: Path) -> None:
     curve = Curve(tmp_path, 0)
-    curve.validation(Validation(3, {"edge F1": math.nan, "SSIM": 0.5}, None))
+    curve.add(Validation(3, {"edge F1": math.nan, "SSIM": 0.5}, None))
     curve.close()
     assert json.loads(curve.path.read_text())["figures"] == {"edge F1": None, "SSIM": 0.5}
     (found,) = read_curve(curve.path)[1]
@@ -249,7 +265,7 @@ def test_a_curve_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     curve.path.unlink()
     curve.path.mkdir()
     with pytest.raises(UserError, match=r"cannot write .*curve\.jsonl: Is a directory"):
-        curve.point(Point(1, 0.5, 1e-5, 4.0, 1.0, 2.0))
+        curve.add(Point(1, 0.5, 1e-5, 4.0, 1.0, 2.0))
     curve.close()
 
 
@@ -262,13 +278,13 @@ def test_where_tensorboard_cannot_write_the_curve_goes_on(tmp_path: Path) -> Non
     curve.close()
     curve._board = Full()
     for step in (1, 2):
-        curve.point(Point(step, 0.5, 1e-5, 4.0, 1.0, 2.0))
+        curve.add(Point(step, 0.5, 1e-5, 4.0, 1.0, 2.0))
     assert [point.step for point in read_curve(curve.path)[0]] == [1, 2]
 
 
 def test_tensorboard_shows_the_curve(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    small_run(tmp_path, Stopper(6))
+    small_run(tmp_path, stop_after(6))
     small_run(tmp_path, resume=True)
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("loss")] == [4, 8, 10]
