@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..ground.parameters import Value, parameters
-from ..training.run_settings import SECTIONS
+from ..training.settings import SECTIONS
 from .options import ModelsOption, Option, optional, plain, with_options
 from .outcome import DebugOption, reported
 

@@ -13,7 +13,7 @@ import typer
 
 from ..ground.parameters import Value
 from ..training.config import read_config, run_settings, written
-from ..training.run_settings import RunSettings
+from ..training.settings import RunSettings
 from .interrupt import STOPPED
 from .outcome import USER_ERROR
 from .progress import shown_progress
@@ -85,7 +85,7 @@ def _check(settings: RunSettings) -> None:
     from ..ground.reporter import reporter
     from ..headless.caption_room import caption_room
     from ..training.data.check import check
-    from ..training.data.inside import typed
+    from ..training.data.file_names import typed
 
     base = settings.base.path
     place = typed(base, "the base", {DEMO: BASE})

@@ -23,10 +23,10 @@ from ..ground.lock import working_in
 from ..ground.places import require_place
 from ..ground.reading import read_text
 from ..ground.workers import workers
-from ..training.copy import control_net_from
 from ..training.events import Begun, Event, Point
 from ..training.processes import run_parallel
 from ..training.settings import NetSettings, TrainingSettings
+from ..training.trainable import control_net_from
 from .build_base import BaseRecipe, Hear, new_unet, plain_attention, save_base, train_base
 from .build_control import KINDS, SEED, ControlRecipe, Prompts, SceneBatches, train_control
 from .build_data import SceneSet, render_scenes

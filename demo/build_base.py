@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..training.draws import number
+from ..training.chance import number
 from ..training.events import Event
 from ..training.loop import Loop, Task
 from ..training.objective import Objective, scaled_linear_alphas, weighted_loss
-from ..training.order import RowOrder, Shares
 from ..training.processes import accelerator_for
+from ..training.row_order import RowOrder, Shares
 from ..training.settings import TrainingSettings
 from .build_text import HIDDEN, MAX_TOKENS, text_encoder
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..training.base import Base
 from ..training.batch import Batch, Pick
+from ..training.chance import share
 from ..training.control_net import Trained, train_control_net
-from ..training.copy import control_net_from
-from ..training.draws import share
 from ..training.objective import scaled_linear_alphas
 from ..training.settings import NetSettings, TrainingSettings
+from ..training.trainable import control_net_from
 from .build_base import Hear, plain_attention, tokens_of
 from .build_data import SceneSet
 

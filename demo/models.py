@@ -19,7 +19,7 @@ from ..headless.graph.values import convert
 from ..headless.models import inspect
 from ..headless.models.components import CONFIG
 from ..headless.models.weights import read_config
-from ..training.fit import per_level
+from ..training.base_fit import per_level
 
 WEIGHTS = Path(__file__).parent / "weights"
 BASE = WEIGHTS / "base"

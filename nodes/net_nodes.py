@@ -59,8 +59,8 @@ class ControlStackControlNetFromModel:
         unique_id: str | None = None,
         **settings: Any,
     ) -> tuple[Trainable]:
-        """Copy the MODEL's encoder; see `training.copy.control_net_from`."""
-        from ..training.copy import control_net_from
+        """Copy the MODEL's encoder; see `training.trainable.control_net_from`."""
+        from ..training.trainable import control_net_from
 
         chosen = settings_of(NetSettings, settings, "ControlNet from Model")
         name = file_behind(prompt, unique_id, "model") or "the base model"

@@ -10,8 +10,7 @@ from torch import Tensor
 from ..ground.errors import UserError
 from ..ground.parameters import parameters, settings_of
 from ..hosts import host
-from ..training.data.settings import DataSettings
-from ..training.settings import TrainingSettings
+from ..training.settings import DataSettings, TrainingSettings
 from . import images
 from .net_nodes import accepted_name, check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
@@ -73,7 +72,7 @@ class ControlStackTrainingData:
 
         NaN, "look at it", for data that cannot be listed and a path that comes through a link.
         """
-        from ..training.data.changes import state_of
+        from ..training.data.rows import state_of
 
         try:
             return state_of(settings_of(DataSettings, settings, "Training Data"))

@@ -18,7 +18,6 @@ from ..hosts import host
 from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker, hint_maker
 from ..training.assembly import run_of, split_of
-from ..training.beginning import require_free
 from ..training.control_net import Trained
 from ..training.curve import CURVE, read_curve
 from ..training.data.check import Report
@@ -27,8 +26,14 @@ from ..training.data.training_data import training_data
 from ..training.events import Begun, Note, Point, Saved, Stepped, Validation
 from ..training.optimiser import require_possible
 from ..training.run import Finished, RunEvents
-from ..training.run_settings import BaseSettings, NetworkSettings, OutSettings, RunSettings
-from ..training.settings import TrainingSettings
+from ..training.run_folder import require_free
+from ..training.settings import (
+    BaseSettings,
+    NetworkSettings,
+    OutSettings,
+    RunSettings,
+    TrainingSettings,
+)
 from .train_values import LossCurve, Trainable
 
 

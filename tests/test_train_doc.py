@@ -7,7 +7,7 @@ import re
 from controlstack.cli.train import flag
 from controlstack.ground.parameters import parameters
 from controlstack.training.config import read_config, run_settings
-from controlstack.training.run_settings import SECTIONS
+from controlstack.training.settings import SECTIONS
 from tests.checkout import ROOT
 from tools.train_doc import PATH, document
 

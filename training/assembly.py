@@ -12,12 +12,12 @@ from .config import flat
 from .data.check import Report
 from .data.training_data import TrainingData
 from .fidelity import fidelity_of
-from .idle import idle
 from .ldm_layout import no_single_file
 from .run import Run
-from .run_settings import RunSettings
 from .samples import Split, held_out, samples_of_files, samples_of_rows
+from .settings import RunSettings
 from .validation import Validator
+from .without_effect import idle
 
 NO_MATTER = ("base.device", "data.cache", "data.outside")
 """Settings that change nothing about what is learnt, so that a resumed run may have others."""

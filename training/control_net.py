@@ -18,21 +18,21 @@ from ..ground.parameters import Value
 from ..ground.wording import listing
 from .base import Base
 from .batch import Batch, Batches
-from .beginning import beginning
 from .checkpoint import NETWORK, Checkpoints
-from .copy import copied_weights, new_weights
+from .checkpoint_state import load_weights
 from .curve import Curve
 from .events import Event, Note, Validation
 from .export import CONFIG, WEIGHTS, save_folder
-from .locked import checkpointing, decoder, lent_decoder, locked, moved, predict, unlocked
+from .locked_unet import checkpointing, decoder, lent_decoder, locked, moved, predict, unlocked
 from .loop import Loop, Records, Task
 from .manifest import read_object
 from .objective import Objective, weighted_loss
-from .order import RowOrder, Shares
 from .processes import accelerator_for
 from .resume import go_on, in_force, write_settings
+from .row_order import RowOrder, Shares
+from .run_folder import beginning
 from .settings import TrainingSettings
-from .state import load_weights
+from .trainable import copied_weights, new_weights
 
 UNLOCKED = (
     "The base's decoder is trained, too: a small or uneven data set makes the base worse, and the "

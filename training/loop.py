@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..ground.errors import UserError
 from .checkpoint import Checkpoints
+from .checkpoint_state import STATE, is_finite, read_state
 from .curve import Curve, Entry
 from .ema import Ema
 from .events import Begun, Event, Events, Point, Saved, Stepped, Validation
@@ -24,7 +25,6 @@ from .interrupt import StopRequest
 from .manifest import DamagedError
 from .optimiser import go_on_after, make_optimiser, make_schedule, moments_like
 from .settings import TrainingSettings
-from .state import STATE, is_finite, read_state
 
 
 @dataclass(frozen=True)

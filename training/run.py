@@ -27,9 +27,9 @@ from .data.training_data import TrainingData
 from .events import Begun, Event, Note, Validation
 from .export import beyond, save_folder, save_single_file
 from .ldm_layout import no_single_file
-from .places import CONFIG, PLOT, SHEETS, TRAINING, result_places, tidy
 from .plots import draw_curve
-from .run_settings import RunSettings
+from .run_folder import CONFIG, PLOT, SHEETS, TRAINING, result_places, tidy
+from .settings import RunSettings
 from .validation import Validator
 
 

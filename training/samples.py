@@ -16,11 +16,10 @@ from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker
 from ..preprocessors.spec import Hint
 from .data.check import Report
-from .data.reading import hint_in, read_hint, read_picture
 from .data.row import PICTURES, Row
-from .data.settings import MULTIPLE
-from .data.view import view_of
-from .run_settings import ValidationSettings
+from .data.row_pictures import hint_in, read_hint, read_picture
+from .data.view import MULTIPLE, view_of
+from .settings import ValidationSettings
 from .validation import Sample
 
 _SHARE = 10

@@ -18,8 +18,8 @@ from torch import Tensor
 from ..ground.contact_sheet import CELL, Cell, Row, draw_sheet
 from ..ground.errors import UserError
 from .base import Base
-from .run_settings import ValidationSettings
 from .sampling import sample
+from .settings import ValidationSettings
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """A picture, H x W x 3 RGB."""

@@ -13,11 +13,11 @@ from controlstack.demo.build import RECIPE
 from controlstack.demo.build_control import Prompts, SceneBatches, hints_of
 from controlstack.demo.score import Task
 from controlstack.training.control_net import Trained, train_control_net
-from controlstack.training.copy import control_net_from, started_from
 from controlstack.training.curve import read_curve
 from controlstack.training.events import Point, Validation
 from controlstack.training.export import load_network, save_folder
 from controlstack.training.settings import NetSettings, TrainingSettings
+from controlstack.training.trainable import control_net_from, started_from
 
 from .measures import fidelity
 from .sampling import Control, Sampling, sample

@@ -28,9 +28,9 @@ from controlstack.headless.folders import Folders, find, names, use
 from controlstack.headless.models import inspect
 from controlstack.preprocessors.spec import Weights
 from controlstack.training.config import read_config, run_settings
-from controlstack.training.copy import weights_hash
 from controlstack.training.export import load_network
-from controlstack.training.run_settings import RunSettings
+from controlstack.training.settings import RunSettings
+from controlstack.training.trainable import weights_hash
 from tests.cli.prompts import Run
 from tests.tiny_depth import tiny_dpt
 

@@ -30,8 +30,8 @@ from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, Control
 from controlstack.nodes.train_nodes import ControlStackLossPlot
 from controlstack.training import export
 from controlstack.training.config import read_config
-from controlstack.training.copy import weights_hash
 from controlstack.training.settings import TrainingSettings
+from controlstack.training.trainable import weights_hash
 from tests.nodes.training_nodes import SIDE, data_of, net_of, same, trained, weights
 from tests.training_files import picture
 

@@ -23,8 +23,8 @@ import torch
 from safetensors.torch import load_file
 from small_runs import NET, files_run, small_unet  # beside this script, which is run by its path
 
-from controlstack.training.copy import control_net_from
 from controlstack.training.processes import accelerator_for
+from controlstack.training.trainable import control_net_from
 
 STEPS = 5
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.listdir")

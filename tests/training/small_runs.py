@@ -13,14 +13,13 @@ import torch
 
 from controlstack.training.base import Base
 from controlstack.training.batch import Batch, Pick
-from controlstack.training.beginning import require_free
 from controlstack.training.control_net import Trained, Validate, train_control_net
-from controlstack.training.copy import control_net_from
 from controlstack.training.events import Note, Stepped
 from controlstack.training.objective import scaled_linear_alphas
 from controlstack.training.run import Finished, Run
-from controlstack.training.run_settings import OutSettings, RunSettings
-from controlstack.training.settings import NetSettings, TrainingSettings
+from controlstack.training.run_folder import require_free
+from controlstack.training.settings import NetSettings, OutSettings, RunSettings, TrainingSettings
+from controlstack.training.trainable import control_net_from
 
 NET = NetSettings(hint_channels="4,4,8,8")
 

@@ -10,10 +10,10 @@ import torch
 
 from controlstack.ground.errors import UserError
 from controlstack.training import control_net
-from controlstack.training.copy import control_net_from, weights_hash
 from controlstack.training.events import Point
-from controlstack.training.locked import decoder, locked, predict, unlocked
+from controlstack.training.locked_unet import decoder, locked, predict, unlocked
 from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import control_net_from, weights_hash
 from tests.training.small_runs import NET, Rows, notes_in, same_weights, small_run, small_unet
 
 

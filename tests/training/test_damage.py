@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from controlstack.ground.errors import UserError
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.control_net import _groups, _records
-from controlstack.training.copy import control_net_from, started_from
 from controlstack.training.curve import read_curve
 from controlstack.training.events import Validation
 from controlstack.training.loop import Loop, Task
 from controlstack.training.manifest import MANIFEST
-from controlstack.training.order import Shares
 from controlstack.training.processes import accelerator_for
 from controlstack.training.resume import go_on, in_force
+from controlstack.training.row_order import Shares
 from controlstack.training.settings import NetSettings, TrainingSettings
+from controlstack.training.trainable import control_net_from, started_from
 from tests.training.small_runs import (
     NET,
     notes_in,

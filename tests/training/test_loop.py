@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from controlstack.ground.errors import UserError
-from controlstack.training.draws import generator
+from controlstack.training.chance import generator
 from controlstack.training.ema import Ema
 from controlstack.training.events import Begun, Point, Stepped
 from controlstack.training.interrupt import StopRequest

@@ -17,18 +17,21 @@ from safetensors.torch import load_file, save_file
 
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import LOCK, working_in
-from controlstack.training.beginning import require_free, require_unused
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.config import run_settings, written
-from controlstack.training.copy import control_net_from
 from controlstack.training.curve import read_curve
-from controlstack.training.estimate import require_room
 from controlstack.training.events import Begun, Point, Saved, Stepped
-from controlstack.training.idle import idle
 from controlstack.training.optimiser import make_schedule
-from controlstack.training.places import require_places, result_places
-from controlstack.training.run_settings import OutSettings, RunSettings
-from controlstack.training.settings import TrainingSettings
+from controlstack.training.run_folder import (
+    require_free,
+    require_places,
+    require_unused,
+    result_places,
+)
+from controlstack.training.settings import OutSettings, RunSettings, TrainingSettings
+from controlstack.training.step_memory import require_room
+from controlstack.training.trainable import control_net_from
+from controlstack.training.without_effect import idle
 from tests.training.small_runs import NET, Hear, files_run, notes_in, same_weights, small_unet
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

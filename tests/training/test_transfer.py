@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from controlstack.ground.errors import UserError
-from controlstack.training.copy import control_net_from, weights_hash
 from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import control_net_from, weights_hash
 from controlstack.training.transfer import transferred
 from tests.tiny import tiny_unet
 from tests.training.unets import sd2_unet

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.training.base import Base
-from controlstack.training.run_settings import ValidationSettings
+from controlstack.training.settings import ValidationSettings
 from controlstack.training.validation import Pixels, Sample, Validator
 from tests.tiny import CONTEXT, tiny_controlnet, tiny_unet
 

@@ -12,7 +12,7 @@ from ...ground.parameters import Value
 from ...preprocessors.pose.draw import DRAWING
 from ...preprocessors.registry import PREPROCESSORS
 from ...preprocessors.spec import Preprocessor
-from .settings import DataSettings, hint_values
+from ..settings import DataSettings
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def condition_of(settings: DataSettings, has_hints: bool) -> Condition:
     if not has_hints and (not made or entry.takes != "picture"):
         wanted = f"{entry.name} takes {entry.takes} files" if made else "hints is given"
         raise UserError(f"The training data has no hint files, and {wanted}; give them.")
-    values = entry.settings_in_words(hint_values(settings))
+    values = entry.settings_in_words(_hint_values(settings))
     return Condition(entry, values, made, settings.resize_hints)
 
 
@@ -130,3 +130,18 @@ def _entry(name: str) -> Preprocessor | None:
         f"condition is {name!r}, which is no preprocessor{mean}. There are "
         f"{', '.join(PREPROCESSORS)}."
     )
+
+
+def _hint_values(settings: DataSettings) -> dict[str, str]:
+    """`hint_settings` by name, each as its text: "a=1,b=2" -> {"a": "1", "b": "2"}.
+
+    Raises UserError for a part that has no "=".
+    """
+    parts = [part.strip() for part in settings.hint_settings.split(",") if part.strip()]
+    wrong = [part for part in parts if "=" not in part]
+    if wrong:
+        raise UserError(
+            f"The training data's hint_settings have {wrong[0]!r}; write name=value, with commas "
+            "between, such as low_threshold=50,high_threshold=150."
+        )
+    return {name.strip(): value.strip() for name, value in (part.split("=", 1) for part in parts)}

@@ -13,10 +13,9 @@ from ...ground.page import INK, PAPER, font, wrapped
 from ...preprocessors.ready import HintMaker
 from ...preprocessors.sizing import resized
 from .check import Report
-from .reading import Picture, hint_in, read_hint, read_picture
 from .row import Row
-from .settings import picture_size
-from .view import view_of
+from .row_pictures import Picture, hint_in, read_hint, read_picture
+from .view import picture_size, view_of
 
 SIDE, GAP, LINE, LETTER = 256, 8, 18, 13
 """Pixels: a picture's longer side, the space between, a line's height and a letter's."""

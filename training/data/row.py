@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ...ground.errors import UserError
 from ...ground.reading import read_bytes, require_regular
 from ...ground.wording import one_line
-from .inside import Inside
+from .file_names import Inside
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 POSES = ".json"

@@ -16,14 +16,14 @@ from ...preprocessors.ready import HintMaker
 from ...preprocessors.spec import Hint
 from ..base import Encoders
 from ..batch import Batch, Pick
+from ..settings import DataSettings
+from .batch_reader import Part, Reader, Reading, begin_worker, same
 from .cache import digest
+from .cache_filling import encode, fill
 from .captions import MARKS, Room, long_captions
 from .check import Report, check, usable
 from .condition import Condition
-from .kept import encode, fill
-from .reader import Part, Reader, Reading, begin_worker, same
 from .row import Rows
-from .settings import DataSettings
 
 OWN_NOISE = 0x6C6174656E74
 """Mixed into a pick's seed where its latent is drawn, so that nobody else who draws noise with that

@@ -14,9 +14,9 @@ from controlstack.training.data.captions import LONGEST, Room
 from controlstack.training.data.check import check
 from controlstack.training.data.row import Bad
 from controlstack.training.data.rows import read_rows
-from controlstack.training.data.settings import DataSettings
 from controlstack.training.data.training_data import TrainingData, training_data
-from controlstack.training.order import RowOrder, Shares
+from controlstack.training.row_order import RowOrder, Shares
+from controlstack.training.settings import DataSettings
 from tests.training_files import FormulaEncoders, embedding, fill50k, picture, save
 
 TEXTS = ["one", "two", "three"]

@@ -15,12 +15,12 @@ from ...ground.errors import UserError
 from ...ground.reading import read_text, require_regular
 from ...ground.structured import read_json
 from ...ground.wording import listing
+from ..settings import DataSettings
 from .captions import captions_of
 from .columns import find_columns
 from .condition import looks_for_hints
-from .inside import Inside
+from .file_names import Inside
 from .row import Bad, Cell, Row, Rows, first_line
-from .settings import DataSettings
 
 SAVED = ("state.json", "dataset_dict.json")
 """What `save_to_disk` leaves in the folder of a data set, and of one with several splits."""

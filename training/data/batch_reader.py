@@ -13,13 +13,13 @@ from ...ground.errors import UserError
 from ...ground.log import log
 from ...preprocessors.spec import Hint
 from ..batch import Pick
+from ..settings import DataSettings
 from .cache import digest, moments_of
+from .cache_filling import Kept
 from .captions import drawn
 from .condition import Condition
-from .kept import Kept
-from .reading import Picture, hint_in, read_hint, read_picture, size_of
 from .row import Row
-from .settings import DataSettings
+from .row_pictures import Picture, hint_in, read_hint, read_picture, size_of
 from .view import is_mirrored, view_of
 
 

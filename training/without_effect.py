@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from .config import flat
-from .run_settings import SECTIONS, RunSettings, ValidationSettings
-from .settings import TrainingSettings
+from .settings import SECTIONS, RunSettings, TrainingSettings, ValidationSettings
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from ...ground.errors import UserError
 from ...ground.wording import one_line
 from ...preprocessors.sizing import Size
 from ...preprocessors.spec import Hint
+from ..settings import DataSettings
 from .condition import Condition
-from .reading import check_size, header_of, hint_in, read_hint, read_picture
 from .row import Bad, Row
-from .settings import DataSettings
+from .row_pictures import check_size, header_of, hint_in, read_hint, read_picture
 from .view import view_of
 
 FAINT = 1 / 8

@@ -16,13 +16,13 @@ from ...ground.progress import Progress
 from ...preprocessors.making import Sizing, make
 from ...preprocessors.ready import HintMaker
 from ..base import Encoders
+from ..settings import DataSettings
 from .cache import Hints, Tensors, digest, share
 from .condition import Condition
-from .inside import typed
-from .reading import Picture, read_picture
+from .file_names import typed
 from .row import Bad, Row
-from .settings import MULTIPLE, DataSettings, picture_size
-from .view import view_of
+from .row_pictures import Picture, read_picture
+from .view import MULTIPLE, picture_size, view_of
 
 PICTURES, PROMPTS = 4, 32
 """How many are encoded at once: enough for a GPU, little enough for its memory."""

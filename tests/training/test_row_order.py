@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controlstack.training.draws import generator, number, share
-from controlstack.training.order import RowOrder, Shares
+from controlstack.training.chance import generator, number, share
+from controlstack.training.row_order import RowOrder, Shares
 
 
 def test_numbers_are_spread_and_belong_to_their_key() -> None:

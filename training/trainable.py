@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..ground.errors import UserError
-from .fit import check_base, check_fits
+from .base_fit import check_base, check_fits
+from .checkpoint_state import is_finite
 from .settings import NetSettings
-from .state import is_finite
 
 _COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
 """The parts that a copy shares with its U-Net, under the same names."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ...ground.errors import UserError
 from ...ground.wording import shown
+from ..settings import DataSettings
 from .captions import caption_in
 from .condition import looks_for_hints
-from .inside import typed
+from .file_names import typed
 from .row import PICTURES, POSES, Bad, File, Row, Rows
-from .settings import DataSettings
 
 CAPTIONS = (".txt", ".caption")
 """sd-scripts' own default is .caption, and what people use is .txt:

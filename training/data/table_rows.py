@@ -14,12 +14,12 @@ from ...ground.errors import UserError
 from ...ground.reading import read_text
 from ...ground.structured import read_csv, read_json
 from ...ground.wording import shown
+from ..settings import DataSettings
 from .captions import captions_of
 from .columns import Columns, find_columns
 from .condition import looks_for_hints
-from .inside import Inside
+from .file_names import Inside
 from .row import Bad, File, Row, Rows
-from .settings import DataSettings
 
 Entry: TypeAlias = Mapping[str, Any]
 Line: TypeAlias = tuple[str, Entry | str]

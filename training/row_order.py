@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .batch import Pick
-from .draws import generator, number, share
+from .chance import generator, number, share
 
 
 @dataclass(frozen=True)
