@@ -46,7 +46,6 @@ def _flags() -> dict[str, Option]:
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, dict[str, Value]]:
-    """The flags that were given, checked, by section and setting."""
     return {
         section: {
             one.name: one.checked(plain(value), flag(section, one.name))
@@ -83,52 +82,28 @@ def _train(
         )
 
 
+def _switch(name: str, words: str) -> Option:
+    return Annotated[bool, typer.Option(name, help=words)], False
+
+
+_CONFIG = typer.Argument(metavar="CONFIG", help="TOML file of settings; flags win over it.")
+_WRITE_CONFIG = typer.Option(
+    metavar="FILE",
+    help="Write all settings, as they are with CONFIG and the flags, to a TOML file with comments, "
+    "and train nothing.",
+)
 train_command = with_options(
     _train,
     {
-        "config": (
-            Annotated[
-                Path | None,
-                typer.Argument(metavar="CONFIG", help="TOML file of settings; flags win over it."),
-            ],
-            None,
-        ),
-        "resume": (
-            Annotated[
-                bool,
-                typer.Option("--resume", help="Go on from the newest checkpoint in the folder."),
-            ],
-            False,
-        ),
-        "dry_run": (
-            Annotated[
-                bool,
-                typer.Option("--dry-run", help="Check every row of the data, and train nothing."),
-            ],
-            False,
-        ),
-        "write_config": (
-            Annotated[
-                Path | None,
-                typer.Option(
-                    metavar="FILE",
-                    help="Write all settings, as they are with CONFIG and the flags, to a TOML "
-                    "file with comments, and train nothing.",
-                ),
-            ],
-            None,
-        ),
+        "config": (Annotated[Path | None, _CONFIG], None),
+        "resume": _switch("--resume", "Go on from the newest checkpoint in the folder."),
+        "dry_run": _switch("--dry-run", "Check every row of the data, and train nothing."),
+        "write_config": (Annotated[Path | None, _WRITE_CONFIG], None),
         "models": (ModelsOption, None),
-        "download": (
-            Annotated[
-                bool,
-                typer.Option(
-                    "--download",
-                    help="Download the weights that the condition's preprocessor needs if they are "
-                    "not on this machine. Without this no request is made for them.",
-                ),
-            ],
-            False,
+        "download": _switch(
+            "--download",
+            "Download the weights that the condition's preprocessor needs if they are not on this "
+            "machine. Without this no request is made for them.",
         ),
         "debug": (DebugOption, False),
         **_flags(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -115,12 +115,7 @@ class ControlStackSaveControlNet:
     @classmethod
     def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
         """Whether a file of the name can be written; None where it comes through a link."""
-        try:
-            if name is not None:
-                _require_place(name)
-        except UserError as error:
-            return str(error)
-        return True
+        return answer(_require_place, name)
 
     def save(self, net: Trainable, name: str, format: str, precision: str) -> dict[str, Any]:
         """Write the file and say where."""
@@ -157,10 +152,11 @@ def check_name(name: str) -> None:
         )
 
 
-def accepted_name(name: str | None) -> bool | str:
-    """`check_name` as VALIDATE_INPUTS answers; None comes through a link and is not known yet."""
+def answer(check: Callable[[str], None], name: str | None) -> bool | str:
+    """`check` as VALIDATE_INPUTS answers; None comes through a link and is not known yet."""
     try:
-        check_name("linked" if name is None else name)
+        if name is not None:
+            check(name)
     except UserError as error:
         return str(error)
     return True

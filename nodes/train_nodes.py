@@ -12,7 +12,7 @@ from ..ground.parameters import parameters, settings_of
 from ..hosts import host
 from ..training.settings import DataSettings, TrainingSettings
 from . import images
-from .net_nodes import accepted_name, check_name
+from .net_nodes import answer, check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import Widget, filled, widgets
@@ -24,7 +24,6 @@ VALIDATE_EVERY = 500
 
 
 def _fields(kind: type[Any]) -> dict[str, Widget]:
-    """The fields of a dataclass of settings, most of them advanced."""
     made = {}
     for name, (type_, options) in widgets(parameters(kind)).items():
         # Another seed at every click of the queue would train anew.
@@ -62,7 +61,7 @@ class ControlStackTrainingData:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The node's widgets."""
+        """The node's inputs and widgets."""
         fields = _fields(DataSettings)
         return {"required": {"path": fields.pop("path")}, "optional": fields}
 
@@ -135,7 +134,7 @@ class ControlStackTrain:
     @classmethod
     def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
         """Whether the name can be a folder's; None where it comes through a link."""
-        return accepted_name(name)
+        return answer(check_name, name)
 
     def train(
         self,
@@ -178,7 +177,7 @@ class ControlStackLossPlot:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The node's inputs."""
+        """The node's inputs and widgets."""
         return {"required": {"curve": (CURVE, {"tooltip": "The curve, from Train ControlNet."})}}
 
     def draw(self, curve: LossCurve) -> tuple[Tensor]:

@@ -175,7 +175,6 @@ def _loss(
     shares: Shares,
     device: torch.device,
 ) -> Callable[[int, int], Tensor]:
-    """The loss of the next batch that was `loaded`."""
     alphas = base.alphas.to(device, torch.float32)
     objective = Objective(alphas, base.prediction, settings, shares)
 

@@ -103,7 +103,6 @@ class Curve:
 
 
 def _draw(board: Any, entry: Point | Validation) -> None:
-    """Show an entry of the curve on TensorBoard's `board`."""
     if isinstance(entry, Point):
         numbers = {"loss": entry.loss, "learning rate": entry.rate}
         numbers["images per second"] = entry.images_per_second
@@ -123,9 +122,8 @@ def _entry(line: bytes, path: Path) -> Point | Validation | None:
             return None
         if "figures" in told:
             return _validation(told, path.parent)
-        step = _step(told)
         values = {f.name: _number(told[f.name]) for f in fields(Point) if f.name != "step"}
-        return Point(step, **values)
+        return Point(_step(told), **values)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 

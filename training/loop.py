@@ -173,7 +173,6 @@ class Loop:
         return every > 0 and (self.step % every == 0 or self.step == self.settings.steps)
 
     def _learn(self) -> float:
-        """One step of the optimiser; its loss."""
         parts = self.settings.accumulate
         total = torch.zeros((), device=self.accelerator.device)
         for part in range(parts):
@@ -288,7 +287,6 @@ class Loop:
         torch.save(self._state(), folder / STATE)
 
     def _state(self) -> dict[str, Any]:
-        """What a checkpoint has to remember besides the weights."""
         state = {
             "step": self.step,
             "optimiser": self.optimiser.state_dict(),

@@ -202,7 +202,6 @@ def _is_result(place: Path, newest: Path) -> bool:
 
 
 def _is_trained(weights: Path) -> bool:
-    """Whether the header says what a run writes there."""
     try:
         return {"base", "steps"} <= read_contents(weights).metadata.keys()
     except UserError:
@@ -210,7 +209,6 @@ def _is_trained(weights: Path) -> bool:
 
 
 def _seen(folder: Path) -> list[Path]:
-    """What is in a folder and not hidden."""
     if not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if not path.name.startswith(".")]

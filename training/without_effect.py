@@ -64,7 +64,6 @@ def idle(settings: RunSettings) -> list[str]:
 
 
 def _never_full(training: TrainingSettings) -> list[str]:
-    """What is to be said of a warm-up that the run ends in."""
     steps, warmup = training.steps, training.warmup
     if training.schedule == "constant" or steps > warmup:
         return []

@@ -22,6 +22,8 @@ from controlstack.training.settings import NetSettings, OutSettings, RunSettings
 from controlstack.training.trainable import control_net_from
 
 NET = NetSettings(hint_channels="4,4,8,8")
+LAUNCHED: dict[str, Any] = {"steps": 8, "ema": 0.9, "timesteps": "stratified"}
+"""Settings of the runs in `launched.py`."""
 
 
 def small_unet() -> Any:

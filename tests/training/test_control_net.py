@@ -31,11 +31,11 @@ def test_it_teaches_the_network_and_leaves_the_locked_weights(kind: str, precisi
     before = weights_hash(unet)
     network = control_net_from(unet, NetSettings(kind, NET.hint_channels), 3)
     fresh = {name: value.clone() for name, value in network.state_dict().items()}
-    trained = small_run(unet=unet, network=network, precision=precision)
+    trained = small_run(unet=unet, network=network, precision=precision, steps=5)
     assert weights_hash(unet) == before
     assert all(p.grad is None and not p.requires_grad for p in unet.parameters())
     assert trained.network is network
-    assert (trained.step, trained.stopped, trained.unet) == (10, False, None)
+    assert (trained.step, trained.stopped, trained.unet) == (5, False, None)
     assert next(network.parameters()).dtype == torch.float32
     moved = {name for name, value in network.state_dict().items() if not value.equal(fresh[name])}
     assert moved == set(fresh)
@@ -60,7 +60,7 @@ def test_the_optimiser_holds_the_network_alone(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_it_overfits_a_row() -> None:
-    few = {"steps": 150, "batch": 8, "rate": 3e-3, "prompt_dropout": 0.0, "log_every": 50}
+    few = {"steps": 45, "batch": 16, "rate": 1e-2, "prompt_dropout": 0.0, "log_every": 15}
     events: list[Any] = []
     small_run(hear=events.append, rows=Rows(1), timesteps="stratified", **few)
     losses = [event.loss for event in events if isinstance(event, Point)]
@@ -85,7 +85,7 @@ def test_the_unlocked_decoder_is_trained_and_the_callers_base_is_not(precision: 
     def validate(step: int, network: Any) -> None:
         tried.append(weights_hash(unet))
 
-    given = {"unlock_decoder": True, "precision": precision, "validate_every": 5}
+    given = {"unlock_decoder": True, "precision": precision, "validate_every": 2, "steps": 4}
     trained = small_run(hear=events.append, unet=unet, validate=validate, **given)
     assert ["decoder is trained" in note for note in notes_in(events)] == [True]
     assert weights_hash(unet) == before
@@ -110,7 +110,7 @@ def test_all_but_an_unlocked_decoder_is_shared_with_the_base() -> None:
 def test_only_the_middle_is_trained_and_the_skips_stay_without_control() -> None:
     unet = small_unet()
     network = control_net_from(unet, NET, 3)
-    trained = small_run(unet=unet, network=network, only_middle=True)
+    trained = small_run(unet=unet, network=network, steps=4, only_middle=True)
     skips = trained.network.controlnet_down_blocks
     assert not any(p.any() for p in skips.parameters())
     assert all(p.requires_grad for p in skips.parameters())
@@ -120,7 +120,7 @@ def test_only_the_middle_is_trained_and_the_skips_stay_without_control() -> None
 def test_only_the_middle_is_used_of_a_network_whose_skips_were_trained_before() -> None:
     unet = small_unet()
     network = control_net_from(unet, NetSettings("gaussian", NET.hint_channels), 3)
-    trained = small_run(unet=unet, network=network, only_middle=True).network
+    trained = small_run(unet=unet, network=network, steps=4, only_middle=True).network
     noisy, words, hints = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 8), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         down, middle = trained(noisy, torch.tensor([300]), words, hints, return_dict=False)
@@ -128,14 +128,20 @@ def test_only_the_middle_is_used_of_a_network_whose_skips_were_trained_before() 
     assert middle.any()
 
 
-def test_activations_computed_twice_change_nothing_and_are_given_up_afterwards() -> None:
+def test_activations_computed_twice_change_nothing_and_are_given_up_afterwards(plain: Any) -> None:
     unet = small_unet()
     network = control_net_from(unet, NET, 3)
-    saved = small_run(unet=unet, network=network, gradient_checkpointing=True).network
+    saved = small_run(unet=unet, network=network, steps=4, gradient_checkpointing=True).network
     assert not unet.is_gradient_checkpointing
     assert not network.is_gradient_checkpointing
-    plain, again = small_run().network.state_dict(), saved.state_dict()
-    assert all(torch.allclose(again[name], plain[name], atol=1e-6) for name in plain)
+    wanted, again = plain.state_dict(), saved.state_dict()
+    assert all(torch.allclose(again[name], wanted[name], atol=1e-6) for name in wanted)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Any:
+    """The network after four steps without options, the last two of them at the full rate."""
+    return small_run(steps=4).network
 
 
 @pytest.mark.parametrize(
@@ -157,14 +163,13 @@ def test_activations_computed_twice_change_nothing_and_are_given_up_afterwards()
     ],
     ids=str,
 )
-def test_every_option_has_an_effect(settings: dict[str, Any]) -> None:
-    settings = {"steps": 4, **settings}
-    assert not same_weights(small_run(steps=4).network, small_run(**settings).network)
+def test_every_option_has_an_effect(settings: dict[str, Any], plain: Any) -> None:
+    assert not same_weights(plain, small_run(**{"steps": 4, **settings}).network)
 
 
 def test_dropped_prompts_are_those_of_the_order() -> None:
     rows = Rows()
-    small_run(rows=rows, steps=100, batch=1, prompt_dropout=0.25)
+    small_run(rows=rows, steps=5, batch=20, prompt_dropout=0.25)
     assert len(rows.seen) == 100
     assert 10 < sum(pick.drop for pick in rows.seen) < 40
 
@@ -175,10 +180,10 @@ def test_validations_come_before_the_first_step_at_each_count_and_at_the_end() -
     def validate(step: int, network: Any) -> None:
         steps.append(step)
 
-    small_run(validate=validate, validate_every=4)
-    assert steps == [0, 4, 8, 10]
+    small_run(validate=validate, steps=5, validate_every=2)
+    assert steps == [0, 2, 4, 5]
     steps.clear()
-    small_run(validate=validate)
+    small_run(validate=validate, steps=2)
     assert not steps
 
 

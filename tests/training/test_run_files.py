@@ -19,6 +19,7 @@ from controlstack.ground.errors import UserError
 from controlstack.ground.lock import LOCK, working_in
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.config import run_settings, written
+from controlstack.training.control_net import Trained
 from controlstack.training.curve import read_curve
 from controlstack.training.events import Begun, Point, Saved, Stepped
 from controlstack.training.optimiser import make_schedule
@@ -60,29 +61,36 @@ def _filling(kind: type[Any], step: int, limit: int) -> Hear:
     return hear
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """What comes of a run that nobody touched."""
+    return files_run(tmp_path_factory.mktemp("whole") / "run")[0]
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two steps, to be copied."""
+    folder = tmp_path_factory.mktemp("short") / "run"
+    files_run(folder, steps=2)
+    return folder
+
+
 @pytest.mark.usefixtures("disk")
 @pytest.mark.parametrize(
-    ("kind", "step", "limit", "said", "last"),
+    ("when", "limit", "said", "last"),
     [
-        (
-            Begun,
-            0,
-            9_000,
-            r"The checkpoint of step 2 could not be written to .*There is no",
-            None,
-        ),
-        (Point, 4, 9_000, r"The checkpoint of step 4 .*step-00000002 is still whole", 2),
-        (Stepped, 3, 50, r"cannot write .*curve\.jsonl: File too large", 2),
-        (Saved, 5, 9_000, r"cannot be written: .*kept in its last checkpoint: make room, and", 5),
+        ((Begun, 0), 9_000, r"The checkpoint of step 2 could not be .*There is no", None),
+        ((Point, 4), 9_000, r"The checkpoint of step 4 .*step-00000002 is still whole", 2),
+        ((Stepped, 3), 50, r"cannot write .*curve\.jsonl: File too large", 2),
+        ((Saved, 5), 9_000, r"cannot be written: .*kept in its last checkpoint: make room", 5),
     ],
 )
 def test_a_full_disk_is_said_in_a_sentence_and_the_last_whole_checkpoint_goes_on(
-    tmp_path: Path, kind: type[Any], step: int, limit: int, said: str, last: int | None
+    tmp_path: Path, whole: Trained, when: tuple[type, int], limit: int, said: str, last: int | None
 ) -> None:
-    whole, _ = files_run(tmp_path / "whole")
     folder = tmp_path / "run"
     with pytest.raises(UserError, match=said) as caught:
-        files_run(folder, _filling(kind, step, limit))
+        files_run(folder, _filling(*when, limit))
     assert "\n" not in str(caught.value)
     resource.setrlimit(
         resource.RLIMIT_FSIZE,
@@ -239,10 +247,9 @@ def _a_link(place: Path) -> None:
 @pytest.mark.parametrize("make", [_a_file, _a_folder, _weights, _a_link])
 @pytest.mark.parametrize("name", ["mine", "controlnet"])
 def test_a_resumed_run_replaces_its_own_results_alone(
-    tmp_path: Path, make: Callable[[Path], None], name: str
+    tmp_path: Path, short: Path, make: Callable[[Path], None], name: str
 ) -> None:
-    folder = tmp_path / "run"
-    files_run(folder, steps=2)
+    folder = Path(shutil.copytree(short, tmp_path / "run"))
     if name == "controlnet":
         shutil.rmtree(folder / name)
         (folder / f"{name}.safetensors").unlink(missing_ok=True)

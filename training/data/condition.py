@@ -9,9 +9,11 @@ from typing import Any
 
 from ...ground.errors import UserError
 from ...ground.parameters import Value
+from ...preprocessors.making import Sizing, Source, make
 from ...preprocessors.pose.draw import DRAWING
+from ...preprocessors.ready import HintMaker
 from ...preprocessors.registry import PREPROCESSORS
-from ...preprocessors.spec import Preprocessor
+from ...preprocessors.spec import Hint, Preprocessor
 from ..settings import DataSettings
 
 
@@ -48,6 +50,12 @@ class Condition:
     def by_network(self) -> bool:
         """Whether a loaded network has to make the hints."""
         return self.from_picture and self.entry is not None and self.entry.learning is not None
+
+    def make(self, source: Source, maker: HintMaker | None = None) -> Hint:
+        """The hint that the entry makes of `source`, by the network of `maker` if it has one."""
+        assert self.entry is not None
+        loaded = maker.loaded if maker else None
+        return make(self.entry, source, self.values, Sizing(), loaded).hint
 
     @property
     def whole(self) -> bool:

@@ -39,8 +39,7 @@ def read_data_set(settings: DataSettings) -> Rows:
     Raises UserError where `datasets` is not installed or cannot find or read the data set, and for
     a split or column that it has not.
     """
-    good: list[Row] = []
-    bad: list[Bad] = []
+    made: list[Row | Bad] = []
     name = settings.path
     with _one_sentence(name):
         inside = _inside(settings)
@@ -55,13 +54,13 @@ def read_data_set(settings: DataSettings) -> Rows:
             try:
                 captions = captions_of(caption, columns.caption)
             except UserError as error:
-                bad.append(Bad(where, error.sentence))
+                made.append(Bad.of(where, error))
                 continue
             hint = Cell(hints, number, columns.hint, name, inside) if columns.hint else None
             picture = Cell(pictures, number, columns.image, name, inside)
-            good.append(Row(where, picture, hint, captions))
+            made.append(Row(where, picture, hint, captions))
     place = name + (f", split {split}" if split else "")
-    return Rows("dataset", place, tuple(good), tuple(bad), split)
+    return Rows.of("dataset", place, made, split)
 
 
 @contextmanager
