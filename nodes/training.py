@@ -5,23 +5,53 @@ Made when the host first asks: at ComfyUI's start they cost nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from .later import later
 
 
-def _node(module: str, name: str) -> type:
-    return later(lambda: vars(import_module(f"{__package__}.{module}"))[name])
+def _from_model() -> type:
+    from .net_nodes import ControlStackControlNetFromModel
+
+    return ControlStackControlNetFromModel
+
+
+def _training_data() -> type:
+    from .train_nodes import ControlStackTrainingData
+
+    return ControlStackTrainingData
+
+
+def _train() -> type:
+    from .train_nodes import ControlStackTrain
+
+    return ControlStackTrain
+
+
+def _save() -> type:
+    from .net_nodes import ControlStackSaveControlNet
+
+    return ControlStackSaveControlNet
+
+
+def _loss_plot() -> type:
+    from .train_nodes import ControlStackLossPlot
+
+    return ControlStackLossPlot
+
+
+def _fidelity() -> type:
+    from .fidelity_node import ControlStackFidelity
+
+    return ControlStackFidelity
 
 
 # Without a type, so that ComfyUI-Manager's scanner finds it.
 NODE_CLASS_MAPPINGS = {
-    "ControlStackControlNetFromModel": _node("net_nodes", "ControlStackControlNetFromModel"),
-    "ControlStackTrainingData": _node("train_nodes", "ControlStackTrainingData"),
-    "ControlStackTrain": _node("train_nodes", "ControlStackTrain"),
-    "ControlStackSaveControlNet": _node("net_nodes", "ControlStackSaveControlNet"),
-    "ControlStackLossPlot": _node("train_nodes", "ControlStackLossPlot"),
-    "ControlStackFidelity": _node("fidelity_node", "ControlStackFidelity"),
+    "ControlStackControlNetFromModel": later(_from_model),
+    "ControlStackTrainingData": later(_training_data),
+    "ControlStackTrain": later(_train),
+    "ControlStackSaveControlNet": later(_save),
+    "ControlStackLossPlot": later(_loss_plot),
+    "ControlStackFidelity": later(_fidelity),
 }
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "ControlStackControlNetFromModel": "ControlNet from Model",
