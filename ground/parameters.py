@@ -5,7 +5,7 @@ Imports only its own room, so every layer may declare settings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias, TypeVar
@@ -19,6 +19,13 @@ Kind = TypeVar("Kind")
 
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 """Words for a switch; capitals do not count."""
+
+OVERWRITE = "Replace files in the way that ControlStack did not make. Inputs are never replaced."
+MODELS = (
+    "Folder laid out as ComfyUI's, with weights in controlstack/ or depth/; repeat for more. "
+    "Default: models."
+)
+"""Words of options that several commands have."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,11 @@ class Parameter:
 
 
 def setting(default: Any, words: str, **limits: Any) -> Any:
-    """A dataclass field with a Parameter's words and its `low`, `high`, `step` or `choices`."""
+    """A dataclass field with a Parameter's words and its `low`, `high`, `step` or `choices`.
+
+    A field of what a command asks for may have what `cli.options.command_of` knows besides. Without
+    a default (`dataclasses.MISSING`) it has to be given.
+    """
     return field(default=default, metadata={"words": words, "limits": limits})
 
 
@@ -109,6 +120,16 @@ def settings_of(kind: type[Kind], given: Mapping[str, Any], who: str) -> Kind:
             if value is not None
         }
     )
+
+
+def pairs_of(texts: Sequence[str]) -> dict[str, str]:
+    """What `--set NAME=VALUE` was given, by name; a later one wins. Raises UserError for a text
+    without "=".
+    """
+    for text in texts:
+        if "=" not in text:
+            raise UserError(f"--set {shown(text)}: write NAME=VALUE, such as low_threshold=50.")
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _number(value: float) -> str:
