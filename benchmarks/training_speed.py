@@ -87,17 +87,10 @@ def ours(order: dict[str, Any], cache: str) -> list[Moment]:
 
     from controlstack.headless.training_base import load_base
     from controlstack.training.control_net import train_control_net
-    from controlstack.training.copy import control_net_from
-    from controlstack.training.data.settings import DataSettings
     from controlstack.training.data.training_data import training_data
-    from controlstack.training.settings import NetSettings, TrainingSettings
-    from controlstack.training.watch import Quiet
-
-    ended: list[Moment] = []
-
-    class Timed(Quiet):
-        def step(self, step: int, loss: float) -> None:
-            ended.append(now())
+    from controlstack.training.events import Stepped
+    from controlstack.training.settings import DataSettings, NetSettings, TrainingSettings
+    from controlstack.training.trainable import control_net_from
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     base = load_base(Path(order["base"]), device=device)
@@ -114,8 +107,8 @@ def ours(order: dict[str, Any], cache: str) -> list[Moment]:
         precision=order["precision"],
         save_every=10**8,
     )
-    train_control_net(base, network, data, settings, Timed(), Path(order["out"]))
-    return ended
+    run = train_control_net(base, network, data, settings, Path(order["out"]))
+    return [now() for event in run if isinstance(event, Stepped)]
 
 
 def measured(way: str, order: dict[str, Any]) -> dict[str, float]:

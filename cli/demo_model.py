@@ -17,7 +17,7 @@ from .say import row, say, show, table, tell
 
 if TYPE_CHECKING:
     from ..demo.score import Score
-    from ..training.watch import Point
+    from ..training.events import Point
 
 
 model_app = typer.Typer(help="The demo model.", no_args_is_help=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..ground.parameters import Value, pairs_of, parameters
-from ..training.run_settings import SECTIONS
+from ..training.settings import SECTIONS
 from .exit_codes import DebugOption, reported
 from .options import ModelsOption, Option, option, plain, with_options
 from .say import note_former
@@ -67,7 +67,6 @@ def _one_text(given: list[str] | None, former: str | None) -> str | None:
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, dict[str, Value]]:
-    """The flags that were given, checked, by section and setting."""
     return {
         section: {
             one.name: one.checked(plain(value), flag(section, one.name))
@@ -90,12 +89,12 @@ def _train(
     **flags: Any,
 ) -> None:
     with reported(debug):
-        from .train_run import Order, carry_out
+        from .train_run import TrainRequest, carry_out
 
         name = "_".join(HINT_SETTINGS)
         flags[name] = _one_text(flags[name], hint_settings)
         carry_out(
-            Order(
+            TrainRequest(
                 config=config,
                 given=_given(flags),
                 resume=resume,
@@ -107,52 +106,28 @@ def _train(
         )
 
 
+def _switch(name: str, words: str) -> Option:
+    return Annotated[bool, typer.Option(name, help=words)], False
+
+
+_CONFIG = typer.Argument(metavar="CONFIG", help="TOML file of settings; flags win over it.")
+_WRITE_CONFIG = typer.Option(
+    metavar="FILE",
+    help="Write all settings, as they are with CONFIG and the flags, to a TOML file with comments, "
+    "and train nothing.",
+)
 train_command = with_options(
     _train,
     {
-        "config": (
-            Annotated[
-                Path | None,
-                typer.Argument(metavar="CONFIG", help="TOML file of settings; flags win over it."),
-            ],
-            None,
-        ),
-        "resume": (
-            Annotated[
-                bool,
-                typer.Option("--resume", help="Go on from the newest checkpoint in the folder."),
-            ],
-            False,
-        ),
-        "dry_run": (
-            Annotated[
-                bool,
-                typer.Option("--dry-run", help="Check every row of the data, and train nothing."),
-            ],
-            False,
-        ),
-        "write_config": (
-            Annotated[
-                Path | None,
-                typer.Option(
-                    metavar="FILE",
-                    help="Write all settings, as they are with CONFIG and the flags, to a TOML "
-                    "file with comments, and train nothing.",
-                ),
-            ],
-            None,
-        ),
+        "config": (Annotated[Path | None, _CONFIG], None),
+        "resume": _switch("--resume", "Go on from the newest checkpoint in the folder."),
+        "dry_run": _switch("--dry-run", "Check every row of the data, and train nothing."),
+        "write_config": (Annotated[Path | None, _WRITE_CONFIG], None),
         "models": (ModelsOption, None),
-        "download": (
-            Annotated[
-                bool,
-                typer.Option(
-                    "--download",
-                    help="Download the weights that the condition's preprocessor needs if they are "
-                    "not on this machine. Without this no request is made for them.",
-                ),
-            ],
-            False,
+        "download": _switch(
+            "--download",
+            "Download the weights that the condition's preprocessor needs if they are not on this "
+            "machine. Without this no request is made for them.",
         ),
         "hint_settings": (
             Annotated[str | None, typer.Option("--hint-settings", hidden=True)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +13,17 @@ import typer
 
 from ..ground.parameters import Value
 from ..training.config import read_config, run_settings, written
-from ..training.run_settings import RunSettings
+from ..training.settings import RunSettings
 from .exit_codes import USER_ERROR
 from .interrupt import STOPPED
 from .progress import shown_progress
 from .say import note, say, tell
 from .train_use import DEMO, how_to_use
-from .train_watch import terminal_watch
+from .train_watch import bar_of_steps, show
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainRequest:
     """What a user asked for: the settings of the file `config`, `given` flags over them."""
 
     config: Path | None
@@ -35,31 +35,37 @@ class Order:
     download: bool
 
 
-def carry_out(order: Order) -> None:
+def carry_out(request: TrainRequest) -> None:
     """Write the settings, check the data, or train; print the names of what was made.
 
     Raises UserError for what a user can mend; typer.Exit with 130 where a run was stopped, and
     with 2 where the data has bad rows.
     """
-    settings = run_settings(*([read_config(order.config)] if order.config else []), order.given)
-    _note_idle(order)
-    if order.write_config is not None:
-        _write(order.write_config, settings)
-    elif order.dry_run:
+    settings = run_settings(
+        *([read_config(request.config)] if request.config else []), request.given
+    )
+    _note_idle(request)
+    if request.write_config is not None:
+        _write(request.write_config, settings)
+    elif request.dry_run:
         _check(settings)
     else:
-        _train(settings, order)
+        _train(settings, request)
 
 
-def _note_idle(order: Order) -> None:
+def _note_idle(request: TrainRequest) -> None:
     """Say which flags have no effect beside others; of settings, the run itself says it."""
-    if order.write_config is not None:
+    if request.write_config is not None:
         alone = "--write-config"
-    elif order.dry_run:
+    elif request.dry_run:
         alone = "--dry-run"
     else:
         return
-    given = {"--dry-run": order.dry_run, "--resume": order.resume, "--download": order.download}
+    given = {
+        "--dry-run": request.dry_run,
+        "--resume": request.resume,
+        "--download": request.download,
+    }
     idle = ", ".join(flag for flag, there in given.items() if there and flag != alone)
     if idle:
         note(f"{alone} trains nothing; without effect: {idle}")
@@ -79,7 +85,7 @@ def _check(settings: RunSettings) -> None:
     from ..ground.reporter import reporter
     from ..headless.caption_room import caption_room
     from ..training.data.check import check
-    from ..training.data.inside import typed
+    from ..training.data.file_names import typed
 
     base = settings.base.path
     place = typed(base, "the base", {DEMO: BASE})
@@ -93,27 +99,27 @@ def _check(settings: RunSettings) -> None:
         raise typer.Exit(USER_ERROR)
 
 
-def _train(settings: RunSettings, order: Order) -> None:
+def _train(settings: RunSettings, request: TrainRequest) -> None:
     from ..demo.models import BASE
     from ..headless.train_prepare import prepare
 
     # Of several processes that share a terminal, the first one draws bars.
     alone = int(os.environ.get("RANK", "0")) == 0
     with shown_progress() if alone else nullcontext():
-        run = prepare(settings, order.models, order.resume, {DEMO: BASE}, order.download)
-    with terminal_watch(alone) as watch:
-        trained, files = run.train(watch, order.resume)
-    if not run.first:
+        run = prepare(settings, request.models, request.resume, {DEMO: BASE}, request.download)
+    with bar_of_steps(alone) as bar, closing(run.train(request.resume)) as events:
+        finished = show(events, bar)
+    if finished is None:  # another process tells
         return
-    if trained.stopped:
+    if finished.trained.stopped:
         tell(
-            f"Stopped at step {trained.step}, saved; go on with: controlstack train "
+            f"Stopped at step {finished.trained.step}, saved; go on with: controlstack train "
             f"{shlex.quote(str(run.folder / 'config.toml'))} --resume"
         )
         raise typer.Exit(STOPPED)
-    for file in files:
+    for file in finished.files:
         say(file)
-    words, line = how_to_use(settings, files, order.models)
+    words, line = how_to_use(settings, finished.files, request.models)
     note(words)
     if line:
         tell(line)

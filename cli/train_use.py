@@ -10,7 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TypeAlias
 
-from ..training.run_settings import BaseSettings, RunSettings
+from ..training.settings import BaseSettings, RunSettings
 
 DEMO = "demo"
 """The demo model's name as a base, where there is no file or folder of that name."""
@@ -45,7 +45,7 @@ def how_to_use(
     as ComfyUI's. The line is empty, and the words say where to put the result, where the base is
     in parts that no shipped workflow loads, and where a path cannot be pasted.
     """
-    from ..training.places import result_places  # torch with it
+    from ..training.run_folder import result_places  # torch with it
 
     folder, own = models[0] / "controlnet", result_places(settings).get("base")
     result = next((file for file in files if file.suffix == SINGLE_FILE), files[0])

@@ -47,7 +47,7 @@ def transfer_command(
         from ..ground.places import require_place
         from ..ground.reporter import reporter
         from ..headless.transfer import transfer
-        from ..training.data.inside import typed
+        from ..training.data.file_names import typed
         from ..training.export import save_folder, save_single_file
         from ..training.ldm_layout import no_single_file
 

@@ -23,11 +23,11 @@ from ..ground.lock import working_in
 from ..ground.places import require_place
 from ..ground.reading import read_text
 from ..ground.workers import workers
-from ..training.copy import control_net_from
+from ..training.events import Begun, Event, Point
 from ..training.processes import run_parallel
 from ..training.settings import NetSettings, TrainingSettings
-from ..training.watch import Point, Quiet
-from .build_base import BaseRecipe, new_unet, plain_attention, save_base, train_base
+from ..training.trainable import control_net_from
+from .build_base import BaseRecipe, Hear, new_unet, plain_attention, save_base, train_base
 from .build_control import KINDS, SEED, ControlRecipe, Prompts, SceneBatches, train_control
 from .build_data import SceneSet, render_scenes
 from .build_files import is_whole, keep, kept
@@ -170,8 +170,8 @@ def load_base(work: Path) -> tuple[Any, Any]:
 
 def _base(work: Path, recipe: Recipe, report: Report) -> None:
     scenes, latents = _inputs(work, recipe)
-    watch = _Recorder(work, "base", report)
-    text, unet = train_base(recipe.base, latents, scenes.captions, _tokenizer(work), watch)
+    hear = _recorder(work, "base", report)
+    text, unet = train_base(recipe.base, latents, scenes.captions, _tokenizer(work), hear)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return
     keep(torch.nn.ModuleDict({"text": text, "unet": unet}).state_dict(), work / BASE)
@@ -182,7 +182,7 @@ def _decoder(work: Path, recipe: Recipe, report: Report) -> None:
         return
     scenes, latents = _inputs(work, recipe)
     vae = new_vae()
-    train_decoder(recipe.decoder, vae, latents, scenes, _Recorder(work, "decoder", report))
+    train_decoder(recipe.decoder, vae, latents, scenes, _recorder(work, "decoder", report))
     keep(vae.state_dict(), work / DECODER)
 
 
@@ -190,7 +190,7 @@ def _reader(work: Path, recipe: Recipe, report: Report) -> None:
     if is_whole(work / READER):
         return
     scenes, _ = _inputs(work, recipe)
-    reader = train_reader(recipe.reader, scenes, _Recorder(work, "reader", report))
+    reader = train_reader(recipe.reader, scenes, _recorder(work, "reader", report))
     save_reader(reader, work / READER)
 
 
@@ -202,7 +202,7 @@ def _control(work: Path, recipe: Recipe, report: Report, kind: str) -> None:
     control = recipe.controls[kind]
     prompts = Prompts(text, _tokenizer(work), scenes.captions, control.short)
     batches = SceneBatches.of_kind(kind, scenes, latents, prompts)
-    copy = train_control(control, unet, batches, _Recorder(work, kind, report))
+    copy = train_control(control, unet, batches, _recorder(work, kind, report))
     keep(copy.state_dict(), work / _control_file(kind))
 
 
@@ -220,20 +220,19 @@ def _tokenizer(work: Path) -> Any:
     return CLIPTokenizer.from_pretrained(work / "tokenizer")
 
 
-class _Recorder(Quiet):
+def _recorder(work: Path, stage: str, report: Report) -> Hear:
     """Passes points on and adds them to the stage's curve."""
+    curve = work / f"{stage}-curve.jsonl"
 
-    def __init__(self, work: Path, stage: str, report: Report) -> None:
-        super().__init__()
-        self._curve, self._stage, self._report = work / f"{stage}-curve.jsonl", stage, report
+    def hear(event: Event) -> None:
+        if isinstance(event, Begun):
+            curve.unlink(missing_ok=True)
+        elif isinstance(event, Point):
+            with curve.open("a") as lines:
+                lines.write(json.dumps(asdict(event)) + "\n")
+            report(stage, event)
 
-    def begin(self, step: int, steps: int) -> None:
-        self._curve.unlink(missing_ok=True)
-
-    def point(self, point: Point) -> None:
-        with self._curve.open("a") as lines:
-            lines.write(json.dumps(asdict(point)) + "\n")
-        self._report(self._stage, point)
+    return hear
 
 
 def _one_thread() -> None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from ..training.draws import number
+from ..training.chance import number
+from ..training.events import Event
 from ..training.loop import Loop, Task
 from ..training.objective import Objective, scaled_linear_alphas, weighted_loss
-from ..training.order import Order, Shares
 from ..training.processes import accelerator_for
+from ..training.row_order import RowOrder, Shares
 from ..training.settings import TrainingSettings
-from ..training.watch import Watch
 from .build_text import HIDDEN, MAX_TOKENS, text_encoder
 
 CHANNELS = (32, 64, 96, 96)
 BETAS = (0.9, 0.99)
 """AdamW's, with a shorter memory than usual: so are the runs."""
+
+Hear: TypeAlias = Callable[[Event], None]
+"""Is told how a stage goes on."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def plain_attention(unet: Any) -> None:
 
 
 def train_base(
-    recipe: BaseRecipe, latents: Tensor, captions: list[str], tokenizer: Any, watch: Watch
+    recipe: BaseRecipe, latents: Tensor, captions: list[str], tokenizer: Any, hear: Hear
 ) -> tuple[Any, Any]:
     """Train and return (text encoder, U-Net). `latents` (n, 4, 16, 16). Each process calls this."""
     settings = recipe.training
@@ -105,7 +108,7 @@ def train_base(
     count = accelerator.num_processes
     settings = replace(settings, batch=max(1, settings.batch // count))
     shares = Shares(settings.batch, 1, count, accelerator.process_index)
-    order = Order(len(latents), settings.seed, settings.prompt_dropout, shares)
+    order = RowOrder(len(latents), settings.seed, settings.prompt_dropout, shares)
     objective = Objective(scaled_linear_alphas(), "epsilon", settings, shares)
     torch.manual_seed(number(settings.seed, "weights"))
     text, unet = text_encoder(len(tokenizer)), new_unet()
@@ -125,13 +128,16 @@ def train_base(
 
     both = nn.ModuleList([text, unet])
     groups = [{"params": list(both.parameters()), "lr": settings.rate, "betas": BETAS}]
-    finish(Loop(Task(both, groups, loss_of), settings, watch, accelerator))
+    finish(Loop(Task(both, groups, loss_of), settings, accelerator), hear)
     return text, unet
 
 
-def finish(loop: Loop) -> None:
+def finish(loop: Loop, hear: Hear) -> None:
     """Train to the last step. Half a stage is none: KeyboardInterrupt where somebody stopped it."""
-    if loop.run().stopped:
+    for event in loop.run():
+        if loop.accelerator.is_main_process:
+            hear(event)
+    if loop.stopped:
         raise KeyboardInterrupt
 
 

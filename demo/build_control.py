@@ -13,13 +13,12 @@ from torch import Tensor
 
 from ..training.base import Base
 from ..training.batch import Batch, Pick
-from ..training.control_net import train_control_net
-from ..training.copy import control_net_from
-from ..training.draws import share
+from ..training.chance import share
+from ..training.control_net import Trained, train_control_net
 from ..training.objective import scaled_linear_alphas
 from ..training.settings import NetSettings, TrainingSettings
-from ..training.watch import Watch
-from .build_base import plain_attention, tokens_of
+from ..training.trainable import control_net_from
+from .build_base import Hear, plain_attention, tokens_of
 from .build_data import SceneSet
 
 KINDS = ("canny", "depth", "pose")
@@ -108,16 +107,18 @@ class SceneBatches:
 
 
 def train_control(
-    recipe: ControlRecipe, unet: Any, batches: SceneBatches, watch: Watch, seed: int = SEED
+    recipe: ControlRecipe, unet: Any, batches: SceneBatches, hear: Hear, seed: int = SEED
 ) -> Any:
     """A ControlNet for `unet`, trained by `recipe`, in fp32."""
     network = control_net_from(unet, recipe.net, seed)
     plain_attention(network)
     base = Base(unet, scaled_linear_alphas(), name="the demo model")
-    trained = train_control_net(base, network, batches, recipe.training, watch)
-    if trained.stopped:
-        raise KeyboardInterrupt
-    return trained.network
+    for event in train_control_net(base, network, batches, recipe.training):
+        if not isinstance(event, Trained):
+            hear(event)
+        elif event.stopped:
+            raise KeyboardInterrupt
+    return network
 
 
 def hint_tensor(hints: NDArray[Any]) -> Tensor:

@@ -14,8 +14,7 @@ from ..evaluation.joint_reader import CELL, JointReader
 from ..training.loop import Loop, Task
 from ..training.processes import accelerator_for
 from ..training.settings import TrainingSettings
-from ..training.watch import Watch
-from .build_base import BETAS, finish
+from .build_base import BETAS, Hear, finish
 from .build_data import SceneSet
 from .scenes import SIZE
 
@@ -30,7 +29,7 @@ class ReaderRecipe:
     spread: float = 0.8
 
 
-def train_reader(recipe: ReaderRecipe, scenes: SceneSet, watch: Watch) -> JointReader:
+def train_reader(recipe: ReaderRecipe, scenes: SceneSet, hear: Hear) -> JointReader:
     """A reader trained on the scenes with a person, their pictures softened and made noisy at
     random.
     """
@@ -51,7 +50,7 @@ def train_reader(recipe: ReaderRecipe, scenes: SceneSet, watch: Watch) -> JointR
 
     groups = [{"params": list(reader.parameters()), "lr": settings.rate, "betas": BETAS}]
     accelerator = accelerator_for(torch.device("cpu"), settings.precision)
-    finish(Loop(Task(reader, groups, loss_of), settings, watch, accelerator))
+    finish(Loop(Task(reader, groups, loss_of), settings, accelerator), hear)
     return reader.eval()
 
 

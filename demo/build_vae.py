@@ -19,8 +19,7 @@ from torch import Tensor
 from ..training.loop import Loop, Task
 from ..training.processes import accelerator_for
 from ..training.settings import TrainingSettings
-from ..training.watch import Watch
-from .build_base import BETAS, finish
+from .build_base import BETAS, Hear, finish
 from .build_data import SceneSet
 
 _BRIGHT = (1 / 3, 1 / 3, 1 / 3)
@@ -96,7 +95,7 @@ class DecoderRecipe:
 
 
 def train_decoder(
-    recipe: DecoderRecipe, vae: Any, latents: Tensor, scenes: SceneSet, watch: Watch
+    recipe: DecoderRecipe, vae: Any, latents: Tensor, scenes: SceneSet, hear: Hear
 ) -> None:
     """Train `vae`'s decoder in place on the absolute error of pixels and of their differences."""
     settings = recipe.training
@@ -124,7 +123,7 @@ def train_decoder(
 
     groups = [{"params": list(vae.decoder.parameters()), "lr": settings.rate, "betas": BETAS}]
     accelerator = accelerator_for(torch.device("cpu"), settings.precision)
-    finish(Loop(Task(vae.decoder, groups, loss_of), settings, watch, accelerator))
+    finish(Loop(Task(vae.decoder, groups, loss_of), settings, accelerator), hear)
 
 
 def _corner(rng: np.random.Generator, drawn: NDArray[np.bool_], cells: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from ..headless.graph.registry import InputSpec, Registry
 from ..headless.graph.values import convert
 from ..headless.models import inspect
 from ..model_files.folders import CONFIG, read_config
-from ..training.fit import per_level
+from ..training.base_fit import per_level
 
 WEIGHTS = Path(__file__).parent / "weights"
 BASE = WEIGHTS / "base"

@@ -16,18 +16,18 @@ from ..ground.reporter import reporter
 from ..preprocessors.ready import HintMaker, InFolders, hint_maker
 from ..training.assembly import run_of, split_of
 from ..training.base import Base
-from ..training.beginning import require_free
-from ..training.copy import control_net_from, started_from
 from ..training.data.check import check, refuse_bad_rows
 from ..training.data.condition import Condition
-from ..training.data.inside import typed
+from ..training.data.file_names import typed
 from ..training.data.training_data import training_data
-from ..training.estimate import require_room
 from ..training.optimiser import require_possible
 from ..training.processes import accelerator_for
 from ..training.run import Run
-from ..training.run_settings import BaseSettings, NetworkSettings, RunSettings
+from ..training.run_folder import require_free
 from ..training.samples import samples_of_files
+from ..training.settings import BaseSettings, NetworkSettings, RunSettings
+from ..training.step_memory import require_room
+from ..training.trainable import control_net_from, started_from
 from ..training.transfer import transferred
 from .training_base import check_unet, load_base, load_unet
 from .transfer import checked_existing, load_existing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ground.errors import UserError
-from ..training.fit import check_base
+from ..training.base_fit import check_base
 
 _CALLS = ("apply_model", "diffusion_model")
 """The wrappers, by ComfyUI's names, that stand around a call of the U-Net."""
@@ -15,7 +15,7 @@ _CHANGES = ("patches", "patches_replace")
 
 
 def require_base(unet: Any, name: str) -> None:
-    """`training.fit.check_base`, with the model's name before what it says."""
+    """`training.base_fit.check_base`, with the model's name before what it says."""
     try:
         check_base(unet)
     except UserError as error:

@@ -75,7 +75,7 @@ class Host(Protocol):
         """
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
-        """A CONTROL_NET of a trained network (`training.copy.control_net_from`); errors call it
+        """A CONTROL_NET of a network that was trained (`training.trainable`); errors call it
         `name`. It has the weights of this moment, on the CPU.
         """
 

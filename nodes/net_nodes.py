@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from ..ground.atomic import beside, take
 from ..ground.errors import UserError
 from ..ground.log import log
 from ..ground.names import without_ending
+from ..ground.parameters import parameters, settings_of
 from ..ground.places import require_place
 from ..hosts import host
-from ..training.settings import NetSettings, parameters, settings_of
+from ..training.settings import NetSettings
 from .train_values import CATEGORY, TRAINABLE, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import widgets
@@ -58,8 +59,8 @@ class ControlStackControlNetFromModel:
         unique_id: str | None = None,
         **settings: Any,
     ) -> tuple[Trainable]:
-        """Copy the MODEL's encoder; see `training.copy.control_net_from`."""
-        from ..training.copy import control_net_from
+        """Copy the MODEL's encoder; see `training.trainable.control_net_from`."""
+        from ..training.trainable import control_net_from
 
         chosen = settings_of(NetSettings, settings, "ControlNet from Model")
         name = file_behind(prompt, unique_id, "model") or "the base model"
@@ -114,12 +115,7 @@ class ControlStackSaveControlNet:
     @classmethod
     def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
         """Whether a file of the name can be written; None where it comes through a link."""
-        try:
-            if name is not None:
-                _require_place(name)
-        except UserError as error:
-            return str(error)
-        return True
+        return answer(_require_place, name)
 
     def save(self, net: Trainable, name: str, format: str, precision: str) -> dict[str, Any]:
         """Write the file and say where."""
@@ -156,10 +152,11 @@ def check_name(name: str) -> None:
         )
 
 
-def accepted_name(name: str | None) -> bool | str:
-    """`check_name` as VALIDATE_INPUTS answers; None comes through a link and is not known yet."""
+def answer(check: Callable[[str], None], name: str | None) -> bool | str:
+    """`check` as VALIDATE_INPUTS answers; None comes through a link and is not known yet."""
     try:
-        check_name("linked" if name is None else name)
+        if name is not None:
+            check(name)
     except UserError as error:
         return str(error)
     return True

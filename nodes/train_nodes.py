@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.parameters import parameters, settings_of
 from ..hosts import host
-from ..training.data.settings import DataSettings
-from ..training.settings import TrainingSettings, parameters, settings_of
+from ..training.settings import DataSettings, TrainingSettings
 from . import images
-from .net_nodes import accepted_name, check_name
+from .net_nodes import answer, check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import Widget, filled, widgets
@@ -24,7 +24,6 @@ VALIDATE_EVERY = 500
 
 
 def _fields(kind: type[Any]) -> dict[str, Widget]:
-    """The fields of a dataclass of settings, most of them advanced."""
     made = {}
     for name, (type_, options) in widgets(parameters(kind)).items():
         # Another seed at every click of the queue would train anew.
@@ -62,7 +61,7 @@ class ControlStackTrainingData:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The node's widgets."""
+        """The node's inputs and widgets."""
         fields = _fields(DataSettings)
         return {"required": {"path": fields.pop("path")}, "optional": fields}
 
@@ -72,7 +71,7 @@ class ControlStackTrainingData:
 
         NaN, "look at it", for data that cannot be listed and a path that comes through a link.
         """
-        from ..training.data.changes import state_of
+        from ..training.data.rows import state_of
 
         try:
             return state_of(settings_of(DataSettings, settings, "Training Data"))
@@ -135,7 +134,7 @@ class ControlStackTrain:
     @classmethod
     def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
         """Whether the name can be a folder's; None where it comes through a link."""
-        return accepted_name(name)
+        return answer(check_name, name)
 
     def train(
         self,
@@ -151,14 +150,14 @@ class ControlStackTrain:
         **settings: Any,
     ) -> tuple[Any, Trainable, LossCurve, Tensor]:
         """Train a copy of `net`; see `training.control_net.train_control_net`."""
-        from .train_run import Order, carry_out
+        from .train_run import TrainRequest, carry_out
 
         check_name(name)
         chosen = settings_of(TrainingSettings, settings, "Train ControlNet")
         base_name = file_behind(prompt, unique_id, "model") or "the base model"
         folder = host.current().output() / "controlstack" / "training" / name
-        order = Order(net, data, chosen, folder, name, base_name, resume)
-        done = carry_out(order, model, clip, vae)
+        request = TrainRequest(net, data, chosen, folder, name, base_name, resume)
+        done = carry_out(request, model, clip, vae)
         return done.control_net, done.net, done.curve, images.of_picture(done.sheet)
 
 
@@ -178,7 +177,7 @@ class ControlStackLossPlot:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The node's inputs."""
+        """The node's inputs and widgets."""
         return {"required": {"curve": (CURVE, {"tooltip": "The curve, from Train ControlNet."})}}
 
     def draw(self, curve: LossCurve) -> tuple[Tensor]:

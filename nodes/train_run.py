@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,32 @@ from PIL import Image
 
 from ..ground.errors import UserError
 from ..ground.log import log
-from ..ground.progress import Steps
 from ..ground.reading import require_regular
 from ..hosts import host
 from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker, hint_maker
 from ..training.assembly import run_of, split_of
-from ..training.beginning import require_free
+from ..training.control_net import Trained
 from ..training.curve import CURVE, read_curve
 from ..training.data.check import Report
 from ..training.data.condition import Condition
 from ..training.data.training_data import training_data
+from ..training.events import Begun, Note, Point, Saved, Stepped, Validation
 from ..training.optimiser import require_possible
-from ..training.run_settings import BaseSettings, NetworkSettings, OutSettings, RunSettings
-from ..training.settings import TrainingSettings
-from ..training.watch import Point, Validation
+from ..training.run import Finished, RunEvents
+from ..training.run_folder import require_free
+from ..training.settings import (
+    BaseSettings,
+    NetworkSettings,
+    OutSettings,
+    RunSettings,
+    TrainingSettings,
+)
 from .train_values import LossCurve, Trainable
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainRequest:
     """What is trained, on what, how, and the `folder` of the run, whose result is called `name`."""
 
     net: Trainable
@@ -54,91 +60,66 @@ class Done:
     sheet: Image.Image
 
 
-def carry_out(order: Order, model: Any, clip: Any, vae: Any) -> Done:
-    """Train a copy of the order's net on MODEL, CLIP and VAE.
+def carry_out(request: TrainRequest, model: Any, clip: Any, vae: Any) -> Done:
+    """Train a copy of the request's net on MODEL, CLIP and VAE.
 
     A run that the host's user stops saves a checkpoint; what the host raises then is passed on.
     """
     here = host.current()
     settings = RunSettings(
-        base=BaseSettings(path=order.base_name),
-        data=order.data.settings,
-        network=NetworkSettings(**asdict(order.net.settings)),
-        training=order.training,
+        base=BaseSettings(path=request.base_name),
+        data=request.data.settings,
+        network=NetworkSettings(**asdict(request.net.settings)),
+        training=request.training,
         # Save ControlNet writes the single file.
-        out=OutSettings(folder=str(order.folder), name=order.name, single_file=False),
+        out=OutSettings(folder=str(request.folder), name=request.name, single_file=False),
     )
-    require_possible(order.training)
-    require_free(settings, order.resume)
+    require_possible(request.training)
+    require_free(settings, request.resume)
     with here.training(), ExitStack() as stack:
-        base = here.training_base(model, clip, vae, order.base_name)
+        base = here.training_base(model, clip, vae, request.base_name)
         assert base.encoders is not None  # there is none without CLIP and VAE alone
-        maker = _maker(order.data.condition)
-        split = split_of(settings, order.data)
+        maker = _maker(request.data.condition)
+        split = split_of(settings, request.data)
         data = training_data(settings.data, base.encoders, maker, here.steps, split.kept)
         if settings.data.cache:
             stack.enter_context(here.training())  # the encoders are done: the device is freed again
-        network = copy.deepcopy(order.net.network).float().to(base.device)
+        network = copy.deepcopy(request.net.network).float().to(base.device)
         run = run_of(settings, base, network, data, split, maker)
-        watch = _Watch(stack)
-        trained, _ = run.train(watch, order.resume)
-        if trained.stopped:
-            raise watch.stopped or KeyboardInterrupt
-        about = {**order.net.about, "base": order.base_name, "steps": str(trained.step)}
-        result = Trainable(trained.network.cpu(), order.net.settings, about)
-        control_net = here.control_net_of(result.network, order.name)
-    points, validations = read_curve(order.folder / CURVE)
-    curve = LossCurve(order.name, points, validations)
+        trained = _shown(stack.enter_context(closing(run.train(request.resume))), stack)
+        about = {**request.net.about, "base": request.base_name, "steps": str(trained.step)}
+        result = Trainable(trained.network.cpu(), request.net.settings, about)
+        control_net = here.control_net_of(result.network, request.name)
+    points, validations = read_curve(request.folder / CURVE)
+    curve = LossCurve(request.name, points, validations)
     return Done(control_net, result, curve, _last_sheet(validations))
 
 
-class _Watch:
-    """Hears of a run (`training.run.Audience`) and shows it as the host's progress and preview."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._bar: Steps | None = None
-        self._sheet: Image.Image | None = None
-        self.stopped: BaseException | None = None
-
-    def begin(self, step: int, steps: int) -> None:
-        """See `Watch.begin`."""
-        self._bar = self._stack.enter_context(host.steps(steps - step, "training"))
-
-    def step(self, step: int, loss: float) -> None:
-        """See `Watch.step`. The host raises what stops its nodes: the run is told its own way."""
-        assert self._bar is not None
-        sheet, self._sheet = self._sheet, None
-        try:
-            self._bar.advance(sheet)
-        except BaseException as error:
-            self.stopped = error
-            raise KeyboardInterrupt from error
-
-    def point(self, point: Point) -> None:
-        """See `Watch.point`."""
-        log.info(
-            "step %d: loss %.4g, %.3g images/s", point.step, point.loss, point.images_per_second
-        )
-
-    def validate(self, step: int, network: Any) -> Validation | None:
-        """See `Watch.validate`: made by the run, which tells of it by `validated`."""
-        return None
-
-    def validated(self, validation: Validation) -> None:
-        """Keep the sheet for the next step's progress."""
-        if validation.sheet is not None:
-            self._sheet = Image.open(validation.sheet).convert("RGB")
-        figures = ", ".join(f"{name} {value:.3g}" for name, value in validation.figures.items())
-        log.info("step %d: %s", validation.step, figures)
-
-    def saved(self, step: int, folder: Path) -> None:
-        """See `Watch.saved`."""
-        log.info("step %d: saved %s", step, folder)
-
-    def note(self, text: str) -> None:
-        """Something that a person should know."""
-        log.warning("Train ControlNet: %s.", text)
+def _shown(events: RunEvents, stack: ExitStack) -> Trained:
+    """Show a run as the host's progress and preview, and in the log; what came out."""
+    sheet: Image.Image | None = None
+    for event in events:
+        match event:
+            case Begun():
+                bar = stack.enter_context(host.steps(event.steps - event.step, "training"))
+            case Stepped():
+                bar.advance(sheet)  # here the host raises what stops its nodes
+                sheet = None
+            case Point():
+                speed = event.images_per_second
+                log.info("step %d: loss %.4g, %.3g images/s", event.step, event.loss, speed)
+            case Validation():
+                if event.sheet is not None:
+                    sheet = Image.open(event.sheet).convert("RGB")
+                figures = ", ".join(f"{name} {value:.3g}" for name, value in event.figures.items())
+                log.info("step %d: %s", event.step, figures)
+            case Saved():
+                log.info("step %d: saved %s", event.step, event.folder)
+            case Note():
+                log.warning("Train ControlNet: %s.", event.text)
+            case Finished() if not event.trained.stopped:
+                return event.trained
+    raise KeyboardInterrupt
 
 
 def _last_sheet(validations: Sequence[Validation]) -> Image.Image:

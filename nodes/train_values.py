@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..training.events import Point, Validation
     from ..training.settings import NetSettings
-    from ..training.watch import Point, Validation
 
 CATEGORY = "ControlStack/training"
 TRAINABLE = "CONTROLSTACK_TRAINABLE"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from controlstack.cli.train import flag
+from controlstack.ground.parameters import parameters
 from controlstack.training.config import read_config, run_settings
-from controlstack.training.run_settings import SECTIONS
-from controlstack.training.settings import parameters
+from controlstack.training.settings import SECTIONS
 from tests.checkout import ROOT
 from tools.train_doc import PATH, document
 

@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 from controlstack.cli.train import PANELS, flag
-from controlstack.ground.parameters import Parameter
-from controlstack.training.run_settings import SECTIONS
-from controlstack.training.settings import parameters
+from controlstack.ground.parameters import Parameter, parameters
+from controlstack.training.settings import SECTIONS
 from tests.checkout import ROOT
 
 PATH = ROOT / "docs" / "train.md"

@@ -9,16 +9,15 @@ from ..ground.parameters import Value
 from ..preprocessors.ready import HintMaker
 from .base import Base
 from .config import flat
-from .control_net import UNLOCKED
 from .data.check import Report
 from .data.training_data import TrainingData
 from .fidelity import fidelity_of
-from .idle import idle
 from .ldm_layout import no_single_file
 from .run import Run
-from .run_settings import RunSettings
 from .samples import Split, held_out, samples_of_files, samples_of_rows
+from .settings import RunSettings
 from .validation import Validator
+from .without_effect import idle
 
 NO_MATTER = ("base.device", "data.cache", "data.outside")
 """Settings that change nothing about what is learnt, so that a resumed run may have others."""
@@ -65,8 +64,6 @@ def run_of(
     said = [*notes, *data.notes, *idle(settings)]
     if held:
         said.append(f"{held} of the rows are held out, to validate on")
-    if settings.training.unlock_decoder:
-        said.append(UNLOCKED.removesuffix("."))
     if settings.out.single_file and (why_not := no_single_file(network)):
         said.append(f"no single file will be written. {why_not.removesuffix('.')}")
     validator = _validator(settings, base, split, maker, said) if first else None

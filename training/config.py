@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..ground.errors import UserError
-from ..ground.parameters import Parameter, Value
+from ..ground.parameters import Parameter, Value, parameters
 from ..ground.reading import read_text
 from ..ground.structured import read_toml
 from ..ground.wording import shown
-from .run_settings import SECTIONS, RunSettings
-from .settings import parameters
+from .settings import SECTIONS, RunSettings
 
 Given: TypeAlias = Mapping[str, Mapping[str, Value]]
 """Section -> setting -> value, for those that were given."""

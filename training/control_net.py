@@ -4,12 +4,11 @@ own prediction as the loss.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,25 +18,25 @@ from ..ground.parameters import Value
 from ..ground.wording import listing
 from .base import Base
 from .batch import Batch, Batches
-from .beginning import beginning
 from .checkpoint import NETWORK, Checkpoints
-from .copy import copied_weights, new_weights
+from .checkpoint_state import load_weights
 from .curve import Curve
+from .events import Event, Note, Validation
 from .export import CONFIG, WEIGHTS, save_folder
-from .locked import checkpointing, decoder, lent_decoder, locked, moved, predict, unlocked
+from .locked_unet import checkpointing, decoder, lent_decoder, locked, moved, predict, unlocked
 from .loop import Loop, Records, Task
 from .manifest import read_object
 from .objective import Objective, weighted_loss
-from .order import Order, Shares
 from .processes import accelerator_for
 from .resume import go_on, in_force, write_settings
+from .row_order import RowOrder, Shares
+from .run_folder import beginning
 from .settings import TrainingSettings
-from .state import load_weights
-from .watch import Point, Validation, Watch
+from .trainable import copied_weights, new_weights
 
 UNLOCKED = (
     "The base's decoder is trained, too: a small or uneven data set makes the base worse, and the "
-    "ControlNet works with its own base alone. A low rate, such as 2e-6, is safer."
+    "ControlNet works with its own base alone. A low rate, such as 2e-6, is safer"
 )
 DECODER = "unlocked-decoder.safetensors"
 """The part of a checkpoint that is what was trained of the base."""
@@ -45,16 +44,19 @@ DECODER = "unlocked-decoder.safetensors"
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained `network`, its curve since the run began or was resumed, the last `step`, and
-    whether the run was `stopped` before its end. `unet` is the base with the decoder that was
-    trained with it, None where it stayed locked.
+    """The last event of a training: the trained `network`, the last `step`, and whether the run was
+    `stopped` before its end. `unet` is the base with the decoder that was trained with it, None
+    where it stayed locked.
     """
 
     network: Any
-    points: tuple[Point, ...]
     step: int
     stopped: bool
     unet: Any | None = None
+
+
+Validate: TypeAlias = Callable[[int, Any], Validation | None]
+"""Tries a network, which holds the weights that would be kept, at a step."""
 
 
 def train_control_net(
@@ -62,11 +64,11 @@ def train_control_net(
     network: Any,
     batches: Batches,
     settings: TrainingSettings,
-    watch: Watch,
     folder: Path | None = None,
     about: Mapping[str, Value] | None = None,
     resume: bool = False,
-) -> Trained:
+    validate: Validate | None = None,
+) -> Generator[Event | Trained, None, None]:
     """Train `network` in place on the locked `base.unet`, whose weights stay as they are.
 
     `folder` gets `checkpoints/`, `curve.jsonl` and `tensorboard/`; `about`, all other settings of
@@ -75,23 +77,23 @@ def train_control_net(
     made before the first step, too; in them and at the end the network holds the weights that are
     kept (the average, with `ema`), and in them the base's U-Net has its unlocked decoder.
 
-    Each of several processes calls this; `watch` hears of the run in the first. Raises UserError
-    for all that a user can mend.
+    Each of several processes goes through events of its own; validations, notes and checkpoints are
+    the first one's. Where nobody goes through them any more, the steps that were made are saved.
+    Raises UserError for all that a user can mend.
     """
     if not len(batches):
         raise UserError("There is no picture to train on.")
-    accelerator = accelerator_for(base.device, settings.precision)
+    device = base.device  # it changes with the U-Net's place
+    accelerator = accelerator_for(device, settings.precision)
     shares = Shares(
         settings.batch, settings.accumulate, accelerator.num_processes, accelerator.process_index
     )
     names = in_force(settings, about or {}, shares)
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep) if folder else None
-    notes = beginning(checkpoints, resume) if checkpoints else []
+    notes = [UNLOCKED] if settings.unlock_decoder else []
+    notes += beginning(checkpoints, resume) if checkpoints else []
     accelerator.wait_for_everyone()  # so that all have seen the same checkpoints
-    if settings.unlock_decoder:
-        warnings.warn(UNLOCKED, stacklevel=2)
     unet = unlocked(base.unet) if settings.unlock_decoder else locked(base.unet, settings.precision)
-    device = base.device
     network.to(device).requires_grad_(True)
     with ExitStack() as stack:
         if not settings.unlock_decoder and unet is not base.unet:
@@ -102,19 +104,24 @@ def train_control_net(
         if settings.only_middle:
             _without_skips(network)
             stack.callback(network.controlnet_down_blocks.requires_grad_)
-        order = Order(len(batches), settings.seed, settings.prompt_dropout, shares)
+        order = RowOrder(len(batches), settings.seed, settings.prompt_dropout, shares)
 
         def load() -> Iterator[Batch]:  # begins with the first step, which may be a resumed one
             picks = order.picks(range(loop.step, settings.steps))
             yield from batches.load(picks, settings.workers)
 
+        def tried(step: int) -> Validation | None:
+            lent = lent_decoder(base.unet, unet) if settings.unlock_decoder else nullcontext()
+            with moved(base.unet, device), lent:
+                return validate(step, network) if validate else None
+
         task = Task(
             nn.ModuleList([network, decoder(unet)] if settings.unlock_decoder else [network]),
             _groups(network, unet, settings),
             _loss(base, unet, network, load(), settings, shares, device),
-            lambda step: _validation(base.unet, unet, network, watch, step, device),
+            tried,
         )
-        loop = Loop(task, settings, watch, accelerator)
+        loop = Loop(task, settings, accelerator)
         if folder and checkpoints:
             loop.records = _records(checkpoints, network, unet, settings, names)
             if resume and checkpoints.steps():
@@ -125,11 +132,12 @@ def train_control_net(
                 curve = Curve(folder, loop.step)
                 stack.callback(curve.close)
                 loop.records = replace(loop.records, curve=curve)
-                for note in [*notes, *_lost(curve)]:
-                    watch.note(note)
-        outcome = loop.run()
+                notes += _lost(curve)
+        if accelerator.is_main_process:
+            yield from map(Note, notes)
+        yield from loop.run()
     changed = unet if settings.unlock_decoder else None
-    return Trained(network, outcome.points, outcome.step, outcome.stopped, changed)
+    yield Trained(network, loop.step, loop.stopped, changed)
 
 
 def _lost(curve: Curve) -> list[str]:
@@ -167,7 +175,6 @@ def _loss(
     shares: Shares,
     device: torch.device,
 ) -> Callable[[int, int], Tensor]:
-    """The loss of the next batch that was `loaded`."""
     alphas = base.alphas.to(device, torch.float32)
     objective = Objective(alphas, base.prediction, settings, shares)
 
@@ -182,18 +189,6 @@ def _loss(
         return weighted_loss(predicted, seen.wanted, seen.weights)
 
     return loss_of
-
-
-def _validation(
-    locked_unet: Any, unet: Any, network: Any, watch: Watch, step: int, device: torch.device
-) -> Validation | None:
-    """What `watch` finds, with the base on its `device`, and the unlocked decoder in its place if
-    there is one.
-    """
-    trained = any(weight.requires_grad for weight in unet.parameters())
-    lent = lent_decoder(locked_unet, unet) if trained else nullcontext()
-    with moved(locked_unet, device), lent:
-        return watch.validate(step, network)
 
 
 def _records(

@@ -7,25 +7,25 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeVar
 
 from ..ground.atomic import write_atomic
 from ..ground.errors import UserError
 from ..ground.reading import read_bytes
 from ..ground.structured import JsonObject, read_json
-from .watch import Point, Validation
+from .events import Point, Validation
 
 CURVE = "curve.jsonl"
 """The curve's name in the folder of a run; it is there as soon as the run begins."""
 
-Entry: TypeAlias = Point | Validation
+Entry = TypeVar("Entry", Point, Validation)
 
 
 @dataclass(frozen=True)
 class Lines:
     """The entries of a curve's file, in their order, and the numbers of lines that are none."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Point | Validation, ...]
     damaged: tuple[int, ...]
 
 
@@ -71,42 +71,20 @@ class Curve:
         write_atomic(self.path, "".join(map(self._line, kept)).encode())
         self._board = _board(folder / "tensorboard", step)
 
-    def point(self, point: Point) -> None:
-        """Add a point."""
-        self._add(point)
-
-        def show(board: Any) -> None:
-            board.add_scalar("loss", point.loss, point.step)
-            board.add_scalar("learning rate", point.rate, point.step)
-            board.add_scalar("images per second", point.images_per_second, point.step)
-
-        self._show(show)
-
-    def validation(self, validation: Validation) -> None:
-        """Add the figures of a validation; TensorBoard shows its sheet, too."""
-        self._add(validation)
-        sheet = validation.sheet
-
-        def show(board: Any) -> None:
-            for figure, value in validation.figures.items():
-                board.add_scalar(f"validation/{figure}", value, validation.step)
-            if sheet and sheet.exists():
-                board.add_image("sheet", _pixels(sheet), validation.step, dataformats="HWC")
-
-        self._show(show)
-
-    def close(self) -> None:
-        """Write what TensorBoard's writer still holds."""
-        self._show(lambda board: board.close())
-
-    def _add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
+        """Add a point or a validation; TensorBoard shows a validation's sheet, too."""
         try:
             with self.path.open("a", encoding="utf-8") as lines:
                 lines.write(self._line(entry))
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror or error}.") from error
+        self._show(lambda board: _draw(board, entry))
 
-    def _line(self, entry: Entry) -> str:
+    def close(self) -> None:
+        """Write what TensorBoard's writer still holds."""
+        self._show(lambda board: board.close())
+
+    def _line(self, entry: Point | Validation) -> str:
         told = asdict(entry)
         if isinstance(entry, Validation):
             # JSON has neither NaN nor infinities.
@@ -124,7 +102,19 @@ class Curve:
                 self._board = None
 
 
-def _entry(line: bytes, path: Path) -> Entry | None:
+def _draw(board: Any, entry: Point | Validation) -> None:
+    if isinstance(entry, Point):
+        numbers = {"loss": entry.loss, "learning rate": entry.rate}
+        numbers["images per second"] = entry.images_per_second
+    else:
+        numbers = {f"validation/{figure}": value for figure, value in entry.figures.items()}
+        if entry.sheet and entry.sheet.exists():
+            board.add_image("sheet", _pixels(entry.sheet), entry.step, dataformats="HWC")
+    for name, value in numbers.items():
+        board.add_scalar(name, value, entry.step)
+
+
+def _entry(line: bytes, path: Path) -> Point | Validation | None:
     """What a line says; None for one that is damaged."""
     try:
         told = read_json(line.decode(), str(path), "curve")
@@ -132,9 +122,8 @@ def _entry(line: bytes, path: Path) -> Entry | None:
             return None
         if "figures" in told:
             return _validation(told, path.parent)
-        step = _step(told)
         values = {f.name: _number(told[f.name]) for f in fields(Point) if f.name != "step"}
-        return Point(step, **values)
+        return Point(_step(told), **values)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 

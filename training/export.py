@@ -15,10 +15,10 @@ from torch import Tensor
 from ..ground.atomic import shared, take
 from ..ground.building import check_numbers, of_real_size
 from ..ground.errors import UserError
-from .fit import NETWORKS
+from .base_fit import NETWORKS
+from .checkpoint_state import load_weights
 from .ldm_layout import UNTOLD, ldm_weights, refusal
 from .manifest import DamagedError, read_object
-from .state import load_weights
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"

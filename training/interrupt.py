@@ -7,12 +7,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
-
-Result = TypeVar("Result")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ECHO = 1.0
@@ -21,19 +18,11 @@ what the terminal has sent them already."""
 
 
 class StopRequest:
-    """Whether the run shall end, and who may ask for it: a signal, or whoever watches the run."""
+    """Whether a signal has `asked` the run to end."""
 
     def __init__(self) -> None:
         self.asked = False
         self._since = 0.0
-
-    def hear(self, call: Callable[[], Result]) -> Result | None:
-        """What `call` returns; None, and a request to stop, where it raises KeyboardInterrupt."""
-        try:
-            return call()
-        except KeyboardInterrupt:
-            self.asked = True
-            return None
 
     @contextmanager
     def signals(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .fit import per_level
+from .base_fit import per_level
 
 _RESNET = {
     "norm1": "in_layers.0",

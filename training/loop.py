@@ -1,12 +1,12 @@
 """The one training loop: any loss of a step, gradients added over batches and processes, AdamW,
-EMA, checkpoints, the curve.
+EMA, checkpoints, the curve. It is a generator: whoever goes through its events makes it go on.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from ..ground.errors import UserError
 from .checkpoint import Checkpoints
-from .curve import Curve
+from .checkpoint_state import STATE, is_finite, read_state
+from .curve import Curve, Entry
 from .ema import Ema
+from .events import Begun, Event, Events, Point, Saved, Stepped, Validation
 from .interrupt import StopRequest
 from .manifest import DamagedError
 from .optimiser import go_on_after, make_optimiser, make_schedule, moments_like
 from .settings import TrainingSettings
-from .state import STATE, is_finite, read_state
-from .watch import Point, Validation, Watch
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Task:
     `lr`).
 
     `loss_of(step, part)` is the mean loss of this process's batch number `part` of a step, called
-    in that order.
+    in that order. `validate(step)` tries the module while it holds the weights that would be kept.
     """
 
     module: nn.Module
@@ -54,15 +54,6 @@ class Records:
     load: Callable[[Path], None]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How far a run came, its points since it began or was resumed, and whether it was stopped."""
-
-    step: int
-    points: tuple[Point, ...]
-    stopped: bool
-
-
 class DivergenceError(UserError):
     """The loss, its gradient or what came of them is not finite."""
 
@@ -80,17 +71,18 @@ class _Loss(nn.Module):
 
 
 class Loop:
-    """One run of a task. After `run` the module holds the weights that are kept."""
+    """One run of a task: `step` is how far it came. After `run` the module holds the weights that
+    are kept, and `stopped` says whether it was stopped before its last step.
+    """
 
     def __init__(
         self,
         task: Task,
         settings: TrainingSettings,
-        watch: Watch,
         accelerator: Any,
         records: Records | None = None,
     ) -> None:
-        self.task, self.settings, self.watch = task, settings, watch
+        self.task, self.settings = task, settings
         self.accelerator, self.records = accelerator, records
         device = next(task.module.parameters()).device
         self.optimiser = make_optimiser(task.groups, settings, device)
@@ -99,7 +91,7 @@ class Loop:
         self._trained = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.ema = Ema(task.module, settings.ema) if settings.ema else None
         self.stop = StopRequest()
-        self.step, self.points = 0, list[Point]()
+        self.step, self.stopped = 0, False
         self._losses: list[float] = []
         self._earlier = self._busy = 0.0
         self._begun = time.monotonic()
@@ -125,60 +117,62 @@ class Loop:
         self.step = self._saved = step
         self._losses, self._busy, self._earlier = state["losses"], state["busy"], state["elapsed"]
 
-    def run(self) -> Outcome:
-        """Train until the last step, or until somebody asks for an end.
+    def run(self) -> Events:
+        """Train until the last step, or until a signal asks for an end.
 
+        Each process goes through events of its own; validations and checkpoints are process 0's.
         Raises DivergenceError at the first loss or gradient that is not finite, before it reaches a
         weight, and UserError where a checkpoint cannot be written. Whatever else ends it, the steps
-        that were made are saved.
+        that were made are saved, also where whoever goes through the events goes no further.
         """
         self._begun, self._first = time.monotonic(), self.step
         with self.stop.signals():
-            self._tell(lambda: self.watch.begin(self.step, self.settings.steps))
-            if self.step == 0 or self._owes_validation():
-                self._validate()
             try:
+                yield Begun(self.step, self.settings.steps)
+                if self.step == 0 or self._owes_validation():
+                    yield from self._validate()
                 while self.step < self.settings.steps and not self._stopping():
-                    self._advance()
+                    yield from self._advance()
+                self.stopped = self.step < self.settings.steps
+                if self._saved != self.step:
+                    yield from self._save()
             except DivergenceError:  # its weights may be what went wrong
                 raise
-            except Exception:
-                self._rescue()
+            except GeneratorExit:  # nobody listens any more
+                if self._is_ahead():
+                    list(self._save())
                 raise
-            stopped = self.step < self.settings.steps
-            if self._saved != self.step:
-                self._save()
+            except Exception:  # such as data that is gone; only what made it fail is told
+                if self._is_ahead():
+                    with suppress(Exception):
+                        yield from self._save()
+                raise
         if self.ema:
             self.ema.settle()
-        return Outcome(self.step, tuple(self.points), stopped)
 
-    def _rescue(self) -> None:
-        """Keep the steps that were made since the last checkpoint where a run fails: data that is
-        gone, too little memory, another process that ended. Only what made it fail is told.
-        """
-        if self.step > self._first and self.step != self._saved:
-            with suppress(Exception):
-                self._save()
+    def _is_ahead(self) -> bool:
+        """Whether steps were made since the last checkpoint."""
+        return self.step > self._first and self.step != self._saved
 
-    def _advance(self) -> None:
+    def _advance(self) -> Iterator[Event]:
         begun = time.monotonic()
         loss = self._learn()
         self._busy += time.monotonic() - begun
         self.step += 1
         self._losses.append(loss)
-        self._tell(lambda: self.watch.step(self.step, loss))
-        if self._due(self.settings.log_every):
-            self._point()
+        point = self._recorded(self._point()) if self._due(self.settings.log_every) else None
+        yield Stepped(self.step, loss)
+        if point:
+            yield point
         if self._due(self.settings.save_every):
-            self._save()
+            yield from self._save()
         if self._due(self.settings.validate_every):
-            self._validate()
+            yield from self._validate()
 
     def _due(self, every: int) -> bool:
         return every > 0 and (self.step % every == 0 or self.step == self.settings.steps)
 
     def _learn(self) -> float:
-        """One step of the optimiser; its loss."""
         parts = self.settings.accumulate
         total = torch.zeros((), device=self.accelerator.device)
         for part in range(parts):
@@ -246,26 +240,32 @@ class Loop:
         asked = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, "sum").item())
 
-    def _point(self) -> None:
+    def _point(self) -> Point:
         shares = self.settings.batch * self.settings.accumulate * self.accelerator.num_processes
         now = time.monotonic() - self._begun
         left = now / (self.step - self._first) * (self.settings.steps - self.step)
         mean = sum(self._losses) / len(self._losses)
         speed = shares * len(self._losses) / max(self._busy, 1e-9)
-        point = Point(self.step, mean, self.rate, speed, self._earlier + now, left)
         self._losses, self._busy = [], 0.0
-        self.points.append(point)
-        if self.records and self.records.curve:
-            self.records.curve.point(point)
-        self._tell(lambda: self.watch.point(point))
+        return Point(self.step, mean, self.rate, speed, self._earlier + now, left)
 
-    def _validate(self) -> None:
+    def _validate(self) -> Iterator[Validation]:
         if not self.accelerator.is_main_process or not self.settings.validate_every:
             return
-        with self.ema.applied() if self.ema else nullcontext():
-            found = self.stop.hear(lambda: self.task.validate(self.step))
-        if found and self.records and self.records.curve:
-            self.records.curve.validation(found)
+        try:
+            with self.ema.applied() if self.ema else nullcontext():
+                found = self.task.validate(self.step)
+        except KeyboardInterrupt:
+            self.stop.asked = True
+            return
+        if found:
+            yield self._recorded(found)
+
+    def _recorded(self, entry: Entry) -> Entry:
+        """`entry`, which is in the curve now."""
+        if self.records and self.records.curve:
+            self.records.curve.add(entry)
+        return entry
 
     def _owes_validation(self) -> bool:
         """Whether the run was killed between its last checkpoint and the validation after it."""
@@ -274,13 +274,11 @@ class Loop:
             return False
         return self._due(self.settings.validate_every)
 
-    def _save(self) -> None:
+    def _save(self) -> Iterator[Saved]:
         self._require_finite()
         self._saved = self.step
-        if not self.records or not self.accelerator.is_main_process:
-            return
-        folder = self.records.checkpoints.save(self.step, self._write)
-        self._tell(lambda: self.watch.saved(self.step, folder))
+        if self.records and self.accelerator.is_main_process:
+            yield Saved(self.step, self.records.checkpoints.save(self.step, self._write))
 
     def _write(self, folder: Path) -> None:
         assert self.records
@@ -289,7 +287,6 @@ class Loop:
         torch.save(self._state(), folder / STATE)
 
     def _state(self) -> dict[str, Any]:
-        """What a checkpoint has to remember besides the weights."""
         state = {
             "step": self.step,
             "optimiser": self.optimiser.state_dict(),
@@ -309,8 +306,3 @@ class Loop:
         moments = moments_like(kept["state"], self.optimiser)
         losses = [0.0] * len(found["losses"])
         return {**self._state(), "optimiser": {**kept, "state": moments}, "losses": losses}
-
-    def _tell(self, call: Callable[[], object]) -> None:
-        """Tell whoever watches, from process 0."""
-        if self.accelerator.is_main_process:
-            self.stop.hear(call)

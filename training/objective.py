@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .draws import generator
-from .order import Shares
+from .chance import generator
+from .row_order import Shares
 from .settings import TrainingSettings
 
 

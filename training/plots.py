@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..ground.errors import UserError
-from .watch import Point, Validation
+from .events import Point, Validation
 
 SMOOTHING = 40
 """The thick line of the loss is its mean over this part of all points."""

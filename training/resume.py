@@ -14,7 +14,7 @@ from ..ground.parameters import Value
 from ..ground.wording import shown
 from .checkpoint import Checkpoints
 from .manifest import DamagedError, check_manifest, read_object
-from .order import Shares
+from .row_order import Shares
 from .settings import TrainingSettings
 
 _FREE = (

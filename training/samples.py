@@ -16,11 +16,10 @@ from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker
 from ..preprocessors.spec import Hint
 from .data.check import Report
-from .data.reading import hint_in, read_hint, read_picture
 from .data.row import PICTURES, Row
-from .data.settings import MULTIPLE
-from .data.view import view_of
-from .run_settings import ValidationSettings
+from .data.row_pictures import seen_of
+from .data.view import MULTIPLE
+from .settings import ValidationSettings
 from .validation import Sample
 
 _SHARE = 10
@@ -97,12 +96,10 @@ def samples_of_files(settings: ValidationSettings, notes: list[str] | None = Non
 
 
 def _sample_of_row(row: Row, prompt: str, report: Report, maker: HintMaker | None) -> Sample:
-    picture = read_picture(row)
-    size = picture.shape[1], picture.shape[0]
-    view = view_of(size, replace(report.settings, flip=0.0, crop="center"), seed=0)
-    source = read_hint(row, picture, report.condition)
-    hint = hint_in(view, source, size, report.condition, maker)
-    return Sample(_tensor(hint), prompt, view.of(picture).astype(np.uint8, copy=False))
+    settings = replace(report.settings, flip=0.0, crop="center")
+    picture, hint = seen_of(row, settings, report.condition, 0, maker)
+    assert hint is not None  # there is a maker where one is needed
+    return Sample(_tensor(hint), prompt, picture.astype(np.uint8, copy=False))
 
 
 def _hint_in_file(file: Path) -> Tensor:

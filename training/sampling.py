@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .base import Base
-from .copy import controlled
+from .trainable import controlled
 
 
 @torch.no_grad()

@@ -1,58 +1,121 @@
 """Every setting of a training run, declared once: the command's flags, the nodes' widgets, the TOML
-file and the help are made from these dataclasses and from nothing else.
+file and the help are made from these dataclasses and from nothing else. Each is a section.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-from ..ground.errors import UserError
-from ..ground.parameters import Parameter, Value
+from ..ground.parameters import setting
+from .data.file_names import typed
 
 MANY = 100_000_000
 """More steps, pictures or seconds than any run has."""
 
-Kind = TypeVar("Kind")
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """The locked model."""
+
+    path: str = setting(
+        "",
+        "The model to train on, which stays as it is: a diffusers folder, a single file of the "
+        "Stable Diffusion 1.x family, or demo for the small demo model.",
+    )
+    text_encoder: str = setting(
+        "", "Text encoder for a base that has none: a folder or a file. Empty: the base's own."
+    )
+    vae: str = setting("", "VAE for a base that has none. Empty: the base's own.")
+    device: str = setting(
+        "auto",
+        "Where to train: auto is a GPU if there is one.",
+        choices=("auto", "cpu"),
+    )
 
 
-def setting(default: Value, words: str, **limits: Any) -> Any:
-    """A dataclass field with a Parameter's words and its `low`, `high`, `step` or `choices`."""
-    return field(default=default, metadata={"words": words, "limits": limits})
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the data is, what its hints are, and how pictures and hints are cut to size."""
 
-
-def parameters(kind: type[Any]) -> tuple[Parameter, ...]:
-    """The settings of a dataclass whose fields were made with `setting`, in their order."""
-    found: list[Parameter] = []
-    for f in fields(kind):
-        default: Any = f.default
-        found.append(Parameter(f.name, default, f.metadata["words"], **f.metadata["limits"]))
-    return tuple(found)
-
-
-def settings_of(kind: type[Kind], given: Mapping[str, Any], who: str) -> Kind:
-    """`kind` with the values `given` and the defaults of the rest, all in range; None is not given.
-
-    Raises UserError, naming `who` and the setting, for a name that is none and a value that does
-    not fit.
-    """
-    known = {parameter.name: parameter for parameter in parameters(kind)}
-    strange = sorted(set(given) - set(known))
-    if strange:
-        raise UserError(f"{who} has no setting {strange[0]}; it has {', '.join(known)}.")
-    return kind(
-        **{
-            name: known[name].checked(value, who)
-            for name, value in given.items()
-            if value is not None
-        }
+    path: str = setting(
+        "",
+        "A folder, or the name of a data set on the Hugging Face hub such as fusing/fill50k.",
+    )
+    layout: str = setting(
+        "auto",
+        "fill50k: prompt.json with source, target and prompt. captions: pictures with a .txt of "
+        "the same name. imagefolder: metadata.jsonl or .csv. dataset: what the library datasets "
+        "reads. auto looks which it is.",
+        choices=("auto", "fill50k", "captions", "imagefolder", "dataset"),
+    )
+    split: str = setting("train", "The split of a data set that has several.")
+    image_column: str = setting("", "The pictures' column; empty finds image, target, ...")
+    hint_column: str = setting("", "The hints' column; empty finds conditioning_image, source, ...")
+    caption_column: str = setting("", "The captions' column; empty finds text, prompt, caption.")
+    hint_folder: str = setting(
+        "",
+        "For the layout captions: a folder of hints that have the pictures' names. Empty looks for "
+        "hints/, conditioning_images/, and photo_hint.png beside photo.png.",
+    )
+    condition: str = setting(
+        "",
+        "What the hints show, as the name of a preprocessor such as canny or pose. It decides how "
+        "hints are made, resized and mirrored; empty takes them for plain pictures.",
+    )
+    hints: str = setting(
+        "auto",
+        "given: hints are used as they are. made: the condition's preprocessor makes them of the "
+        "pictures, or of the hint files where it takes depth, labels, poses or masks. auto: given "
+        "where there are any.",
+        choices=("auto", "given", "made"),
+    )
+    hint_settings: str = setting(
+        "",
+        "Settings of the condition's preprocessor, such as low_threshold=50,high_threshold=150.",
+    )
+    resolution: str = setting(
+        "512", "Size of the training pictures in pixels, such as 512 or 768x512 (width x height)."
+    )
+    crop: str = setting(
+        "center",
+        "Which part is seen of a picture of another shape: its middle, or another one each time.",
+        choices=("center", "random"),
+    )
+    flip: float = setting(
+        0.0,
+        "Share of pictures that are mirrored together with their hints, drawn anew each time; 0.5 "
+        "is usual. Left and right of poses and normals change places where condition names them.",
+        step=0.05,
+    )
+    bad_rows: str = setting(
+        "stop",
+        "What becomes of rows that cannot be used: stop names them and ends, skip names them and "
+        "goes on without.",
+        choices=("stop", "skip"),
+    )
+    max_rows: int = setting(0, "Use the first so many rows; 0 uses all.", high=MANY)
+    cache: str = setting(
+        "",
+        "A folder that keeps encoded pictures, prompts and made hints, so that each is computed "
+        "once. Empty keeps none.",
+    )
+    outside: bool = setting(
+        False,
+        "Take files that the data's tables name outside of their own folder: by absolute names, "
+        "by '..' and by links.",
+    )
+    resize_hints: bool = setting(
+        False,
+        "Resize hints of another size to that of their picture, where both have one shape; "
+        "otherwise they are refused.",
     )
 
 
 @dataclass(frozen=True)
 class NetSettings:
-    """What the trained network is: `copy.control_net_from` makes it."""
+    """What the trained network is: `trainable.control_net_from` makes it."""
 
     kind: str = setting(
         "controlnet",
@@ -71,6 +134,22 @@ class NetSettings:
         low=0.1,
         high=10.0,
         step=0.1,
+    )
+
+
+@dataclass(frozen=True)
+class NetworkSettings(NetSettings):
+    """The network, and what it starts from."""
+
+    start_from: str = setting(
+        "",
+        "An existing ControlNet to go on from, a diffusers folder or a single file. Empty: a new "
+        "one is made of the base.",
+    )
+    transfer_from: str = setting(
+        "",
+        "The base model that start_from was trained on, to move it to the new base: each weight "
+        "becomes control + new base - old base.",
     )
 
 
@@ -166,3 +245,69 @@ class TrainingSettings:
         0, "Steps between two validation sheets with their fidelity; 0 is off.", high=MANY
     )
     workers: int = setting(0, "Processes that read pictures beside the training.", high=256)
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """What the network is tried on while it learns. The seed is the same every time, so that what
+    changes from sheet to sheet is the network.
+    """
+
+    count: int = setting(
+        4,
+        "Pictures on a sheet. Where they are rows of the data, these are held out of training.",
+        low=1,
+        high=64,
+    )
+    hints: str = setting(
+        "",
+        "Hints to try: a picture or a folder of them, of sides that are multiples of 8. Empty: "
+        "rows of the data, spread over all of it and held out.",
+    )
+    prompts: str = setting(
+        "",
+        "A text file with a prompt a line, in the order of the hints. Empty: the rows' captions, "
+        "or no prompt with hints of your own.",
+    )
+    steps: int = setting(20, "Steps of the sampler (DDIM).", low=1, high=1000)
+    guidance: float = setting(
+        7.5, "Scale of classifier-free guidance; 1 is none.", low=1.0, high=100.0, step=0.5
+    )
+    seed: int = setting(0, "Decides the noise that the pictures begin with.", high=2**63 - 1)
+
+
+@dataclass(frozen=True)
+class OutSettings:
+    """What is written, and where."""
+
+    folder: str = setting("output/train", "Folder of the run.")
+    name: str = setting(
+        "controlnet", "Name of the result: a diffusers folder, and a single file beside it."
+    )
+    single_file: bool = setting(
+        True, "Write the single file, which ComfyUI and others load, besides the folder."
+    )
+    half: bool = setting(False, "Write the results in fp16: half the size.")
+
+    @property
+    def place(self) -> Path:
+        """The run's folder, "~" followed. Raises UserError for one that there cannot be."""
+        return typed(self.folder, "the run's folder")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A whole run: a section of the TOML file is a field here."""
+
+    base: BaseSettings = field(default_factory=BaseSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    out: OutSettings = field(default_factory=OutSettings)
+
+
+SECTIONS: dict[str, Any] = {
+    section.name: section.default_factory for section in fields(RunSettings)
+}
+"""Section -> the dataclass of its settings."""

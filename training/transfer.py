@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from ..ground.errors import UserError
-from .copy import is_copied
-from .fit import check_fits
+from .base_fit import check_fits
+from .trainable import is_copied
 
 
 @torch.no_grad()

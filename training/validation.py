@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,8 +19,8 @@ from torch import Tensor
 from ..ground.contact_sheet import CELL, Cell, Row, draw_sheet
 from ..ground.errors import UserError
 from .base import Base
-from .run_settings import ValidationSettings
 from .sampling import sample
+from .settings import ValidationSettings
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """A picture, H x W x 3 RGB."""
@@ -107,17 +108,15 @@ class Validator:
     def _pictures(self, network: Any | None) -> list[Pixels]:
         return [picture for part in self._parts() for picture in self._drawn(part, network)]
 
-    def _parts(self) -> Iterator[range]:
+    def _parts(self) -> Iterator[list[int]]:
         """Samples next to each other and of one size, at most TOGETHER at once."""
-        start = 0
-        for end in range(1, len(self._samples) + 1):
-            first = self._samples[start]
-            full = end - start == TOGETHER or end == len(self._samples)
-            if full or self._samples[end].hint.shape != first.hint.shape:
-                yield range(start, end)
-                start = end
+        numbers = range(len(self._samples))
+        for _, same in groupby(numbers, key=lambda number: self._samples[number].hint.shape):
+            rest = list(same)
+            for start in range(0, len(rest), TOGETHER):
+                yield rest[start : start + TOGETHER]
 
-    def _drawn(self, part: range, network: Any | None) -> list[Pixels]:
+    def _drawn(self, part: list[int], network: Any | None) -> list[Pixels]:
         samples = [self._samples[index] for index in part]
         latents = sample(
             self._base,
@@ -167,6 +166,5 @@ def _row(sample: Sample, plain: tuple[Pixels, str], steered: tuple[Pixels, str])
 
 
 def _pixels(picture: Tensor) -> Pixels:
-    """(3, H, W) in 0..1 -> H x W x 3 bytes."""
     pixels: Pixels = (picture.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
     return pixels

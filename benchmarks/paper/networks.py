@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from controlstack.demo.build import RECIPE
 from controlstack.demo.build_control import Prompts, SceneBatches, hints_of
 from controlstack.demo.score import Task
-from controlstack.training.control_net import train_control_net
-from controlstack.training.copy import control_net_from, started_from
+from controlstack.training.control_net import Trained, train_control_net
 from controlstack.training.curve import read_curve
+from controlstack.training.events import Point, Validation
 from controlstack.training.export import load_network, save_folder
 from controlstack.training.settings import NetSettings, TrainingSettings
-from controlstack.training.watch import Point, Quiet, Validation
+from controlstack.training.trainable import control_net_from, started_from
 
 from .measures import fidelity
 from .sampling import Control, Sampling, sample
@@ -71,26 +71,6 @@ class Trial:
         return {name: float(found[name].mean()) for name in ("edge F1", "silhouette IoU")}
 
 
-class _Watch(Quiet):
-    """Prints points, and validates by `figures`."""
-
-    def __init__(self, name: str, figures: Callable[[Any], dict[str, float]] | None) -> None:
-        super().__init__()
-        self._name, self._figures = name, figures
-
-    def point(self, point: Point) -> None:
-        """See `Watch.point`."""
-        print(f"{self._name}: step {point.step}, loss {point.loss:.4f}", flush=True)
-
-    def validate(self, step: int, network: Any) -> Validation | None:
-        """See `Watch.validate`."""
-        if self._figures is None:
-            return None
-        found = self._figures(network)
-        print(f"{self._name}: step {step}, {found}", flush=True)
-        return Validation(step, found)
-
-
 @dataclass(frozen=True)
 class Found:
     """A trained network, locked, its curve of edge F1 over steps, and that of its loss."""
@@ -122,14 +102,25 @@ def trained(
         network = control_net_from(unet, net, settings.seed) if fresh else started_from(start, unet)
         plain_attention(network)
         about: Mapping[str, Any] = {"name": name, **asdict(net)}
-        watch = _Watch(name, trial and (lambda network: trial.figures(world, network)))
-        resume = (folder / "checkpoints").exists()
-        result = train_control_net(
-            world.base(unet), network, batches, settings, watch, folder, about, resume
-        )
-        if result.stopped:
-            raise KeyboardInterrupt
-        save_folder(result.network, folder)
+
+        def validate(step: int, network: Any) -> Validation | None:
+            return Validation(step, trial.figures(world, network)) if trial else None
+
+        for event in train_control_net(
+            world.base(unet),
+            network,
+            batches,
+            settings,
+            folder,
+            about,
+            (folder / "checkpoints").exists(),
+            validate,
+        ):
+            if isinstance(event, (Point, Validation)):
+                print(f"{name}: {event}", flush=True)
+            elif isinstance(event, Trained) and event.stopped:
+                raise KeyboardInterrupt
+        save_folder(network, folder)
     network = plain_attention(load_network(folder)).requires_grad_(False).eval()
     points, validations = read_curve(folder / "curve.jsonl")
     curve = [(v.step, round(v.figures["edge F1"], 4)) for v in validations]

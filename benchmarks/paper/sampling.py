@@ -18,6 +18,7 @@ from torch import Tensor
 from controlstack.demo.scenes import SIZE
 from controlstack.training.sampling import sample as draw
 
+from . import world as world_module
 from .world import World, hint_tensor, pixels_of
 
 Pictures = NDArray[np.uint8]
@@ -64,7 +65,7 @@ def sample(
     for start in range(0, len(prompts), how.batch):
         these = slice(start, start + how.batch)
         words = world.words(prompts[these])
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=world_module.HALVES):
             latents = draw(
                 base, network, hint_tensor(hints[these]), words, empty,
                 seeds[these], how.steps, how.guidance,

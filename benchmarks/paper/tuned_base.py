@@ -16,6 +16,7 @@ from controlstack.demo.build_vae import encode_all
 from controlstack.demo.models import BASE
 from controlstack.demo.scenes import COLOURS
 
+from . import world as world_module
 from .world import World, kept, unet_from
 
 TURNED = (2, 1, 0)
@@ -76,7 +77,7 @@ def _tune(world: World, latents: Tensor, steps: int) -> Any:
         level = torch.randn(BATCH, 4, 1, 1, generator=generator)
         noise = torch.randn(clean.shape, generator=generator) + OFFSET * level
         timesteps = torch.randint(1000, (BATCH,), generator=generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=world_module.HALVES):
             noisy = schedule.add_noise(clean, noise, timesteps)
             predicted = unet(noisy, timesteps, words, return_dict=False)[0]
         loss = f.mse_loss(predicted.float(), noise)

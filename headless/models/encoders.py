@@ -9,7 +9,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from ...training.copy import weights_hash
+from ...training.trainable import weights_hash
 from .clip import Clip
 from .tokenizers import count_tokens
 from .vae import Vae

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from controlstack.cli.train_watch import WINDOW, TerminalWatch, duration, terminal_watch
-from controlstack.training.watch import Point, Validation
+from controlstack.cli.train_watch import WINDOW, bar_of_steps, duration, show
+from controlstack.training.events import Begun, Event, Note, Point, Saved, Stepped, Validation
 
 POINT = Point(20, 0.125, 1e-5, 12.34, 10.0, 3723.0)
 
@@ -27,38 +28,34 @@ def progress() -> Progress:
 
 
 def test_the_bar_shows_loss_speed_and_the_last_fidelity(progress: Progress) -> None:
-    watch = TerminalWatch(progress)
-    watch.begin(10, 30)
-    watch.step(11, 0.5)
-    watch.step(12, 0.25)
-    assert words(progress) == "loss 0.375"
-    watch.point(POINT)
-    watch.validated(Validation(12, {"edge F1": 0.5, "SSIM": 0.1}, Path("sheet.png")))
-    watch.step(13, 0.375)
+    def events() -> Iterator[Event]:
+        yield from (Begun(10, 30), Stepped(11, 0.5), Stepped(12, 0.25))
+        assert words(progress) == "loss 0.375"
+        yield POINT
+        yield Validation(12, {"edge F1": 0.5, "SSIM": 0.1}, Path("sheet.png"))
+        yield Stepped(13, 0.375)
+
+    show(events(), progress)
     assert words(progress) == "loss 0.375, 12.3 images/s, edge F1 0.5"
     (task,) = progress.tasks
     assert (task.completed, task.total) == (13, 30)
 
 
 def test_the_loss_is_a_moving_mean(progress: Progress) -> None:
-    watch = TerminalWatch(progress)
-    watch.begin(0, 1000)
-    for step in range(WINDOW):
-        watch.step(step + 1, 8.0)
-    for step in range(WINDOW):
-        watch.step(WINDOW + step + 1, 2.0)
+    losses = [8.0] * WINDOW + [2.0] * WINDOW
+    steps = [Stepped(step, loss) for step, loss in enumerate(losses, 1)]
+    show([Begun(0, 1000), *steps], progress)
     assert words(progress) == "loss 2"
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal_watch() as watch:
-        watch.begin(0, 30)
-        watch.step(20, 0.5)
-        watch.point(POINT)
-        watch.validated(Validation(20, {"edge F1": 0.5}, Path("sheet.png")))
-        watch.saved(20, Path("out/step-00000020"))
-        watch.note("A word")
-        watch.note("A word")
+    events = (
+        *(Begun(0, 30), Stepped(20, 0.5), POINT),
+        Validation(20, {"edge F1": 0.5}, Path("sheet.png")),
+        *(Saved(20, Path("out/step-00000020")), Note("A word"), Note("A word")),
+    )
+    with bar_of_steps() as bar:
+        assert show(events, bar) is None
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.training.copy import control_net_from
 from controlstack.training.export import save_single_file
 from controlstack.training.ldm_layout import ldm_weights, unread_by_comfyui
 from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import control_net_from
 
 # What tells Stable Diffusion's families apart in ComfyUI is kept: 320 channels and the texts'
 # widths. Levels, layers and what they attend to are fewer.

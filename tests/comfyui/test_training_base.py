@@ -14,8 +14,8 @@ from controlstack.ground.errors import UserError
 from controlstack.hosts import host
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
-from controlstack.training.copy import control_net_from, controlled
 from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import control_net_from, controlled
 from tests.comfyui import small
 from tests.weights import drawn
 

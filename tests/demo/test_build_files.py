@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from controlstack.demo.build_files import is_whole, keep, kept
 from controlstack.demo.training_folder import write_folder
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import working_in
-from controlstack.training.loop import Outcome
+from controlstack.training.events import Event
 
 
 def test_what_is_kept_is_read_again_by_its_part(tmp_path: Path) -> None:
@@ -82,11 +83,13 @@ def test_half_a_stage_is_none() -> None:
     """Also where the loop ended in peace, as after Ctrl-C: or it would count as finished."""
 
     class Stopped:
-        def run(self) -> Outcome:
-            return Outcome(3, (), stopped=True)
+        stopped = True
+
+        def run(self) -> Iterator[Event]:
+            yield from ()
 
     with pytest.raises(KeyboardInterrupt):
-        finish(Stopped())
+        finish(Stopped(), print)
 
 
 def test_a_data_folder_is_whole_or_not_there(

@@ -11,8 +11,8 @@ from torch import Tensor
 from controlstack.headless.host import EmbeddedHost
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
-from controlstack.training.copy import control_net_from, controlled
 from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import control_net_from, controlled
 from tests.tiny import tiny_model, tiny_unet
 from tests.weights import drawn
 

@@ -21,15 +21,19 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield tmp_path / "models" / "controlstack"
 
 
+def folders_in(place: Path) -> folders.Folders:
+    """The embedded host's folders in `place`, the demo model among its checkpoints."""
+    return folders.Folders(
+        (place / "models",),
+        (place / "input",),
+        place / "output",
+        place / "temp",
+        {"checkpoints": {"demo": BASE}},
+    )
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """A folder with the embedded host's folders in it, the demo model among its checkpoints."""
-    used = folders.Folders(
-        (tmp_path / "models",),
-        (tmp_path / "input",),
-        tmp_path / "output",
-        tmp_path / "temp",
-        {"checkpoints": {"demo": BASE}},
-    )
-    with host.use(used):
+    with host.use(folders_in(tmp_path)):
         yield tmp_path

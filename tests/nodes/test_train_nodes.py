@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,22 @@ from torch import Tensor
 
 from controlstack.demo.models import BASE
 from controlstack.ground.errors import UserError
+from controlstack.ground.parameters import settings_of
 from controlstack.headless import folders
 from controlstack.headless.host import EmbeddedHost
+from controlstack.headless.host import use as folders_of
 from controlstack.headless.models import loading
 from controlstack.headless.sampling.sample import ksample
 from controlstack.hosts import host
 from controlstack.nodes.net_nodes import ControlStackSaveControlNet
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, ControlStackLoader
 from controlstack.nodes.train_nodes import ControlStackLossPlot
+from controlstack.nodes.train_values import Trainable
 from controlstack.training import export
 from controlstack.training.config import read_config
-from controlstack.training.copy import weights_hash
-from controlstack.training.settings import TrainingSettings, settings_of
+from controlstack.training.settings import RunSettings, TrainingSettings, ValidationSettings
+from controlstack.training.trainable import weights_hash
+from tests.nodes.conftest import folders_in
 from tests.nodes.training_nodes import SIDE, data_of, net_of, same, trained, weights
 from tests.training_files import picture
 
@@ -45,6 +51,27 @@ def parts() -> Parts:
 
 def run_folder(place: Path, name: str = "run") -> Path:
     return place / "output" / "controlstack" / "training" / name
+
+
+@dataclass(frozen=True)
+class Done:
+    """A training that several tests look at: its folder, its inputs, and what came out."""
+
+    place: Path
+    net: Trainable
+    data: Any
+    control_net: Any
+    trained: Trainable
+    curve: Any
+    sheet: Tensor
+
+
+@pytest.fixture(scope="module")
+def done(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    place = tmp_path_factory.mktemp("done")
+    with folders_of(folders_in(place)):
+        net, data = net_of(parts[0]), data_of(place / "data")
+        return Done(place, net, data, *trained(parts, net, data))
 
 
 def sampled(parts: Parts, control_net: Any | None) -> Tensor:
@@ -84,15 +111,18 @@ def test_training_leaves_model_and_wires_as_they_were(
     assert torch.equal(sampled(parts, None), plain)
 
 
-def test_the_trained_network_goes_straight_into_a_stack(parts: Parts, place: Path) -> None:
-    control_net, net, curve, sheet = trained(parts, net_of(parts[0]), data_of(place / "data"))
-    steered = sampled(parts, control_net)
+def test_the_trained_network_goes_straight_into_a_stack(
+    parts: Parts, place: Path, done: Done
+) -> None:
+    steered = sampled(parts, done.control_net)
     assert not torch.equal(steered, sampled(parts, None))
     # It is a network of its own: whoever changes the other wire's does not change it.
-    for parameter in net.network.parameters():
+    before = weights(done.trained)
+    for parameter in done.trained.network.parameters():
         parameter.data.zero_()
-    assert torch.equal(sampled(parts, control_net), steered)
-    assert (curve.name, sheet.shape[0], sheet.shape[-1]) == ("run", 1, 3)
+    assert torch.equal(sampled(parts, done.control_net), steered)
+    done.trained.network.load_state_dict(before)
+    assert (done.curve.name, done.sheet.shape[0], done.sheet.shape[-1]) == ("run", 1, 3)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "lite"])
@@ -103,9 +133,8 @@ def test_the_other_kinds_train(parts: Parts, place: Path, kind: str) -> None:
     assert not torch.equal(sampled(parts, control_net), sampled(parts, None))
 
 
-def test_precisions_one_after_another(parts: Parts, place: Path) -> None:
-    net, data = net_of(parts[0]), data_of(place / "data")
-    plain = weights(trained(parts, net, data, "first")[1])
+def test_precisions_one_after_another(parts: Parts, place: Path, done: Done) -> None:
+    net, data, plain = done.net, done.data, weights(done.trained)
     half = weights(trained(parts, net, data, "half", precision="bf16")[1])
     again = weights(trained(parts, net, data, "again")[1])
     assert same(plain, again)
@@ -113,9 +142,8 @@ def test_precisions_one_after_another(parts: Parts, place: Path) -> None:
     assert {value.dtype for value in half.values()} == {torch.float32}
 
 
-def test_cached_data_gives_the_same_network(parts: Parts, place: Path) -> None:
-    net = net_of(parts[0])
-    plain = trained(parts, net, data_of(place / "data"), "plain")[1]
+def test_cached_data_gives_the_same_network(parts: Parts, place: Path, done: Done) -> None:
+    net, plain = done.net, done.trained
     cached = data_of(place / "data", cache=str(place / "cache"))
     for name in ("fills the cache", "reads the cache"):
         again = trained(parts, net, cached, name)[1]
@@ -155,43 +183,43 @@ def test_a_cancelled_run_is_saved_and_goes_on_as_if_nothing_had_been(
     parts: Parts, place: Path
 ) -> None:
     net, data = net_of(parts[0]), data_of(place / "data")
-    whole = trained(parts, net, data, "whole", steps=4, ema=0.5)[1]
+    whole = trained(parts, net, data, "whole", steps=3, ema=0.5)[1]
     stopping = Cancelling(after=2)
     with host.use(stopping), pytest.raises(CancelledError):
-        trained(parts, net, data, steps=4, ema=0.5)
-    assert stopping.total == 4
+        trained(parts, net, data, steps=3, ema=0.5)
+    assert stopping.total == 3
     saved = run_folder(place) / "checkpoints"
     assert [found.name for found in saved.iterdir()] == ["step-00000002"]
 
     with host.use(Cancelling(after=0)) as watching:
-        control_net, resumed, _, _ = trained(parts, net, data, resume=True, steps=4, ema=0.5)
-    assert (watching.total, len(watching.shown)) == (2, 2)
+        control_net, resumed, _, _ = trained(parts, net, data, resume=True, steps=3, ema=0.5)
+    assert (watching.total, len(watching.shown)) == (1, 1)
     assert same(weights(resumed), weights(whole))
     assert not torch.equal(sampled(parts, control_net), sampled(parts, None))
     # What is finished is not trained again: there is nothing left to do.
-    _, again, _, _ = trained(parts, net, data, resume=True, steps=4, ema=0.5)
+    _, again, _, _ = trained(parts, net, data, resume=True, steps=3, ema=0.5)
     assert same(weights(again), weights(whole))
 
 
-def test_a_run_is_not_begun_over_another(parts: Parts, place: Path) -> None:
-    net, data = net_of(parts[0]), data_of(place / "data")
-    trained(parts, net, data)
-    with pytest.raises(UserError, match="holds the checkpoint step-00000003 of an earlier run"):
-        trained(parts, net, data)
-    with pytest.raises(UserError, match=r"rate: 0\.001 -> 0\.002"):
-        trained(parts, net, data, resume=True, rate=0.002)
-    with pytest.raises(UserError, match="hint_channels: '8,8,16,16' -> '8,8,8,8'"):
-        trained(parts, net_of(parts[0], hint_channels="8,8,8,8"), data, resume=True)
-    with pytest.raises(UserError, match="no checkpoint to resume from"):
-        trained(parts, net, data, "another", resume=True)
+def test_a_run_is_not_begun_over_another(parts: Parts, done: Done) -> None:
+    net, data = done.net, done.data
+    with folders_of(folders_in(done.place)):
+        with pytest.raises(UserError, match="holds the checkpoint step-00000002 of an earlier run"):
+            trained(parts, net, data)
+        with pytest.raises(UserError, match=r"rate: 0\.001 -> 0\.002"):
+            trained(parts, net, data, resume=True, rate=0.002)
+        with pytest.raises(UserError, match="hint_channels: '8,8,16,16' -> '8,8,8,8'"):
+            trained(parts, net_of(parts[0], hint_channels="8,8,8,8"), data, resume=True)
+        with pytest.raises(UserError, match="no checkpoint to resume from"):
+            trained(parts, net, data, "another", resume=True)
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_result_or_a_strangers_folder_is_not_trained_over(
-    parts: Parts, place: Path, resume: bool
+    parts: Parts, place: Path, done: Done, resume: bool
 ) -> None:
-    net, data = net_of(parts[0]), data_of(place / "data")
-    trained(parts, net, data)
+    net, data = done.net, done.data
+    shutil.copytree(run_folder(done.place), run_folder(place))
     shutil.rmtree(run_folder(place) / "checkpoints")
     (run_folder(place, "for") / "controlnet").mkdir(parents=True)
     for name in ("config.toml", "curve.jsonl", "controlnet/config.json"):
@@ -204,8 +232,12 @@ def test_a_result_or_a_strangers_folder_is_not_trained_over(
     assert [one.read_bytes() for one in files] == before
 
 
-def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(parts: Parts, place: Path) -> None:
-    data = data_of(place / "data", 20, condition="canny")
+def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(
+    parts: Parts, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fewer_steps = partial(RunSettings, validation=ValidationSettings(steps=2))
+    monkeypatch.setattr("controlstack.nodes.train_run.RunSettings", fewer_steps)
+    data = data_of(place / "data", 10, condition="canny")
     with host.use(Cancelling(after=0)) as watching:
         _, _, curve, sheet = trained(
             parts, net_of(parts[0]), data, steps=2, validate_every=1, log_every=1
@@ -228,10 +260,9 @@ def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(parts: Parts, pla
 
 
 def test_saved_networks_are_found_again_and_nothing_is_overwritten(
-    parts: Parts, place: Path, caplog: pytest.LogCaptureFixture
+    parts: Parts, place: Path, done: Done, caplog: pytest.LogCaptureFixture
 ) -> None:
-    control_net, net, _, _ = trained(parts, net_of(parts[0]), data_of(place / "data"))
-    wanted = sampled(parts, control_net)
+    net, wanted = done.trained, sampled(parts, done.control_net)
     expected = ["v1.5.safetensors", "v1.5_2.safetensors", "v1.5", "v1.5_2"]
     for name, kind in zip(expected, ("single file",) * 2 + ("diffusers",) * 2, strict=True):
         made = ControlStackSaveControlNet().save(net, "v1.5", kind, "fp32")
@@ -247,7 +278,7 @@ def test_saved_networks_are_found_again_and_nothing_is_overwritten(
     with safe_open(half, "pt") as file:
         # An open safetensors file has keys() and is no mapping.
         assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118
-        assert file.metadata()["steps"] == "3"
+        assert file.metadata()["steps"] == "2"
     assert {value.dtype for value in weights(net).values()} == {torch.float32}
 
 

@@ -15,7 +15,7 @@ from tests.training_files import fill50k
 
 SIDE = 64
 HINT_CHANNELS = "8,8,16,16"
-FAST: dict[str, Any] = {"steps": 3, "batch": 2, "rate": 1e-3, "warmup": 0, "validate_every": 0}
+FAST: dict[str, Any] = {"steps": 2, "batch": 2, "rate": 1e-3, "warmup": 0, "validate_every": 0}
 
 
 def data_of(folder: Path, count: int = 5, **settings: Any) -> Any:

@@ -23,8 +23,10 @@ import torch
 from safetensors.torch import load_file
 from small_runs import NET, files_run, small_unet  # beside this script, which is run by its path
 
-from controlstack.training.copy import control_net_from
+from controlstack.training.events import Point
+from controlstack.training.plots import draw_curve
 from controlstack.training.processes import accelerator_for
+from controlstack.training.trainable import control_net_from
 
 STEPS = 5
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.listdir")
@@ -89,8 +91,9 @@ def end_of(folder: Path) -> tuple[Any, ...]:
 
 def _import_all() -> None:
     """What every run needs, so that the processes that are forked need not import it each."""
-    for name in ("matplotlib.figure", "torch.utils.tensorboard", "diffusers.optimization"):
+    for name in ("torch.utils.tensorboard", "diffusers.optimization"):
         importlib.import_module(name)
+    draw_curve([Point(1, 0.5, 1e-5, 1.0, 1.0, 1.0)], [], "fonts")
     accelerator_for(torch.device("cpu"), "fp32")
     control_net_from(small_unet(), NET, 3)
 

@@ -1,6 +1,7 @@
-"""What `accelerate launch` runs in tests: a small run, whose weights are left in a folder.
+"""What `accelerate launch` runs in tests: a small run to its end, and one in which process 1 gets a
+signal after a step. What each process has in the end is left in their folders.
 
-Usage: launched.py FOLDER BATCH [STOP], where STOP is the step after which process 1 gets a signal.
+Usage: launched.py FOLDER
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from small_runs import Rows, small_run  # beside this script, which is run by its path
+from small_runs import LAUNCHED, Rows, small_run  # beside this script, which is run by its path
 
 from controlstack.training.batch import Batch
 
@@ -30,14 +31,17 @@ class Interrupted(Rows):
             yield batch
 
 
+def run(folder: Path, rows: Rows) -> None:
+    """A run of eight steps, two pictures a process."""
+    trained = small_run(folder, rows=rows, batch=2, **LAUNCHED)
+    state = {"weights": trained.network.state_dict(), "step": trained.step}
+    torch.save(state, folder / f"rank-{os.environ['RANK']}.pt")
+
+
 if __name__ == "__main__":
-    folder, batch, *stop = sys.argv[1:]
-    rows = Interrupted()
-    if stop and os.environ.get("RANK") == "1":
-        rows.stop = int(stop[0])
-    trained = small_run(
-        Path(folder), rows=rows, batch=int(batch), steps=8, ema=0.9, timesteps="stratified"
-    )
-    place = os.environ.get("RANK", "0")
-    weights = trained.network.state_dict()
-    torch.save({"weights": weights, "step": trained.step}, Path(folder) / f"rank-{place}.pt")
+    place = Path(sys.argv[1])
+    run(place / "whole", Rows())
+    interrupted = Interrupted()
+    if os.environ["RANK"] == "1":
+        interrupted.stop = 3
+    run(place / "interrupted", interrupted)

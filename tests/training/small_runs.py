@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,17 @@ import torch
 
 from controlstack.training.base import Base
 from controlstack.training.batch import Batch, Pick
-from controlstack.training.beginning import require_free
-from controlstack.training.control_net import Trained, train_control_net
-from controlstack.training.copy import control_net_from
+from controlstack.training.control_net import Trained, Validate, train_control_net
+from controlstack.training.events import Note, Stepped
 from controlstack.training.objective import scaled_linear_alphas
-from controlstack.training.run import Audience, Run
-from controlstack.training.run_settings import OutSettings, RunSettings
-from controlstack.training.settings import NetSettings, TrainingSettings
-from controlstack.training.watch import Quiet, Validation, Watch
+from controlstack.training.run import Finished, Run
+from controlstack.training.run_folder import require_free
+from controlstack.training.settings import NetSettings, OutSettings, RunSettings, TrainingSettings
+from controlstack.training.trainable import control_net_from
 
 NET = NetSettings(hint_channels="4,4,8,8")
+LAUNCHED: dict[str, Any] = {"steps": 8, "ema": 0.9, "timesteps": "stratified"}
+"""Settings of the runs in `launched.py`."""
 
 
 def small_unet() -> Any:
@@ -70,26 +73,32 @@ class Rows:
         return latent, words * 0 if pick.drop else words, torch.rand(3, 64, 64, generator=row)
 
 
-class Stopper(Quiet):
-    """Asks for an end after a step."""
+Hear = Callable[[Any], object]
 
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after = after
 
-    def step(self, step: int, loss: float) -> None:
-        if step == self.after:
-            raise KeyboardInterrupt
+def quiet(event: Any) -> None:
+    """Hears of a run and does nothing."""
+
+
+def stop_after(step: int) -> Hear:
+    """Hears of a run and ends it after a step by Ctrl-C."""
+
+    def hear(event: Any) -> None:
+        if isinstance(event, Stepped) and event.step == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return hear
 
 
 def small_run(
     folder: Path | None = None,
-    watch: Watch | None = None,
+    hear: Hear = quiet,
     rows: Rows | None = None,
     unet: Any = None,
     network: Any = None,
     resume: bool = False,
     prediction: str = "epsilon",
+    validate: Validate | None = None,
     **settings: Any,
 ) -> Trained:
     """A run of 10 steps with two pictures each, unless the settings say otherwise."""
@@ -97,32 +106,31 @@ def small_run(
     network = network or control_net_from(unet, NET, 3)
     base = Base(unet, scaled_linear_alphas(), prediction)
     given = {"steps": 10, "batch": 2, "rate": 1e-3, "warmup": 2, "log_every": 4, "save_every": 5}
-    return train_control_net(
+    events = train_control_net(
         base,
         network,
         Rows() if rows is None else rows,
         TrainingSettings(**{**given, **settings}),
-        watch or Quiet(),
         folder,
         {"data": "rows"},
         resume,
+        validate,
     )
+    with closing(events):
+        for event in events:
+            hear(event)
+    assert isinstance(event, Trained)
+    return event
 
 
-class Heard(Quiet):
-    """An audience that keeps notes and validations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.validations: list[Validation] = []
-
-    def validated(self, validation: Validation) -> None:
-        self.validations.append(validation)
+def notes_in(events: Iterable[Any]) -> list[str]:
+    """What a person was told among `events`."""
+    return [event.text for event in events if isinstance(event, Note)]
 
 
 def files_run(
     folder: Path,
-    audience: Audience | None = None,
+    hear: Hear = quiet,
     resume: bool = False,
     network: Any = None,
     out: Mapping[str, Any] | None = None,
@@ -140,7 +148,11 @@ def files_run(
     rows: Any = Rows()
     base = Base(unet, scaled_linear_alphas())
     run = Run(run_settings, base, network, rows, None, True, {"data": "rows"})
-    return run.train(audience or Heard(), resume)
+    with closing(run.train(resume)) as events:
+        for event in events:
+            hear(event)
+    assert isinstance(event, Finished)
+    return event.trained, event.files
 
 
 def same_weights(one: Any, other: Any) -> bool:

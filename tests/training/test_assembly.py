@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from controlstack.training.assembly import matters
-from controlstack.training.data.settings import DataSettings
-from controlstack.training.run_settings import RunSettings
+from controlstack.training.settings import DataSettings, RunSettings
 
 
 def told(**data: object) -> dict[str, object]:

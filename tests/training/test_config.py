@@ -12,9 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlstack.ground.errors import UserError
+from controlstack.ground.parameters import parameters
 from controlstack.training.config import flat, read_config, run_settings, written
-from controlstack.training.run_settings import SECTIONS, RunSettings, ValidationSettings
-from controlstack.training.settings import TrainingSettings, parameters
+from controlstack.training.settings import (
+    SECTIONS,
+    RunSettings,
+    TrainingSettings,
+    ValidationSettings,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -10,11 +10,11 @@ import torch
 
 from controlstack.ground.errors import UserError
 from controlstack.training import control_net
-from controlstack.training.copy import control_net_from, weights_hash
-from controlstack.training.locked import decoder, locked, predict, unlocked
+from controlstack.training.events import Point
+from controlstack.training.locked_unet import decoder, locked, predict, unlocked
 from controlstack.training.settings import NetSettings
-from controlstack.training.watch import Quiet, Validation
-from tests.training.small_runs import NET, Rows, same_weights, small_run, small_unet
+from controlstack.training.trainable import control_net_from, weights_hash
+from tests.training.small_runs import NET, Rows, notes_in, same_weights, small_run, small_unet
 
 
 def _changed(before: Any, after: Any) -> set[str]:
@@ -31,11 +31,11 @@ def test_it_teaches_the_network_and_leaves_the_locked_weights(kind: str, precisi
     before = weights_hash(unet)
     network = control_net_from(unet, NetSettings(kind, NET.hint_channels), 3)
     fresh = {name: value.clone() for name, value in network.state_dict().items()}
-    trained = small_run(unet=unet, network=network, precision=precision)
+    trained = small_run(unet=unet, network=network, precision=precision, steps=5)
     assert weights_hash(unet) == before
     assert all(p.grad is None and not p.requires_grad for p in unet.parameters())
     assert trained.network is network
-    assert (trained.step, trained.stopped, trained.unet) == (10, False, None)
+    assert (trained.step, trained.stopped, trained.unet) == (5, False, None)
     assert next(network.parameters()).dtype == torch.float32
     moved = {name for name, value in network.state_dict().items() if not value.equal(fresh[name])}
     assert moved == set(fresh)
@@ -60,9 +60,11 @@ def test_the_optimiser_holds_the_network_alone(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_it_overfits_a_row() -> None:
-    few = {"steps": 150, "batch": 8, "rate": 3e-3, "prompt_dropout": 0.0, "log_every": 50}
-    trained = small_run(rows=Rows(1), timesteps="stratified", **few)
-    assert trained.points[-1].loss < 0.85 * trained.points[0].loss
+    few = {"steps": 45, "batch": 16, "rate": 1e-2, "prompt_dropout": 0.0, "log_every": 15}
+    events: list[Any] = []
+    small_run(hear=events.append, rows=Rows(1), timesteps="stratified", **few)
+    losses = [event.loss for event in events if isinstance(event, Point)]
+    assert losses[-1] < 0.85 * losses[0]
 
 
 def test_a_fresh_networks_prediction_is_the_locked_ones() -> None:
@@ -77,18 +79,15 @@ def test_a_fresh_networks_prediction_is_the_locked_ones() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_unlocked_decoder_is_trained_and_the_callers_base_is_not(precision: str) -> None:
-    unet, tried = small_unet(), []
+    unet, tried, events = small_unet(), [], list[Any]()
     before = weights_hash(unet)
 
-    class Watching(Quiet):
-        def validate(self, step: int, network: Any) -> Validation | None:
-            tried.append(weights_hash(unet))
-            return None
+    def validate(step: int, network: Any) -> None:
+        tried.append(weights_hash(unet))
 
-    with pytest.warns(UserWarning, match="decoder is trained"):
-        trained = small_run(
-            unet=unet, watch=Watching(), unlock_decoder=True, precision=precision, validate_every=5
-        )
+    given = {"unlock_decoder": True, "precision": precision, "validate_every": 2, "steps": 4}
+    trained = small_run(hear=events.append, unet=unet, validate=validate, **given)
+    assert ["decoder is trained" in note for note in notes_in(events)] == [True]
     assert weights_hash(unet) == before
     assert tried[0] == before
     assert tried[2] == weights_hash(trained.unet) != tried[1]
@@ -111,7 +110,7 @@ def test_all_but_an_unlocked_decoder_is_shared_with_the_base() -> None:
 def test_only_the_middle_is_trained_and_the_skips_stay_without_control() -> None:
     unet = small_unet()
     network = control_net_from(unet, NET, 3)
-    trained = small_run(unet=unet, network=network, only_middle=True)
+    trained = small_run(unet=unet, network=network, steps=4, only_middle=True)
     skips = trained.network.controlnet_down_blocks
     assert not any(p.any() for p in skips.parameters())
     assert all(p.requires_grad for p in skips.parameters())
@@ -121,7 +120,7 @@ def test_only_the_middle_is_trained_and_the_skips_stay_without_control() -> None
 def test_only_the_middle_is_used_of_a_network_whose_skips_were_trained_before() -> None:
     unet = small_unet()
     network = control_net_from(unet, NetSettings("gaussian", NET.hint_channels), 3)
-    trained = small_run(unet=unet, network=network, only_middle=True).network
+    trained = small_run(unet=unet, network=network, steps=4, only_middle=True).network
     noisy, words, hints = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 8), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         down, middle = trained(noisy, torch.tensor([300]), words, hints, return_dict=False)
@@ -129,14 +128,20 @@ def test_only_the_middle_is_used_of_a_network_whose_skips_were_trained_before() 
     assert middle.any()
 
 
-def test_activations_computed_twice_change_nothing_and_are_given_up_afterwards() -> None:
+def test_activations_computed_twice_change_nothing_and_are_given_up_afterwards(plain: Any) -> None:
     unet = small_unet()
     network = control_net_from(unet, NET, 3)
-    saved = small_run(unet=unet, network=network, gradient_checkpointing=True).network
+    saved = small_run(unet=unet, network=network, steps=4, gradient_checkpointing=True).network
     assert not unet.is_gradient_checkpointing
     assert not network.is_gradient_checkpointing
-    plain, again = small_run().network.state_dict(), saved.state_dict()
-    assert all(torch.allclose(again[name], plain[name], atol=1e-6) for name in plain)
+    wanted, again = plain.state_dict(), saved.state_dict()
+    assert all(torch.allclose(again[name], wanted[name], atol=1e-6) for name in wanted)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Any:
+    """The network after four steps without options, the last two of them at the full rate."""
+    return small_run(steps=4).network
 
 
 @pytest.mark.parametrize(
@@ -158,14 +163,13 @@ def test_activations_computed_twice_change_nothing_and_are_given_up_afterwards()
     ],
     ids=str,
 )
-def test_every_option_has_an_effect(settings: dict[str, Any]) -> None:
-    settings = {"steps": 4, **settings}
-    assert not same_weights(small_run(steps=4).network, small_run(**settings).network)
+def test_every_option_has_an_effect(settings: dict[str, Any], plain: Any) -> None:
+    assert not same_weights(plain, small_run(**{"steps": 4, **settings}).network)
 
 
 def test_dropped_prompts_are_those_of_the_order() -> None:
     rows = Rows()
-    small_run(rows=rows, steps=100, batch=1, prompt_dropout=0.25)
+    small_run(rows=rows, steps=5, batch=20, prompt_dropout=0.25)
     assert len(rows.seen) == 100
     assert 10 < sum(pick.drop for pick in rows.seen) < 40
 
@@ -173,15 +177,13 @@ def test_dropped_prompts_are_those_of_the_order() -> None:
 def test_validations_come_before_the_first_step_at_each_count_and_at_the_end() -> None:
     steps: list[int] = []
 
-    class Watching(Quiet):
-        def validate(self, step: int, network: Any) -> Validation | None:
-            steps.append(step)
-            return None
+    def validate(step: int, network: Any) -> None:
+        steps.append(step)
 
-    small_run(watch=Watching(), validate_every=4)
-    assert steps == [0, 4, 8, 10]
+    small_run(validate=validate, steps=5, validate_every=2)
+    assert steps == [0, 2, 4, 5]
     steps.clear()
-    small_run(watch=Watching())
+    small_run(validate=validate, steps=2)
     assert not steps
 
 

@@ -22,16 +22,23 @@ from torch import Tensor, nn
 from controlstack.ground.errors import UserError
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.control_net import _groups, _records
-from controlstack.training.copy import control_net_from, started_from
 from controlstack.training.curve import read_curve
+from controlstack.training.events import Validation
 from controlstack.training.loop import Loop, Task
 from controlstack.training.manifest import MANIFEST
-from controlstack.training.order import Shares
 from controlstack.training.processes import accelerator_for
 from controlstack.training.resume import go_on, in_force
+from controlstack.training.row_order import Shares
 from controlstack.training.settings import NetSettings, TrainingSettings
-from controlstack.training.watch import Quiet, Validation
-from tests.training.small_runs import NET, Stopper, same_weights, small_run, small_unet
+from controlstack.training.trainable import control_net_from, started_from
+from tests.training.small_runs import (
+    NET,
+    notes_in,
+    same_weights,
+    small_run,
+    small_unet,
+    stop_after,
+)
 
 FLIPS = int(os.environ.get("CONTROLSTACK_FLIPS", "20"))
 WEIGHTS = "network/diffusion_pytorch_model.safetensors"
@@ -58,7 +65,7 @@ class Kept:
             _groups(self.network.requires_grad_(True), unet.requires_grad_(False), settings),
             lambda step, part: torch.zeros(()),
         )
-        self.loop = Loop(task, settings, Quiet(), accelerator_for(torch.device("cpu"), "fp32"))
+        self.loop = Loop(task, settings, accelerator_for(torch.device("cpu"), "fp32"))
         self.loop.records = _records(self.checkpoints, self.network, unet, settings, self.names)
 
     def go_on(self) -> list[str]:
@@ -339,12 +346,12 @@ def test_names_that_are_no_checkpoints_are_passed_over(kept: Kept) -> None:
 
 def test_a_run_goes_on_from_the_older_one_to_the_same_end(tmp_path: Path) -> None:
     whole = small_run(tmp_path / "whole", keep=1)
-    small_run(tmp_path / "run", Stopper(7), save_every=3)
+    small_run(tmp_path / "run", stop_after(7), save_every=3)
     zeros(tmp_path / "run/checkpoints/step-00000007/state.pt")
-    watch = Quiet()
-    rest = small_run(tmp_path / "run", watch, resume=True, save_every=2, keep=1)
+    events: list[Any] = []
+    rest = small_run(tmp_path / "run", events.append, resume=True, save_every=2, keep=1)
     assert same_weights(rest.network, whole.network)
-    (note,) = watch.notes
+    (note,) = notes_in(events)
     assert "step-00000007/state.pt is damaged" in note
     assert "goes on from" in note
     # The damaged one is kept for whoever wants to look, and is no longer the newest.
@@ -355,7 +362,7 @@ def test_a_run_goes_on_from_the_older_one_to_the_same_end(tmp_path: Path) -> Non
 
 
 def test_a_curve_is_read_as_far_as_it_can_be_and_the_rest_is_named(tmp_path: Path) -> None:
-    small_run(tmp_path, Stopper(7), log_every=1)
+    small_run(tmp_path, stop_after(7), log_every=1)
     curve = tmp_path / "curve.jsonl"
     lines = curve.read_text().splitlines()
     lines[1] = lines[1].replace("loss", "los")
@@ -365,9 +372,9 @@ def test_a_curve_is_read_as_far_as_it_can_be_and_the_rest_is_named(tmp_path: Pat
     lines.insert(6, '{"step": 6, "figures": null, "sheet": 5}')
     lines.insert(6, '{"step": 1e999, "loss": 1, "rate": 1, "elapsed": 1, "left": 1}')
     curve.write_bytes("\n".join(lines).encode() + b'\n\xff\xfe\n{"step": 8, "lo')
-    watch = Quiet()
-    small_run(tmp_path, watch, resume=True, log_every=1)
-    (note,) = watch.notes
+    events: list[Any] = []
+    small_run(tmp_path, events.append, resume=True, log_every=1)
+    (note,) = notes_in(events)
     assert note == f"{curve}: lines that cannot be read are left out: 2, 4, 6, 7, 8, 9, 12"
     told = [json.loads(line)["step"] for line in curve.read_text().splitlines()]
     assert told == [1, 3, 5, 6, 7, 8, 9, 10]
@@ -401,21 +408,18 @@ def test_a_network_to_start_from_has_to_be_finite() -> None:
 
 
 def test_a_validation_that_a_kill_cut_off_is_made_again(tmp_path: Path) -> None:
-    class Validating(Quiet):
-        def __init__(self) -> None:
-            super().__init__()
-            self.tried: list[int] = []
+    tried: list[int] = []
 
-        def validate(self, step: int, network: Any) -> Validation:
-            self.tried.append(step)
-            return Validation(step, {})
+    def validate(step: int, network: Any) -> Validation:
+        tried.append(step)
+        return Validation(step, {})
 
-    small_run(tmp_path, Validating(), steps=4, save_every=2, validate_every=2)
+    small_run(tmp_path, validate=validate, steps=4, save_every=2, validate_every=2)
     curve = tmp_path / "curve.jsonl"
     assert curve.read_text().splitlines()[-1].startswith('{"step": 4, "figures"')
     curve.write_text("".join(curve.read_text().splitlines(keepends=True)[:-1]))
     for expected in ([4, 6], []):
-        watch = Validating()
-        small_run(tmp_path, watch, resume=True, steps=6, validate_every=2)
-        assert watch.tried == expected
+        tried.clear()
+        small_run(tmp_path, validate=validate, resume=True, steps=6, validate_every=2)
+        assert tried == expected
     assert [one.step for one in read_curve(curve)[1]] == [0, 2, 4, 6]

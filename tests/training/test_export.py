@@ -21,10 +21,10 @@ from torch import Tensor
 from controlstack.ground.errors import UserError
 from controlstack.headless.models import inspect
 from controlstack.headless.models.loading import load_control_net
-from controlstack.training.copy import control_net_from, weights_hash
 from controlstack.training.export import load_network, save_folder, save_single_file
 from controlstack.training.ldm_layout import ldm_weights, unread_by_comfyui
 from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import control_net_from, weights_hash
 from tests.tiny import CONTEXT, tiny_unet
 from tests.training.unets import sd2_unet, sd15_unet, sd21_unet
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from controlstack.headless.models.control_net import HintedNetwork
-from controlstack.training.copy import control_net_from
 from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import control_net_from
 from tests.tiny import CONTEXT, tiny_unet
 from tests.training.unets import sd2_unet
 

@@ -6,6 +6,7 @@ import math
 import signal
 import sys
 import threading
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,19 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from controlstack.ground.errors import UserError
-from controlstack.training.draws import generator
+from controlstack.training.chance import generator
 from controlstack.training.ema import Ema
+from controlstack.training.events import Begun, Point, Stepped
 from controlstack.training.interrupt import StopRequest
-from controlstack.training.loop import Loop, Outcome, Task
+from controlstack.training.loop import Loop, Task
 from controlstack.training.optimiser import make_optimiser, make_schedule
 from controlstack.training.processes import accelerator_for
 from controlstack.training.settings import TrainingSettings
-from controlstack.training.watch import Point, Quiet, Watch
+from tests.training.small_runs import Hear, quiet, stop_after
 
 CPU = torch.device("cpu")
 
 
-def _fit(watch: Watch | None = None, samples: int = 16, **given: Any) -> tuple[nn.Linear, Outcome]:
+def _fit(hear: Hear = quiet, samples: int = 16, **given: Any) -> tuple[nn.Linear, Loop]:
     torch.manual_seed(0)
     line = nn.Linear(1, 1)
     settings = TrainingSettings(**{"rate": 0.1, "schedule": "constant", "warmup": 0, **given})
@@ -37,33 +39,32 @@ def _fit(watch: Watch | None = None, samples: int = 16, **given: Any) -> tuple[n
         return loss
 
     task = Task(line, [{"params": list(line.parameters()), "lr": settings.rate}], loss_of)
-    outcome = Loop(task, settings, watch or Quiet(), accelerator_for(CPU, "fp32")).run()
-    return line.requires_grad_(False), outcome
+    loop = Loop(task, settings, accelerator_for(CPU, "fp32"))
+    with closing(loop.run()) as events:
+        for event in events:
+            hear(event)
+    return line.requires_grad_(False), loop
 
 
 def test_it_learns_and_tells() -> None:
-    line, outcome = _fit(steps=250, batch=16, ema=0.9, log_every=100)
+    events: list[Any] = []
+    line, loop = _fit(events.append, steps=250, batch=16, ema=0.9, log_every=100)
+    points = [event for event in events if isinstance(event, Point)]
     assert float(line.weight) == pytest.approx(3, abs=0.05)
     assert float(line.bias) == pytest.approx(-1, abs=0.05)
-    assert [point.step for point in outcome.points] == [100, 200, 250]
-    assert outcome.points[-1].loss < outcome.points[0].loss
-    assert outcome.points[-1].left == 0
-    assert (outcome.step, outcome.stopped) == (250, False)
+    assert [point.step for point in points] == [100, 200, 250]
+    assert points[-1].loss < points[0].loss
+    assert points[-1].left == 0
+    assert (loop.step, loop.stopped) == (250, False)
+    assert events[0] == Begun(0, 250)
+    assert [event.step for event in events if isinstance(event, Stepped)] == [*range(1, 251)]
 
 
 def test_a_points_loss_is_the_mean_since_the_last_point() -> None:
-    losses: list[float] = []
-    points: list[Point] = []
-
-    class Both(Quiet):
-        def step(self, step: int, loss: float) -> None:
-            losses.append(loss)
-
-        def point(self, point: Point) -> None:
-            points.append(point)
-
-    _fit(Both(), steps=10, log_every=4)
-    assert [p.loss for p in points] == pytest.approx(
+    events: list[Any] = []
+    _fit(events.append, steps=10, log_every=4)
+    losses = [event.loss for event in events if isinstance(event, Stepped)]
+    assert [event.loss for event in events if isinstance(event, Point)] == pytest.approx(
         [sum(losses[:4]) / 4, sum(losses[4:8]) / 4, sum(losses[8:]) / 2]
     )
 
@@ -95,11 +96,11 @@ def test_what_is_not_finite_stops_it_before_it_reaches_a_weight(bad: float) -> N
         return loss
 
     task = Task(line, [{"params": list(line.parameters()), "lr": 0.1}], loss_of)
-    loop = Loop(task, TrainingSettings(steps=5), Quiet(), accelerator_for(CPU, "fp32"))
+    loop = Loop(task, TrainingSettings(steps=5), accelerator_for(CPU, "fp32"))
     with pytest.raises(
         UserError, match=r"loss is -?(nan|inf) at step 3.*no checkpoint yet.*lower rate"
     ):
-        loop.run()
+        list(loop.run())
     assert all(torch.equal(a, b) for a, b in zip(before, line.parameters(), strict=True))
 
 
@@ -112,9 +113,9 @@ def test_a_gradient_that_is_not_finite_stops_it_though_the_loss_is() -> None:
         [{"params": list(weight.parameters()), "lr": 0.1}],
         lambda step, part: weight(torch.ones(1, 1)).sqrt().sum(),
     )
-    loop = Loop(task, TrainingSettings(steps=5), Quiet(), accelerator_for(CPU, "fp32"))
+    loop = Loop(task, TrainingSettings(steps=5), accelerator_for(CPU, "fp32"))
     with pytest.raises(UserError, match="gradient is inf at step 1"):
-        loop.run()
+        list(loop.run())
     assert not weight.weight.any()
 
 
@@ -187,13 +188,9 @@ def test_average_is_lent_and_given_back() -> None:
     assert layer.weight.item() == pytest.approx(1 - 2 / 11)
 
 
-def test_a_watch_that_interrupts_ends_the_run_after_that_step() -> None:
-    class Stops(Quiet):
-        def point(self, point: Point) -> None:
-            raise KeyboardInterrupt
-
-    _, outcome = _fit(Stops(), steps=10, log_every=4)
-    assert (outcome.step, outcome.stopped) == (4, True)
+def test_a_signal_ends_the_run_after_that_step() -> None:
+    _, loop = _fit(stop_after(4), steps=10)
+    assert (loop.step, loop.stopped) == (4, True)
 
 
 def test_the_first_ctrl_c_asks_and_a_later_one_ends_at_once() -> None:
@@ -210,7 +207,7 @@ def test_the_first_ctrl_c_asks_and_a_later_one_ends_at_once() -> None:
 
 
 def test_a_run_beside_the_main_thread_leaves_signals_alone() -> None:
-    found: list[Outcome] = []
+    found: list[Loop] = []
     thread = threading.Thread(target=lambda: found.append(_fit(steps=2)[1]))
     thread.start()
     thread.join()

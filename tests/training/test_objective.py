@@ -15,7 +15,7 @@ from controlstack.training.objective import (
     target,
     weighted_loss,
 )
-from controlstack.training.order import Shares
+from controlstack.training.row_order import Shares
 from controlstack.training.settings import TrainingSettings
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from controlstack.training.events import Point, Validation
 from controlstack.training.plots import Rise, draw_curve, moving_mean, steepest
-from controlstack.training.watch import Point, Validation
 
 STEPS = list(range(0, 400, 50))
 FIDELITY = [0.1, 0.1, 0.12, 0.11, 0.55, 0.6, 0.62, 0.63]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import math
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from controlstack.ground.errors import UserError
 from controlstack.training.batch import Batch
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.curve import Curve, read_curve
+from controlstack.training.events import Point, Stepped, Validation
 from controlstack.training.export import load_network
-from controlstack.training.watch import Point, Quiet, Validation
-from tests.training.small_runs import Rows, Stopper, same_weights, small_run
+from tests.training.small_runs import Rows, same_weights, small_run, stop_after
 
 ALL = {
     "accumulate": 2,
@@ -31,6 +33,32 @@ ALL = {
 }
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A run that was made once for all tests: its folder, and its network."""
+
+    folder: Path
+    network: Any
+
+    def copied(self, place: Path) -> Path:
+        """The folder once more, to go on in."""
+        return Path(shutil.copytree(self.folder, place))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """A run that nobody touched."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return Ended(folder, small_run(folder).network)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """The same run, stopped after the sixth step."""
+    folder = tmp_path_factory.mktemp("runs") / "stopped"
+    return Ended(folder, small_run(folder, stop_after(6)).network)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_stopped_and_resumed_is_the_whole_run_bit_for_bit(
     tmp_path: Path, precision: str
@@ -38,7 +66,7 @@ def test_a_run_stopped_and_resumed_is_the_whole_run_bit_for_bit(
     whole_rows, first_rows, rest_rows = Rows(), Rows(), Rows()
     settings = {**ALL, "precision": precision}
     whole = small_run(tmp_path / "whole", rows=whole_rows, **settings)
-    first = small_run(tmp_path / "run", Stopper(6), rows=first_rows, **settings)
+    first = small_run(tmp_path / "run", stop_after(6), rows=first_rows, **settings)
     assert (first.step, first.stopped) == (6, True)
     assert not same_weights(first.network, whole.network)
     rest = small_run(tmp_path / "run", rows=rest_rows, resume=True, **settings)
@@ -54,44 +82,66 @@ def test_a_run_stopped_and_resumed_is_the_whole_run_bit_for_bit(
     assert all(torch.equal(states[0]["live"][n], states[1]["live"][n]) for n in states[0]["live"])
 
 
-def test_the_curve_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    small_run(tmp_path / "whole")
-    small_run(tmp_path / "run", Stopper(6))
-    small_run(tmp_path / "run", resume=True)
-    curves = [read_curve(tmp_path / name / "curve.jsonl")[0] for name in ("whole", "run")]
-    told = [[(p.step, p.loss, p.rate) for p in curve] for curve in curves]
-    assert told[0] == told[1]
-    assert [p.step for p in curves[1]] == [4, 8, 10]
-    assert [p.elapsed for p in curves[1]] == sorted(p.elapsed for p in curves[1])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_who_goes_no_further_through_the_events_loses_no_step(
+    tmp_path: Path, whole: Ended, error: type[BaseException]
+) -> None:
+    def leave(event: Any) -> None:
+        if isinstance(event, Stepped) and event.step == 4:  # its point is due, too
+            raise error
+
+    with pytest.raises(error):
+        small_run(tmp_path / "run", leave)
+    assert Checkpoints(tmp_path / "run/checkpoints", 3).steps() == [4]
+    rest = small_run(tmp_path / "run", resume=True)
+    assert same_weights(rest.network, whole.network)
+    assert _told(tmp_path / "run") == _told(whole.folder)
 
 
-@pytest.mark.filterwarnings("ignore:The base's decoder")
+def _told(folder: Path) -> list[tuple[int, float, float]]:
+    """The curve of a run without its times."""
+    return [(p.step, p.loss, p.rate) for p in read_curve(folder / "curve.jsonl")[0]]
+
+
+def test_the_curve_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, whole: Ended, stopped: Ended
+) -> None:
+    folder = stopped.copied(tmp_path / "run")
+    small_run(folder, resume=True)
+    assert _told(folder) == _told(whole.folder)
+    points = read_curve(folder / "curve.jsonl")[0]
+    assert [p.step for p in points] == [4, 8, 10]
+    assert [p.elapsed for p in points] == sorted(p.elapsed for p in points)
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [4, 8, 10]
+
+
 def test_the_unlocked_decoder_resumes_too(tmp_path: Path) -> None:
-    settings = {"unlock_decoder": True, "ema": 0.9}
+    settings = {"unlock_decoder": True, "ema": 0.9, "steps": 5, "save_every": 3}
     whole = small_run(tmp_path / "whole", **settings)
-    small_run(tmp_path / "run", Stopper(6), **settings)
+    small_run(tmp_path / "run", stop_after(4), **settings)
     rest = small_run(tmp_path / "run", resume=True, **settings)
     assert same_weights(rest.network, whole.network)
     assert same_weights(rest.unet, whole.unet)
 
 
 def test_a_checkpoint_holds_the_network_ready_for_use_and_all_settings(tmp_path: Path) -> None:
-    trained = small_run(tmp_path, ema=0.9, rate=2e-3)
-    last = tmp_path / "checkpoints" / "step-00000010"
+    trained = small_run(tmp_path, steps=4, ema=0.9, rate=2e-3)
+    last = tmp_path / "checkpoints" / "step-00000004"
     assert same_weights(load_network(last / "network"), trained.network)
     kept = json.loads((last / "settings.json").read_text())
     assert (kept["rate"], kept["data"], kept["pictures a step"]) == (2e-3, "rows", 2)
 
 
 def test_the_newest_are_kept(tmp_path: Path) -> None:
-    small_run(tmp_path, save_every=2, keep=2)
-    assert Checkpoints(tmp_path / "checkpoints", 2).steps() == [8, 10]
+    small_run(tmp_path, steps=6, save_every=2, keep=2)
+    assert Checkpoints(tmp_path / "checkpoints", 2).steps() == [4, 6]
 
 
-def test_other_settings_are_listed_all_at_once(tmp_path: Path) -> None:
-    small_run(tmp_path, Stopper(3))
+def test_other_settings_are_listed_all_at_once(stopped: Ended) -> None:
     with pytest.raises(UserError) as caught:
-        small_run(tmp_path, resume=True, rate=5e-4, ema=0.5, batch=4)
+        small_run(stopped.folder, resume=True, rate=5e-4, ema=0.5, batch=4)
     said = str(caught.value)
     assert "rate: 0.001 -> 0.0005" in said
     assert "ema: 0.0 -> 0.5" in said
@@ -100,20 +150,20 @@ def test_other_settings_are_listed_all_at_once(tmp_path: Path) -> None:
 
 
 def test_what_changes_no_step_may_be_changed(tmp_path: Path) -> None:
-    whole = small_run(steps=12, batch=2, schedule="constant")
-    small_run(tmp_path, Stopper(3), batch=2, schedule="constant")
-    free = {"steps": 12, "save_every": 3, "keep": 1, "log_every": 2, "validate_every": 6}
+    whole = small_run(steps=6, batch=2, schedule="constant")
+    small_run(tmp_path, stop_after(2), steps=5, batch=2, schedule="constant")
+    free = {"steps": 6, "save_every": 3, "keep": 1, "log_every": 2, "validate_every": 6}
     rest = small_run(
         tmp_path, resume=True, schedule="constant", batch=1, accumulate=2, workers=1, **free
     )
-    assert rest.step == 12
+    assert rest.step == 6
     ours, theirs = rest.network.state_dict(), whole.network.state_dict()
     # Two halves of a batch differ from the whole one by rounding.
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
 
 def test_the_end_of_a_falling_rate_may_not_be_moved(tmp_path: Path) -> None:
-    small_run(tmp_path, Stopper(3), schedule="cosine")
+    small_run(tmp_path, stop_after(1), schedule="cosine")
     with pytest.raises(UserError, match=r"steps: 10 -> 12 \(with the schedule cosine each step's"):
         small_run(tmp_path, resume=True, schedule="cosine", steps=12)
 
@@ -123,15 +173,13 @@ def test_there_must_be_a_checkpoint_to_resume(tmp_path: Path) -> None:
         small_run(tmp_path, resume=True)
 
 
-def test_an_earlier_run_is_not_written_over(tmp_path: Path) -> None:
-    small_run(tmp_path, Stopper(3))
-    with pytest.raises(UserError, match=r"step-00000003.*resume it, or choose another folder"):
-        small_run(tmp_path)
+def test_an_earlier_run_is_not_written_over(stopped: Ended) -> None:
+    with pytest.raises(UserError, match=r"step-00000006.*resume it, or choose another folder"):
+        small_run(stopped.folder)
 
 
-def test_a_run_that_was_finished_is_given_back(tmp_path: Path) -> None:
-    whole = small_run(tmp_path)
-    again = small_run(tmp_path, resume=True)
+def test_a_run_that_was_finished_is_given_back(tmp_path: Path, whole: Ended) -> None:
+    again = small_run(whole.copied(tmp_path / "run"), resume=True)
     assert again.step == 10
     assert same_weights(whole.network, again.network)
 
@@ -146,7 +194,7 @@ def test_the_first_nan_stops_it_and_says_which_step_and_checkpoint(tmp_path: Pat
     assert "learning rate of 0.001" in str(caught.value)
 
 
-def test_data_that_breaks_costs_no_step(tmp_path: Path) -> None:
+def test_data_that_breaks_costs_no_step(tmp_path: Path, whole: Ended) -> None:
     class Breaking(Rows):
         def load(self, picks: Any, workers: int = 0) -> Iterator[Batch]:
             for number, batch in enumerate(super().load(picks, workers)):
@@ -158,19 +206,17 @@ def test_data_that_breaks_costs_no_step(tmp_path: Path) -> None:
         small_run(tmp_path, rows=Breaking())
     assert Checkpoints(tmp_path / "checkpoints", 3).steps() == [5, 7]
     rest = small_run(tmp_path, resume=True)
-    assert same_weights(rest.network, small_run().network)
+    assert same_weights(rest.network, whole.network)
 
 
 def test_a_validation_that_fails_costs_no_step(tmp_path: Path) -> None:
-    class Failing(Quiet):
-        def validate(self, step: int, network: Any) -> Validation | None:
-            if step == 8:
-                raise RuntimeError("out of memory")
-            return None
+    def validate(step: int, network: Any) -> None:
+        if step == 4:
+            raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        small_run(tmp_path, Failing(), validate_every=4)
-    assert Checkpoints(tmp_path / "checkpoints", 3).steps() == [5, 8]
+        small_run(tmp_path, validate=validate, validate_every=2, save_every=3)
+    assert Checkpoints(tmp_path / "checkpoints", 3).steps() == [3, 4]
 
 
 def _late_row() -> int:
@@ -181,7 +227,7 @@ def _late_row() -> int:
 
 
 def test_a_full_disk_leaves_the_checkpoints_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: Ended, stopped: Ended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from controlstack.training import loop
 
@@ -194,12 +240,14 @@ def test_a_full_disk_leaves_the_checkpoints_before_it(
         real(state, path)
 
     monkeypatch.setattr(loop.torch, "save", full)
-    with pytest.raises(UserError, match=r"step 10 .*No space left.*step-00000005 is still whole"):
-        small_run(tmp_path)
-    assert [found.name for found in (tmp_path / "checkpoints").iterdir()] == ["step-00000005"]
+    folder = stopped.copied(tmp_path / "run")
+    with pytest.raises(UserError, match=r"step 10 .*No space left.*step-00000006 is still whole"):
+        small_run(folder, resume=True)
+    names = sorted(found.name for found in (folder / "checkpoints").iterdir())
+    assert names == ["step-00000005", "step-00000006"]
     monkeypatch.undo()
-    rest = small_run(tmp_path, resume=True)
-    assert same_weights(rest.network, small_run().network)
+    rest = small_run(folder, resume=True)
+    assert same_weights(rest.network, whole.network)
 
 
 def test_a_half_written_checkpoint_is_never_the_newest(tmp_path: Path) -> None:
@@ -219,24 +267,23 @@ def test_a_half_written_checkpoint_is_never_the_newest(tmp_path: Path) -> None:
 
 
 def test_lines_of_an_abandoned_branch_are_cut_and_a_cut_line_is_passed_over(tmp_path: Path) -> None:
-    class Watching(Quiet):
-        def validate(self, step: int, network: Any) -> Validation | None:
-            return Validation(step, {"edge F1": step / 10}, tmp_path / "sheets" / f"{step}.png")
+    def validate(step: int, network: Any) -> Validation:
+        return Validation(step, {"edge F1": step / 10}, tmp_path / "sheets" / f"{step}.png")
 
-    small_run(tmp_path, Watching(), log_every=1, validate_every=3, steps=6)
+    small_run(tmp_path, validate=validate, log_every=1, validate_every=3, steps=6)
     curve = tmp_path / "curve.jsonl"
     later = curve.read_text().splitlines()[-2].replace('"step": 6', '"step": 7')
     curve.write_text(curve.read_text() + later + "\n" + later[:20])
-    small_run(tmp_path, Watching(), resume=True, log_every=1, validate_every=3)
+    small_run(tmp_path, validate=validate, resume=True, log_every=1, validate_every=3, steps=8)
     points, validations = read_curve(curve)
-    assert [point.step for point in points] == list(range(1, 11))
-    assert [found.step for found in validations] == [0, 3, 6, 9, 10]
+    assert [point.step for point in points] == list(range(1, 9))
+    assert [found.step for found in validations] == [0, 3, 6, 8]
     assert validations[1] == Validation(3, {"edge F1": 0.3}, tmp_path / "sheets" / "3.png")
 
 
 def test_a_figure_that_is_no_number_is_null_in_the_file(tmp_path: Path) -> None:
     curve = Curve(tmp_path, 0)
-    curve.validation(Validation(3, {"edge F1": math.nan, "SSIM": 0.5}, None))
+    curve.add(Validation(3, {"edge F1": math.nan, "SSIM": 0.5}, None))
     curve.close()
     assert json.loads(curve.path.read_text())["figures"] == {"edge F1": None, "SSIM": 0.5}
     (found,) = read_curve(curve.path)[1]
@@ -249,7 +296,7 @@ def test_a_curve_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     curve.path.unlink()
     curve.path.mkdir()
     with pytest.raises(UserError, match=r"cannot write .*curve\.jsonl: Is a directory"):
-        curve.point(Point(1, 0.5, 1e-5, 4.0, 1.0, 2.0))
+        curve.add(Point(1, 0.5, 1e-5, 4.0, 1.0, 2.0))
     curve.close()
 
 
@@ -262,13 +309,5 @@ def test_where_tensorboard_cannot_write_the_curve_goes_on(tmp_path: Path) -> Non
     curve.close()
     curve._board = Full()
     for step in (1, 2):
-        curve.point(Point(step, 0.5, 1e-5, 4.0, 1.0, 2.0))
+        curve.add(Point(step, 0.5, 1e-5, 4.0, 1.0, 2.0))
     assert [point.step for point in read_curve(curve.path)[0]] == [1, 2]
-
-
-def test_tensorboard_shows_the_curve(tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    small_run(tmp_path, Stopper(6))
-    small_run(tmp_path, resume=True)
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert [event.step for event in events.Scalars("loss")] == [4, 8, 10]

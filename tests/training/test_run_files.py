@@ -17,19 +17,23 @@ from safetensors.torch import load_file, save_file
 
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import LOCK, working_in
-from controlstack.training.beginning import require_free, require_unused
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.config import run_settings, written
-from controlstack.training.copy import control_net_from
+from controlstack.training.control_net import Trained
 from controlstack.training.curve import read_curve
-from controlstack.training.estimate import require_room
-from controlstack.training.idle import idle
+from controlstack.training.events import Begun, Point, Saved, Stepped
 from controlstack.training.optimiser import make_schedule
-from controlstack.training.places import require_places, result_places
-from controlstack.training.run_settings import OutSettings, RunSettings
-from controlstack.training.settings import TrainingSettings
-from controlstack.training.watch import Point
-from tests.training.small_runs import NET, Heard, files_run, same_weights, small_unet
+from controlstack.training.run_folder import (
+    require_free,
+    require_places,
+    require_unused,
+    result_places,
+)
+from controlstack.training.settings import OutSettings, RunSettings, TrainingSettings
+from controlstack.training.step_memory import require_room
+from controlstack.training.trainable import control_net_from
+from controlstack.training.without_effect import idle
+from tests.training.small_runs import NET, Hear, files_run, notes_in, same_weights, small_unet
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -47,53 +51,46 @@ def _limit(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
 
-class Filling(Heard):
-    """No file can grow beyond `limit` bytes once `step` was heard of by `method`."""
+def _filling(kind: type[Any], step: int, limit: int) -> Hear:
+    """No file can grow beyond `limit` bytes once an event of a `kind` was heard of at `step`."""
 
-    def __init__(self, method: str, step: int, limit: int) -> None:
-        super().__init__()
-        self.when, self.limit = (method, step), limit
+    def hear(event: Any) -> None:
+        if isinstance(event, kind) and event.step == step:
+            _limit(limit)
 
-    def _fill(self, method: str, step: int) -> None:
-        if (method, step) == self.when:
-            _limit(self.limit)
+    return hear
 
-    def begin(self, step: int, steps: int) -> None:
-        self._fill("begin", step)
 
-    def step(self, step: int, loss: float) -> None:
-        self._fill("step", step)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """What comes of a run that nobody touched."""
+    return files_run(tmp_path_factory.mktemp("whole") / "run")[0]
 
-    def point(self, point: Point) -> None:
-        self._fill("point", point.step)
 
-    def saved(self, step: int, folder: Path) -> None:
-        self._fill("saved", step)
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two steps, to be copied."""
+    folder = tmp_path_factory.mktemp("short") / "run"
+    files_run(folder, steps=2)
+    return folder
 
 
 @pytest.mark.usefixtures("disk")
 @pytest.mark.parametrize(
-    ("method", "step", "limit", "said", "last"),
+    ("when", "limit", "said", "last"),
     [
-        (
-            "begin",
-            0,
-            9_000,
-            r"The checkpoint of step 2 could not be written to .*There is no",
-            None,
-        ),
-        ("point", 4, 9_000, r"The checkpoint of step 4 .*step-00000002 is still whole", 2),
-        ("step", 3, 50, r"cannot write .*curve\.jsonl: File too large", 2),
-        ("saved", 5, 9_000, r"cannot be written: .*kept in its last checkpoint: make room, and", 5),
+        ((Begun, 0), 9_000, r"The checkpoint of step 2 could not be .*There is no", None),
+        ((Point, 4), 9_000, r"The checkpoint of step 4 .*step-00000002 is still whole", 2),
+        ((Stepped, 3), 50, r"cannot write .*curve\.jsonl: File too large", 2),
+        ((Saved, 5), 9_000, r"cannot be written: .*kept in its last checkpoint: make room", 5),
     ],
 )
 def test_a_full_disk_is_said_in_a_sentence_and_the_last_whole_checkpoint_goes_on(
-    tmp_path: Path, method: str, step: int, limit: int, said: str, last: int | None
+    tmp_path: Path, whole: Trained, when: tuple[type, int], limit: int, said: str, last: int | None
 ) -> None:
-    whole, _ = files_run(tmp_path / "whole")
     folder = tmp_path / "run"
     with pytest.raises(UserError, match=said) as caught:
-        files_run(folder, Filling(method, step, limit))
+        files_run(folder, _filling(*when, limit))
     assert "\n" not in str(caught.value)
     resource.setrlimit(
         resource.RLIMIT_FSIZE,
@@ -111,11 +108,16 @@ def test_a_result_that_halves_cannot_hold_is_written_whole_and_it_is_said(tmp_pa
     network = control_net_from(small_unet(), NET, 3)
     with torch.no_grad():  # nothing reads what this bias gives, but the file has it
         network.controlnet_mid_block.bias.fill_(7e4)
-    heard = Heard()
+    events: list[Any] = []
     trained, (folder,) = files_run(
-        tmp_path, heard, network=network, rate=0.0, steps=1, out={"half": True, "name": "net"}
+        tmp_path,
+        events.append,
+        network=network,
+        rate=0.0,
+        steps=1,
+        out={"half": True, "name": "net"},
     )
-    (note,) = heard.notes
+    (note,) = notes_in(events)
     assert "written in fp32, though half is set: controlnet_mid_block.bias holds" in note
     found = load_file(folder / WEIGHTS)
     assert all(torch.equal(found[n], one) for n, one in trained.network.state_dict().items())
@@ -127,16 +129,17 @@ def test_halves_that_hold_it_are_halves(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_one_trainings_alone(tmp_path: Path) -> None:
-    class Second(Heard):
-        def step(self, step: int, loss: float) -> None:
+    tried = []
+
+    def second(event: Any) -> None:
+        if isinstance(event, Stepped):
             for resume in (False, True):
                 with pytest.raises(UserError, match=f"another process is training in {tmp_path}"):
                     files_run(tmp_path, resume=resume)
-            self.notes.append("tried")
+            tried.append(event.step)
 
-    heard = Second()
-    files_run(tmp_path, heard, steps=1)
-    assert heard.notes == ["tried"]
+    files_run(tmp_path, second, steps=1)
+    assert tried == [1]
 
 
 def test_what_a_killed_run_leaves_may_be_begun_again_and_nothing_else(tmp_path: Path) -> None:
@@ -150,9 +153,11 @@ def test_what_a_killed_run_leaves_may_be_begun_again_and_nothing_else(tmp_path: 
     (folder / "config.toml").write_text(written(RunSettings()))
     (folder / "checkpoints/.unfinished-step-00000002").mkdir(parents=True)
     require_unused(folder)
-    heard = Heard()
-    files_run(folder, heard, resume=True, steps=1)
-    assert heard.notes == [f"the run in {folder} ended before its first checkpoint; it begins anew"]
+    events: list[Any] = []
+    files_run(folder, events.append, resume=True, steps=1)
+    assert notes_in(events) == [
+        f"the run in {folder} ended before its first checkpoint; it begins anew"
+    ]
     with pytest.raises(UserError, match="or resume the run in it"):
         require_unused(folder)
 
@@ -242,10 +247,9 @@ def _a_link(place: Path) -> None:
 @pytest.mark.parametrize("make", [_a_file, _a_folder, _weights, _a_link])
 @pytest.mark.parametrize("name", ["mine", "controlnet"])
 def test_a_resumed_run_replaces_its_own_results_alone(
-    tmp_path: Path, make: Callable[[Path], None], name: str
+    tmp_path: Path, short: Path, make: Callable[[Path], None], name: str
 ) -> None:
-    folder = tmp_path / "run"
-    files_run(folder, steps=2)
+    folder = Path(shutil.copytree(short, tmp_path / "run"))
     if name == "controlnet":
         shutil.rmtree(folder / name)
         (folder / f"{name}.safetensors").unlink(missing_ok=True)

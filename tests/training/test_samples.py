@@ -14,9 +14,8 @@ from PIL import Image
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.training.data.check import check
-from controlstack.training.data.settings import DataSettings
-from controlstack.training.run_settings import ValidationSettings
 from controlstack.training.samples import held_out, samples_of_files, samples_of_rows
+from controlstack.training.settings import DataSettings, ValidationSettings
 
 
 def square(number: int, size: tuple[int, int] = (32, 32)) -> Image.Image:

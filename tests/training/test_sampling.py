@@ -10,13 +10,14 @@ from torch import Tensor
 
 from controlstack.training.base import Base
 from controlstack.training.sampling import sample
-from tests.tiny import CONTEXT, tiny_controlnet, tiny_unet
+from tests.tiny import CONTEXT, tiny_controlnet
+from tests.training.unets import sd15_unet
 
 ALPHAS = torch.cumprod(1 - torch.linspace(0.001, 0.02, 50, dtype=torch.float64), 0).float()
 
 
 def base(prediction: str = "epsilon") -> Base:
-    return Base(tiny_unet(), ALPHAS, prediction)
+    return Base(sd15_unet(), ALPHAS, prediction)
 
 
 def words(seed: int, count: int = 1) -> Tensor:

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from controlstack.ground.errors import UserError
-from controlstack.training.copy import control_net_from, weights_hash
 from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import control_net_from, weights_hash
 from controlstack.training.transfer import transferred
 from tests.tiny import tiny_unet
-from tests.training.unets import sd2_unet
+from tests.training.unets import sd2_unet, sd15_unet
 
 NET = NetSettings(hint_channels="4,4,8,8")
 
@@ -48,21 +48,21 @@ def test_shared_weights_get_the_difference_of_the_bases_and_new_ones_stay(make: 
 
 
 def test_an_untrained_copy_becomes_the_new_bases_untrained_copy() -> None:
-    old, new = tiny_unet(seed=0), tiny_unet(seed=1)
+    old, new = sd15_unet(seed=0), sd15_unet(seed=1)
     found = transferred(control_net_from(old, NET), old, new).state_dict()
     for name, weight in control_net_from(new, NET).state_dict().items():
         torch.testing.assert_close(found[name], weight, rtol=0, atol=1e-6)
 
 
 def test_there_and_to_the_same_base_is_the_same_in_every_bit() -> None:
-    unet = tiny_unet()
+    unet = sd15_unet()
     network = trained(unet)
-    assert weights_hash(transferred(network, unet, tiny_unet())) == weights_hash(network)
+    assert weights_hash(transferred(network, unet, sd15_unet())) == weights_hash(network)
 
 
 def test_halves_are_added_in_full_precision() -> None:
-    old, new = tiny_unet(seed=0).half(), tiny_unet(seed=1).half()
-    network = trained(tiny_unet())
+    old, new = sd15_unet(seed=0).half(), sd15_unet(seed=1).half()
+    network = trained(sd15_unet())
     found = transferred(network, old, new)
     wanted = network.conv_in.weight + (new.conv_in.weight.float() - old.conv_in.weight.float())
     assert found.conv_in.weight.dtype == torch.float32
@@ -94,6 +94,6 @@ def test_what_does_not_fit_is_named() -> None:
 
 
 def test_a_lite_network_has_nothing_to_transfer() -> None:
-    unet = tiny_unet()
+    unet = sd15_unet()
     with pytest.raises(UserError, match="lite network copies nothing"):
-        transferred(trained(unet, "lite"), unet, tiny_unet(seed=1))
+        transferred(trained(unet, "lite"), unet, sd15_unet(seed=1))

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.training.base import Base
-from controlstack.training.run_settings import ValidationSettings
+from controlstack.training.settings import ValidationSettings
 from controlstack.training.validation import Pixels, Sample, Validator
-from tests.tiny import CONTEXT, tiny_controlnet, tiny_unet
+from tests.tiny import CONTEXT, tiny_controlnet
+from tests.training.unets import sd15_unet
 
 ALPHAS = torch.cumprod(1 - torch.linspace(0.001, 0.02, 50, dtype=torch.float64), 0).float()
 SETTINGS = ValidationSettings(steps=2, guidance=2.0, seed=3)
@@ -50,7 +51,7 @@ def sample_of(number: int, width: int = 64, target: bool = True) -> Sample:
 
 
 def base() -> Base:
-    return Base(tiny_unet(), ALPHAS, encoders=Encoders())
+    return Base(sd15_unet(), ALPHAS, encoders=Encoders())
 
 
 def brightness(picture: Pixels, of: Sample) -> Mapping[str, float]:
@@ -117,4 +118,4 @@ def test_figures_that_are_no_numbers_do_not_count() -> None:
 
 def test_a_base_without_encoders() -> None:
     with pytest.raises(UserError, match="needs the text encoder and the VAE"):
-        Validator(Base(tiny_unet(), ALPHAS), [sample_of(1)], SETTINGS)
+        Validator(Base(sd15_unet(), ALPHAS), [sample_of(1)], SETTINGS)

@@ -10,7 +10,7 @@ from ...ground.errors import UserError
 from ...ground.reading import read_text
 from ...ground.structured import is_text
 from ...ground.wording import shown
-from ..draws import number
+from ..chance import number
 
 LONGEST = 1 << 16
 """Bytes of a caption: far above any, and a tokenizer takes a word of this length in good time."""

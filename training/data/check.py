@@ -15,13 +15,14 @@ from ...ground.log import log
 from ...ground.progress import Progress, Steps, unseen
 from ...ground.wording import one_line
 from ...preprocessors.sizing import Size
+from ..settings import DataSettings
 from .captions import Room, long_captions
 from .condition import Condition, condition_of
-from .looking import Job, Seen, look
 from .notes import count, notes_of
 from .row import Bad, Row, Rows
+from .row_look import Job, Seen, look
 from .rows import read_rows
-from .settings import DataSettings, picture_size
+from .view import picture_size
 
 SHOWN = 10
 """Bad rows and sizes that are listed one by one."""

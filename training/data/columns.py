@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...ground.errors import UserError
 from ...ground.wording import listing
-from .settings import DataSettings
+from ..settings import DataSettings
 
 FILE_NAME = "_file_name"
 """What imagefolder's metadata adds to the name of a column that names files:

@@ -9,10 +9,12 @@ from typing import Any
 
 from ...ground.errors import UserError
 from ...ground.parameters import Value
+from ...preprocessors.making import Sizing, Source, make
 from ...preprocessors.pose.draw import DRAWING
+from ...preprocessors.ready import HintMaker
 from ...preprocessors.registry import PREPROCESSORS
-from ...preprocessors.spec import Preprocessor
-from .settings import DataSettings, hint_values
+from ...preprocessors.spec import Hint, Preprocessor
+from ..settings import DataSettings
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class Condition:
     def by_network(self) -> bool:
         """Whether a loaded network has to make the hints."""
         return self.from_picture and self.entry is not None and self.entry.learning is not None
+
+    def make(self, source: Source, maker: HintMaker | None = None) -> Hint:
+        """The hint that the entry makes of `source`, by the network of `maker` if it has one."""
+        assert self.entry is not None
+        loaded = maker.loaded if maker else None
+        return make(self.entry, source, self.values, Sizing(), loaded).hint
 
     @property
     def whole(self) -> bool:
@@ -105,7 +113,7 @@ def condition_of(settings: DataSettings, has_hints: bool) -> Condition:
     if not has_hints and (not made or entry.takes != "picture"):
         wanted = f"{entry.name} takes {entry.takes} files" if made else "hints is given"
         raise UserError(f"The training data has no hint files, and {wanted}; give them.")
-    values = entry.settings_in_words(hint_values(settings))
+    values = entry.settings_in_words(_hint_values(settings))
     return Condition(entry, values, made, settings.resize_hints)
 
 
@@ -130,3 +138,18 @@ def _entry(name: str) -> Preprocessor | None:
         f"condition is {name!r}, which is no preprocessor{mean}. There are "
         f"{', '.join(PREPROCESSORS)}."
     )
+
+
+def _hint_values(settings: DataSettings) -> dict[str, str]:
+    """`hint_settings` by name, each as its text: "a=1,b=2" -> {"a": "1", "b": "2"}.
+
+    Raises UserError for a part that has no "=".
+    """
+    parts = [part.strip() for part in settings.hint_settings.split(",") if part.strip()]
+    wrong = [part for part in parts if "=" not in part]
+    if wrong:
+        raise UserError(
+            f"The training data's hint_settings have {wrong[0]!r}; write name=value, with commas "
+            "between, such as low_threshold=50,high_threshold=150."
+        )
+    return {name.strip(): value.strip() for name, value in (part.split("=", 1) for part in parts)}

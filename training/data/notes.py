@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from ...ground.parameters import parameters
 from ...ground.wording import one_line
-from ..settings import parameters
+from ..settings import DataSettings
 from .condition import Condition, looks_for_hints
-from .looking import FAINT, Seen, Shades
 from .row import Rows
-from .settings import DataSettings, picture_size
+from .row_look import FAINT, Seen, Shades
+from .view import picture_size
 
 _COLUMNS = ("image_column", "hint_column", "caption_column")
 

@@ -13,10 +13,9 @@ from ...ground.page import INK, PAPER, font, wrapped
 from ...preprocessors.ready import HintMaker
 from ...preprocessors.sizing import resized
 from .check import Report
-from .reading import Picture, hint_in, read_hint, read_picture
 from .row import Row
-from .settings import picture_size
-from .view import view_of
+from .row_pictures import Picture, seen_of
+from .view import picture_size
 
 SIDE, GAP, LINE, LETTER = 256, 8, 18, 13
 """Pixels: a picture's longer side, the space between, a line's height and a letter's."""
@@ -64,15 +63,7 @@ def _readable(
 def _parts(
     row: Row, seed: int, report: Report, make_hint: HintMaker | None
 ) -> list[Picture | None]:
-    """What is seen of the row's picture and its hint, as bytes."""
-    picture = read_picture(row)
-    size = picture.shape[1], picture.shape[0]
-    view = view_of(size, report.settings, seed)
-    seen = view.of(picture)
-    if report.condition.by_network and make_hint is None:
-        return [seen, None]
-    source = read_hint(row, picture, report.condition)
-    hint = hint_in(view, source, size, report.condition, make_hint)
-    if hint.dtype != np.uint8:
-        hint = (hint.clip(0, 1) * 255).round().astype(np.uint8)
-    return [seen, hint.astype(np.uint8, copy=False)]
+    seen, hint = seen_of(row, report.settings, report.condition, seed, make_hint)
+    if hint is not None and hint.dtype != np.uint8:
+        hint = (hint.clip(0, 1) * 255).round()
+    return [seen, None if hint is None else hint.astype(np.uint8, copy=False)]

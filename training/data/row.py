@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ...ground.errors import UserError
 from ...ground.reading import read_bytes, require_regular
 from ...ground.wording import one_line
-from .inside import Inside
+from .file_names import Inside
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 POSES = ".json"
@@ -48,16 +48,13 @@ class File:
 
     @property
     def is_pose(self) -> bool:
-        """See `Stored.is_pose`."""
         return self.name.suffix.lower() == POSES
 
     def content(self) -> bytes | None:
-        """See `Stored.content`. Raises UserError for what is no regular file any more."""
-        require_regular(self.name, "the file")
+        require_regular(self.name, "the file")  # no more a pipe than when it was listed
         return None
 
     def stamp(self) -> str:
-        """Its place, size and time of change."""
         state = self.name.stat()
         return f"{self.name.resolve()} {state.st_size} {state.st_mtime_ns}"
 
@@ -78,16 +75,14 @@ class Cell:
 
     @property
     def name(self) -> Path:
-        """The data set with the number of the row, from 1, and the column."""
         return Path(f"{self.label}, row {self.row + 1}, {self.column}")
 
     @property
     def is_pose(self) -> bool:
-        """Whether its column holds text."""
         return bool(getattr(self.table.features[self.column], "dtype", None) == "string")
 
     def content(self) -> bytes | None:
-        """See `Stored.content`. Raises UserError for a cell that holds neither picture nor text."""
+        """Raises UserError for a cell that holds neither picture nor text."""
         try:
             value = self.table[self.row][self.column]
         except Exception as error:  # pyarrow's, for a damaged table
@@ -105,7 +100,6 @@ class Cell:
         return value
 
     def stamp(self) -> str:
-        """The data set's fingerprint and the place in it."""
         return f"{self.table._fingerprint} {self.row} {self.column}"
 
 
@@ -134,6 +128,12 @@ class Bad:
     where: str
     why: str
 
+    @classmethod
+    def of(cls, where: str, error: UserError | OSError) -> Bad:
+        """The row told of by `where`, for what was raised when it was read."""
+        why = error.sentence if isinstance(error, UserError) else str(error)
+        return cls(where, why.removesuffix("."))
+
     def __str__(self) -> str:
         return f"{self.where}: {self.why}"
 
@@ -156,6 +156,13 @@ class Rows:
     good: tuple[Row, ...]
     bad: tuple[Bad, ...]
     split: str = ""
+
+    @classmethod
+    def of(cls, layout: str, place: str, made: Iterable[Row | Bad], split: str = "") -> Rows:
+        """Those that were `made`, the good ones and the bad ones."""
+        every = tuple(made)
+        good = tuple(one for one in every if isinstance(one, Row))
+        return cls(layout, place, good, tuple(one for one in every if isinstance(one, Bad)), split)
 
     def first(self, count: int) -> Rows:
         """The first `count` rows that can be used; all for 0."""

@@ -6,12 +6,13 @@ import re
 from dataclasses import replace
 
 from ...ground.errors import UserError
-from .captioned import has_captions, read_captioned
-from .hub import is_data_set, read_data_set
-from .inside import typed
-from .row import Rows
-from .settings import DataSettings
-from .tables import METADATA, PROMPTS, find_metadata, find_prompts, read_table
+from ..settings import DataSettings
+from .cache import digest
+from .caption_rows import has_captions, read_captioned
+from .dataset_rows import is_data_set, read_data_set
+from .file_names import typed
+from .row import File, Rows
+from .table_rows import METADATA, PROMPTS, find_metadata, find_prompts, read_table
 
 NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 """What a data set on the hub is called: its owner's name, and its own."""
@@ -75,3 +76,22 @@ def told_layout(settings: DataSettings) -> str:
         "nor a data set that the library datasets wrote, nor pictures with a .txt of the same "
         "name beside them."
     )
+
+
+def state_of(settings: DataSettings) -> str:
+    """What changes when a file, a caption or the order of the data does: 32 hexadecimal digits.
+
+    Data on the Hugging Face hub is not asked for and counts as what never changes. Raises UserError
+    where the data cannot be listed, and OSError where a file is not there any more.
+    """
+    if told_layout(settings) == "dataset":
+        # Its rows are in a few large tables, at most a folder below.
+        folder = typed(settings.path, "the data")
+        files = [path for form in ("*", "*/*") for path in folder.glob(form) if path.is_file()]
+        return digest(*(File(path).stamp() for path in sorted(files)))
+    rows = read_rows(settings)
+    parts: list[object] = list(rows.bad)
+    for row in rows.good:
+        hint = row.hint.stamp() if row.hint is not None else None
+        parts += [row.where, *row.captions, row.picture.stamp(), hint]
+    return digest(*parts)

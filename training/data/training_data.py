@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,19 +12,18 @@ from torch import Tensor
 
 from ...ground.errors import UserError
 from ...ground.progress import Progress, unseen
-from ...preprocessors.making import Sizing, make
 from ...preprocessors.ready import HintMaker
 from ...preprocessors.spec import Hint
 from ..base import Encoders
 from ..batch import Batch, Pick
+from ..settings import DataSettings
+from .batch_reader import Part, Reader, begin_worker
 from .cache import digest
+from .cache_filling import encode, fill
 from .captions import MARKS, Room, long_captions
 from .check import Report, check, usable
 from .condition import Condition
-from .kept import encode, fill
-from .reader import Part, Reader, Reading, begin_worker, same
 from .row import Rows
-from .settings import DataSettings
 
 OWN_NOISE = 0x6C6174656E74
 """Mixed into a pick's seed where its latent is drawn, so that nobody else who draws noise with that
@@ -107,14 +107,14 @@ class TrainingData:
         one batch ahead. Raises UserError, naming the row, for one that cannot be read any more
         unless bad rows are skipped.
         """
-        for reading in self._ahead(picks) if workers == 0 else self._by_workers(picks, workers):
-            if isinstance(reading, UserError):
-                raise reading
-            yield self._batch(reading)
+        for parts in self._ahead(picks) if workers == 0 else self._by_workers(picks, workers):
+            if isinstance(parts, UserError):
+                raise parts
+            yield self._batch(parts)
 
     def _by_workers(
         self, picks: Iterable[Sequence[Pick]], workers: int
-    ) -> Iterable[Reading | UserError]:
+    ) -> Iterable[list[Part] | UserError]:
         from torch.utils.data import DataLoader
 
         # Its types ask for a Dataset and for numbers; what it calls is __getitems__ of any picks.
@@ -122,11 +122,11 @@ class TrainingData:
             self._reader,  # type: ignore[arg-type]
             batch_sampler=picks,  # type: ignore[arg-type]
             num_workers=workers,
-            collate_fn=same,
+            collate_fn=_as_it_is,
             worker_init_fn=begin_worker,
         )
 
-    def _ahead(self, picks: Iterable[Sequence[Pick]]) -> Iterator[Reading | UserError]:
+    def _ahead(self, picks: Iterable[Sequence[Pick]]) -> Iterator[list[Part] | UserError]:
         with ThreadPoolExecutor(1) as thread:
             waiting = None
             for batch in picks:
@@ -137,10 +137,9 @@ class TrainingData:
             if waiting is not None:
                 yield waiting.result()
 
-    def _batch(self, reading: Reading) -> Batch:
-        parts = reading.parts
+    def _batch(self, parts: Sequence[Part]) -> Batch:
         mean, deviation = self._moments(parts)
-        noise = torch.stack([_noise(pick, mean.shape[1:]) for pick in reading.picks])
+        noise = torch.stack([_noise(part.pick, mean.shape[1:]) for part in parts])
         latents = mean + deviation * noise.to(mean)
         return Batch(latents, self._words(parts), _hints([self._hint(part) for part in parts]))
 
@@ -169,11 +168,12 @@ class TrainingData:
     def _hint(self, part: Part) -> Hint:
         if part.hint is not None:
             return part.hint
-        entry, values = self.condition.entry, self.condition.values
-        assert entry is not None
         assert part.picture is not None
-        assert self._make_hint is not None
-        return make(entry, part.picture, values, Sizing(), self._make_hint.loaded).hint
+        return self.condition.make(part.picture, self._make_hint)
+
+
+def _as_it_is(parts: Any) -> Any:
+    return parts
 
 
 def _noise(pick: Pick, shape: Sequence[int]) -> Tensor:

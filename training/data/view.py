@@ -6,11 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...ground.errors import UserError
 from ...preprocessors.making import Source, placed
+from ...preprocessors.picture import checked_size
 from ...preprocessors.pose.people import Pose
 from ...preprocessors.sizing import Picture, Placement, Size, cut, place
+from ..settings import DataSettings
 from .mirror import mirrored_pose
-from .settings import DataSettings, picture_size
+
+MULTIPLE = 8
+"""Pixels: both sides of training pictures are multiples of what one latent pixel covers."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,25 @@ class View:
         if isinstance(source, tuple):
             return self.of(source[0], drawn), self.of(source[1], drawn)
         return self.of(source, drawn)
+
+
+def picture_size(settings: DataSettings) -> Size:
+    """Width and height of the training pictures, in pixels.
+
+    Raises UserError for a resolution that is no size, is no multiple of MULTIPLE, or is enormous.
+    """
+    numbers = settings.resolution.lower().replace("×", "x").split("x")
+    try:
+        sides = [int(number) for number in numbers]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or min(sides) < MULTIPLE or any(s % MULTIPLE for s in sides):
+        raise UserError(
+            f"The training data's resolution is {settings.resolution!r}; give one or two multiples "
+            f"of {MULTIPLE}, such as 512 or 768x512 (width x height)."
+        )
+    checked_size(sides[0], sides[-1], "The training data's resolution")
+    return sides[0], sides[-1]
 
 
 def view_of(picture: Size, settings: DataSettings, seed: int) -> View:

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save
 
 from controlstack.ground.errors import UserError
 from controlstack.training.batch import Batch, Pick
-from controlstack.training.data.settings import DataSettings
 from controlstack.training.data.training_data import TrainingData, training_data
+from controlstack.training.settings import DataSettings
 from tests.training_files import FormulaEncoders, fill50k, picture
 
 PICKS = [[Pick(row, 10 + row, drop=False)] for row in range(3)]

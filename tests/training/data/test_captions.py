@@ -14,9 +14,9 @@ from controlstack.training.data.captions import LONGEST, Room
 from controlstack.training.data.check import check
 from controlstack.training.data.row import Bad
 from controlstack.training.data.rows import read_rows
-from controlstack.training.data.settings import DataSettings
 from controlstack.training.data.training_data import TrainingData, training_data
-from controlstack.training.order import Order, Shares
+from controlstack.training.row_order import RowOrder, Shares
+from controlstack.training.settings import DataSettings
 from tests.training_files import FormulaEncoders, embedding, fill50k, picture, save
 
 TEXTS = ["one", "two", "three"]
@@ -94,7 +94,7 @@ def test_a_step_draws_one_by_its_seed(tmp_path: Path, cached: bool) -> None:
 
 def test_a_cache_changes_nothing_and_holds_every_text(tmp_path: Path) -> None:
     folder = listed(tmp_path / "data")
-    picks = list(Order(2, 3, 0.3, Shares(2)).picks(range(20)))
+    picks = list(RowOrder(2, 3, 0.3, Shares(2)).picks(range(20)))
     encoders, cache = FormulaEncoders(), str(tmp_path / "cache")
     plain = data_of(folder, FormulaEncoders()).load(picks)
     kept = data_of(folder, encoders, cache).load(picks)

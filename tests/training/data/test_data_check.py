@@ -12,7 +12,7 @@ from PIL import Image
 from controlstack.ground.errors import UserError
 from controlstack.training.data.check import check, usable
 from controlstack.training.data.preview import preview
-from controlstack.training.data.settings import DataSettings
+from controlstack.training.settings import DataSettings
 from tests.training_files import fill50k, picture, save
 
 

@@ -17,10 +17,9 @@ import pytest
 
 from controlstack.ground.errors import UserError
 from controlstack.ground.wording import one_line
-from controlstack.training.data.changes import state_of
 from controlstack.training.data.check import Report, check
-from controlstack.training.data.rows import read_rows
-from controlstack.training.data.settings import DataSettings
+from controlstack.training.data.rows import read_rows, state_of
+from controlstack.training.settings import DataSettings
 from tests.training_files import fill50k, picture, save
 
 TIMES = int(os.environ.get("CONTROLSTACK_FUZZ", "1"))

@@ -10,7 +10,7 @@ import pytest
 from controlstack.ground.errors import UserError
 from controlstack.training.data.row import Row
 from controlstack.training.data.rows import read_rows, told_layout
-from controlstack.training.data.settings import DataSettings
+from controlstack.training.settings import DataSettings
 from tests.training_files import fill50k, picture, save
 
 

@@ -12,8 +12,8 @@ from controlstack.ground.errors import UserError
 from controlstack.preprocessors.sizing import resized
 from controlstack.training.batch import Pick
 from controlstack.training.data.check import check
-from controlstack.training.data.settings import DataSettings
 from controlstack.training.data.training_data import training_data
+from controlstack.training.settings import DataSettings
 from tests.training_files import FormulaEncoders, picture, save
 
 

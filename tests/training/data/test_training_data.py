@@ -19,8 +19,8 @@ from controlstack.preprocessors.ready import HintMaker
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training.batch import Batch, Pick
 from controlstack.training.data.condition import Condition
-from controlstack.training.data.settings import DataSettings
 from controlstack.training.data.training_data import TrainingData, training_data
+from controlstack.training.settings import DataSettings
 from tests.training_files import FormulaEncoders, embedding, fill50k, latent_mean, picture, save
 
 PICKS = [

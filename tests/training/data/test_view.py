@@ -14,10 +14,10 @@ from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.sizing import resized
 from controlstack.training.data.condition import condition_of
-from controlstack.training.data.reading import hint_in, read_hint, read_picture
 from controlstack.training.data.row import File, Row
-from controlstack.training.data.settings import DataSettings, picture_size
-from controlstack.training.data.view import view_of
+from controlstack.training.data.row_pictures import hint_in, read_hint, read_picture
+from controlstack.training.data.view import picture_size, view_of
+from controlstack.training.settings import DataSettings
 from tests.training_files import picture, save
 
 Picture = NDArray[np.uint8]

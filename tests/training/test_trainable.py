@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from controlstack.ground.errors import UserError
-from controlstack.training.copy import (
+from controlstack.training.settings import NetSettings
+from controlstack.training.trainable import (
     control_net_from,
     controlled,
     copied_weights,
@@ -19,7 +20,6 @@ from controlstack.training.copy import (
     started_from,
     weights_hash,
 )
-from controlstack.training.settings import NetSettings
 from tests.tiny import CONTEXT, tiny_controlnet, tiny_unet
 from tests.training.unets import sd2_unet
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -12,11 +12,10 @@ from ...ground.errors import UserError
 from ...ground.wording import one_line
 from ...preprocessors.sizing import Size
 from ...preprocessors.spec import Hint
+from ..settings import DataSettings
 from .condition import Condition
-from .reading import check_size, header_of, hint_in, read_hint, read_picture
 from .row import Bad, Row
-from .settings import DataSettings
-from .view import view_of
+from .row_pictures import check_size, header_of, read_hint, seen_of
 
 FAINT = 1 / 8
 """A hint without a brighter value than this is hardly one: masks of 0 and 1, numbers of classes, or
@@ -57,19 +56,13 @@ def look(job: Job, settings: DataSettings, condition: Condition, full: bool) -> 
     try:
         return (_whole if full else partial(_headers, sampled=sampled))(row, settings, condition)
     except (UserError, OSError) as error:
-        said = error if isinstance(error, UserError) else UserError(str(error))
-        return Bad(row.where, said.sentence.removesuffix("."))
+        return Bad.of(row.where, error)
 
 
 def _whole(row: Row, settings: DataSettings, condition: Condition) -> Seen:
     seen = _headers(row, settings, condition, sampled=False)
-    picture = read_picture(row)
-    size = picture.shape[1], picture.shape[0]
-    source = read_hint(row, picture, condition)
-    if condition.by_network:
-        return Seen(size, seen.alpha)
-    hint = hint_in(view_of(size, settings, seed=0), source, size, condition)
-    return Seen(size, seen.alpha, _shades(row, hint))
+    _, hint = seen_of(row, settings, condition, seed=0)
+    return seen if hint is None else replace(seen, shades=_shades(row, hint))
 
 
 def _headers(row: Row, settings: DataSettings, condition: Condition, sampled: bool) -> Seen:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
@@ -13,13 +12,13 @@ from ...ground.errors import UserError
 from ...ground.log import log
 from ...preprocessors.spec import Hint
 from ..batch import Pick
+from ..settings import DataSettings
 from .cache import digest, moments_of
+from .cache_filling import Kept
 from .captions import drawn
 from .condition import Condition
-from .kept import Kept
-from .reading import Picture, hint_in, read_hint, read_picture, size_of
 from .row import Row
-from .settings import DataSettings
+from .row_pictures import Picture, hint_in, read_hint, read_picture, seen_of, size_of
 from .view import is_mirrored, view_of
 
 
@@ -27,19 +26,12 @@ from .view import is_mirrored, view_of
 class Part:
     """What was read for one pick; what is None still has to be computed."""
 
+    pick: Pick
     prompt: str
     picture: Picture | None = None
     hint: Hint | None = None
     moments: tuple[Tensor, Tensor] | None = None
     words: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read for the picks of a batch."""
-
-    picks: tuple[Pick, ...]
-    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -58,10 +50,10 @@ class Reader:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, picks: Sequence[Pick]) -> Reading | UserError:
+    def __getitems__(self, picks: Sequence[Pick]) -> list[Part] | UserError:
         """One batch. An error is given back, as a worker that raises adds its trace to it."""
         try:
-            return Reading(tuple(picks), tuple(self._readable(pick) for pick in picks))
+            return [self._readable(pick) for pick in picks]
         except UserError as error:
             return error
 
@@ -75,24 +67,19 @@ class Reader:
             try:
                 return self._part(number, row, pick)
             except (UserError, OSError) as error:
+                said = error if isinstance(error, UserError) else UserError(str(error))
                 if self.settings.bad_rows == "stop":
-                    raise _said(error).at(row.where) from error
+                    raise said.at(row.where) from error
                 if number not in self.named:
                     self.named.add(number)
-                    log.warning("%s is skipped: %s", row.where, _said(error))
+                    log.warning("%s is skipped: %s", row.where, said)
         raise UserError("No row of the training data can be read any more.")
 
     def _part(self, number: int, row: Row, pick: Pick) -> Part:
         prompt = "" if pick.drop else drawn(row.captions, pick.seed)
         if self.kept is not None:
             return self._kept_part(self.kept, number, row, pick, prompt)
-        picture = read_picture(row)
-        size = picture.shape[1], picture.shape[0]
-        view = view_of(size, self.settings, pick.seed)
-        hint = None
-        if not self.condition.by_network:
-            hint = hint_in(view, read_hint(row, picture, self.condition), size, self.condition)
-        return Part(prompt, view.of(picture), hint)
+        return Part(pick, prompt, *seen_of(row, self.settings, self.condition, pick.seed))
 
     def _kept_part(self, kept: Kept, number: int, row: Row, pick: Pick, prompt: str) -> Part:
         key = kept.key(number, is_mirrored(self.settings, pick.seed))
@@ -104,16 +91,7 @@ class Reader:
             picture = read_picture(row) if self.condition.needs_picture else size
             hint = hint_in(view, read_hint(row, picture, self.condition), size, self.condition)
         words = kept.words.read(digest(prompt))["words"]
-        return Part(prompt, None, hint, moments_of(kept.pictures.read(key)), words)
-
-
-def _said(error: UserError | OSError) -> UserError:
-    return error if isinstance(error, UserError) else UserError(str(error))
-
-
-def same(reading: Any) -> Any:
-    """What was read, as it is: batches are put together where they are used."""
-    return reading
+        return Part(pick, prompt, None, hint, moments_of(kept.pictures.read(key)), words)
 
 
 def begin_worker(number: int) -> None:

@@ -80,7 +80,6 @@ def check_fits(network: Any, unet: Any, network_words: str, unet_words: str) -> 
 
 
 def _check_unet(unet: Any, words: str) -> None:
-    """UserError unless `unet` is a U-Net of the SD 1.x or 2.x kind."""
     from diffusers import UNet2DConditionModel
 
     begins = _capital(words)

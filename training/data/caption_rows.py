@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ...ground.errors import UserError
 from ...ground.wording import shown
+from ..settings import DataSettings
 from .captions import caption_in
 from .condition import looks_for_hints
-from .inside import typed
+from .file_names import typed
 from .row import PICTURES, POSES, Bad, File, Row, Rows
-from .settings import DataSettings
 
 CAPTIONS = (".txt", ".caption")
 """sd-scripts' own default is .caption, and what people use is .txt:
@@ -59,9 +59,8 @@ def read_captioned(folder: Path, settings: DataSettings) -> Rows:
     elif hints is not None and not any(found.values()) and (drawings or settings.hint_folder):
         raise _none_fits(hints, drawings, rows)
     given = any(found.values())
-    made = [_row(name, files, found[name], given) for name, files in sorted(rows.items())]
-    good = tuple(row for row in made if isinstance(row, Row))
-    return Rows("captions", str(folder), good, tuple(row for row in made if isinstance(row, Bad)))
+    made = (_row(name, files, found[name], given) for name, files in sorted(rows.items()))
+    return Rows.of("captions", str(folder), made)
 
 
 def _row(name: str, pictures: list[Path], hints: list[Path], given: bool) -> Row | Bad:
@@ -77,7 +76,7 @@ def _row(name: str, pictures: list[Path], hints: list[Path], given: bool) -> Row
     try:
         text = caption_in(caption)
     except UserError as error:
-        return Bad(name, error.sentence)
+        return Bad.of(name, error)
     return Row(name, File(picture), File(hints[0]) if hints else None, (text,))
 
 

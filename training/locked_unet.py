@@ -99,6 +99,8 @@ def predict(
 ) -> Tensor:
     """The U-Net's prediction (n, c, h, w) with the network's residuals.
 
+    `noisy` (n, c, h, w), `timesteps` (n,), `words` (n, tokens, width), `hints` (n, 3, 8h, 8w) RGB
+    in 0..1.
     The network computes as autocast says; so does an unlocked U-Net. A locked one computes in the
     numbers of its weights, which takes less memory than autocast's mixture.
     """
@@ -106,8 +108,9 @@ def predict(
     autocast: Any = nullcontext()
     if not unet.conv_out.weight.requires_grad:
         autocast = torch.autocast(noisy.device.type, enabled=False)
-        noisy, words, middle = (given.to(unet.dtype) for given in (noisy, words, middle))
-        down = [x.to(unet.dtype) for x in down]
+        dtype = unet.conv_out.weight.dtype  # diffusers' unet.dtype looks at all modules each time
+        noisy, words, middle = (given.to(dtype) for given in (noisy, words, middle))
+        down = [x.to(dtype) for x in down]
     with autocast:
         result: Tensor = unet(
             noisy, timesteps, words, return_dict=False,

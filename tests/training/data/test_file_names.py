@@ -11,10 +11,10 @@ import pytest
 
 from controlstack.ground.errors import UserError
 from controlstack.training.data.check import check
-from controlstack.training.data.inside import Inside
+from controlstack.training.data.file_names import Inside
 from controlstack.training.data.row import Rows
 from controlstack.training.data.rows import read_rows
-from controlstack.training.data.settings import DataSettings
+from controlstack.training.settings import DataSettings
 from tests.training_files import picture, save
 
 needs_pipes = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")

@@ -13,16 +13,15 @@ import torch
 from ...ground.errors import UserError
 from ...ground.log import log
 from ...ground.progress import Progress
-from ...preprocessors.making import Sizing, make
 from ...preprocessors.ready import HintMaker
 from ..base import Encoders
+from ..settings import DataSettings
 from .cache import Hints, Tensors, digest, share
 from .condition import Condition
-from .inside import typed
-from .reading import Picture, read_picture
+from .file_names import typed
 from .row import Bad, Row
-from .settings import MULTIPLE, DataSettings, picture_size
-from .view import view_of
+from .row_pictures import Picture, read_picture
+from .view import MULTIPLE, picture_size, view_of
 
 PICTURES, PROMPTS = 4, 32
 """How many are encoded at once: enough for a GPU, little enough for its memory."""
@@ -81,7 +80,7 @@ def fill(
                     try:
                         parts.append((kept.key(number, flip), _seen(rows[number], settings, flip)))
                     except UserError as error:
-                        wrong[number] = Bad(rows[number].where, str(error).removesuffix("."))
+                        wrong[number] = Bad.of(rows[number].where, error)
                 bar.advance()
             _keep_pictures(parts, kept, condition, encoders, maker)
     good = [number for number in range(len(rows)) if number not in wrong]
@@ -155,10 +154,7 @@ def _keep_pictures(
     means, deviations = encode(encoders, np.stack([picture for _, picture in parts]))
     for (key, picture), mean, deviation in zip(parts, means, deviations, strict=True):
         if kept.hints is not None:
-            assert condition.entry is not None
-            loaded = maker.loaded if maker else None
-            made = make(condition.entry, picture, condition.values, Sizing(), loaded)
-            kept.hints.write(key, made.hint)
+            kept.hints.write(key, condition.make(picture, maker))
         tensors = {"mean": mean, "deviation": deviation} if deviation.any() else {"mean": mean}
         kept.pictures.write(key, tensors)
 

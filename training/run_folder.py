@@ -1,25 +1,88 @@
-"""Whether a run may begin in a folder, or go on there: nothing of somebody else's is replaced."""
+"""The folder of a run: where its files go, and whether the run may begin there or go on.
+
+All is looked at before anything is loaded, and nothing of somebody else's is replaced.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from ..ground.errors import UserError
-from ..ground.places import identity
+from ..ground.lock import LOCK, require_idle
+from ..ground.names import without_ending
+from ..ground.places import identity, require_place
 from ..ground.reading import read_bytes
-from ..ground.wording import listing
+from ..ground.wording import listing, shown
 from ..model_files.files import read_contents
 from .checkpoint import NETWORK, Checkpoints
 from .config import read_config, run_settings
 from .curve import CURVE, read_lines
 from .export import CONFIG as NETWORK_CONFIG
-from .export import WEIGHTS
-from .places import CONFIG, OWN, require_places, result_places
-from .run_settings import SECTIONS, RunSettings
+from .export import SAVING, WEIGHTS
+from .settings import SECTIONS, OutSettings, RunSettings
 
+CONFIG, SHEETS, PLOT = "config.toml", "sheets", "curve.png"
+"""What a run's folder has beside what the loop writes there."""
+TRAINING = "training"
+"""What a process does in the folder that it keeps to itself."""
+_FOLDERS = (SHEETS, "checkpoints", "tensorboard")
+_FILES = (CONFIG, CURVE, PLOT, LOCK)
+OWN = _FILES + _FOLDERS
+"""Names in a run's folder that are the run's own, beside its results."""
 _LINE = b'{"step": '
 """What begins each line of a curve."""
+
+
+def result_places(settings: RunSettings) -> dict[str, Path]:
+    """Where the results go that the settings ask for: "folder", "single file" and "base"."""
+    folder, out = settings.out.place, settings.out
+    name = without_ending(out.name, ".safetensors")
+    places = {"folder": folder / name}
+    if out.single_file:
+        places["single file"] = folder / f"{name}.safetensors"
+    if settings.training.unlock_decoder:
+        places["base"] = folder / f"{name}-unet"
+    return places
+
+
+def require_places(settings: RunSettings) -> None:
+    """Raise UserError unless every file of the run and of its result can be written, and nobody
+    else is at work in the folder. Nothing is made.
+    """
+    _check_name(settings.out)
+    folder = settings.out.place
+    require_place(folder, "the run's folder", folder=True)
+    for name in OWN:
+        require_place(folder / name, f"{name} of the run", folder=name in _FOLDERS)
+    for what, place in result_places(settings).items():
+        require_place(place, "the result", folder=what != "single file")
+        if what != "single file":
+            for name in (NETWORK_CONFIG, WEIGHTS):
+                require_place(place / name, "the result")
+    for sheet in (folder / SHEETS).glob("step-*.png"):
+        require_place(sheet, "a sheet of the run")
+    if settings.data.cache:
+        require_place(Path(settings.data.cache).expanduser(), "the cache", folder=True)
+    require_idle(folder, TRAINING)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote a result has left in a run's folder."""
+    for left in folder.glob(f"{SAVING}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _check_name(out: OutSettings) -> None:
+    name = without_ending(out.name, ".safetensors")
+    if not name or name == ".." or Path(name).name != name or not name.isprintable():
+        raise UserError(f"The result's name is {shown(name)}; give a name without folders.")
+    if name.casefold() in OWN:
+        raise UserError(
+            f"The result's name is {name}, as something else in the run's folder is called; give "
+            "another."
+        )
 
 
 def require_free(settings: RunSettings, resume: bool) -> None:
@@ -139,7 +202,6 @@ def _is_result(place: Path, newest: Path) -> bool:
 
 
 def _is_trained(weights: Path) -> bool:
-    """Whether the header says what a run writes there."""
     try:
         return {"base", "steps"} <= read_contents(weights).metadata.keys()
     except UserError:
@@ -147,7 +209,6 @@ def _is_trained(weights: Path) -> bool:
 
 
 def _seen(folder: Path) -> list[Path]:
-    """What is in a folder and not hidden."""
     if not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if not path.name.startswith(".")]

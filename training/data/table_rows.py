@@ -14,12 +14,12 @@ from ...ground.errors import UserError
 from ...ground.reading import read_text
 from ...ground.structured import read_csv, read_json
 from ...ground.wording import shown
+from ..settings import DataSettings
 from .captions import captions_of
 from .columns import Columns, find_columns
 from .condition import looks_for_hints
-from .inside import Inside
+from .file_names import Inside
 from .row import Bad, File, Row, Rows
-from .settings import DataSettings
 
 Entry: TypeAlias = Mapping[str, Any]
 Line: TypeAlias = tuple[str, Entry | str]
@@ -54,22 +54,19 @@ def read_table(file: Path, layout: str, settings: DataSettings) -> Rows:
     if not looks_for_hints(settings):
         columns = replace(columns, hint=None)
     inside = Inside(file.parent, settings.outside)
-    good: list[Row] = []
-    bad: list[Bad] = []
-    for where, entry in lines:
-        try:
-            good.append(_row(where, entry, columns, inside))
-        except UserError as error:
-            bad.append(Bad(where, error.sentence))
-    return Rows(layout, str(file), tuple(good), tuple(bad))
+    made = (_row(where, entry, columns, inside) for where, entry in lines)
+    return Rows.of(layout, str(file), made)
 
 
-def _row(where: str, entry: Entry | str, columns: Columns, inside: Inside) -> Row:
+def _row(where: str, entry: Entry | str, columns: Columns, inside: Inside) -> Row | Bad:
     if isinstance(entry, str):
-        raise UserError(entry)
-    captions = captions_of(entry.get(columns.caption), columns.caption)
-    picture = _file(entry, columns.image, inside)
-    hint = _file(entry, columns.hint, inside) if columns.hint is not None else None
+        return Bad(where, entry)
+    try:
+        captions = captions_of(entry.get(columns.caption), columns.caption)
+        picture = _file(entry, columns.image, inside)
+        hint = _file(entry, columns.hint, inside) if columns.hint is not None else None
+    except UserError as error:
+        return Bad.of(where, error)
     return Row(where, picture, hint, captions)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from .config import flat
-from .run_settings import SECTIONS, RunSettings, ValidationSettings
-from .settings import TrainingSettings
+from .settings import SECTIONS, RunSettings, TrainingSettings, ValidationSettings
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,6 @@ def idle(settings: RunSettings) -> list[str]:
 
 
 def _never_full(training: TrainingSettings) -> list[str]:
-    """What is to be said of a warm-up that the run ends in."""
     steps, warmup = training.steps, training.warmup
     if training.schedule == "constant" or steps > warmup:
         return []

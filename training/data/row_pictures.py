@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ground.errors import UserError
-from ...preprocessors.making import Sizing, Source, make
+from ...preprocessors.making import Source
 from ...preprocessors.picture_files import first_frame, transparency, upright_header
 from ...preprocessors.pose.draw import draw_pose
 from ...preprocessors.pose.people import Pose
@@ -16,10 +16,11 @@ from ...preprocessors.ready import HintMaker
 from ...preprocessors.sizing import Size, resized
 from ...preprocessors.sources import read_hint_picture, read_mask, read_sources
 from ...preprocessors.spec import Hint
+from ..settings import DataSettings
 from .condition import Condition
 from .mirror import swapped_sides, turned_normals
 from .row import Row, Stored
-from .view import View
+from .view import View, view_of
 
 Picture = npt.NDArray[np.uint8]
 
@@ -91,6 +92,25 @@ def _same_shape(one: tuple[float, float], other: Size) -> bool:
     return abs(one[1] * other[0] - other[1] * one[0]) <= max(*one, *other)
 
 
+def seen_of(
+    row: Row,
+    settings: DataSettings,
+    condition: Condition,
+    seed: int,
+    maker: HintMaker | None = None,
+) -> tuple[Picture, Hint | None]:
+    """What a step sees of the row's picture and hint, in the view that `seed` draws; no hint where
+    a network makes them and `maker` is not given. Raises UserError for files that are not right.
+    """
+    picture = read_picture(row)
+    size = picture.shape[1], picture.shape[0]
+    view = view_of(size, settings, seed)
+    if condition.by_network and maker is None:
+        return view.of(picture), None
+    source = read_hint(row, picture, condition)
+    return view.of(picture), hint_in(view, source, size, condition, maker)
+
+
 def hint_in(
     view: View, source: Source, picture: Size, condition: Condition, maker: HintMaker | None = None
 ) -> Hint:
@@ -103,9 +123,7 @@ def hint_in(
         # Values of settings; which name has which type is checked where they are read.
         return draw_pose(seen, *view.placement.size, **condition.drawing)  # type: ignore[arg-type]
     if condition.whole:
-        assert condition.entry is not None
-        loaded = maker.loaded if maker else None
-        return make(condition.entry, seen, condition.values, Sizing(), loaded).hint
+        return condition.make(seen, maker)
     hint = cast(Hint, seen)
     return _other_side(hint, condition) if view.flip else hint
 

@@ -15,12 +15,12 @@ from ...ground.errors import UserError
 from ...ground.reading import read_text, require_regular
 from ...ground.structured import read_json
 from ...ground.wording import listing
+from ..settings import DataSettings
 from .captions import captions_of
 from .columns import find_columns
 from .condition import looks_for_hints
-from .inside import Inside
+from .file_names import Inside
 from .row import Bad, Cell, Row, Rows, first_line
-from .settings import DataSettings
 
 SAVED = ("state.json", "dataset_dict.json")
 """What `save_to_disk` leaves in the folder of a data set, and of one with several splits."""
@@ -39,8 +39,7 @@ def read_data_set(settings: DataSettings) -> Rows:
     Raises UserError where `datasets` is not installed or cannot find or read the data set, and for
     a split or column that it has not.
     """
-    good: list[Row] = []
-    bad: list[Bad] = []
+    made: list[Row | Bad] = []
     name = settings.path
     with _one_sentence(name):
         inside = _inside(settings)
@@ -55,13 +54,13 @@ def read_data_set(settings: DataSettings) -> Rows:
             try:
                 captions = captions_of(caption, columns.caption)
             except UserError as error:
-                bad.append(Bad(where, error.sentence))
+                made.append(Bad.of(where, error))
                 continue
             hint = Cell(hints, number, columns.hint, name, inside) if columns.hint else None
             picture = Cell(pictures, number, columns.image, name, inside)
-            good.append(Row(where, picture, hint, captions))
+            made.append(Row(where, picture, hint, captions))
     place = name + (f", split {split}" if split else "")
-    return Rows("dataset", place, tuple(good), tuple(bad), split)
+    return Rows.of("dataset", place, made, split)
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..ground.memory import require_memory
-from .copy import hint_channels
-from .data.settings import picture_size
-from .run_settings import RunSettings
+from .data.view import picture_size
+from .settings import RunSettings
+from .trainable import hint_channels
 
 _FLOAT = 4
 _KEPT = 4

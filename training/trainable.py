@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..ground.errors import UserError
-from .fit import check_base, check_fits
+from .base_fit import check_base, check_fits
+from .checkpoint_state import is_finite
 from .settings import NetSettings
-from .state import is_finite
 
 _COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
 """The parts that a copy shares with its U-Net, under the same names."""
@@ -37,7 +37,14 @@ def control_net_from(unet: Any, net: NetSettings, seed: int = 0) -> Any:
     check_base(unet)
     channels = hint_channels(net.hint_channels)
     with _seeded(seed):
-        network = _lite(unet, channels) if net.kind == "lite" else _copy(unet, channels)
+        if net.kind == "lite":
+            from .lite import LiteControlNet
+
+            network: Any = LiteControlNet.for_unet(unet, channels)
+        else:
+            from diffusers import ControlNetModel
+
+            network = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels)
         if net.kind == "gaussian":
             _fill_zero_convolutions(network)
         _amplify_hints(network, net.hint_gain)
@@ -116,18 +123,6 @@ def weights_hash(module: nn.Module) -> str:
             value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         )
     return digest.hexdigest()
-
-
-def _copy(unet: Any, channels: tuple[int, ...]) -> Any:
-    from diffusers import ControlNetModel
-
-    return ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels)
-
-
-def _lite(unet: Any, channels: tuple[int, ...]) -> Any:
-    from .lite import LiteControlNet
-
-    return LiteControlNet.for_unet(unet, channels)
 
 
 def _fill_zero_convolutions(network: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .batch import Pick
-from .draws import generator, number, share
+from .chance import generator, number, share
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Order:
+class RowOrder:
     """The picks of a run over `rows` rows: a permutation an epoch, drawn from (seed, epoch)."""
 
     rows: int
