@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.latents import LATENT_PIXELS
 from ..ground.log import log
 from .applied import Delivery
 from .call import Area, Call
@@ -22,7 +23,6 @@ from .plan import Plan
 from .protocols import BaseModel, ControlDict
 from .residuals import NotAppliedError, Residuals
 from .source import OfNet, Source
-from .view import LATENT_PIXELS
 
 ELSEWHERE = "Apply Control Stack to Conditioning"
 """The node whose stack is cut along with the conditioning that it lies on."""

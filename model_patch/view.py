@@ -10,10 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..ground.errors import UserError
+from ..ground.latents import LATENT_PIXELS
 from .call import Area, Call
-
-LATENT_PIXELS = 8
-"""Picture pixels to a latent pixel (in Stable Diffusion 1 to 3, SDXL, Flux and Qwen-Image)."""
 
 AreaHint = Literal["whole", "crop"]
 AREA_HINTS: tuple[str, ...] = get_args(AreaHint)

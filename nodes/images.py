@@ -11,13 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.latents import latent_pixels
 from ..preprocessors.making import Source
 from ..preprocessors.sizing import Picture, Size
 from ..preprocessors.spec import Hint, Takes
-
-LATENT_RATIO = 8
-"""Pixels along an edge for each of a latent, where the latent does not say: that of Stable
-Diffusion's VAE and of every family that ControlNets exist for."""
 
 
 def sources(takes: Takes, image: Tensor, mask: Tensor | None = None) -> list[Source]:
@@ -55,9 +52,11 @@ def of_picture(picture: Image.Image) -> Tensor:
 
 
 def size_of(latent: Mapping[str, Any]) -> Size:
-    """Width and height in pixels of the picture that `latent` (LATENT) will be decoded to."""
-    ratio = int(latent.get("downscale_ratio_spacial", LATENT_RATIO))
-    height, width = latent["samples"].shape[-2:]
+    """Width and height in pixels of the picture that `latent` (LATENT) will be decoded to: by its
+    own word (`downscale_ratio_spacial`), else by its shape."""
+    shape = latent["samples"].shape
+    ratio = int(latent.get("downscale_ratio_spacial") or latent_pixels(shape))
+    height, width = shape[-2:]
     return int(width) * ratio, int(height) * ratio
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..ground.latents import LATENT_PIXELS
 from .base import Base
 from .trainable import controlled
 
@@ -34,7 +35,7 @@ def sample(
     scheduler = _ddim(base)
     scheduler.set_timesteps(steps)
     count, channels = len(hints), base.unet.config.in_channels
-    size = hints.shape[-2] // 8, hints.shape[-1] // 8
+    size = hints.shape[-2] // LATENT_PIXELS, hints.shape[-1] // LATENT_PIXELS
     latents = torch.cat([_noise(seed, channels, size) for seed in seeds]).to(device)
     hints, words = hints.to(device, dtype), words.to(device, dtype)
     guided = guidance != 1

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...ground.latents import LATENT_PIXELS
 from ..resize import MAX_RESOLUTION
 from ..sampling.conditioning import Conditioning
 from .declare import core_node, integer, number
@@ -30,7 +31,7 @@ def set_area(
     conditioning: Conditioning, width: int, height: int, x: int, y: int, strength: float
 ) -> Conditioning:
     """A text for a rectangle, in pixels."""
-    area = (height // 8, width // 8, y // 8, x // 8)
+    area = tuple(edge // LATENT_PIXELS for edge in (height, width, y, x))
     return _with(conditioning, area=area, strength=strength, set_area_to_bounds=False)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ground.errors import UserError
+from ...ground.latents import LATENT_PIXELS
 from ...model_patch.family import require_same_family
 from ..resize import resize
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Residuals = dict[str, list[Tensor | None]]
 GROUPS = ("input", "middle", "output")
-LATENT_PIXELS = 8  # picture pixels a latent pixel covers, in every SD family
 
 
 @dataclass

@@ -175,6 +175,18 @@ def test_a_latent_gives_the_hint_its_size() -> None:
     assert people.shape == (1, 40, 56, 3)
 
 
+@pytest.mark.parametrize(
+    ("shape", "edge"),
+    [((1, 128, 2, 3), 16), ((1, 64, 2, 3), 32), ((1, 48, 1, 2, 3), 16), ((1, 32, 2, 3), 32),
+     ((1, 128, 1, 2, 3), 32), ((1, 16, 1, 2, 3), 8), ((1, 3, 2, 3), 1)],
+    ids=["Flux.2", "HunyuanImage 2.1", "Wan 2.2 5B", "DC-AE", "LTX-Video", "Qwen-Image", "pixels"],
+)  # fmt: skip
+def test_a_latent_of_another_vae_gives_the_hint_its_size(shape: tuple[int, ...], edge: int) -> None:
+    latent = {"samples": torch.zeros(shape)}
+    (edges,) = Canny().make(image=torch.rand(1, 30, 30, 3), latent=latent)
+    assert edges.shape == (1, 2 * edge, 3 * edge, 3)
+
+
 @pytest.mark.parametrize("inputs", [{"fit": "squeeze"}, {"resolution": -8}])
 def test_a_size_that_came_through_a_link_is_refused_when_it_runs(inputs: dict[str, Any]) -> None:
     ((name, value),) = inputs.items()
