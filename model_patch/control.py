@@ -8,12 +8,9 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from ..ground.errors import UserError
-from .factors import Factor, Mask, Resolution, Sides, Span, StepSpan, Strength
+from .factors import MAX_STRENGTH, Factor, Mask, Resolution, Sides, Span, StepSpan, Strength
 from .protocols import ControlNet
 from .view import AREA_HINTS, FRAMES, AreaHint, Frames, View
-
-MAX_STRENGTH = 10.0
-"""The largest strength, as in ComfyUI's own ControlNetApplyAdvanced."""
 
 MODES: dict[str, tuple[Factor, ...]] = {
     "balanced": (),
@@ -41,6 +38,7 @@ class Control:
         inpaint_mask: (B, H, W), 0..1: white is drawn anew; for nets that take one (`inpaint.py`).
         union_types: what a union net takes the hint for, as `union.py` says; () leaves the net
             as it comes.
+        also: further factors, which multiply with all of these.
 
     Raises:
         UserError: a value out of range, or a picture of the wrong shape.
@@ -58,6 +56,7 @@ class Control:
     frames: Frames = "repeat"
     inpaint_mask: Tensor | None = None
     union_types: tuple[str, ...] = ()
+    also: tuple[Factor, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= MAX_STRENGTH:
@@ -112,7 +111,7 @@ class Control:
         if self.silent:
             return (Strength(0.0),)
         mask = () if self.mask is None else (Mask(self.mask, self.view),)
-        return (Strength(self.strength), self.span, *MODES[self.mode], *mask)
+        return (Strength(self.strength), self.span, *MODES[self.mode], *mask, *self.also)
 
 
 ControlStack: TypeAlias = tuple[Control, ...]

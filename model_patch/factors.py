@@ -21,6 +21,9 @@ from .protocols import Sampling
 from .residuals import Place, Residuals
 from .view import View
 
+MAX_STRENGTH = 10.0
+"""The largest strength, as in ComfyUI's own ControlNetApplyAdvanced."""
+
 REFERENCE_HEIGHT = 64
 """The 64 of the paper's w_i = 64 / h_i: the latent height of its 512 px pictures."""
 
@@ -31,6 +34,25 @@ class Schedule:
 
     sampling: Sampling
     sigmas: tuple[float, ...] = ()
+
+    def percent(self, sigma: float) -> float:
+        """The share of the training timesteps, 0..1 from noise to picture, at which the host has
+        this noise level: `percent_to_sigma`, which descends, the other way round."""
+        low, high = 0.0, 1.0
+        for _ in range(40):  # to 1e-12
+            middle = (low + high) / 2
+            above = self.sampling.percent_to_sigma(middle) > sigma
+            low, high = (middle, high) if above else (low, middle)
+        return high
+
+    def step(self, sigma: float) -> float:
+        """Which of the sampler's steps begins at this noise level; between two it is a fraction."""
+        later = [i for i, start in enumerate(self.sigmas) if start <= sigma]
+        after = later[0] if later else len(self.sigmas) - 1
+        if after == 0 or self.sigmas[after] == sigma:
+            return float(after)
+        before, end = self.sigmas[after - 1], self.sigmas[after]
+        return after - 1 + (before - sigma) / (before - end)
 
 
 class Factor:

@@ -10,8 +10,8 @@ from torch import Tensor
 from ..ground.errors import UserError
 from ..hosts import host
 from ..model_patch.conditioning import Conditioning, apply_to_conditioning
-from ..model_patch.control import MAX_STRENGTH, MODES, Control, ControlStack
-from ..model_patch.factors import Span
+from ..model_patch.control import MODES, Control, ControlStack
+from ..model_patch.factors import MAX_STRENGTH, Factor, Span
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.protocols import ControlNet
 from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
@@ -20,6 +20,7 @@ from .widgets import filled
 
 CATEGORY = "ControlStack"
 STACK = "CONTROL_STACK"
+FACTOR = "CONTROL_FACTOR"
 AUTO = "auto"
 
 
@@ -184,6 +185,13 @@ class ControlStackAdd:
                         "openpose ...), or several of these with commas. auto: as the net comes.",
                     },
                 ),
+                "factor": (
+                    FACTOR,
+                    {
+                        "tooltip": "What multiplies the strength: Control Steps, Control Curve or "
+                        "Control Sides, or several of them in a row."
+                    },
+                ),
             },
             "hidden": HIDDEN,
         }
@@ -204,6 +212,7 @@ class ControlStackAdd:
         mask: Tensor | None = None,
         vae: Any = None,
         inpaint_mask: Tensor | None = None,
+        factor: tuple[Factor, ...] = (),
         prompt: Prompt | None = None,
         unique_id: str | None = None,
     ) -> tuple[ControlStack]:
@@ -222,6 +231,7 @@ class ControlStackAdd:
             frames=frames,
             inpaint_mask=inpaint_mask,
             union_types=_types(union_type),
+            also=factor,
         )
         return ((*stack, control),)
 
