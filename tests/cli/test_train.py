@@ -60,7 +60,8 @@ def test_a_whole_run(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     # The demo model's shape is not one that a single file can be read without knowing it.
     monkeypatch.setattr("controlstack.training.ldm_layout.unread_by_comfyui", lambda network: None)
     (folder / "run.toml").write_text("[training]\nsteps = 5\nvalidate_every = 2\n")
-    result = run("train", "run.toml", *QUICK, "--steps", 2, "--out", "out", "--name", "edges")
+    more = ("--resolution", 128, "--steps", 2, "--out", "out", "--name", "edges")
+    result = run("train", "run.toml", *QUICK, *more)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.split() == ["out/edges", "out/edges.safetensors"]
     assert "without effect" not in result.stderr
