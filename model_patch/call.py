@@ -41,6 +41,7 @@ class Call:
         chunks: how many conditionings of equally many rows follow one another.
         latent: height and width of the whole latent, of which `x` may be an area.
         sigma: the noise level; to read it waits for the device, so once a call.
+        windowed: whether the rows are those of a context window.
     """
 
     x: Tensor
@@ -51,6 +52,7 @@ class Call:
     chunks: int
     latent: tuple[int, int]
     sigma: float
+    windowed: bool
 
     @classmethod
     def of(
@@ -64,7 +66,9 @@ class Call:
     ) -> Call:
         """Read the batch from the host's options; `areas` has one entry a conditioning."""
         sides = tuple(options.get("cond_or_uncond", ())) or (CONDITIONAL,)
-        pictures = _pictures(options, x.shape[0] // len(sides))
+        count = x.shape[0] // len(sides)
+        window = _window(options, 0, count)
+        pictures = range(count) if window is None else window
         where = areas or (None,) * len(sides)
         rows = tuple(
             Row(picture, side, area)
@@ -72,7 +76,10 @@ class Call:
             for picture in pictures
         )
         size = (x.shape[-2], x.shape[-1])
-        return cls(x, t, cond, options, rows, len(sides), latent or size, float(t[0]))
+        return cls(
+            *(x, t, cond, options, rows, len(sides), latent or size, float(t[0])),
+            windowed=window is not None,
+        )
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -107,12 +114,8 @@ class Call:
             len(firsts),
             self.latent,
             self.sigma,
+            self.windowed,
         )
-
-
-def _pictures(options: Mapping[str, Any], count: int) -> tuple[int, ...]:
-    """Which pictures of the run a conditioning of `count` rows holds."""
-    return _window(options, 0, count) or tuple(range(count))
 
 
 def _window(options: Mapping[str, Any], dim: int, count: int) -> tuple[int, ...] | None:

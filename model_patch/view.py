@@ -27,6 +27,7 @@ class Seen:
     rows: tuple[tuple[int, Area | None], ...]
     repeats: int
     latent: tuple[int, int]
+    windowed: bool
 
     @property
     def crops(self) -> bool:
@@ -35,10 +36,11 @@ class Seen:
 
     def as_they_come(self, count: int) -> bool:
         """Whether a host that is given all `count` pictures, and repeats them from the first again,
-        comes to the same. Never more than rows: ComfyUI would give as many as its batch has, with
-        all conditionings, to rows of other pictures (`broadcast_image_to`)."""
+        comes to the same. Not those of all frames in a window: ComfyUI gives as many as its batch
+        has, with all conditionings, to rows of other frames (`broadcast_image_to`)."""
         in_order = [(i % count, None) for i in range(len(self.rows))]
-        return list(self.rows) == in_order and count <= len(self.rows)
+        fits = count <= len(self.rows) or not self.windowed
+        return list(self.rows) == in_order and fits
 
     def of(self, pictures: Tensor) -> Tensor:
         """The rows' pictures (rows, C, h, w) of all (N, C, H, W), or those as they come."""
@@ -75,7 +77,8 @@ class View:
         size = len(rows) // call.chunks
         first = rows[:size]
         alike = first * call.chunks == rows
-        return Seen(tuple(first if alike else rows), call.chunks if alike else 1, call.latent)
+        repeats = call.chunks if alike else 1
+        return Seen(tuple(first if alike else rows), repeats, call.latent, call.windowed)
 
     def spread(self, pictures: Tensor, count: int) -> Tensor:
         """`count` pictures of those there are; a single one stands for all."""
