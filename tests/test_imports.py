@@ -10,11 +10,12 @@ import sys
 
 OURS = {
     "controlstack",
-    *(f"controlstack.ground{name}" for name in ("", ".errors", ".log", ".progress", ".wording")),
+    *(f"controlstack.ground{name}" for name in ("", ".errors", ".latents", ".log", ".progress")),
+    "controlstack.ground.wording",
     *(f"controlstack.hosts{name}" for name in ("", ".host")),
     "controlstack.model_patch",
     "controlstack.nodes",
-    *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "lazy_node")),
+    *(f"controlstack.nodes.{name}" for name in ("factors", "help_pages", "hints", "lazy_node")),
     *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded

@@ -1,0 +1,62 @@
+"""The nodes that make factors, and Add Control that takes them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from controlstack.ground.errors import UserError
+from controlstack.model_patch.curve import PRESETS, Curve
+from controlstack.model_patch.factors import Sides, StepSpan
+from controlstack.nodes.factors import (
+    POINTS,
+    ControlStackCurve,
+    ControlStackSides,
+    ControlStackSteps,
+)
+from controlstack.nodes.stack import ControlStackAdd
+
+
+def curve(points: str = "0:1", preset: str = POINTS, **given: Any) -> Any:
+    inputs = {"between": "linear", "over": "percent", **given}
+    ((made,),) = ControlStackCurve().make(preset=preset, points=points, **inputs)
+    return made
+
+
+def test_factors_chain_and_reach_the_control() -> None:
+    (steps,) = ControlStackSteps().make(2, 7)
+    (both,) = ControlStackSides().make(1.0, 0.0, factor=steps)
+    net: Any = SimpleNamespace()
+    image = torch.rand(1, 8, 8, 3)
+    ((control,),) = ControlStackAdd().add(net, image, 1.0, 0.0, 1.0, factor=both)
+    assert control.also == (StepSpan(2, 7), Sides(1.0, 0.0))
+    ((plain,),) = ControlStackAdd().add(net, image, 1.0, 0.0, 1.0)
+    assert plain.also == ()
+
+
+def test_points_are_read_as_they_are_written() -> None:
+    assert curve(" 0:1 , 0.5 : 0.25,1:0,") == Curve(((0.0, 1.0), (0.5, 0.25), (1.0, 0.0)))
+    assert curve("0:1, 8:0", between="cosine", over="steps") == Curve(
+        ((0.0, 1.0), (8.0, 0.0)), "cosine", "steps"
+    )
+    assert curve("1, 0.5, 0") == Curve(((0.0, 1.0), (1.0, 0.5), (2.0, 0.0)), "stepped", "steps")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_wins_over_points(name: str) -> None:
+    assert curve("nonsense", preset=name) == Curve(PRESETS[name])
+
+
+def test_a_drawn_curve_wins_over_all() -> None:
+    made = curve("nonsense", curve=SimpleNamespace(interp=lambda x: x * x - 0.25))
+    assert made.strength(0.5) == 0.0
+    assert made.strength(1.0) == 0.75
+
+
+@pytest.mark.parametrize("points", ["a:b", "0:1, x", "0;1", "1, 0:5"])
+def test_points_that_are_none_are_shown(points: str) -> None:
+    with pytest.raises(UserError, match=r"points of a curve are .*place:strength"):
+        curve(points)
