@@ -13,12 +13,15 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from ..ground.errors import UserError
+
 Area: TypeAlias = tuple[int, int, int, int]
 """Height, width, top and left in latent pixels, as ComfyUI's conditioning has them."""
 
 CONDITIONAL = 0
 """The side of the guidance that the prompt is on, in the host's `cond_or_uncond`; the negative
-prompt is 1, further ones (PerpNeg's empty prompt) come after it."""
+prompt is 1, further ones (PerpNeg's empty prompt) come after it. A guider that asks in another
+order (DualCFGGuider: negative, middle, positive) has other numbers, which nobody tells."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,12 @@ class Call:
         latent: tuple[int, int] | None = None,
     ) -> Call:
         """Read the batch from the host's options; `areas` has one entry a conditioning."""
+        if x.ndim == 4 and getattr(options.get("context_window"), "dim", 0) > 1:
+            raise UserError(
+                "context windows along the height or width of pictures cut them into pieces, and a "
+                "control does not know of which part its hint is then; windows of pictures have "
+                "dim 0."
+            )
         sides = tuple(options.get("cond_or_uncond", ())) or (CONDITIONAL,)
         count = x.shape[0] // len(sides)
         window = _window(options, 0, count)
@@ -126,12 +135,15 @@ def _window(options: Mapping[str, Any], dim: int, count: int) -> tuple[int, ...]
     """
     window = options.get("context_window")
     if window is not None and getattr(window, "dim", 0) == dim:
-        indices = list(window.index_list)
+        indices = [int(index) for index in window.index_list]
         anchor = getattr(window, "causal_anchor_index", None)
         if anchor is not None and anchor >= 0:
             indices = [anchor, *indices]
+        if dim == 2:  # frames that guide the others lie behind them
+            indices += indices[-1:] * (count - len(indices))
     elif dim == 0:
-        indices = list((options.get("ad_params") or {}).get("sub_idxs") or ())
+        told = (options.get("ad_params") or {}).get("sub_idxs")
+        indices = [] if told is None else [int(index) for index in told]
     else:
         return None
     return tuple(indices) if len(indices) == count else None

@@ -7,7 +7,9 @@ The engine is the one behind `patch`. (ComfyUI's protocol: `ControlBase` in `com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,14 +19,16 @@ from torch.nn import functional as F
 
 from ..ground.errors import UserError
 from ..ground.log import log
-from .applied import Watched
+from .applied import BLOCK_PATCH, Watched, fit_check
 from .call import Call
 from .control import Control, ControlStack
+from .factors import Span
 from .family import require_same_family
 from .protocols import BaseModel, ControlDict
-from .residuals import Residuals
-from .run import DeviceRun
+from .residuals import NotAppliedError, Residuals
+from .run import DeviceRun, named
 from .usable import has_hooks, require_usable
+from .view import middle
 
 Conditioning = list[list[Any]]
 """The host's: entries of an embedding and a dict."""
@@ -82,11 +86,14 @@ class StackedControl:
         self.control = control
         self.previous_controlnet: Any = None
         self.multigpu_clones: dict[Any, Any] = {}
+        # AnimateDiff-Evolved asks for these, and tells windows in the options as well.
+        self.sub_idxs = self.full_latent_length = self.context_length = None
         self._pictures: Tensor | None = None
-        self._base: BaseModel | None = None
+        self._base: Callable[[], BaseModel | None] = lambda: None
         self._run: DeviceRun | None = None
         self._given: Watched | None = None
         self._read: bool | None = None  # whether any call's residuals were; None before the first
+        self._fitting: set[object] = set()  # shapes that were seen to fit
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "control":  # of a copy that is not filled yet
@@ -113,25 +120,56 @@ class StackedControl:
         return None
 
     @cond_hint.setter
-    def cond_hint(self, _: Any) -> None:
-        raise UserError(
-            f"{self.control.name}: another patch puts pieces of the hint into the net itself, past "
-            "the stack; use ComfyUI's Apply ControlNet with it."
-        )
+    def cond_hint(self, prepared: Any) -> None:
+        if prepared is not None:
+            raise UserError(
+                f"{self.control.name}: another patch puts pieces of the hint into the net itself, "
+                "past the stack; use ComfyUI's Apply ControlNet with it."
+            )
 
     @property
     def strength(self) -> float:
         """The control's strength."""
         return self.control.strength
 
+    @strength.setter
+    def strength(self, value: float) -> None:
+        self._become(strength=value)
+
     @property
     def timestep_percent_range(self) -> tuple[float, float]:
-        """The whole run: its span is the control's own affair."""
-        return 0.0, 1.0
+        """The control's range by the percent rule; the whole run where it counts steps."""
+        span = self.control.span
+        return (span.start, span.end) if isinstance(span, Span) else (0.0, 1.0)
+
+    @timestep_percent_range.setter
+    def timestep_percent_range(self, value: tuple[float, float]) -> None:
+        self._become(span=Span(*value))
 
     def copy(self) -> StackedControl:
         """The same control without the chain and the run of this one."""
-        return StackedControl(self.control)
+        return StackedControl(self._as_cut())
+
+    def set_cond_hint(
+        self,
+        cond_hint: Tensor,
+        strength: float = 1.0,
+        timestep_percent_range: tuple[float, float] = (0.0, 1.0),
+        vae: Any = None,
+        extra_concat: Sequence[Tensor] = (),
+    ) -> StackedControl:
+        """Another hint (B, 3, H, W), strength and range, as nodes that apply a net set them."""
+        if extra_concat:
+            raise UserError(f"{self.control.name}: its inpaint_mask is an input of Add Control.")
+        self.cond_hint_original = cond_hint
+        self._become(strength=strength, span=Span(*timestep_percent_range), vae=vae)
+        return self
+
+    def set_extra_arg(self, argument: str, value: Any = None) -> None:
+        """Keep an argument for the network, in a copy of the net that is this control's own."""
+        net = self.control.net.copy()
+        net.set_extra_arg(argument, value)
+        self._become(net=net)
 
     def set_previous_controlnet(self, previous: Any) -> StackedControl:
         """Put a net before this one; returns this."""
@@ -142,7 +180,8 @@ class StackedControl:
         """Begin a run on `model`; raises UserError for a net of another family."""
         require_same_family(self.control.name, self.control.net, model)
         self._end()
-        self._base = model
+        # Weakly: a host that fails in mid-run cleans no control up.
+        self._base = weakref.ref(model)
         if self.previous_controlnet is not None:
             self.previous_controlnet.pre_run(model, percent_to_timestep_function)
 
@@ -160,22 +199,27 @@ class StackedControl:
             before = self.previous_controlnet.get_control(
                 x_noisy, t, cond, batched_number, transformer_options
             )
-        if self._base is None:
-            raise RuntimeError(f"{self.control.name}: get_control was called before pre_run")
-        self._run = self._run or DeviceRun((self.control,), self._base, transformer_options)
-        total, names = self._run.added(
-            Residuals.of(before), Call.of(x_noisy, t, cond, transformer_options)
-        )
+        run = self._run or self._begun(transformer_options)
+        call = Call.of(x_noisy, t, cond, transformer_options)
+        total, names = run.added(Residuals.of(before), call)
         if not names:
             return before
         self._note_read()
         self._given = Watched(total)
+        self._see_them_fit(total, self._given, transformer_options)
         return self._given
 
     def cleanup(self) -> None:
         """End the run of the whole chain; raises what a net of ours failed with."""
+        self._note_read()
+        if self._read is False:
+            log.warning(
+                "%s never reached the model in this run: it takes no residuals, or another patch "
+                "answers in its place",
+                self.control.name,
+            )
         failures = self._end()
-        self._base = None
+        self._base = lambda: None
         if self.previous_controlnet is not None:
             self.previous_controlnet.cleanup()
         if failures:
@@ -212,15 +256,52 @@ class StackedControl:
             "away, or use ComfyUI's Apply ControlNet."
         )
 
+    def _become(self, **changed: Any) -> None:
+        self.control = replace(self.control, **changed)
+        self._end()
+
+    def _as_cut(self) -> Control:
+        """The control, with masks and hint as somebody may have written them into the pictures."""
+        if self._pictures is None or self._pictures._version == 0:
+            return self.control
+        return _with_pictures(self.control, self._pictures)
+
+    def _begun(self, options: Mapping[str, Any]) -> DeviceRun:
+        """The state of a run that begins. It ends with the host's conditioning at the latest, whose
+        ids live no longer than a run: hosts clean up nothing after an error."""
+        base = self._base()
+        if base is None:
+            raise RuntimeError(f"{self.control.name}: get_control was called before pre_run")
+        self._run = DeviceRun((self._as_cut(),), base, options)
+        for marker in options.get("uuids", ())[:1]:
+            with suppress(TypeError):  # an id of a kind that cannot be watched
+                weakref.finalize(marker, _end_of, weakref.ref(self))
+        return self._run
+
+    def _see_them_fit(self, total: Residuals, watched: Watched, options: Any) -> None:
+        """Have the model's first call with such shapes raise where a residual does not fit.
+
+        Only where this is the end of the chain: the next net of one reads what it adds to.
+        """
+        blocks = getattr(getattr(self._base(), "diffusion_model", None), "input_blocks", None)
+        if blocks is None or total.shapes() in self._fitting:
+            return
+        with named(self.control.name, NotAppliedError):
+            check = fit_check(total, len(blocks), watched)
+        last: list[bool] = []  # told at the first block
+
+        def checked(features: Tensor, given: Mapping[str, Any]) -> Tensor:
+            last.append("output" not in watched.asked)
+            with named(self.control.name, NotAppliedError):
+                return check(features, given) if last[0] else features
+
+        self._fitting.add(total.shapes())
+        patches = options.get("patches", {})
+        options["patches"] = {**patches, BLOCK_PATCH: [*patches.get(BLOCK_PATCH, ()), checked]}
+
     def _end(self) -> list[Exception]:
-        self._note_read()
-        if self._read is False:
-            log.warning(
-                "%s never reached the model in this run: it takes no residuals, or another patch "
-                "answers in its place",
-                self.control.name,
-            )
-        run, self._run, self._read = self._run, None, None
+        run, self._run, self._read, self._given = self._run, None, None, None
+        self._fitting.clear()
         return [] if run is None else run.close()
 
     def _note_read(self) -> None:
@@ -229,13 +310,21 @@ class StackedControl:
             self._given = None
 
 
+def _end_of(link: Callable[[], StackedControl | None]) -> None:
+    if (control := link()) is not None:
+        control._end()
+
+
 def _pictures_of(control: Control) -> Tensor:
     """The hint (N, 3, H, W), and the masks of its size as further channels."""
-    masks = [mask for mask in (control.mask, control.inpaint_mask) if mask is not None]
+    height, width = size = control.hint.shape[-2:]
+    masks = [] if control.mask is None else [control.mask[:, None]]
+    if control.inpaint_mask is not None:  # which is cut about its centre, as for the net
+        masks.append(middle(control.inpaint_mask[:, None], width / height))
     if not masks:
         return control.hint
-    size, count = control.hint.shape[-2:], max(len(one) for one in (control.hint, *masks))
-    resized = [F.interpolate(m[:, None].to(control.hint), size, mode="bilinear") for m in masks]
+    count = max(len(one) for one in (control.hint, *masks))
+    resized = [F.interpolate(mask.to(control.hint), size, mode="bilinear") for mask in masks]
     return torch.cat([control.view.spread(one, count) for one in (control.hint, *resized)], dim=1)
 
 

@@ -76,7 +76,8 @@ class Control:
         if self.hint.ndim != 4 or self.hint.shape[1] not in (1, 3, 4) or 0 in self.hint.shape:
             raise UserError(
                 f"{self.name}: the hint has shape {tuple(self.hint.shape)}; it must be a picture "
-                "with three channels, (batch, 3, height, width), and at least one pixel."
+                "with three channels, (batch, 3, height, width; also 1 or 4), and at least one "
+                "pixel."
             )
         if self.hint.shape[1] != 3:
             rgb = self.hint[:, :3] if self.hint.shape[1] == 4 else self.hint.expand(-1, 3, -1, -1)

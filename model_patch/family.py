@@ -48,12 +48,20 @@ _TRANSFORMERS = {
 }
 
 
-# ComfyUI's models without ControlNets: class (`comfy/model_base.py`), name, and nodes.
+# Families by the class of ComfyUI's models (`comfy/model_base.py`), which loaders that name layers
+# anew leave as it is.
+_CLASSES = {
+    **{"SD3": "Stable Diffusion 3", "Flux": "Flux", "QwenImage": "Qwen-Image"},
+    **{"HunyuanDiT": "HunyuanDiT", "HunyuanVideo": "HunyuanVideo", "Lumina2": "Z-Image"},
+    **{"WAN21": "Wan", "Anima": "Anima", "Flux2": "Flux.2"},
+}
+
+# What controls families that take no ControlNet.
 _OTHER_WAYS = {
-    "Lumina2": ("Z-Image", "a model patch (Apply Z-Image Fun ControlNet)"),
-    "WAN21": ("Wan", "WanFunControlToVideo, or a model patch (Apply Wan Uni3C ControlNet)"),
-    "Anima": ("Anima", "a model patch (Apply Anima LLLite)"),
-    "Flux2": ("Flux.2", "reference pictures (ReferenceLatent)"),
+    "Z-Image": "a model patch (Apply Z-Image Fun ControlNet)",
+    "Wan": "WanFunControlToVideo, or a model patch (Apply Wan Uni3C ControlNet)",
+    "Anima": "a model patch (Apply Anima LLLite)",
+    "Flux.2": "reference pictures (ReferenceLatent)",
 }
 
 
@@ -67,10 +75,11 @@ def require_same_family(name: str, net: ControlNet, base: BaseModel, model_file:
     if network is None:
         return
     ours, theirs = _widths(network), _widths(base.diffusion_model)
-    difference = _difference(ours, theirs)
+    mine, wanted = _family(ours), _family_of(base, theirs)
+    difference = _difference(ours, theirs, bool(mine and wanted and mine != wanted))
     if difference is None:
         return
-    here, there = _family(theirs) or type(base).__name__, _family(ours) or "another family"
+    here, there = wanted or type(base).__name__, mine or "another family"
     model = f"the model ({model_file})" if model_file else "the model"
     unlike = "is of another size" if here == there else f"is {here}"
     raise UserError(
@@ -82,13 +91,17 @@ def require_same_family(name: str, net: ControlNet, base: BaseModel, model_file:
 def other_ways(base: BaseModel) -> str:
     """A sentence, with a space before it, that names the nodes that control a model which takes no
     ControlNet; "" for others."""
-    names = [kind.__name__ for kind in type(base).__mro__]
-    family, nodes = next((_OTHER_WAYS[name] for name in names if name in _OTHER_WAYS), ("", ""))
-    return f" {family} is controlled by {nodes} instead." if family else ""
+    family = _by_class(base)
+    return (
+        f" {family} is controlled by {_OTHER_WAYS[family]} instead."
+        if family in _OTHER_WAYS
+        else ""
+    )
 
 
-def _difference(net: Widths, model: Widths) -> str | None:
-    """What differs first, with both numbers; the text's width says most.
+def _difference(net: Widths, model: Widths, unlike: bool) -> str | None:
+    """What differs first, with both numbers; the text's width says most. `unlike` is whether the
+    families are known and differ.
 
     Layers that only one of the two has tell nothing: loaders that quantise or fuse a model give its
     layers names of their own.
@@ -103,9 +116,8 @@ def _difference(net: Widths, model: Widths) -> str | None:
                 return _numbers(f"the output width of layer {layer}", net_out, model_out)
             if net_in != model_in and layer not in _LATENT_LAYERS:
                 return _numbers(f"the input width of layer {layer}", net_in, model_in)
-    families = _family(net), _family(model)
-    if net.keys().isdisjoint(model) and all(families) and families[0] != families[1]:
-        mine, wanted = (max(out for _, out in widths.values()) for widths in (net, model))
+    if unlike and net.keys().isdisjoint(model):
+        mine, wanted = (max((out for _, out in w.values()), default=0) for w in (net, model))
         if mine == wanted:
             return f"no layer of the net has the name of one of the model's {len(model)}"
         return _numbers("the widest layer", mine, wanted)
@@ -114,6 +126,15 @@ def _difference(net: Widths, model: Widths) -> str | None:
 
 def _numbers(what: str, mine: int, wanted: int) -> str:
     return f"{what} is {mine} in the net and {wanted} in the model"
+
+
+def _by_class(base: BaseModel) -> str:
+    names = (kind.__name__ for kind in type(base).__mro__)
+    return next((_CLASSES[name] for name in names if name in _CLASSES), "")
+
+
+def _family_of(base: BaseModel, widths: Widths) -> str:
+    return _by_class(base) or _family(widths)
 
 
 def _family(widths: Widths) -> str:

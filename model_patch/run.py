@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..ground.errors import UserError
-from ..ground.latents import LATENT_PIXELS
+from ..ground.latents import latent_pixels
 from ..ground.log import log
 from .applied import Delivery
 from .call import Area, Call
@@ -35,7 +35,10 @@ class DeviceRun:
         sigmas = options.get("sample_sigmas")
         schedule = [] if sigmas is None else sigmas.tolist()
         self.plan = Plan.of(stack, base.model_sampling, schedule)
-        self.sources: list[Source] = [OfNet(control, base) for control in stack]
+        self.sources: list[Source] = []
+        for control in stack:
+            with named(control.name):
+                self.sources.append(OfNet(control, base))
 
     def active(self, call: Call) -> list[str]:
         """The names of the controls that act at this call's noise level."""
@@ -102,8 +105,9 @@ class Session:
         self._sizes = {self._latent}
         for entry in (entry for side in conds for entry in side or ()):
             area = entry.get("area")
-            if area is not None and len(area) == 4:  # longer ones belong to films
-                height, width, top, left = area
+            if area is not None and len(area) in (4, 6):  # of films: frames come before heights
+                height, width = area[len(area) // 2 - 2 : len(area) // 2]
+                top, left = area[-2:]
                 self._areas[entry.get("uuid")] = (height, width, top, left)
                 self._sizes.add((min(height, x.shape[-2] - top), min(width, x.shape[-1] - left)))
 
@@ -166,7 +170,7 @@ class Session:
     def _tell_misfits(self, x: Tensor) -> None:
         """Say, once a stack, which hints are twice as large as the picture or of another shape: it
         may be a part of a larger one, and nobody tells a MODEL which part."""
-        height, width = (LATENT_PIXELS * edge for edge in x.shape[-2:])
+        height, width = (latent_pixels(x.shape) * edge for edge in x.shape[-2:])
         for control in self._stack:
             high, wide = control.hint.shape[-2:]
             larger = high >= 2 * height and wide >= 2 * width

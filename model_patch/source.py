@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -18,8 +18,9 @@ from .union import set_types
 from .view import Seen
 
 KEPT = 8
-"""Copies kept of one net. Each holds the hints of a context window or an area, ready for use; a run
-that has more of them makes the oldest anew."""
+"""Copies kept of one net in a run. Each holds the hints of a context window or an area, ready for
+use; further ones take the place of the newest, so that of many windows that come again and again
+the first ones stay ready."""
 
 
 class Source(Protocol):
@@ -40,7 +41,7 @@ class OfNet:
     def __init__(self, control: Control, base: BaseModel) -> None:
         self._control = control
         self._base = base
-        self._nets: dict[Hashable, ControlNet] = {}
+        self._nets: dict[Seen, ControlNet] = {}
         self._hint = control.hint
         self._stays: Tensor | None = None
         if control.inpaint_mask is not None:
@@ -60,20 +61,19 @@ class OfNet:
         failures: list[Exception] = []
         while self._nets:
             try:
-                self._drop_oldest()
+                self._drop_newest()
             except Exception as failure:
                 failures.append(failure)
         return failures
 
     def _net(self, seen: Seen) -> ControlNet:
-        key = None if seen.as_they_come(len(self._hint)) else (seen.rows, seen.latent)
-        if (net := self._nets.pop(key, None)) is None:
-            while len(self._nets) >= KEPT:
-                self._drop_oldest()
-            net = self._nets[key] = self._control.net.copy()  # cleaned up also if pre_run raises
-            self._prepare(net, seen)
-        self._nets[key] = net  # the newest lies last
-        return net
+        # Nets keep their hint in the size of the batch that they saw: another batch, another copy.
+        if seen not in self._nets:
+            if len(self._nets) >= KEPT:
+                self._drop_newest()
+            self._nets[seen] = self._control.net.copy()  # cleaned up also if pre_run raises
+            self._prepare(self._nets[seen], seen)
+        return self._nets[seen]
 
     def _prepare(self, net: ControlNet, seen: Seen) -> None:
         control = self._control
@@ -84,8 +84,8 @@ class OfNet:
         set_types(control.union_types, net, control.name)
         net.pre_run(self._base, self._base.model_sampling.percent_to_sigma)
 
-    def _drop_oldest(self) -> None:
-        self._nets.pop(next(iter(self._nets))).cleanup()
+    def _drop_newest(self) -> None:
+        self._nets.popitem()[1].cleanup()
 
 
 @contextmanager

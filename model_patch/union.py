@@ -36,11 +36,20 @@ def types_of(net: ControlNet) -> tuple[str, ...]:
     return tuple(names[i] if i < len(names) else str(i) for i in range(count or 0))
 
 
+_ALIASES = {
+    **{"pose": "openpose", "seg": "segment", "segmentation": "segment", "softedge": "hed"},
+    **{"soft edge": "hed", "lineart_anime": "anime_lineart", "inpaint": "repaint"},
+    **{"openpose": "pose", "grey": "gray", "lq": "low quality"},
+}
+"""Other names that users have for types."""
+
+
 def numbers_of(chosen: Sequence[str], net: ControlNet, name: str) -> list[int]:
     """The numbers of types by name, a part of a name ("canny") or number; `name` is the control's.
 
     Raises:
-        UserError: a type that the net does not have, or a net that is no union.
+        UserError: a type that the net does not have, several that are not one ("canny" and
+            "lineart" are), or a net that is no union.
     """
     known = types_of(net)
     if not known:
@@ -50,13 +59,21 @@ def numbers_of(chosen: Sequence[str], net: ControlNet, name: str) -> list[int]:
     numbers = {str(i): i for i in range(len(known))}
     for i, type_name in enumerate(known):
         numbers |= dict.fromkeys((type_name, *type_name.split("/")), i)
-    return [_number(one, numbers, known, name) for one in chosen]
+    found = list(dict.fromkeys(_number(one, numbers, known, name) for one in chosen))
+    if len(found) > 1:  # neither network takes several for one hint
+        raise UserError(
+            f"{name} is given {len(found)} union types, {listing(chosen)}, and takes one for each "
+            "hint: use an Add Control for each, with the same net."
+        )
+    return found
 
 
 def _number(one: str, numbers: Mapping[str, int], known: Sequence[str], name: str) -> int:
-    if one.strip().lower() not in numbers:
-        raise UserError(f"{name} has no union type {one!r}; it has {listing(known)}.")
-    return numbers[one.strip().lower()]
+    asked = one.strip().lower()
+    for spelling in (asked, _ALIASES.get(asked, "")):
+        if spelling in numbers:
+            return numbers[spelling]
+    raise UserError(f"{name} has no union type {one!r}; it has {listing(known)}.")
 
 
 def set_types(chosen: Sequence[str], net: ControlNet, name: str) -> None:

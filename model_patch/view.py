@@ -82,14 +82,14 @@ class View:
 
     def spread(self, pictures: Tensor, count: int) -> Tensor:
         """`count` pictures of those there are; a single one stands for all."""
-        if len(pictures) == 1:
+        if len(pictures) in (1, count):
             return pictures.expand(count, *pictures.shape[1:])
         return pictures[[self.number(i, len(pictures)) for i in range(count)]]
 
     def number(self, picture: int, count: int) -> int:
         """Which of `count` pictures stands for picture `picture` of the run, both from 0."""
-        if picture < count:
-            return picture
+        if picture < count or count == 1:
+            return min(picture, count - 1)
         if self.frames == "strict":
             raise UserError(
                 f"picture {picture + 1} of this run has none of its own here: there are {count}. "

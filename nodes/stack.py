@@ -182,7 +182,7 @@ class ControlStackAdd:
                     {
                         "default": AUTO,
                         "tooltip": "Only for union ControlNets: what the hint is (canny, depth, "
-                        "openpose ...), or several of these with commas. auto: as the net comes.",
+                        "openpose ...). auto: as the net comes.",
                     },
                 ),
                 "factor": (
@@ -230,16 +230,10 @@ class ControlStackAdd:
             area_hint=area_hint,
             frames=frames,
             inpaint_mask=inpaint_mask,
-            union_types=_types(union_type),
+            union_types=tuple(one for one in union_type.split(",") if one.strip() != AUTO),
             also=factor,
         )
         return ((*stack, control),)
-
-
-def _types(given: str) -> tuple[str, ...]:
-    """Names of union types, from one or several with commas; none for "auto"."""
-    names = (one.strip() for one in given.split(","))
-    return tuple(name for name in names if name and name.lower() != AUTO)
 
 
 class ControlStackApply:

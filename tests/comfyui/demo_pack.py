@@ -118,10 +118,10 @@ def train_on(model: Any, clip: Any, vae: Any) -> None:
 def load_controlnet(path: str, *args: Any, **options: Any) -> Any:
     """In the place of comfy.controlnet's: the demo's net of the kind that the file's name tells."""
     from controlstack.demo.models import CONTROL_NETS
-    from controlstack.headless.models import components
+    from controlstack.headless.models import loading
 
     folder = next(folder for word, folder in CONTROL_NETS.items() if word in Path(path).name)
-    network = components.load_control_network(folder).eval().requires_grad_(False)
+    network = loading.load_control_network(folder).eval().requires_grad_(False)
     return comfy.controlnet.ControlNet(DemoControl(network), load_device=CPU)
 
 

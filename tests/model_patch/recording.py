@@ -32,14 +32,16 @@ class Numbers:
         self.runs = [] if runs is None else runs
         self.tokens = tokens
         self.concat_mask = False
+        self.edge = SIZE
         self.hint = torch.zeros(1, 3, 1, 1)
         self.extra: Sequence[Tensor] = ()
         self.arguments: dict[str, Any] = {}
         self.ready = False
+        self.kept: Tensor | None = None
 
     def copy(self) -> Numbers:
         made = Numbers(self.runs, self.tokens)
-        made.concat_mask = self.concat_mask
+        made.concat_mask, made.edge = self.concat_mask, self.edge
         made.__dict__.update({k: v for k, v in self.__dict__.items() if k == "control_model"})
         return made
 
@@ -58,15 +60,23 @@ class Numbers:
     def get_control(self, x: Tensor, t: Tensor, cond: Any, repeats: int, options: Any) -> Any:
         assert self.ready
         self.runs.append(len(x))
-        rows = len(x) // repeats
-        numbers = self.hint.mean(dim=(1, 2, 3))[torch.arange(rows) % len(self.hint)]
-        numbers = numbers.repeat(repeats) * self.strength
+        numbers = self._broadcast(len(x), repeats) * self.strength
         if self.tokens is not None:
             shapes: list[tuple[int, ...]] = [(len(x), self.tokens, 4)]
         else:
-            shapes = [(len(x), 4, edge, edge) for edge in (SIZE, SIZE // 2)]
+            shapes = [(len(x), 4, edge, edge) for edge in (self.edge, SIZE // 2)]
         maps = [numbers.view(-1, *(1,) * (len(s) - 1)).expand(s).clone() for s in shapes]
         return {"input": [], "middle": [maps[-1]], "output": maps}
+
+    def _broadcast(self, batch: int, repeats: int) -> Tensor:
+        """As ComfyUI's nets: what was made for one batch is kept, and made from for the next."""
+        if self.kept is None:
+            self.kept = self.hint.mean(dim=(1, 2, 3))
+        if len(self.kept) != batch and len(self.kept) > 1:
+            rows = batch // repeats
+            first = self.kept[:rows]
+            self.kept = first[torch.arange(rows) % len(first)].repeat(repeats)
+        return self.kept
 
     def get_models(self) -> list[Any]:
         return []
@@ -78,10 +88,14 @@ class Numbers:
         self.ready = False
 
 
-BASE: Any = SimpleNamespace(
-    model_sampling=SimpleNamespace(percent_to_sigma=lambda percent: 10.0 * (1.0 - percent)),
-    diffusion_model=torch.nn.Identity(),
-)
+class Base:
+    """What the engine asks of a model."""
+
+    model_sampling = SimpleNamespace(percent_to_sigma=lambda percent: 10.0 * (1.0 - percent))
+    diffusion_model = torch.nn.Identity()
+
+
+BASE: Any = Base()
 
 
 def hints(*numbers: float) -> Tensor:

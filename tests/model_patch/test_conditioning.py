@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from controlstack.model_patch.conditioning import StackedControl, apply_to_condi
 from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.factors import Span, StepSpan
 from controlstack.model_patch.patch import patch
-from tests.model_patch.recording import BASE, SIZE, hints, numbered
+from tests.model_patch.recording import BASE, SIZE, Base, Numbers, hints, numbered
 from tests.model_patch.stacks import (
     NEGATIVE,
     POSITIVE,
@@ -114,7 +115,7 @@ def test_nothing_is_left_after_a_run_and_after_an_error() -> None:
     (positive,) = apply_to_conditioning((item,), POSITIVE)
     chain = positive[0][1]["control"]
     good = sample(tiny_model(UNET), positive=positive)
-    assert (chain._run, chain._base) == (None, None)
+    assert (chain._run, chain._base()) == (None, None)
     failing = tiny_model(UNET)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -208,6 +209,87 @@ def test_the_chain_tells_the_host_its_models_memory_and_hooks() -> None:
     assert chain.get_extra_hooks() == []
     assert chain.get_instance_for_device("cuda:1") is chain
     assert chain.strength == stack[1].strength
+
+
+class Marker:
+    """An id of a conditioning entry, alive as long as the host's run."""
+
+
+def test_a_run_that_nobody_cleans_up_leaves_nothing() -> None:
+    """ComfyUI cleans no control up after an error: its entries' ids go, and the run with them."""
+    net: Any = Numbers()
+    copies: list[Numbers] = []
+    net.copy = lambda: copies.append(Numbers(net.runs)) or copies[-1]
+    chain, base = chain_of(Control(net=net, hint=hints(1.0))), Base()
+    marker = Marker()
+    chain.pre_run(base, None)
+    chain.get_control(
+        torch.zeros(1, 4, SIZE, SIZE), torch.ones(1), {}, 1, {"uuids": [marker], "patches": {}}
+    )
+    assert copies[0].ready
+    del marker
+    gc.collect()
+    assert not copies[0].ready
+    assert (chain._run, chain._given) == (None, None)
+    del base
+    gc.collect()
+    assert chain._base() is None
+
+
+def test_strength_range_hint_and_arguments_may_be_set_as_on_the_cores_nets() -> None:
+    net: Any = Numbers()
+    chain = chain_of(Control(net=net, hint=hints(2.0), span=Span(0.1, 0.9)))
+    assert chain.timestep_percent_range == (0.1, 0.9)
+    chain.strength = 0.5
+    (first, *_) = asked(chain, 1)
+    assert first.mean() == 1.0
+    chain.timestep_percent_range = (0.9, 1.0)
+    chain.pre_run(BASE, None)
+    assert chain.get_control(torch.zeros(1, 4, 8, 8), torch.full((1,), 5.0), {}, 1, {}) is None
+    copy = chain.copy().set_cond_hint(hints(4.0), 0.25, (0.0, 1.0))
+    assert isinstance(copy, StackedControl)
+    copy.set_extra_arg("control_type", [1])
+    (first, *_) = asked(copy, 1)
+    assert first.mean() == 1.0
+    assert net.arguments == {}
+    assert net.strength == 1.0
+    chain.cond_hint = None
+
+
+def test_what_is_written_into_the_pictures_in_place_counts() -> None:
+    chain = chain_of(numbered(1.0, mask=MASK))
+    chain.cond_hint_original[:, :3] = 3.0
+    (first, *_) = asked(chain, 1)
+    assert torch.equal(first[..., SIZE // 2 :], torch.full((1, 4, SIZE, SIZE // 2), 3.0))
+
+
+class Encoder:
+    """A model with ComfyUI's list of encoder blocks, of which it calls each."""
+
+    def __init__(self) -> None:
+        self.input_blocks = [None, None]
+
+    def forward(self, control: Any, options: Any) -> None:
+        for block, edge in enumerate((SIZE, SIZE // 2)):
+            control["input"]
+            for patch_ in options["patches"]["input_block_patch"]:
+                patch_(torch.zeros(1, 4, edge, edge), {"block": ("input", block)})
+
+
+def test_a_residual_that_does_not_fit_is_named_before_the_host_drops_it() -> None:
+    base = Base()
+    base.diffusion_model = Encoder()  # type: ignore[assignment]  # what is asked of one here
+    fitting, wide = chain_of(numbered(1.0, name="pose")), chain_of(numbered(1.0, name="pose"))
+    wide.control.net.edge = 5
+    for chain in (fitting, wide):
+        options: dict[str, Any] = {}
+        chain.pre_run(base, None)
+        given = chain.get_control(torch.zeros(1, 4, SIZE, SIZE), torch.ones(1), {}, 1, options)
+        if chain is fitting:
+            base.diffusion_model.forward(given, options)
+            continue
+        with pytest.raises(UserError, match=r"pose: .*output 0.*\(1, 4, 5, 5\)"):
+            base.diffusion_model.forward(given, options)
 
 
 def test_what_a_stack_on_prompts_cannot_do_is_refused() -> None:

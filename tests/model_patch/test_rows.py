@@ -44,6 +44,34 @@ def test_windows_of_one_run_do_not_mix_their_hints() -> None:
             assert numbers_of(made) == [float(frame) for frame in frames]
 
 
+@pytest.mark.parametrize("hints_", [(0.0, 1.0, 2.0), (0.0, 1.0), EIGHT])
+def test_calls_of_unlike_length_take_the_right_hints(hints_: tuple[float, ...]) -> None:
+    """A window with a frame before it has one row more, a call of both prompts twice as many."""
+    with running((numbered(*hints_),)) as call:
+        for frames, sides in [([0, 1, 2, 3], [1, 0]), ([3, 4, 5, 6, 7], [1, 0]), ([3, 4], [0])] * 2:
+            made = call(
+                len(frames) * len(sides), context_window=window(*frames), cond_or_uncond=sides
+            )
+            expected = [hints_[frame % len(hints_)] for frame in frames]
+            assert numbers_of(made) == expected * len(sides)
+        if len(hints_) < 4:  # more than rows: as in the core, which mixes them
+            for sides in ([1, 0], [0], [1], [0, 1]):
+                made = call(2 * len(sides), cond_or_uncond=sides)
+                assert numbers_of(made) == [0.0, 1.0] * len(sides)
+
+
+def test_windows_along_the_height_of_pictures_are_refused() -> None:
+    cut = SimpleNamespace(index_list=[0, 1], dim=2)
+    with pytest.raises(UserError, match="dim 0"):
+        added((numbered(1.0),), 1, context_window=cut)
+
+
+def test_a_single_mask_serves_all_pictures_by_every_rule() -> None:
+    mask = torch.ones(1, 64, 64)
+    made = added((numbered(1.0, 2.0, frames="strict", mask=mask),), 2)
+    assert numbers_of(made) == [1.0, 2.0]
+
+
 def test_in_a_window_frame_k_gets_mask_k() -> None:
     masks = torch.zeros(8, 64, 64)
     masks[5] = 1.0

@@ -40,9 +40,11 @@ FLUX = SimpleNamespace(controlnet_mode_embedder=SimpleNamespace(num_embeddings=1
     [
         (SDXL, ("depth",), [1]),
         (SDXL, ("canny/lineart/anime_lineart/mlsd",), [3]),
-        (SDXL, ("Canny", "openpose"), [3, 0]),
+        (SDXL, ("Canny", "lineart"), [3]),
+        (SDXL, ("pose",), [0]),
         (SDXL, ("5",), [5]),
-        (FLUX, ("depth", "low quality"), [2, 6]),
+        (FLUX, ("low quality",), [6]),
+        (FLUX, ("openpose",), [4]),
         (FLUX, ("9",), [9]),
     ],
 )
@@ -70,6 +72,8 @@ def test_a_type_that_the_file_lacks_is_refused_with_those_it_has() -> None:
     assert len(types_of(net)) == 6
     with pytest.raises(UserError, match=r"pose: .*no union type 'tile'.*openpose.*segment"):
         added((numbered(1.0, net=net, name="pose", union_types=("tile",)),), 1)
+    with pytest.raises(UserError, match=r"pose is given 2 union types, depth.*normal.*one "):
+        added((numbered(1.0, net=net, name="pose", union_types=("depth", "normal")),), 1)
     with pytest.raises(UserError, match=r"pose.*no union ControlNet.*depth.*auto"):
         added((numbered(1.0, name="pose", union_types=("depth",)),), 1)
 
