@@ -126,6 +126,24 @@ def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_as_it_was_saved_before_inputs_were_added_it_is_the_same(name: str, tmp_path: Path) -> None:
+    """Add Control had five sockets and five widgets, and Apply Control Stack needed its stack."""
+    document = json.loads(_shipped(name).read_text())
+    for node in document["nodes"]:
+        if node["type"] == "ControlStackAdd":
+            del node["inputs"][5:], node["widgets_values"][5:]
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(json.dumps(document))
+    registry = default_registry()
+    now, then = (load_workflow(f, registry).prompt() for f in (_shipped(name), earlier))
+    assert now.keys() == then.keys()
+    for node_id, node in now.items():
+        new = set(node["inputs"]) - set(then[node_id]["inputs"])
+        assert new <= {"frames", "union_type"}
+        assert {k: v for k, v in node["inputs"].items() if k not in new} == then[node_id]["inputs"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_its_picture_lies_beside_it(name: str) -> None:
     with Image.open(WORKFLOWS / f"{name}.jpg") as image:
         assert image.format == "JPEG"
