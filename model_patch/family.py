@@ -53,7 +53,9 @@ _TRANSFORMERS = {
 _CLASSES = {
     **{"SD3": "Stable Diffusion 3", "Flux": "Flux", "QwenImage": "Qwen-Image"},
     **{"HunyuanDiT": "HunyuanDiT", "HunyuanVideo": "HunyuanVideo", "Lumina2": "Z-Image"},
-    **{"WAN21": "Wan", "Anima": "Anima", "Flux2": "Flux.2"},
+    **{"WAN21": "Wan", "Anima": "Anima", "Flux2": "Flux.2", "AuraFlow": "AuraFlow"},
+    **{"PixArt": "PixArt", "LTXV": "LTX-Video", "GenmoMochi": "Mochi", "HiDream": "HiDream"},
+    **{"CosmosVideo": "Cosmos", "CosmosPredict2": "Cosmos", "Omnigen2": "OmniGen 2"},
 }
 
 # What controls families that take no ControlNet.

@@ -141,7 +141,7 @@ REFUSED = [
     ("pose", "ControlStackAdd", "end_percent", 1.5, "bigger than max"),
     ("pose", "ControlStackAdd", "mode", "loudest", "not in list"),
     ("pose", "ControlStackAdd", "control_net", ["1", 0], "mismatch"),
-    ("pose", "ControlStackApply", "stack", None, "missing"),
+    ("pose", "ControlStackApply", "model", None, "missing"),
     ("pose", "ControlStackDrawPose", "pose_json", "{", "JSON"),
     ("pose", "ControlStackDrawPose", "width", 0, "smaller than min"),
     ("canny", "ControlStackCanny", "low_threshold", 201, "threshold"),

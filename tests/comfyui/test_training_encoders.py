@@ -13,7 +13,7 @@ from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.headless.training_base import load_base
-from controlstack.hosts import host
+from controlstack.hosts.comfy import host
 from controlstack.training.base import Base
 from tests.comfyui import small
 from tests.comfyui.models import Shelf
