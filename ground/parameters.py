@@ -98,7 +98,7 @@ def setting(default: Any, words: str, **limits: Any) -> Any:
 def parameters(kind: type[Any]) -> tuple[Parameter, ...]:
     """The settings of a dataclass whose fields were made with `setting`, in their order."""
     return tuple(
-        Parameter(f.name, f.default, f.metadata["words"], **f.metadata["limits"])  # type: ignore[arg-type]
+        Parameter(f.name, f.default, f.metadata["words"], **f.metadata["limits"])  # type: ignore[arg-type]  # a default is a Value here
         for f in fields(kind)
     )
 

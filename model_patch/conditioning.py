@@ -272,11 +272,11 @@ class StackedControl:
         base = self._base()
         if base is None:
             raise RuntimeError(f"{self.control.name}: get_control was called before pre_run")
-        self._run = DeviceRun((self._as_cut(),), base, options)
+        run = self._run = DeviceRun((self._as_cut(),), base, options)
         for marker in options.get("uuids", ())[:1]:
             with suppress(TypeError):  # an id of a kind that cannot be watched
-                weakref.finalize(marker, _end_of, weakref.ref(self))
-        return self._run
+                weakref.finalize(marker, _end_run, weakref.ref(self), weakref.ref(run))
+        return run
 
     def _see_them_fit(self, total: Residuals, watched: Watched, options: Any) -> None:
         """Have the model's first call with such shapes raise where a residual does not fit.
@@ -310,8 +310,13 @@ class StackedControl:
             self._given = None
 
 
-def _end_of(link: Callable[[], StackedControl | None]) -> None:
-    if (control := link()) is not None:
+def _end_run(
+    link: Callable[[], StackedControl | None], run: Callable[[], DeviceRun | None]
+) -> None:
+    """End that run alone: its ids may go when the next one is under way. Nobody is there to be told
+    what a net fails with."""
+    control = link()
+    if control is not None and control._run is not None and control._run is run():
         control._end()
 
 

@@ -97,7 +97,7 @@ class View:
             )
         if self.frames == "hold":
             return count - 1
-        if self.frames == "loop" and count > 1:
+        if self.frames == "loop":
             there = picture % (2 * count - 2)
             return min(there, 2 * count - 2 - there)
         return picture % count

@@ -236,6 +236,27 @@ def test_a_run_that_nobody_cleans_up_leaves_nothing() -> None:
     assert chain._base() is None
 
 
+def test_the_ids_of_a_run_that_is_over_do_not_end_the_next_one() -> None:
+    """Python may collect them whenever it likes, also within a call of the next run."""
+    net: Any = Numbers()
+    chain, earlier, later = chain_of(Control(net=net, hint=hints(3.0))), Marker(), Marker()
+
+    def begin(marker: Marker) -> Any:
+        chain.pre_run(BASE, None)
+        x, t = torch.zeros(1, 4, SIZE, SIZE), torch.ones(1)
+        return chain.get_control(x, t, {}, 1, {"uuids": [marker]})
+
+    begin(earlier)
+    begin(later)
+    run = chain._run
+    del earlier
+    gc.collect()
+    assert chain._run is run is not None
+    del later
+    gc.collect()
+    assert chain._run is None
+
+
 def test_strength_range_hint_and_arguments_may_be_set_as_on_the_cores_nets() -> None:
     net: Any = Numbers()
     chain = chain_of(Control(net=net, hint=hints(2.0), span=Span(0.1, 0.9)))
