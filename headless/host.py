@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -52,6 +52,11 @@ class EmbeddedHost:
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         return reporter().steps(total, text)
+
+    def running(self) -> Mapping[str, Any]:
+        from .graph.execute import RUNNING
+
+        return RUNNING.get({})
 
     def output(self) -> Path:
         return folders.current().output

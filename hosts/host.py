@@ -7,7 +7,7 @@ they are. Nothing here imports a host that is not already running.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -56,6 +56,9 @@ class Host(Protocol):
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         """Show the progress of `total` steps, such as the pictures of a batch, inside the block."""
+
+    def running(self) -> Mapping[str, Any]:
+        """The inputs of the node that runs now, as far as the graph tells their values."""
 
     def output(self) -> Path:
         """The folder of what is made."""

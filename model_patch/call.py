@@ -26,11 +26,13 @@ order (DualCFGGuider: negative, middle, positive) has other numbers, which nobod
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the batch: which picture of the run it is, on which side, in which area."""
+    """One row of the batch: which picture of the run it is, on which side, in which area; a `film`
+    is one picture of several latent frames."""
 
     picture: int
     side: int = CONDITIONAL
     area: Area | None = None
+    film: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ class Call:
         pictures = range(count) if window is None else window
         where = areas or (None,) * len(sides)
         rows = tuple(
-            Row(picture, side, area)
+            Row(picture, side, area, film=x.ndim == 5)
             for side, area in zip(sides, where, strict=True)
             for picture in pictures
         )

@@ -24,9 +24,11 @@ from .call import Call
 from .control import Control, ControlStack
 from .factors import Span
 from .family import require_same_family
+from .mask import Mask
 from .protocols import BaseModel, ControlDict
 from .residuals import NotAppliedError, Residuals
 from .run import DeviceRun, named
+from .schedule import Window
 from .usable import has_hooks, require_usable
 from .view import middle
 
@@ -35,9 +37,10 @@ Conditioning = list[list[Any]]
 
 
 def apply_to_conditioning(
-    stack: ControlStack, *conditionings: Conditioning
+    stack: ControlStack, *conditionings: Conditioning, window: Callable[[], Window] = Window
 ) -> tuple[Conditioning, ...]:
-    """The conditionings with the stack on each entry, after the control that is there already.
+    """The conditionings with the stack on each entry, after the control that is there already;
+    `window` is as `patch` says.
 
     One object stands for a control on all entries that had the same control before, as with
     ComfyUI's ControlNetApplyAdvanced: that is what lets the host sample them in one batch.
@@ -66,7 +69,7 @@ def apply_to_conditioning(
                 )
             chain = before
             for control in audible:
-                chain = StackedControl(control).set_previous_controlnet(chain)
+                chain = StackedControl(control, window).set_previous_controlnet(chain)
             chains[id(before)] = chain
         added = {"control": chains[id(before)], "control_apply_to_uncond": False}
         return [entry[0], {**entry[1], **added}]
@@ -82,8 +85,9 @@ class StackedControl:
     What it is asked for beyond the protocol it answers as its net does.
     """
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, window: Callable[[], Window] = Window) -> None:
         self.control = control
+        self._window = window
         self.previous_controlnet: Any = None
         self.multigpu_clones: dict[Any, Any] = {}
         # AnimateDiff-Evolved asks for these, and tells windows in the options as well.
@@ -148,7 +152,7 @@ class StackedControl:
 
     def copy(self) -> StackedControl:
         """The same control without the chain and the run of this one."""
-        return StackedControl(self._as_cut())
+        return StackedControl(self._as_cut(), self._window)
 
     def set_cond_hint(
         self,
@@ -272,7 +276,7 @@ class StackedControl:
         base = self._base()
         if base is None:
             raise RuntimeError(f"{self.control.name}: get_control was called before pre_run")
-        run = self._run = DeviceRun((self._as_cut(),), base, options)
+        run = self._run = DeviceRun((self._as_cut(),), base, options, self._window())
         for marker in options.get("uuids", ())[:1]:
             with suppress(TypeError):  # an id of a kind that cannot be watched
                 weakref.finalize(marker, _end_run, weakref.ref(self), weakref.ref(run))
@@ -323,7 +327,7 @@ def _end_run(
 def _pictures_of(control: Control) -> Tensor:
     """The hint (N, 3, H, W), and the masks of its size as further channels."""
     height, width = size = control.hint.shape[-2:]
-    masks = [] if control.mask is None else [control.mask[:, None]]
+    masks = [one[:, None] for one in _masks_of(control)]
     if control.inpaint_mask is not None:  # which is cut about its centre, as for the net
         masks.append(middle(control.inpaint_mask[:, None], width / height))
     if not masks:
@@ -336,8 +340,22 @@ def _pictures_of(control: Control) -> Tensor:
 def _with_pictures(control: Control, pictures: Tensor) -> Control:
     """The control with what `_pictures_of` gave, cut or resized by somebody; a hint without masks
     leaves those as they are."""
-    masks = [name for name in ("mask", "inpaint_mask") if getattr(control, name) is not None]
     changed: dict[str, Any] = {"hint": pictures[:, :3]}
-    if pictures.shape[1] == 3 + len(masks):
-        changed |= {name: pictures[:, 3 + i] for i, name in enumerate(masks)}
+    count = len(_masks_of(control)) + (control.inpaint_mask is not None)
+    if pictures.shape[1] == 3 + count:
+        masks = list(pictures[:, 3:].unbind(1))
+        if control.mask is not None:
+            changed["mask"] = masks.pop(0)
+        changed["also"] = tuple(
+            replace(factor, masks=masks.pop(0)) if isinstance(factor, Mask) else factor
+            for factor in control.also
+        )
+        if masks:
+            changed["inpaint_mask"] = masks.pop(0)
     return replace(control, **changed)
+
+
+def _masks_of(control: Control) -> list[Tensor]:
+    """Where it acts: its own mask, then those among its factors."""
+    own = [] if control.mask is None else [control.mask]
+    return own + [factor.masks for factor in control.also if isinstance(factor, Mask)]

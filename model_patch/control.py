@@ -8,16 +8,22 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from ..ground.errors import UserError
-from .factors import MAX_STRENGTH, Factor, Mask, Resolution, Sides, Span, StepSpan, Strength
+from .blocks import RelativeResolution, Resolution, SoftWeights
+from .factors import MAX_STRENGTH, Factor, Sides, Span, StepSpan, Strength
+from .mask import Mask, require_mask
 from .protocols import ControlNet
 from .view import AREA_HINTS, FRAMES, AreaHint, Frames, View
 
 MODES: dict[str, tuple[Factor, ...]] = {
     "balanced": (),
     "cfg_rw": (Sides(cond=1.0, uncond=0.0), Resolution()),
+    "prompt is more important": (SoftWeights(),),
+    "control is more important": (Sides(cond=1.0, uncond=0.0), SoftWeights()),
+    "CFG resolution weighting": (Sides(cond=1.0, uncond=0.0), RelativeResolution()),
 }
 """What modes are products of. cfg_rw: the paper's guidance resolution weighting, for which the
-prompt's side alone has control (arXiv 2302.05543, 3.4)."""
+prompt's side alone has control (arXiv 2302.05543, 3.4), to the letter; the last one is the same for
+every size of picture. The two that are more important are sd-webui-controlnet's control modes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,7 @@ class Control:
         union_types: what a union net takes the hint for, as `union.py` says; () leaves the net
             as it comes.
         also: further factors, which multiply with all of these.
+        enabled: a line that is switched off changes nothing, and need not have a net or a hint.
 
     Raises:
         UserError: a value out of range, or a picture of the wrong shape.
@@ -57,6 +64,7 @@ class Control:
     inpaint_mask: Tensor | None = None
     union_types: tuple[str, ...] = ()
     also: tuple[Factor, ...] = ()
+    enabled: bool = True
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= MAX_STRENGTH:
@@ -68,6 +76,8 @@ class Control:
         for what, known in choices.items():
             if (chosen := getattr(self, what)) not in known:
                 raise UserError(f"{self.name}: {what} is {chosen!r}; choose {' or '.join(known)}.")
+        if not self.enabled:
+            return
         if self.net is None:  # what some of ComfyUI's loaders give for a file they cannot read
             raise UserError(
                 f"{self.name}: there is no ControlNet on the wire; its loader found none in the "
@@ -82,24 +92,22 @@ class Control:
         if self.hint.shape[1] != 3:
             rgb = self.hint[:, :3] if self.hint.shape[1] == 4 else self.hint.expand(-1, 3, -1, -1)
             object.__setattr__(self, "hint", rgb)
+        if not self.hint.isfinite().all():
+            raise UserError(
+                f"{self.name}: the hint holds NaN or infinite values; look at what the node that "
+                "made it was given."
+            )
         for what, mask in (("mask", self.mask), ("inpaint_mask", self.inpaint_mask)):
-            if mask is not None and (mask.ndim != 3 or 0 in mask.shape):
-                raise UserError(
-                    f"{self.name}: the {what} has shape {tuple(mask.shape)}; it must be "
-                    "(batch, height, width) with at least one pixel."
-                )
-        pictures = {"hint": self.hint, "mask": self.mask, "inpaint_mask": self.inpaint_mask}
-        for what, picture in pictures.items():
-            if picture is not None and not picture.isfinite().all():
-                raise UserError(
-                    f"{self.name}: the {what} holds NaN or infinite values; look at what the node "
-                    "that made it was given."
-                )
+            if mask is not None:
+                try:
+                    require_mask(what, mask)
+                except UserError as error:
+                    raise error.at(self.name) from error
 
     @property
     def silent(self) -> bool:
-        """Whether it can never change the picture: strength 0 or an all-zero mask."""
-        return self.strength == 0.0 or (self.mask is not None and not self.mask.any())
+        """Whether it can never change the picture: switched off, strength 0, an all-zero mask."""
+        return not self.enabled or any(factor.silences for factor in self._parts)
 
     @property
     def view(self) -> View:
@@ -109,10 +117,13 @@ class Control:
     @property
     def factors(self) -> tuple[Factor, ...]:
         """All that it is multiplied by."""
-        if self.silent:
-            return (Strength(0.0),)
-        mask = () if self.mask is None else (Mask(self.mask, self.view),)
-        return (Strength(self.strength), self.span, *MODES[self.mode], *mask, *self.also)
+        return (Strength(0.0),) if self.silent else self._parts
+
+    @property
+    def _parts(self) -> tuple[Factor, ...]:
+        mask = () if self.mask is None else (Mask(self.mask),)
+        laid = tuple(factor.under(self.view) for factor in (*mask, *self.also))
+        return (Strength(self.strength), self.span, *MODES[self.mode], *laid)
 
 
 ControlStack: TypeAlias = tuple[Control, ...]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
 from ..ground.errors import UserError
-from .factors import MAX_STRENGTH, Factor, Schedule
+from .factors import MAX_STRENGTH, Factor
+from .schedule import Schedule
 
 Between = Literal["linear", "smooth", "cosine", "stepped"]
 Over = Literal["percent", "steps", "sigma"]
@@ -53,18 +54,11 @@ class Curve(Factor):
     places: Over = "percent"
 
     def __post_init__(self) -> None:
-        at = [place for place, _ in self.points]
-        if not at or not all(math.isfinite(place) for place in at):
-            raise UserError("a curve needs points, and every place of one has to be a number.")
-        if any(later <= earlier for earlier, later in pairwise(at)):
-            shown = ", ".join(f"{place:g}" for place in at)
-            raise UserError(f"the places of a curve have to ascend, and are {shown}.")
-        for place, strength in self.points:
-            if not 0.0 <= strength <= MAX_STRENGTH:  # also refuses NaN
-                raise UserError(
-                    f"a curve's strength at {place:g} is {strength:g}; it must be between 0 and "
-                    f"{MAX_STRENGTH:g}."
-                )
+        require_points(self.points, "place")
+
+    @property
+    def silences(self) -> bool:
+        return all(strength == 0.0 for _, strength in self.points)
 
     def on(self, schedule: Schedule) -> Factor:
         if self.places == "sigma":
@@ -77,13 +71,7 @@ class Curve(Factor):
 
     def strength(self, place: float) -> float:
         """The strength at a place."""
-        index = bisect_right([at for at, _ in self.points], place)
-        if index == 0:
-            return self.points[0][1]
-        if index == len(self.points):
-            return self.points[-1][1]
-        (left, low), (right, high) = self.points[index - 1], self.points[index]
-        return low + (high - low) * _EASINGS[self.between]((place - left) / (right - left))
+        return along(self.points, self.between, place)
 
 
 @dataclass(frozen=True)
@@ -95,3 +83,30 @@ class _Placed(Factor):
 
     def at(self, sigma: float) -> float:
         return self.curve.strength(self.place(sigma))
+
+
+def along(points: Sequence[tuple[float, float]], between: Between, place: float) -> float:
+    """The strength at a place on the way through `points`; the first and last hold beyond."""
+    index = bisect_right([at for at, _ in points], place)
+    if index == 0:
+        return points[0][1]
+    if index == len(points):
+        return points[-1][1]
+    (left, low), (right, high) = points[index - 1], points[index]
+    return low + (high - low) * _EASINGS[between]((place - left) / (right - left))
+
+
+def require_points(points: Sequence[tuple[float, float]], place_word: str) -> None:
+    """Raise UserError for no points, points out of order or no numbers, strengths out of range."""
+    at = [place for place, _ in points]
+    if not at or not all(math.isfinite(place) for place in at):
+        raise UserError(f"a curve needs points, and every {place_word} of one has to be a number.")
+    if any(later <= earlier for earlier, later in pairwise(at)):
+        shown = ", ".join(f"{place:g}" for place in at)
+        raise UserError(f"the {place_word}s of a curve have to ascend, and are {shown}.")
+    for place, strength in points:
+        if not 0.0 <= strength <= MAX_STRENGTH:  # also refuses NaN
+            raise UserError(
+                f"a curve's strength at {place_word} {place:g} is {strength:g}; it must be between "
+                f"0 and {MAX_STRENGTH:g}."
+            )

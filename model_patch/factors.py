@@ -1,66 +1,53 @@
 """What makes a control act more or less. All factors of a control multiply.
 
 A factor overrides the methods of what it varies with and leaves the others at 1. A new one is a
-dataclass here and, for a user, an input of a node.
+dataclass in this room and, for a user, a node that makes it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..ground.errors import UserError
 from .call import CONDITIONAL, Call, Row
-from .grid import grid_of, laid_on
-from .protocols import Sampling
 from .residuals import Place, Residuals
+from .schedule import Schedule
 from .view import View
 
 MAX_STRENGTH = 10.0
 """The largest strength, as in ComfyUI's own ControlNetApplyAdvanced."""
-
-REFERENCE_HEIGHT = 64
-"""The 64 of the paper's w_i = 64 / h_i: the latent height of its 512 px pictures."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The host's noise schedule and the sampler's own: one more sigma than steps, or none."""
-
-    sampling: Sampling
-    sigmas: tuple[float, ...] = ()
-
-    def percent(self, sigma: float) -> float:
-        """The share of the training timesteps, 0..1 from noise to picture, at which the host has
-        this noise level: `percent_to_sigma`, which descends, the other way round."""
-        low, high = 0.0, 1.0
-        for _ in range(40):  # to 1e-12
-            middle = (low + high) / 2
-            above = self.sampling.percent_to_sigma(middle) > sigma
-            low, high = (middle, high) if above else (low, middle)
-        return high
-
-    def step(self, sigma: float) -> float:
-        """Which of the sampler's steps begins at this noise level; between two it is a fraction."""
-        later = [i for i, start in enumerate(self.sigmas) if start <= sigma]
-        after = later[0] if later else len(self.sigmas) - 1
-        if after == 0 or self.sigmas[after] == sigma:
-            return float(after)
-        before, end = self.sigmas[after - 1], self.sigmas[after]
-        return after - 1 + (before - sigma) / (before - end)
 
 
 class Factor:
     """A reason to act more or less."""
 
     def on(self, schedule: Schedule) -> Factor:
-        """The same factor, ready for one run."""
+        """The same factor, ready for one run.
+
+        Raises:
+            UserError: a range that this schedule does not have.
+        """
         return self
+
+    def under(self, view: View) -> Factor:
+        """The same factor, with pictures laid to those that are sampled as `view` says."""
+        return self
+
+    def require_pictures(self, count: int) -> None:
+        """Raise UserError where it cannot serve a run of `count` pictures or latent frames."""
+
+    def require_blocks(self, places: Sequence[Place]) -> None:
+        """Raise UserError where it names blocks that are not among those a net adds to."""
+
+    @property
+    def silences(self) -> bool:
+        """Whether it is 0 throughout, whatever the run."""
+        return False
 
     def at(self, sigma: float) -> float:
         """What it is at a noise level, for all rows and blocks; the net is not run at 0."""
@@ -74,7 +61,7 @@ class Factor:
         """What it is for one residual."""
         return 1.0
 
-    def over(self, call: Call, like: Tensor) -> Tensor | None:
+    def over(self, call: Call, place: Place, like: Tensor) -> Tensor | None:
         """What it is over the picture: weights that a residual `like` is multiplied by."""
         return None
 
@@ -84,6 +71,10 @@ class Strength(Factor):
     """One number throughout."""
 
     value: float
+
+    @property
+    def silences(self) -> bool:
+        return self.value == 0.0
 
     def at(self, sigma: float) -> float:
         return self.value
@@ -121,7 +112,7 @@ class Span(Factor):
             if not 0.0 <= value <= 1.0:  # also refuses NaN
                 raise UserError(f"{name}_percent is {value}; it must be between 0 and 1.")
 
-    def on(self, schedule: Schedule) -> Factor:
+    def on(self, schedule: Schedule) -> Between:
         """The span in sigmas, in single precision, in which samplers count them and ComfyUI
         compares: a step that begins where the span does is in it."""
         ends = [schedule.sampling.percent_to_sigma(percent) for percent in (self.start, self.end)]
@@ -134,27 +125,45 @@ class StepSpan(Factor):
 
     A sampler that evaluates between steps (heun, dpm_2) counts an evaluation by its sigma: at the
     sigma where step i begins, it belongs to step i.
+
+    Args:
+        first, last: steps of the sampler; those that a KSamplerAdvanced leaves out count.
+        sigmas: the schedule that they are counted on, where it is not the sampler's own: of several
+            samplers that share one. One more than steps.
     """
 
     first: int
     last: int
+    sigmas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.first <= self.last:
             raise UserError(
-                f"the steps {self.first}..{self.last} are no range: the first must be 0 or more "
+                f"the steps {self.first} to {self.last} are no range: the first must be 0 or more "
                 "and the last not before it."
             )
 
+    @property
+    def silences(self) -> bool:
+        return self.first == self.last
+
     def on(self, schedule: Schedule) -> Factor:
-        sigmas = schedule.sigmas
-        steps = len(sigmas) - 1
-        if steps < 1:
+        if self.sigmas:
+            schedule = Schedule(schedule.sampling, self.sigmas)
+        if schedule.steps < 1:
             raise UserError("a range of exact steps needs the sampler's schedule; there is none.")
-        if self.first >= min(self.last, steps):
+        if self.last > self.first >= schedule.total:
+            raise UserError(
+                f"the steps {self.first} to {self.last} lie outside of the schedule: it has "
+                f"{schedule.total} steps, 0 to {schedule.total}, from noise level "
+                f"{schedule.sigmas[0]:.4g} down to {schedule.sigmas[-1]:.4g}. Where a sampler is "
+                "given a part of a schedule, connect the whole to the sigmas input."
+            )
+        first, last = (max(step - schedule.window.before, 0) for step in (self.first, self.last))
+        if first >= min(last, schedule.steps):
             return NOWHERE
-        high = math.inf if self.first == 0 else sigmas[self.first]
-        low = -1.0 if self.last >= steps else sigmas[self.last]
+        high = math.inf if first == 0 else schedule.sigmas[first]
+        low = -1.0 if last >= schedule.steps else schedule.sigmas[last]
         return Between(high, low, open_low=True)
 
 
@@ -165,59 +174,12 @@ class Sides(Factor):
     cond: float = 1.0
     uncond: float = 1.0
 
+    @property
+    def silences(self) -> bool:
+        return self.cond == self.uncond == 0.0
+
     def of_row(self, row: Row) -> float:
         return self.cond if row.side == CONDITIONAL else self.uncond
-
-
-@dataclass(frozen=True)
-class Resolution(Factor):
-    """The paper's resolution weighting: w_i = 64 / h_i, h_i the height of the block's feature map
-    (arXiv 2302.05543, 3.4, "Classifier-free guidance resolution weighting"): 1 at 64 x 64, 8 at
-    8 x 8. A transformer's blocks are all of one resolution: there it is 1.
-    """
-
-    def of_block(self, place: Place) -> float:
-        return 1.0 if place.height is None else REFERENCE_HEIGHT / place.height
-
-
-@dataclass(frozen=True, eq=False)
-class Mask(Factor):
-    """Where in the picture: masks (N, H, W) in 0..1, resized bilinearly to each residual's size.
-
-    Picture i takes mask i, by the rules of `view`; latent frames of a film take theirs likewise.
-    Transformer tokens take the mask on the grid that the model cuts its latent into.
-    """
-
-    masks: Tensor
-    view: View = field(default_factory=View)
-    _sizes: dict[object, Tensor] = field(default_factory=dict, repr=False)
-
-    def on(self, schedule: Schedule) -> Factor:
-        return replace(self, _sizes={})
-
-    def over(self, call: Call, like: Tensor) -> Tensor | None:
-        frames, *size = grid = grid_of(call, like)
-        if frames > 1:
-            numbers = [self.view.number(frame, len(self.masks)) for frame in call.frames]
-            rows = self._resized_to(size, like)[numbers].movedim(0, 1)[None]
-        elif (seen := self.view(call, len(self.masks))).crops:
-            rows = _resize(seen.of(self.masks[:, None]).to(like), size).repeat(
-                seen.repeats, 1, 1, 1
-            )
-        else:
-            numbers = [number for number, _ in seen.rows] * seen.repeats
-            rows = self._resized_to(size, like)[numbers]
-        return laid_on(rows.view(-1, 1, *grid), like)
-
-    def _resized_to(self, size: Sequence[int], like: Tensor) -> Tensor:
-        key = (tuple(size), like.dtype, like.device)
-        if key not in self._sizes:
-            self._sizes[key] = _resize(self.masks[:, None].to(like), size)
-        return self._sizes[key]
-
-
-def _resize(masks: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(masks, size=tuple(size), mode="bilinear")
 
 
 def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Residuals:
@@ -234,7 +196,7 @@ def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Resi
             weights = torch.tensor(rows, dtype=residual.dtype, device=residual.device)
             residual = residual * weights.view(-1, *(1,) * (residual.ndim - 1))
         for factor in factors:
-            over = factor.over(call, residual)
+            over = factor.over(call, place, residual)
             residual = residual if over is None else residual * over
         return residual
 

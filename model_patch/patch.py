@@ -23,6 +23,7 @@ from .control import ControlStack
 from .family import require_same_family
 from .protocols import ControlDict, ControlNet, Model
 from .run import Session
+from .schedule import Window
 from .usable import require_usable
 
 KEY = "controlstack"
@@ -31,12 +32,17 @@ KEY = "controlstack"
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
-def patch(model: AnyModel, stack: ControlStack, model_file: str = "") -> AnyModel:
+def patch(
+    model: AnyModel,
+    stack: ControlStack,
+    model_file: str = "",
+    window: Callable[[], Window] = Window,
+) -> AnyModel:
     """A clone of `model` that samples under `stack`; `model` itself stays as it is.
 
     Strength, span, mask and mode of each control hold as `Control` says; residuals of several
     controls, and of control that is already on the conditioning, add up. `model_file` is what
-    errors call the model.
+    errors call the model; `window` is asked, as a run begins, which of a sampler's steps it takes.
 
     Raises:
         UserError: at once, for a net of another family than the model's or one without the VAE
@@ -53,7 +59,7 @@ def patch(model: AnyModel, stack: ControlStack, model_file: str = "") -> AnyMode
     nets = [net for control in audible for net in control.net.get_models()]
     known = patched.get_additional_models_with_key(KEY)
     patched.set_additional_models(KEY, [*known, *_new_only(nets, known)])
-    for kind, wrapper in _wrappers(stack).items():
+    for kind, wrapper in _wrappers(stack, window).items():
         patched.add_wrapper_with_key(kind, KEY, wrapper)
     return patched
 
@@ -85,7 +91,7 @@ class _Needs:
         return sum(net.inference_memory_requirements(dtype) for net in self.nets)
 
 
-def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
+def _wrappers(stack: ControlStack, window: Callable[[], Window]) -> dict[str, Callable[..., Any]]:
     # Plain closures: hosts copy the containers of wrappers, deeply in some versions, and a function
     # is never copied.
     misfits: set[str] = set()  # said already
@@ -105,7 +111,7 @@ def _wrappers(stack: ControlStack) -> dict[str, Callable[..., Any]]:
     ) -> Any:
         model_options = extra_args.get("model_options", {})
         options = model_options.get("transformer_options", {})
-        with Session(stack, misfits) as session:
+        with Session(stack, misfits, window()) as session:
             own = {
                 **options,
                 KEY: {**options.get(KEY, {}), mine: session},

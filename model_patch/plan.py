@@ -6,12 +6,12 @@ What a timeline draws is what the engine obeys: both ask the same `Plan`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..ground.errors import UserError
 from .control import ControlStack
-from .factors import Factor, Schedule
-from .protocols import Sampling
+from .factors import Factor
+from .schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,27 @@ class Plan:
 
     Args:
         names, factors: one entry a control, in the stack's order; factors ready for the run.
-        sigmas: the sampler's schedule, from noise to picture; one more value than steps.
+        schedule: the sampler's, from noise to picture.
     """
 
     names: tuple[str, ...]
     factors: tuple[tuple[Factor, ...], ...]
-    sigmas: tuple[float, ...]
+    schedule: Schedule
 
     @classmethod
-    def of(cls, stack: ControlStack, sampling: Sampling, sigmas: Sequence[float]) -> Plan:
-        """Resolve every factor of the stack against one model and one schedule."""
-        schedule = Schedule(sampling, tuple(sigmas))
-        ready = tuple(tuple(f.on(schedule) for f in control.factors) for control in stack)
-        return cls(tuple(control.name for control in stack), ready, schedule.sigmas)
+    def of(cls, stack: ControlStack, schedule: Schedule) -> Plan:
+        """Resolve every factor of the stack against one model and one schedule.
+
+        Raises:
+            UserError: a factor that this schedule does not have; names the control.
+        """
+        ready = []
+        for control in stack:
+            try:
+                ready.append(tuple(factor.on(schedule) for factor in control.factors))
+            except UserError as error:
+                raise error.at(control.name) from error
+        return cls(tuple(control.name for control in stack), tuple(ready), schedule)
 
     def at(self, sigma: float) -> tuple[float, ...]:
         """The strength of each control at `sigma`; 0 where it is not active."""
@@ -40,5 +48,10 @@ class Plan:
 
     def table(self) -> tuple[tuple[float, ...], ...]:
         """One row a control, one column a step."""
-        columns = [self.at(sigma) for sigma in self.sigmas[:-1]]
+        columns = [self.at(sigma) for sigma in self.schedule.sigmas[:-1]]
         return tuple(tuple(column[row] for column in columns) for row in range(len(self.names)))
+
+    def words(self) -> tuple[str, ...]:
+        """In which steps each control acts, for a person: "steps 0 to 7 of 20"."""
+        acting = ([strength != 0.0 for strength in row] for row in self.table())
+        return tuple(self.schedule.words(active) for active in acting)

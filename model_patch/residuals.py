@@ -48,14 +48,31 @@ def check_fit(block: str, residual: Tensor, features: Tensor) -> None:
         raise ResidualMismatchError(block, residual, features)
 
 
+DEPTHS = ("input", "output", "middle")
+"""The groups as a net makes them, from its first block to its deepest: a ControlNet has a residual
+for each skip and then the middle; transformers have double blocks ("input"), then single ones."""
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where a residual is added: block `block` of `blocks` in its group, and its shape."""
+    """Where a residual is added: block `block` of `blocks` in its group, and its shape.
+
+    Of all `residuals` that the net gives it is number `depth`, from the first to the deepest;
+    `tallest` is the height of the largest feature map among them.
+    """
 
     group: str
     block: int
     blocks: int
     shape: torch.Size
+    depth: int
+    residuals: int
+    tallest: int | None
+
+    @property
+    def name(self) -> str:
+        """As people write it: the group and, where it has several, the number from 0."""
+        return self.group if self.blocks == 1 else f"{self.group} {self.block}"
 
     @property
     def height(self) -> int | None:
@@ -91,15 +108,27 @@ class Residuals:
 
     def map(self, change: Callable[[Tensor, Place], Tensor]) -> Residuals:
         """Apply `change` to every tensor, told its place."""
-        return Residuals(
-            **{
-                group: tuple(
-                    None if r is None else change(r, Place(group, i, len(tensors), r.shape))
-                    for i, r in enumerate(tensors)
-                )
-                for group, tensors in self.groups()
-            }
-        )
+        made: dict[str, list[Tensor | None]] = {
+            group: [None] * len(tensors) for group, tensors in self.groups()
+        }
+        for place in self.places():
+            residual = getattr(self, place.group)[place.block]
+            made[place.group][place.block] = change(residual, place)
+        return Residuals(**{group: tuple(tensors) for group, tensors in made.items()})
+
+    def places(self) -> list[Place]:
+        """Where its tensors lie, from the first to the deepest."""
+        there = [
+            (group, block, residual)
+            for group in DEPTHS
+            for block, residual in enumerate(getattr(self, group))
+            if residual is not None
+        ]
+        tallest = max((r.shape[-2] for _, _, r in there if r.ndim > 3), default=None)
+        return [
+            Place(group, i, len(getattr(self, group)), r.shape, depth, len(there), tallest)
+            for depth, (group, i, r) in enumerate(there)
+        ]
 
     def placed(self, rows: Tensor, batch: int) -> Residuals:
         """Scatter rows computed for a part of the batch into a batch that is zero elsewhere; one

@@ -22,8 +22,10 @@ from .factors import weighed
 from .plan import Plan
 from .protocols import BaseModel, ControlDict
 from .residuals import NotAppliedError, Residuals
+from .schedule import Schedule, Window
 from .source import OfNet, Source
 
+WHOLE = Window()
 ELSEWHERE = "Apply Control Stack to Conditioning"
 """The node whose stack is cut along with the conditioning that it lies on."""
 
@@ -31,11 +33,14 @@ ELSEWHERE = "Apply Control Stack to Conditioning"
 class DeviceRun:
     """A run on one device: what each control of the stack adds to a call of the model."""
 
-    def __init__(self, stack: ControlStack, base: BaseModel, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, stack: ControlStack, base: BaseModel, options: Mapping[str, Any], window: Window
+    ) -> None:
         sigmas = options.get("sample_sigmas")
-        schedule = [] if sigmas is None else sigmas.tolist()
-        self.plan = Plan.of(stack, base.model_sampling, schedule)
+        levels = () if sigmas is None else tuple(sigmas.tolist())
+        self.plan = Plan.of(stack, Schedule(base.model_sampling, levels, window))
         self.sources: list[Source] = []
+        self._known_blocks: set[int] = set()
         for control in stack:
             with named(control.name):
                 self.sources.append(OfNet(control, base))
@@ -62,7 +67,9 @@ class DeviceRun:
                 continue
             with named(name):
                 seen = call.only(rows)
-                part = weighed(self.sources[index](seen, strength), seen, factors)
+                residuals = self.sources[index](seen, strength)
+                self._require_blocks(index, residuals)
+                part = weighed(residuals, seen, factors)
                 if seen is not call:
                     part = part.placed(torch.tensor(rows), len(call.rows))
                 total = total + part
@@ -70,6 +77,14 @@ class DeviceRun:
         if parts and not total.finite():
             _refuse(parts, given, call)
         return total, list(parts)
+
+    def _require_blocks(self, index: int, residuals: Residuals) -> None:
+        """Raise UserError, once a run, where a factor names blocks that the net does not have."""
+        if index not in self._known_blocks:
+            self._known_blocks.add(index)
+            places = residuals.places()
+            for factor in self.plan.factors[index]:
+                factor.require_blocks(places)
 
     def close(self) -> list[Exception]:
         """Drop the run state of every net; returns what they failed with."""
@@ -83,9 +98,10 @@ class Session:
     with is raised then, unless the run itself ended with an error, which is what the user must see.
     """
 
-    def __init__(self, stack: ControlStack, told: set[str]) -> None:
+    def __init__(self, stack: ControlStack, told: set[str], window: Window = WHOLE) -> None:
         """`told` has the controls whose hints were said to fit badly."""
         self._stack = stack
+        self._window = window
         self._told = told
         self._runs: dict[torch.device, tuple[DeviceRun, Delivery]] = {}
         self._areas: dict[object, Area] = {}
@@ -101,6 +117,7 @@ class Session:
         the whole latent (B, C, h, w)."""
         if self._latent is None:
             self._tell_misfits(x)
+            self._require_pictures(x.shape[2] if x.ndim == 5 else len(x))
         self._latent = (x.shape[-2], x.shape[-1])
         self._sizes = {self._latent}
         for entry in (entry for side in conds for entry in side or ()):
@@ -126,7 +143,8 @@ class Session:
         areas = tuple(self._areas.get(uuid) for uuid in options.get("uuids", ()))
         call = Call.of(*given, areas if any(areas) else (), self._latent)
         if x.device not in self._runs:
-            self._runs[x.device] = (DeviceRun(self._stack, base, options), Delivery(base))
+            run = DeviceRun(self._stack, base, options, self._window)
+            self._runs[x.device] = (run, Delivery(base))
         run, delivery = self._runs[x.device]
         if not (active := run.active(call)):
             return model(control, options)
@@ -148,7 +166,8 @@ class Session:
         if deliveries:
             tried = dict.fromkeys(name for delivery in deliveries for name in delivery.tried)
         else:
-            plan = Plan.of(self._stack, guider.inner_model.model_sampling, sigmas.tolist())
+            sampling = guider.inner_model.model_sampling
+            plan = Plan.of(self._stack, Schedule(sampling, tuple(sigmas.tolist()), self._window))
             rows = zip(plan.names, plan.table(), strict=True)
             tried = dict.fromkeys(name for name, strengths in rows if any(strengths))
         arrived = {name for delivery in deliveries for name in delivery.arrived}
@@ -182,6 +201,12 @@ class Session:
                     "or a detail of a larger one, use %s",
                     *(control.name, wide, high, width, height, ELSEWHERE),
                 )
+
+    def _require_pictures(self, count: int) -> None:
+        for control in self._stack:
+            with named(control.name):
+                for factor in control.factors:
+                    factor.require_pictures(count)
 
     def _require_known_place(self, x: Tensor) -> None:
         """Raise UserError for a part of the latent that another patch cut out: the hint would be

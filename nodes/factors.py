@@ -1,11 +1,14 @@
 """What multiplies a control's strength: exact steps, a curve over the run, sides of the guidance.
 
-Each node gives a CONTROL_FACTOR; chained ones multiply, in any order.
+Each node gives a CONTROL_FACTOR; chained ones multiply, in any order. Those that tell pictures,
+blocks and places apart are in `factors_within.py`.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+from torch import Tensor
 
 from ..ground.errors import UserError
 from ..ground.wording import shown
@@ -18,7 +21,7 @@ Factors = tuple[Factor, ...]
 POINTS = "points"
 """The preset that stands for the points of the widget."""
 
-_BEFORE = (FACTOR, {"tooltip": "Factors so far: this one multiplies with them."})
+BEFORE = (FACTOR, {"tooltip": "Factors so far: this one multiplies with them."})
 
 
 class FactorNode:
@@ -39,7 +42,8 @@ class ControlStackSteps(FactorNode):
 
     DESCRIPTION = (
         "The control acts in exact steps of the sampler, counted from 0: from the first, up to but "
-        "without the last. 0 to 7 are the first seven."
+        "without the last. 0 to 7 are the first seven. In KSampler (Advanced) the steps that it "
+        "leaves out count."
     )
 
     @classmethod
@@ -54,12 +58,24 @@ class ControlStackSteps(FactorNode):
                     {"default": 10, **steps, "tooltip": "The first step it acts in no more."},
                 ),
             },
-            "optional": {"factor": _BEFORE},
+            "optional": {
+                "factor": BEFORE,
+                "sigmas": (
+                    "SIGMAS",
+                    {
+                        "tooltip": "The whole schedule, where a sampler is given only a part of it "
+                        "(Split Sigmas): steps are counted on this one then."
+                    },
+                ),
+            },
         }
 
-    def make(self, first: int, last: int, factor: Factors = ()) -> tuple[Factors]:
-        """One more factor."""
-        return ((*factor, StepSpan(first, last)),)
+    def make(
+        self, first: int, last: int, factor: Factors = (), sigmas: Tensor | None = None
+    ) -> tuple[Factors]:
+        """One more factor; `sigmas` are (steps + 1,) noise levels, descending."""
+        levels = () if sigmas is None else tuple(sigmas.tolist())
+        return ((*factor, StepSpan(first, last, levels)),)
 
 
 @filled
@@ -105,7 +121,7 @@ class ControlStackCurve(FactorNode):
                 ),
             },
             "optional": {
-                "factor": _BEFORE,
+                "factor": BEFORE,
                 "curve": (
                     "CURVE",
                     {"tooltip": "ComfyUI's Curve Editor, from left to right; wins over points."},
@@ -146,7 +162,7 @@ class ControlStackSides(FactorNode):
                     {**number, "tooltip": "A factor for the negative prompt's side."},
                 ),
             },
-            "optional": {"factor": _BEFORE},
+            "optional": {"factor": BEFORE},
         }
 
     def make(self, cond: float, uncond: float, factor: Factors = ()) -> tuple[Factors]:
@@ -159,15 +175,26 @@ def _curve(preset: str, points: str, between: Between, over: Over, drawn: Any) -
         return Curve(tuple((i / 256, max(float(drawn.interp(i / 256)), 0.0)) for i in range(257)))
     if preset != POINTS:
         return Curve(PRESETS[preset], between)
-    pairs = [one.partition(":") for one in points.split(",") if one.strip()]
+    written, listed = points_of(points)
+    return Curve(written, "stepped", "steps") if listed else Curve(written, between, over)
+
+
+def points_of(text: str) -> tuple[tuple[tuple[float, float], ...], bool]:
+    """Points (place, strength) as they are written, and whether they are strengths alone, one for
+    each place from 0.
+
+    Raises:
+        UserError: what is neither.
+    """
+    pairs = [one.partition(":") for one in text.split(",") if one.strip()]
+    listed = not any(colon for _, colon, _ in pairs)
     try:
-        if not any(colon for _, colon, _ in pairs):
-            strengths = tuple((float(i), float(one)) for i, (one, _, _) in enumerate(pairs))
-            return Curve(strengths, "stepped", "steps")
-        return Curve(tuple((float(a), float(b)) for a, _, b in pairs), between, over)
+        if listed:
+            return tuple((float(i), float(one)) for i, (one, _, _) in enumerate(pairs)), True
+        return tuple((float(a), float(b)) for a, _, b in pairs), False
     except ValueError as error:
         raise UserError(
-            f"the points of a curve are {shown(points)}; write place:strength, with commas, such "
+            f"the points of a curve are {shown(text)}; write place:strength, with commas, such "
             "as 0:1, 0.5:1, 1:0, or strengths alone."
         ) from error
 

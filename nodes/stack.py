@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..ground.errors import UserError
@@ -15,7 +16,7 @@ from ..model_patch.factors import MAX_STRENGTH, Factor, Span
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.protocols import ControlNet
 from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
-from .upstream import HIDDEN, Prompt, file_behind
+from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
 
 CATEGORY = "ControlStack"
@@ -91,12 +92,16 @@ class ControlStackAdd:
         percent = {"min": 0.0, "max": 1.0, "step": 0.001}
         return {
             "required": {
-                "control_net": ("CONTROL_NET", {"tooltip": "The ControlNet, from a loader."}),
+                "control_net": (
+                    "CONTROL_NET",
+                    {"lazy": True, "tooltip": "The ControlNet, from a loader."},
+                ),
                 "image": (
                     "IMAGE",
                     {
+                        "lazy": True,
                         "tooltip": "The hint: the picture to follow, drawn as this ControlNet "
-                        "expects it (edges, depth, a skeleton ...)."
+                        "expects it (edges, depth, a skeleton ...).",
                     },
                 ),
                 "strength": (
@@ -148,8 +153,10 @@ class ControlStackAdd:
                     {
                         "default": next(iter(MODES)),
                         "tooltip": "balanced: for prompt and negative prompt alike, as in ComfyUI. "
-                        "cfg_rw: for the prompt only, and its layout more than its details (the "
-                        "ControlNet paper's CFG resolution weighting).",
+                        "prompt is more important: less detail from the hint. control is more "
+                        "important: the same for the prompt only. CFG resolution weighting: for "
+                        "the prompt only, layout more than detail, as in the ControlNet paper; "
+                        "cfg_rw is its formula for 512 px.",
                     },
                 ),
                 "area_hint": (
@@ -188,18 +195,33 @@ class ControlStackAdd:
                 "factor": (
                     FACTOR,
                     {
-                        "tooltip": "What multiplies the strength: Control Steps, Control Curve or "
-                        "Control Sides, or several of them in a row."
+                        "tooltip": "What multiplies the strength: Control Steps, Control Curve, "
+                        "Control Mask ..., or several of them in a row."
+                    },
+                ),
+                "enabled": (
+                    "BOOLEAN",
+                    {
+                        "default": True,
+                        "tooltip": "Off: this line does nothing, and what is wired to it is not "
+                        "made. The others keep their numbers.",
                     },
                 ),
             },
             "hidden": HIDDEN,
         }
 
+    def check_lazy_status(
+        self, enabled: bool = True, control_net: Any = None, image: Any = None, **_: Any
+    ) -> list[str]:
+        """Which of the inputs that cost something have to be made: none for a line that is off."""
+        lazy = {"control_net": control_net, "image": image}
+        return [name for name, value in lazy.items() if enabled and value is None]
+
     def add(
         self,
-        control_net: ControlNet,
-        image: Tensor,
+        control_net: Any,
+        image: Tensor | None,
         strength: float,
         start_percent: float,
         end_percent: float,
@@ -213,14 +235,15 @@ class ControlStackAdd:
         vae: Any = None,
         inpaint_mask: Tensor | None = None,
         factor: tuple[Factor, ...] = (),
+        enabled: bool,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
     ) -> tuple[ControlStack]:
-        """Chain one control; `image` is (B, H, W, 3) in 0..1."""
+        """Chain one control; `image` is (B, H, W, 3) in 0..1. A line that is off may lack it."""
         file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
         control = Control(
             net=control_net,
-            hint=image.movedim(-1, 1),
+            hint=torch.zeros(1, 3, 1, 1) if image is None else image.movedim(-1, 1),
             name=f"control {len(stack) + 1} ({file})",
             strength=strength,
             span=Span(start_percent, end_percent),
@@ -232,6 +255,7 @@ class ControlStackAdd:
             inpaint_mask=inpaint_mask,
             union_types=tuple(one for one in union_type.split(",") if one.strip() != AUTO),
             also=factor,
+            enabled=enabled,
         )
         return ((*stack, control),)
 
@@ -273,7 +297,8 @@ class ControlStackApply:
         unique_id: str | None = None,
     ) -> tuple[AnyModel]:
         """Patch a clone."""
-        return (patch(model, stack, model_file=file_behind(prompt, unique_id, "model")),)
+        file = file_behind(prompt, unique_id, "model")
+        return (patch(model, stack, model_file=file, window=window),)
 
 
 class ControlStackApplyConditioning:
@@ -325,7 +350,7 @@ class ControlStackApplyConditioning:
     ) -> tuple[Conditioning, ...]:
         """Both conditionings with the stack."""
         filled_in = tuple(replace(c, vae=vae) if c.vae is None else c for c in stack)
-        return apply_to_conditioning(filled_in, positive, negative or [])
+        return apply_to_conditioning(filled_in, positive, negative or [], window=window)
 
 
 # Without a type, so that ComfyUI-Manager's scanner finds it.

@@ -1,9 +1,12 @@
-"""Which file a wire comes from: the names that errors call a net and a model by."""
+"""What a node learns of the graph around it: whose file a wire brings, which steps are sampled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from ..hosts import host
+from ..model_patch.schedule import Window
 
 Prompt = Mapping[str, Mapping[str, Any]]
 """The graph in its API form: node id -> {"class_type", "inputs"}; a link is [node id, slot]."""
@@ -35,3 +38,13 @@ def file_behind(prompt: Prompt | None, node_id: str | None, wire: str) -> str:
             name = node.get("inputs", {}).get(widget)
             if isinstance(name, str):
                 return name
+
+
+def window() -> Window:
+    """Which of the sampler's steps are taken where the sampler's node, which runs now, leaves some
+    out: the widgets of ComfyUI's KSamplerAdvanced."""
+    inputs = host.current().running() if host.is_running() else {}
+    before, total = inputs.get("start_at_step"), inputs.get("steps")
+    if not isinstance(before, int) or not isinstance(total, int):
+        return Window()
+    return Window(min(before, total), total)

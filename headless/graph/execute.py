@@ -6,7 +6,9 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -37,6 +39,9 @@ class Event:
     index: int
     total: int
 
+
+RUNNING: ContextVar[Mapping[str, Any]] = ContextVar("running")
+"""The inputs of the node that runs now; the first of each, where there are several."""
 
 OnEvent: TypeAlias = Callable[[Event], None]
 
@@ -151,7 +156,7 @@ class Executor:
         try:
             if (node.id, node.type) not in self._objects:
                 self._objects[node.id, node.type] = spec.cls()
-            with torch.no_grad():
+            with torch.no_grad(), _running(arguments):
                 return call_node(self._objects[node.id, node.type], spec, arguments)
         except UserError as error:
             raise error.at(node.label) from error
@@ -226,6 +231,15 @@ def _change_mark(spec: NodeSpec, values: Mapping[str, Json | Link]) -> str:
     except Exception:  # the node itself will say what is wrong when it runs
         return uuid.uuid4().hex
     return uuid.uuid4().hex if answer != answer else repr(answer)
+
+
+@contextmanager
+def _running(arguments: Mapping[str, list[Any]]) -> Iterator[None]:
+    token = RUNNING.set({name: values[0] for name, values in arguments.items() if values})
+    try:
+        yield
+    finally:
+        RUNNING.reset(token)
 
 
 def _ignore(event: Event) -> None:

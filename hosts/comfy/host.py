@@ -6,7 +6,7 @@ Imported where ComfyUI runs; each of its modules is imported when it is first ne
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,20 @@ class ComfyHost:
         """ComfyUI shows the node's own bar, without the words."""
         yield _ComfySteps(total)
 
+    def running(self) -> Mapping[str, Any]:
+        """ComfyUI tells the node's id, and its queue the graph."""
+        try:
+            from comfy_execution.utils import get_executing_context
+            from server import PromptServer
+
+            context = get_executing_context()
+            under_way = PromptServer.instance.prompt_queue.get_current_queue()[0]
+            graph = next(item[2] for item in under_way if item[1] == context.prompt_id)
+            inputs = graph[context.node_id]["inputs"]
+        except (ImportError, AttributeError, LookupError, StopIteration):
+            return {}  # no server, as in scripts, or a node that another one made
+        return {name: _told(graph, value) for name, value in inputs.items()}
+
     def output(self) -> Path:
         import folder_paths
 
@@ -122,6 +136,13 @@ class ComfyHost:
         from . import training_base
 
         return training_base.training()
+
+
+def _told(graph: Mapping[str, Any], value: Any) -> Any:
+    """An input's value; through a link, that of the primitive node at its other end."""
+    if isinstance(value, list) and value:
+        return graph.get(str(value[0]), {}).get("inputs", {}).get("value")
+    return value
 
 
 class _ComfySteps:

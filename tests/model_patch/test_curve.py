@@ -12,9 +12,11 @@ from controlstack.ground.errors import UserError
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.curve import PRESETS, Curve
-from controlstack.model_patch.factors import Factor, Mask, Schedule, Sides, Span, StepSpan
+from controlstack.model_patch.factors import Factor, Sides, Span, StepSpan
+from controlstack.model_patch.mask import Mask
 from controlstack.model_patch.patch import patch
 from controlstack.model_patch.plan import Plan
+from controlstack.model_patch.schedule import Schedule
 from tests.model_patch.recording import Numbers, added, numbered, numbers_of
 from tests.model_patch.stacks import STEPS, UNET, control, sample
 from tests.tiny import tiny_model
@@ -23,7 +25,7 @@ SAMPLING = DiscreteSampling.from_betas()
 
 
 def strengths(factor: Factor, sigmas: list[float]) -> list[float]:
-    (row,) = Plan.of((numbered(1.0, also=(factor,)),), SAMPLING, sigmas).table()
+    (row,) = Plan.of((numbered(1.0, also=(factor,)),), Schedule(SAMPLING, tuple(sigmas))).table()
     return list(row)
 
 
@@ -128,7 +130,7 @@ def test_a_net_is_not_run_where_a_curve_is_0() -> None:
         (((0.0, 1.0), (0.0, 2.0)), "ascend, and are 0, 0"),
         (((1.0, 1.0), (0.5, 2.0)), "ascend"),
         (((float("nan"), 1.0),), "has to be a number"),
-        (((0.0, 11.0),), "at 0 is 11.*between 0 and 10"),
+        (((0.0, 11.0),), "at place 0 is 11.*between 0 and 10"),
         (((0.0, float("nan")),), "between 0 and 10"),
     ],
 )

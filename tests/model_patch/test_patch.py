@@ -18,6 +18,7 @@ from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.factors import Span, StepSpan
 from controlstack.model_patch.patch import KEY, patch
 from controlstack.model_patch.plan import Plan
+from controlstack.model_patch.schedule import Schedule
 from tests.model_patch.stacks import (
     NEGATIVE,
     POSITIVE,
@@ -216,7 +217,9 @@ def test_exact_steps_are_obeyed_by_the_sampler() -> None:
         sample(patched)
         asked = sorted(set(seen), reverse=True)
         assert len(asked) == STEPS
-        (strengths,) = Plan.of((item,), patched.model.model_sampling, [*asked, 0.0]).table()
+        (strengths,) = Plan.of(
+            (item,), Schedule(patched.model.model_sampling, (*asked, 0.0))
+        ).table()
         assert [bool(strength) for strength in strengths] == [i == step for i in range(STEPS)]
         assert len(copies) == 1
 

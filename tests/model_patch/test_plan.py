@@ -10,6 +10,7 @@ from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.factors import Span, StepSpan
 from controlstack.model_patch.plan import Plan
+from controlstack.model_patch.schedule import Schedule, Window
 
 SAMPLING = DiscreteSampling.from_betas()
 HINT = torch.zeros(1, 3, 8, 8)
@@ -28,7 +29,7 @@ def sigmas_at(*percents: float) -> list[float]:
 
 
 def active(span: Span | StepSpan, sigmas: list[float]) -> list[int]:
-    (row,) = Plan.of((control(span),), SAMPLING, sigmas).table()
+    (row,) = Plan.of((control(span),), Schedule(SAMPLING, tuple(sigmas))).table()
     return [step for step, strength in enumerate(row) if strength]
 
 
@@ -56,7 +57,7 @@ def test_a_step_on_the_edge_is_in_the_span_in_single_precision(
 ) -> None:
     sigmas = torch.tensor([1.0, 1 - 0.3, 0.0]).tolist()
     assert sigmas[1] != 1 - 0.3, "nothing is rounded, nothing is tested"
-    (row,) = Plan.of((control(span),), DoublePrecision(), sigmas).table()
+    (row,) = Plan.of((control(span),), Schedule(DoublePrecision(), tuple(sigmas))).table()
     assert [step for step, strength in enumerate(row) if strength] == steps
 
 
@@ -67,7 +68,7 @@ def test_start_after_end_covers_nothing() -> None:
 @pytest.mark.parametrize(
     ("first", "last", "steps"),
     [(0, 20, range(20)), (0, 1, [0]), (3, 7, [3, 4, 5, 6]), (19, 20, [19]), (5, 5, []),
-     (20, 30, []), (18, 99, [18, 19])],
+     (18, 99, [18, 19])],
 )  # fmt: skip
 @pytest.mark.parametrize("shape", ["karras", "linear"])
 def test_step_span_counts_steps_on_every_schedule(
@@ -81,7 +82,7 @@ def test_step_span_counts_steps_on_every_schedule(
 def test_plan_gives_each_control_its_own_strength_and_0_outside() -> None:
     stack = (control(Span(0, 0.5), 0.7), control(StepSpan(1, 3), 1.5), control(Span(), 0.0))
     sigmas = [*sigmas_at(0.0001, 0.4, 0.9), 0.0]
-    assert Plan.of(stack, SAMPLING, sigmas).table() == (
+    assert Plan.of(stack, Schedule(SAMPLING, tuple(sigmas))).table() == (
         (0.7, 0.7, 0.0),
         (0.0, 1.5, 1.5),
         (0.0, 0.0, 0.0),
@@ -90,12 +91,12 @@ def test_plan_gives_each_control_its_own_strength_and_0_outside() -> None:
 
 def test_an_all_zero_mask_is_strength_0() -> None:
     masked = control(Span(), mask=torch.zeros(1, 4, 4))
-    assert Plan.of((masked,), SAMPLING, [1.0, 0.0]).table() == ((0.0,),)
+    assert Plan.of((masked,), Schedule(SAMPLING, (1.0, 0.0))).table() == ((0.0,),)
 
 
 def test_exact_steps_without_a_schedule_are_refused() -> None:
     with pytest.raises(UserError, match="schedule"):
-        Plan.of((control(StepSpan(0, 2)),), SAMPLING, [])
+        Plan.of((control(StepSpan(0, 2)),), Schedule(SAMPLING))
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan")])
@@ -110,6 +111,40 @@ def test_percents_outside_0_to_1_are_refused(bad: float) -> None:
 def test_backward_step_ranges_are_refused(first: int, last: int) -> None:
     with pytest.raises(UserError, match="no range"):
         StepSpan(first, last)
+
+
+def test_steps_outside_of_the_schedule_are_refused_with_the_schedule() -> None:
+    with pytest.raises(
+        UserError, match=r"control: the steps 3 to 5 .* has 3 steps.*from .* 8 down"
+    ):
+        active(StepSpan(3, 5), [8.0, 4.0, 2.0, 0.0])
+
+
+LEVELS = (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_steps_count_over_the_windows_of_a_sampler_and_over_a_split_schedule(cut: int) -> None:
+    whole = active(StepSpan(2, 6), list(LEVELS))
+    for told in (True, False):
+        found: list[int] = []
+        for first, levels in ((0, LEVELS[: cut + 1]), (cut, LEVELS[cut:])):
+            span = StepSpan(2, 6) if told else StepSpan(2, 6, LEVELS)
+            window = Window(first, len(LEVELS) - 1) if told else Window()
+            (row,) = Plan.of((control(span),), Schedule(SAMPLING, levels, window)).table()
+            found += [step + first for step, strength in enumerate(row) if strength]
+        assert found == whole == [2, 3, 4, 5]
+
+
+def test_words_and_percents_of_steps() -> None:
+    schedule = Schedule(SAMPLING, (*sigmas_at(0.0001, 0.2, 0.4, 0.6, 0.8), 0.0), Window(3, 12))
+    steps = StepSpan(4, 6)
+    plan = Plan.of((control(steps), control(Span(0.9, 1.0)), control(Span())), schedule)
+    assert plan.words() == ("steps 4 to 6 of 12", "no step", "steps 3 to 8 of 12")
+    start, end = schedule.percents(4, 6)
+    assert Plan.of((control(Span(start, end)),), schedule).table() == plan.table()[:1]
+    assert schedule.percents(3, 8) == (0.0, 1.0)
+    assert schedule.words([True, False, True, True, False]) == "steps 3 to 4, 5 to 7 of 12"
 
 
 @pytest.mark.parametrize("strength", [-0.01, 10.01, float("nan"), float("inf")])

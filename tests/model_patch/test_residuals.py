@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
+from controlstack.model_patch.blocks import Resolution
 from controlstack.model_patch.call import Call
-from controlstack.model_patch.factors import Factor, Mask, Resolution, Sides, weighed
+from controlstack.model_patch.factors import Factor, Sides, weighed
+from controlstack.model_patch.mask import Mask
 from controlstack.model_patch.residuals import Residuals, check_fit
 
 
