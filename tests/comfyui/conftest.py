@@ -77,6 +77,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose loaders give the demo models."""
+    pytest.importorskip("websocket", reason="install websocket-client to hear what it tells")
+    base = tmp_path_factory.mktemp("demo_server")
+    shipped.write_stand_ins(base)
+    path = comfyui_path()
+    assert path is not None
+    with serving(path, base, further=[HERE / "demo_pack.py"]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def shelf(comfy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     """Random-weight models of every family, loaded by ComfyUI's own loaders when asked for."""
     shelf = Shelf(tmp_path_factory.mktemp("models"))

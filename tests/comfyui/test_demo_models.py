@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,27 +19,13 @@ from controlstack.headless.graph.model import Graph
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow
 from tests.comfyui import shipped
-from tests.comfyui.conftest import comfyui_path
-from tests.comfyui.server import Run, Server, serving
+from tests.comfyui.server import Run, Server
 
-PACK = Path(__file__).with_name("demo_pack.py")
 STEPS = 8
 SAME_DECIBELS = 40
 """Issue 3's bar for one workflow in two hosts."""
 
 Pixels: TypeAlias = npt.NDArray[np.float64]
-
-
-@pytest.fixture(scope="module")
-def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose loaders give the demo models."""
-    pytest.importorskip("websocket", reason="install websocket-client to hear what it tells")
-    base = tmp_path_factory.mktemp("demo_server")
-    shipped.write_stand_ins(base)
-    path = comfyui_path()
-    assert path is not None
-    with serving(path, base, further=[PACK]) as running:
-        yield running
 
 
 @pytest.mark.parametrize("name", shipped.NAMES)
