@@ -98,9 +98,8 @@ class Canvas:
         """Pixels by which nodes of one column are too near to each other, in all."""
         top, bottom = self.y - TITLE, self.y + self.height + BETWEEN_NODES - TITLE
         shared = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
-        beside = np.minimum(
-            self.x[:, None] + self.width[:, None], self.x + self.width
-        ) > np.maximum(self.x[:, None], self.x)
+        right = self.x + self.width
+        beside = np.minimum(right[:, None], right) > np.maximum(self.x[:, None], self.x)
         return float((np.triu(shared, 1) * np.triu(beside, 1)).clip(0).sum())
 
     def cost(self) -> float:

@@ -1,4 +1,4 @@
-"""Factors in the real ComfyUI: steps over a sampler's windows and split schedules, its own curves."""
+"""Factors in the real ComfyUI: steps over windows and split schedules, its own curves."""
 
 from __future__ import annotations
 
