@@ -43,7 +43,7 @@ SLOW = {
     *("training/test_run_files.py", "training/test_sampling.py"),
     *("training/test_transfer.py", "training/test_validation.py"),
     *("workflows/test_exchange.py", "workflows/test_shipped.py"),
-    "workflows/test_templates.py",
+    *("workflows/test_mask_on_demo.py", "workflows/test_templates.py"),
 }
 """Files of more than about 3 s on an idle core (they train, sample, load libraries or start
 processes): what `make test-fast` leaves out.
