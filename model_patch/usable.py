@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
+import torch
+
 from ..ground.errors import UserError
 from ..ground.log import log
 from .control import Control
 from .inpaint import takes_mask
+from .residuals import Place
 from .union import numbers_of
 
 
@@ -36,9 +41,28 @@ def require_usable(control: Control) -> None:
         )
     if control.union_types:
         numbers_of(control.union_types, net, name)
+    if places := _places_of(net):
+        try:
+            for factor in control.factors:
+                factor.require_blocks(places)
+        except UserError as error:
+            raise error.at(name) from error
 
 
 def has_hooks(net: object) -> bool:
     """Whether a net, or one before it in its chain, acts through hooks of its own."""
     hooks = getattr(net, "get_extra_hooks", None)
     return hooks is not None and bool(hooks())
+
+
+def _places_of(net: object) -> list[Place]:
+    """Where a ControlNet of a U-Net adds, told by its zero convolutions, ComfyUI's or diffusers';
+    [] for nets that have none before they run."""
+    network = getattr(net, "control_model", None)
+    skips: Sized = getattr(network, "zero_convs", getattr(network, "controlnet_down_blocks", ()))
+    count, unknown = len(skips), torch.Size()
+    names = [("output", i, count) for i in range(count)] + [("middle", 0, 1)] * bool(count)
+    return [
+        Place(group, block, blocks, unknown, depth, len(names), None)
+        for depth, (group, block, blocks) in enumerate(names)
+    ]

@@ -14,8 +14,11 @@ from controlstack.model_patch.blocks import (
     SoftWeights,
 )
 from controlstack.model_patch.factors import Factor, Sides
+from controlstack.model_patch.patch import patch
 from controlstack.model_patch.residuals import Place, Residuals
 from tests.model_patch.recording import added, numbered
+from tests.model_patch.stacks import UNET, control, net
+from tests.tiny import tiny_model
 
 
 def maps(*heights: int) -> tuple[torch.Tensor, ...]:
@@ -114,3 +117,17 @@ def test_a_block_that_the_net_lacks_is_refused_with_those_it_has() -> None:
     item = numbered(1.0, name="depth", also=(Blocks((("output 7", 0.5),)),))
     with pytest.raises(UserError, match="depth: this net has no block output 7; it has output 0, "):
         added((item,), 1)
+
+
+def test_it_is_said_before_sampling_where_the_net_tells_its_blocks() -> None:
+    def applied(name: str) -> None:
+        patch(tiny_model(UNET), (control(also=(Blocks(((name, 0.5),)),)),))
+
+    skips = len(net().control_model.controlnet_down_blocks)
+    applied(f"output {skips - 1}")
+    with pytest.raises(
+        UserError, match=f"net 1: this net has no block output {skips}; it has .*mid"
+    ):
+        applied(f"output {skips}")
+    with pytest.raises(UserError, match="no block input"):
+        applied("input")
