@@ -72,6 +72,9 @@ class Strength(Factor):
 
     value: float
 
+    def __post_init__(self) -> None:
+        _require_strength("strength", self.value)
+
     @property
     def silences(self) -> bool:
         return self.value == 0.0
@@ -174,12 +177,21 @@ class Sides(Factor):
     cond: float = 1.0
     uncond: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name, value in (("cond", self.cond), ("uncond", self.uncond)):
+            _require_strength(name, value)
+
     @property
     def silences(self) -> bool:
         return self.cond == self.uncond == 0.0
 
     def of_row(self, row: Row) -> float:
         return self.cond if row.side == CONDITIONAL else self.uncond
+
+
+def _require_strength(what: str, value: float) -> None:
+    if not 0.0 <= value <= MAX_STRENGTH:  # also refuses NaN
+        raise UserError(f"{what} is {value:g}; it must be between 0 and {MAX_STRENGTH:g}.")
 
 
 def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Residuals:
