@@ -199,14 +199,17 @@ def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Resi
     them (`Factor.at`) is the net's own strength."""
     rows = [math.prod(factor.of_row(row) for factor in factors) for row in call.rows]
     alike = all(row == 1.0 for row in rows)
+    weights: dict[object, Tensor] = {}  # to copy them to a device takes as long as to multiply
 
     def change(residual: Tensor, place: Place) -> Tensor:
         block = math.prod(factor.of_block(place) for factor in factors)
         if block != 1.0:
             residual = residual * block
         if not alike:
-            weights = torch.tensor(rows, dtype=residual.dtype, device=residual.device)
-            residual = residual * weights.view(-1, *(1,) * (residual.ndim - 1))
+            kind = (residual.dtype, residual.device)
+            if kind not in weights:
+                weights[kind] = torch.tensor(rows, dtype=kind[0], device=kind[1])
+            residual = residual * weights[kind].view(-1, *(1,) * (residual.ndim - 1))
         for factor in factors:
             over = factor.over(call, place, residual)
             residual = residual if over is None else residual * over
