@@ -27,7 +27,7 @@ from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.run import Session
 
-CALLS, ROUNDS, STEP_ROUNDS = 10, 15, 3
+CALLS, ROUNDS, STEP_ROUNDS, PAIRS = 10, 15, 3, 8
 AIM = 0.01
 SKIPS = (
     *((320, 1), (320, 1), (320, 1), (320, 2), (640, 2), (640, 2)),
@@ -183,10 +183,13 @@ def main() -> None:
     row(f"of a step (aim {100 * AIM:g} % at most)", shares, 100, "% ")
     if options.beside:
         own = Path(os.environ.get("PYTHONPATH", "").split(os.pathsep)[0])
-        pairs = [(beside(own, latent), beside(options.beside, latent)) for _ in range(5)]
-        row("no factors, here", [now for now, _ in pairs])
-        row("no factors, there", [then for _, then in pairs])
-        row("ratio", [now / then for now, then in pairs], 1, "  ")
+        here, there = [], []
+        for number in range(PAIRS):  # now one first, now the other
+            for folder in (own, options.beside)[:: 1 if number % 2 else -1]:
+                (here if folder == own else there).append(beside(folder, latent))
+        row("no factors, here", here)
+        row("no factors, there", there)
+        row("ratio", [now / then for now, then in zip(here, there, strict=True)], 1, "  ")
 
 
 if __name__ == "__main__":

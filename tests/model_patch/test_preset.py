@@ -186,7 +186,7 @@ SECOND = r"the preset, line 2 \(pose\), factor 2"
         ('{"controlstack_preset": 1}', "controls is None"),
         ('{"controlstack_preset": 1, "controls": [], "author": 1}', "has no field 'author'"),
         (text(3), "the preset, line 1 is 3, but has to be an object"),
-        (text({"name": "pose", "strenth": 1}), r"\(pose\) has no field 'strenth'; it has name"),
+        (text({"name": "pose", "strngth": 1}), r"\(pose\) has no field 'strngth'; it has name"),
         (text({"name": 3}), "line 1: name is 3, but has to be a text"),
         (text({"name": "pose", "strength": 11}), r"line 1 \(pose\): strength is 11.0; .*10"),
         (text({"strength": "1"}), "line 1: strength is '1', but has to be a number"),
