@@ -44,6 +44,9 @@ class RunOptions:
         metavar="NODE.INPUT=VALUE",
     )
     seed: int | None = setting(None, "Set every seed.", metavar="N")
+    preset: Path | None = setting(
+        None, "Settings for every stack, from Save Control Preset.", metavar="FILE"
+    )
     out: Path = setting(Path("output"), "Folder for the pictures.", metavar="DIR")
     models: tuple[Path, ...] = setting(
         (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
@@ -110,6 +113,8 @@ def _execute(document: Document, places: Folders, options: RunOptions) -> None:
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
         graph = _changed(graph, registry, options)
+        if options.preset is not None:
+            graph = _with_preset(graph, registry, options.preset)
         aliases = models_of_demo.aliases(graph, models_of_demo.own_nets(graph)) if demo else {}
     with host.use(replace(places, aliases=aliases)):
         validate(graph, registry)
@@ -136,6 +141,13 @@ def _changed(graph: Graph, registry: Registry, options: RunOptions) -> Graph:
     for target, value in [*_seeds(graph, options.seed), *map(_setting, options.settings)]:
         graph = override(graph, registry, target, value)
     return graph
+
+
+def _with_preset(graph: Graph, registry: Registry, file: Path) -> Graph:
+    from ..headless.graph.presets import with_preset
+    from ..model_patch.preset import read_file, written
+
+    return with_preset(graph, registry, written(read_file(file)), file.name)
 
 
 def _seeds(graph: Graph, seed: int | None) -> list[tuple[str, str]]:

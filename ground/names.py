@@ -16,6 +16,14 @@ def without_ending(name: str, ending: str) -> str:
     return bare if bare and name.lower().endswith(ending) else name
 
 
+def require_bare_name(name: str, whose: str) -> None:
+    """Raise UserError for a name that is none, or would leave its folder; `whose` ("a preset's")
+    says what it names."""
+    wrong = set(name) & set('/\\:*?"<>|') or not name.isprintable()
+    if not name.strip() or wrong or name.startswith("."):
+        raise UserError(f"{name!r} cannot be {whose} name: use letters, digits, spaces, - and _.")
+
+
 def inner_name(name: str, what: str, base: object) -> PurePosixPath:
     """The relative path that `name` means inside the folder `base`.
 

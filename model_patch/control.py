@@ -46,6 +46,7 @@ class Control:
             as it comes.
         also: further factors, which multiply with all of these.
         enabled: a line that is switched off changes nothing, and need not have a net or a hint.
+        file: the net's file, by which a preset knows the line; "" where nobody tells.
 
     Raises:
         UserError: a value out of range, or a picture of the wrong shape.
@@ -65,6 +66,7 @@ class Control:
     union_types: tuple[str, ...] = ()
     also: tuple[Factor, ...] = ()
     enabled: bool = True
+    file: str = ""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= MAX_STRENGTH:

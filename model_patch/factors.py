@@ -72,6 +72,9 @@ class Strength(Factor):
 
     value: float
 
+    def __post_init__(self) -> None:
+        _require_strength("strength", self.value)
+
     @property
     def silences(self) -> bool:
         return self.value == 0.0
@@ -174,6 +177,10 @@ class Sides(Factor):
     cond: float = 1.0
     uncond: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name, value in (("cond", self.cond), ("uncond", self.uncond)):
+            _require_strength(name, value)
+
     @property
     def silences(self) -> bool:
         return self.cond == self.uncond == 0.0
@@ -182,19 +189,27 @@ class Sides(Factor):
         return self.cond if row.side == CONDITIONAL else self.uncond
 
 
+def _require_strength(what: str, value: float) -> None:
+    if not 0.0 <= value <= MAX_STRENGTH:  # also refuses NaN
+        raise UserError(f"{what} is {value:g}; it must be between 0 and {MAX_STRENGTH:g}.")
+
+
 def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Residuals:
     """Multiply by all that differs between rows, blocks and places; what is one number for all of
     them (`Factor.at`) is the net's own strength."""
     rows = [math.prod(factor.of_row(row) for factor in factors) for row in call.rows]
     alike = all(row == 1.0 for row in rows)
+    weights: dict[object, Tensor] = {}  # to copy them to a device takes as long as to multiply
 
     def change(residual: Tensor, place: Place) -> Tensor:
         block = math.prod(factor.of_block(place) for factor in factors)
         if block != 1.0:
             residual = residual * block
         if not alike:
-            weights = torch.tensor(rows, dtype=residual.dtype, device=residual.device)
-            residual = residual * weights.view(-1, *(1,) * (residual.ndim - 1))
+            kind = (residual.dtype, residual.device)
+            if kind not in weights:
+                weights[kind] = torch.tensor(rows, dtype=kind[0], device=kind[1])
+            residual = residual * weights[kind].view(-1, *(1,) * (residual.ndim - 1))
         for factor in factors:
             over = factor.over(call, place, residual)
             residual = residual if over is None else residual * over

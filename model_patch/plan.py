@@ -6,7 +6,7 @@ What a timeline draws is what the engine obeys: both ask the same `Plan`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..ground.errors import UserError
 from .control import ControlStack
@@ -26,6 +26,7 @@ class Plan:
     names: tuple[str, ...]
     factors: tuple[tuple[Factor, ...], ...]
     schedule: Schedule
+    _known: dict[float, tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, stack: ControlStack, schedule: Schedule) -> Plan:
@@ -43,8 +44,14 @@ class Plan:
         return cls(tuple(control.name for control in stack), tuple(ready), schedule)
 
     def at(self, sigma: float) -> tuple[float, ...]:
-        """The strength of each control at `sigma`; 0 where it is not active."""
-        return tuple(math.prod(f.at(sigma) for f in factors) for factors in self.factors)
+        """The strength of each control at `sigma`; 0 where it is not active.
+
+        Asked several times a step, and a curve may ask the host's schedule many times for each.
+        """
+        if sigma not in self._known:
+            strengths = (math.prod(f.at(sigma) for f in factors) for factors in self.factors)
+            self._known[sigma] = tuple(strengths)
+        return self._known[sigma]
 
     def table(self) -> tuple[tuple[float, ...], ...]:
         """One row a control, one column a step."""

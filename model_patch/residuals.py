@@ -121,7 +121,7 @@ class Residuals:
         there = [
             (group, block, residual)
             for group in DEPTHS
-            for block, residual in enumerate(getattr(self, group))
+            for block, residual in _from_the_first(group, getattr(self, group))
             if residual is not None
         ]
         tallest = max((r.shape[-2] for _, _, r in there if r.ndim > 3), default=None)
@@ -159,6 +159,15 @@ class Residuals:
     def groups(self) -> tuple[tuple[str, Tensors], ...]:
         """The names of `GROUPS`, each with its tensors."""
         return (("input", self.input), ("middle", self.middle), ("output", self.output))
+
+
+def _from_the_first(group: str, tensors: Tensors) -> list[tuple[int, Tensor | None]]:
+    """Tensors of one group with their numbers, as the net makes them: the U-Net takes "input", a
+    T2I adapter's feature maps, from the end of the list; transformers take tokens from its begin.
+    """
+    numbered = list(enumerate(tensors))
+    maps = group == "input" and any(r is not None and r.ndim > 3 for r in tensors)
+    return numbered[::-1] if maps else numbered
 
 
 def _sum(group: str, first: Tensors, later: Tensors) -> Tensors:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ..ground.atomic import beside, take
-from ..ground.errors import UserError
 from ..ground.log import log
-from ..ground.names import without_ending
+from ..ground.names import require_bare_name, without_ending
 from ..ground.parameters import parameters, settings_of
 from ..ground.places import require_place
 from ..hosts import host
 from ..training.settings import NetSettings
 from .train_values import CATEGORY, TRAINABLE, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
-from .widgets import widgets
+from .widgets import answer, widgets
 
 
 class ControlStackControlNetFromModel:
@@ -145,21 +144,7 @@ PRECISIONS = ("fp16", "fp32")
 
 def check_name(name: str) -> None:
     """Raise UserError for a name that is none, or would leave its folder."""
-    wrong = set(name) & set('/\\:*?"<>|') or not name.isprintable()
-    if not name.strip() or wrong or name.startswith("."):
-        raise UserError(
-            f"{name!r} cannot be a ControlNet's name: use letters, digits, spaces, - and _."
-        )
-
-
-def answer(check: Callable[[str], None], name: str | None) -> bool | str:
-    """`check` as VALIDATE_INPUTS answers; None comes through a link and is not known yet."""
-    try:
-        if name is not None:
-            check(name)
-    except UserError as error:
-        return str(error)
-    return True
+    require_bare_name(name, "a ControlNet's")
 
 
 def _names(name: str, ending: str) -> Iterator[Path]:

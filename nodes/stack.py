@@ -240,6 +240,8 @@ class ControlStackAdd:
         unique_id: str | None = None,
     ) -> tuple[ControlStack]:
         """Chain one control; `image` is (B, H, W, 3) in 0..1. A line that is off may lack it."""
+        if not enabled:  # also where a host made them for others: the same line each time
+            control_net, image = None, None
         file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
         control = Control(
             net=control_net,
@@ -256,6 +258,7 @@ class ControlStackAdd:
             union_types=tuple(one for one in union_type.split(",") if one.strip() != AUTO),
             also=factor,
             enabled=enabled,
+            file=file,
         )
         return ((*stack, control),)
 

@@ -12,10 +12,10 @@ from ..ground.parameters import parameters, settings_of
 from ..hosts import host
 from ..training.settings import DataSettings, TrainingSettings
 from . import images
-from .net_nodes import answer, check_name
+from .net_nodes import check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
-from .widgets import Widget, filled, widgets
+from .widgets import Widget, answer, filled, widgets
 
 SIMPLE = {"path", "condition", "resolution", "flip", "steps", "batch", "rate", "validate_every"}
 """Settings that are always in sight; the front end folds the others away as advanced."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..ground.errors import UserError
 
 if TYPE_CHECKING:
     from ..ground.parameters import Parameter
@@ -36,6 +38,16 @@ def defaults(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What the optional widgets of INPUT_TYPES stand at before anyone touches them."""
     optional: Mapping[str, Widget] = inputs.get("optional", {})
     return {name: words["default"] for name, (_, words) in optional.items() if "default" in words}
+
+
+def answer(check: Callable[[str], object], text: str | None) -> bool | str:
+    """`check` as VALIDATE_INPUTS answers; None comes through a link and is not known yet."""
+    try:
+        if text is not None:
+            check(text)
+    except UserError as error:
+        return str(error)
+    return True
 
 
 def widget(parameter: Parameter) -> Widget:

@@ -118,6 +118,8 @@ def _default_and_range(
 ) -> tuple[str, str]:
     if isinstance(kind, list) and name == "model":
         return words.of_this_machine, words.models
+    if kind == []:  # files of this machine
+        return "", ""
     if isinstance(kind, list):
         return options.get("default", kind[0]), ", ".join(kind)
     if kind == "BOOLEAN":

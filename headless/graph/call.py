@@ -35,6 +35,12 @@ def call_node(node: Any, spec: NodeSpec, arguments: Mapping[str, list[Any]]) -> 
     return Outcome(_merge(results, spec), _merge_ui(answers))
 
 
+def asked_for(node: Any, spec: NodeSpec, arguments: Mapping[str, list[Any]]) -> set[str]:
+    """The lazy inputs that the node's `check_lazy_status` asks for, of any of the calls."""
+    calls = [arguments] if spec.input_is_list else _slices(arguments)
+    return {name for values in calls for name in node.check_lazy_status(**values) or ()}
+
+
 def _slices(arguments: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     if not arguments:
         yield {}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ from ...ground.errors import UserError
 from ...ground.memory import is_out_of_memory, out_of_memory
 from ...ground.wording import one_line
 from .. import folders
-from .call import Outcome, call_node
+from .call import Outcome, asked_for, call_node
+from .lazy import in_turn
 from .model import Graph, Json, Link, Node
 from .needs import Needs
 from .own_check import hidden
@@ -107,8 +108,14 @@ class Executor:
         self._objects = {key: node for key, node in self._objects.items() if key in places}
         seconds: dict[str, float] = {}
         tell = on_event or _ignore
-        for index, node in enumerate(order):
-            place = (index, len(order))
+        ran: list[Node] = []
+
+        def ask(node: Node) -> Collection[str]:
+            return self._asked(node, specs[node.type], graph, values[node.id], keys)
+
+        for node in in_turn(graph, specs, ask):
+            place = (len(ran), len(order))
+            ran.append(node)
             key = keys[node.id]
             if key in self._kept:
                 tell(Event("cached", node, 0.0, *place))
@@ -123,7 +130,7 @@ class Executor:
             _require_outputs(node, self._kept[key], order, specs)
             if needs is not None:
                 needs.done(node, self._kept)
-        outcomes = {node.id: self._kept[keys[node.id]] for node in order}
+        outcomes = {node.id: self._kept[keys[node.id]] for node in ran}
         if once:
             self._kept = {}
         return Results(
@@ -146,25 +153,62 @@ class Executor:
         values: Mapping[str, Json | Link],
         keys: Mapping[str, str],
     ) -> Outcome:
-        arguments: dict[str, list[Any]] = {
-            name: self._kept[keys[value.node]].outputs[value.slot]
-            if isinstance(value, Link)
-            else [value]
-            for name, value in values.items()
-        }
-        arguments.update(hidden(node, spec, graph))
-        try:
-            if (node.id, node.type) not in self._objects:
-                self._objects[node.id, node.type] = spec.cls()
-            with torch.no_grad(), _running(arguments):
-                return call_node(self._objects[node.id, node.type], spec, arguments)
-        except UserError as error:
-            raise error.at(node.label) from error
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise out_of_memory(error, node.label) from error
-            said = one_line(f"{type(error).__name__}: {error}")
-            raise NodeError(f"{node.label} failed: {said}") from error
+        arguments = self._arguments(node, spec, graph, values, keys)
+        with torch.no_grad(), _running(arguments), _said_of(node):
+            return call_node(self._object(node, spec), spec, arguments)
+
+    def _asked(
+        self,
+        node: Node,
+        spec: NodeSpec,
+        graph: Graph,
+        values: Mapping[str, Json | Link],
+        keys: Mapping[str, str],
+    ) -> Collection[str]:
+        """Which of its lazy inputs the node asks for; one whose result is kept, for those kept."""
+        if keys[node.id] in self._kept:
+            links = {name: value for name, value in values.items() if isinstance(value, Link)}
+            return [name for name, link in links.items() if keys[link.node] in self._kept]
+        arguments = self._arguments(node, spec, graph, values, keys)
+        with torch.no_grad(), _said_of(node):
+            return asked_for(self._object(node, spec), spec, arguments)
+
+    def _arguments(
+        self,
+        node: Node,
+        spec: NodeSpec,
+        graph: Graph,
+        values: Mapping[str, Json | Link],
+        keys: Mapping[str, str],
+    ) -> dict[str, list[Any]]:
+        """What the node is called with; as in the core, None stands for an input not made."""
+        found: dict[str, list[Any]] = {}
+        for name, value in values.items():
+            if isinstance(value, Link):
+                made = self._kept.get(keys[value.node])
+                found[name] = [None] if made is None else made.outputs[value.slot]
+            else:
+                found[name] = [value]
+        return {**found, **hidden(node, spec, graph)}
+
+    def _object(self, node: Node, spec: NodeSpec) -> Any:
+        if (node.id, node.type) not in self._objects:
+            self._objects[node.id, node.type] = spec.cls()
+        return self._objects[node.id, node.type]
+
+
+@contextmanager
+def _said_of(node: Node) -> Iterator[None]:
+    """Name the node in what goes wrong inside the block."""
+    try:
+        yield
+    except UserError as error:
+        raise error.at(node.label) from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, node.label) from error
+        said = one_line(f"{type(error).__name__}: {error}")
+        raise NodeError(f"{node.label} failed: {said}") from error
 
 
 def _require_outputs(

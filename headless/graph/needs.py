@@ -31,6 +31,8 @@ class Needs:
         self._waiting[self._keys[node.id]] -= 1
         self._taken.subtract(self._takes(node))
         for key in {self._keys[node.id], *(key for key, _ in self._takes(node))}:
+            if key not in kept:  # of a lazy input that was not asked for
+                continue
             for slot, values in enumerate(kept[key].outputs):
                 if not self._waiting[key] and not self._taken[key, slot]:
                     values.clear()

@@ -414,3 +414,29 @@ def test_bad_json_fails_before_torch_is_imported(folder: Path) -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        (None, "cannot read the preset soft.json: No such file"),
+        ('{"controlstack_preset": 2}', "soft.json is a preset of version 2"),
+        (
+            '{"controlstack_preset": 1, "controls": [{"name": "pose", "strength": -1}]}',
+            r"soft.json, line 1 \(pose\): strength is -1",
+        ),
+    ],
+)
+def test_a_preset_that_is_none(
+    refused: Callable[..., str], folder: Path, preset: str | None, said: str
+) -> None:
+    if preset is not None:
+        (folder / "soft.json").write_text(preset)
+    assert re.search(said, refused(WORKFLOWS / "pose.json", "--demo", "--preset", "soft.json"))
+
+
+def test_a_preset_for_no_stack(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "soft.json").write_text('{"controlstack_preset": 1, "controls": []}')
+    prompt = {"1": {"class_type": "EmptyLatentImage", "inputs": {}}}
+    said = refused(prompt, "--preset", "soft.json")
+    assert "there is no stack to put the preset on" in said

@@ -13,6 +13,7 @@ import pytest
 
 from controlstack.demo.models import WEIGHTS
 from controlstack.ground import memory
+from controlstack.headless.graph.png_texts import read_texts
 from tests.cli.prompts import WORKFLOWS, Prompt, Run, node_of
 
 QUICK = ("--demo", "--set", "KSampler.steps=1")
@@ -114,3 +115,17 @@ def test_the_demo_scales_a_size_that_is_written_as_text(run: Run, folder: Path) 
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{Path('output') / '128_00001_.png'}\n"
     assert "Note: sizes are scaled by 0.25 to suit the demo models." in result.stderr
+
+
+def test_a_preset_goes_on_the_stack_and_into_the_picture(run: Run, folder: Path) -> None:
+    text = '{"controlstack_preset": 1, "controls": [{"strength": 0.5}]}'
+    (folder / "soft.json").write_text(text)
+    result = run("run", WORKFLOWS / "pose.json", *QUICK, *SMALL, "--preset", "soft.json")
+    assert result.exit_code == 0, result.stderr
+    texts = read_texts((folder / result.stdout.strip()).read_bytes(), "the picture")
+    prompt = json.loads(texts["prompt"])
+    assert "workflow" not in texts
+    (preset,) = (k for k, node in prompt.items() if node["class_type"] == "ControlStackPreset")
+    assert node_of(prompt, "ControlStackApply")["inputs"]["stack"] == [preset, 0]
+    assert '"strength": 0.5' in prompt[preset]["inputs"]["preset"]
+    assert prompt[preset]["_meta"]["title"] == "soft.json"

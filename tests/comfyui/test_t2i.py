@@ -15,6 +15,7 @@ from torch import Tensor
 from controlstack.headless.models.loading import load_control_net
 from controlstack.headless.sampling.base_model import BaseModel
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
+from controlstack.model_patch.residuals import Residuals
 from tests.comfyui.shapes import Shapes, shapes_of
 from tests.headless.models.ldm import unet_names
 from tests.weights import drawn
@@ -197,3 +198,11 @@ def _core_unet(unet: Any) -> Any:
         {n.replace("output_blocks.2.2.", "output_blocks.2.1."): v for n, v in names.items()}
     )
     return made.eval().requires_grad_(False)
+
+
+def test_residuals_are_counted_from_the_finest_in_both_hosts(nets: Files) -> None:
+    for net in nets:
+        made = _residuals(net.copy().set_cond_hint(_hint(), 1.0, (0.0, 1.0)), (16, 16), _base(net))
+        heights = [place.height for place in Residuals.of(made).places()]
+        assert heights == sorted(heights, reverse=True)
+        assert len(set(heights)) == len(heights)

@@ -209,3 +209,87 @@ def test_what_a_node_says_is_on_one_line(chain: Registry) -> None:
     with pytest.raises(NodeError) as raised:
         Executor(chain).run(read(using(["1", 0], fail="a\n/etc/passwd\x1b[2J"), chain))
     assert str(raised.value) == r"node 2 (Use) failed: RuntimeError: a\n/etc/passwd\x1b[2J"
+
+
+class Switch:
+    """Asks for `on`, and once it has that, for `more`; or for neither."""
+
+    RETURN_TYPES = ("C",)
+    OUTPUT_NODE = True
+    FUNCTION = "use"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        lazy = ("*", {"lazy": True})
+        return {
+            "required": {"enabled": ("BOOLEAN", {"default": True}), "on": lazy},
+            "optional": {"more": lazy},
+            "hidden": {"own_id": "UNIQUE_ID"},
+        }
+
+    def check_lazy_status(self, enabled: bool, own_id: str, **lazy: Any) -> list[str]:
+        return [name for name in ("on", "more") if enabled and lazy.get(name) is None][:1]
+
+    def use(self, enabled: bool, own_id: str, on: Any = None, more: Any = None) -> dict[str, Any]:
+        return {"ui": {"got": [(on, more)]}, "result": ("done",)}
+
+
+class Number:
+    RETURN_TYPES = ("*",)
+    FUNCTION = "give"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"number": ("INT", {})}}
+
+    def give(self, number: int) -> tuple[int | bool]:
+        return (bool(number),) if number < 2 else (number,)
+
+
+def switched(enabled: int) -> dict[str, Any]:
+    """A switch driven by another node, before two lazy inputs."""
+    made = {str(n): {"class_type": "Number", "inputs": {"number": n}} for n in (7, 8)}
+    made["5"] = {"class_type": "Number", "inputs": {"number": enabled}}
+    inputs = {"enabled": ["5", 0], "on": ["7", 0], "more": ["8", 0]}
+    return {**made, "9": {"class_type": "Switch", "inputs": inputs}}
+
+
+@pytest.fixture
+def lazy() -> Registry:
+    return Registry({"Switch": Switch, "Number": Number, "Save": Use})
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_lazy_inputs_are_made_when_they_are_asked_for(lazy: Registry, once: bool) -> None:
+    results = Executor(lazy).run(read(switched(1), lazy), once=once)
+    assert list(results.seconds) == ["5", "7", "8", "9"]
+    assert results.ui["9"]["got"] == [(7, 8)]
+    results = Executor(lazy).run(read(switched(0), lazy), once=once)
+    assert list(results.seconds) == ["5", "9"]
+    assert results.ui["9"]["got"] == [(None, None)]
+
+
+@pytest.mark.parametrize(("enabled", "nodes"), [(1, 4), (0, 2)])
+def test_what_is_kept_is_not_asked_for_again(lazy: Registry, enabled: int, nodes: int) -> None:
+    executor = Executor(lazy)
+    executor.run(read(switched(enabled), lazy))
+    events: list[Event] = []
+    executor.run(read(switched(enabled), lazy), events.append)
+    assert [event.kind for event in events] == ["cached"] * nodes
+
+
+def test_another_node_s_lazy_input_is_made_for_whoever_needs_it(lazy: Registry) -> None:
+    document = {**switched(0), "10": {"class_type": "Save", "inputs": {"a": ["7", 0]}}}
+    results = Executor(lazy).run(read(document, lazy))
+    assert set(results.seconds) == {"5", "7", "9", "10"}
+
+
+def test_an_error_while_asking_names_the_node(
+    lazy: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> list[str]:
+        raise RuntimeError("unasked")
+
+    monkeypatch.setattr(Switch, "check_lazy_status", fails)
+    with pytest.raises(NodeError, match=r"node 9 \(Switch\) failed: RuntimeError: unasked"):
+        Executor(lazy).run(read(switched(1), lazy))
