@@ -5,9 +5,12 @@ from __future__ import annotations
 import textwrap
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 from ..ground.wording import one_line
 from .timeline import Line, Picture, Timeline
@@ -21,8 +24,9 @@ WIDTH, EDGE = 12.0, 0.25
 THUMB, GAP = 0.82, 0.1
 WORDS = 2.9
 ROW, HEAD, TITLE, AXIS, BAR, NOTE = 1.42, 0.42, 0.5, 0.42, 0.45, 0.2
-NONE = 0.3
+CHART, NONE = ROW - HEAD - 0.16, 0.3
 DPI = 110
+DOTTED = {"linewidth": 0.8, "linestyle": ":"}
 
 MOST_LABELS = 25
 """Labels of steps along the bottom."""
@@ -46,29 +50,68 @@ def draw(timelines: Sequence[Timeline]) -> bytes:
 
 
 class _Page:
-    """A figure measured in inches from its upper left corner."""
+    """A figure measured in inches from its upper left corner. It has no axes: of the many that a
+    page of timelines would have, each takes longer to make than all that is drawn in it."""
 
     def __init__(self, figure: Any) -> None:
-        self.figure = figure
-        self.width, self.height = figure.get_size_inches()
+        from matplotlib.transforms import Affine2D
 
-    def axes(self, left: float, top: float, width: float, height: float) -> Any:
-        """Axes at a place."""
-        bottom = self.height - top - height
-        return self.figure.add_axes(
-            (left / self.width, bottom / self.height, width / self.width, height / self.height)
-        )
+        self._figure = figure
+        self._height = figure.get_size_inches()[1]
+        flipped = Affine2D().scale(1, -1).translate(0, self._height)
+        self._inches = flipped + figure.dpi_scale_trans
 
     def text(self, left: float, top: float, words: str, size: float, **how: Any) -> None:
         """Words whose upper left corner is at a place; never read as mathematics."""
-        place = (left / self.width, 1 - top / self.height)
-        how = {"color": INK, "va": "top", **how}
-        self.figure.text(*place, one_line_each(words), fontsize=size, parse_math=False, **how)
+        lines = "\n".join(one_line(line) for line in words.split("\n"))
+        how = {"color": INK, "va": "top", "transform": self._inches, **how}
+        self._figure.text(left, top, lines, fontsize=size, parse_math=False, **how)
+
+    def area(self, corners: Sequence[tuple[float, float]], **how: Any) -> None:
+        """A filled shape."""
+        from matplotlib.patches import Polygon
+
+        self._figure.add_artist(
+            Polygon(corners, transform=self._inches, **{"linewidth": 0, **how})
+        )
+
+    def box(self, left: float, top: float, width: float, height: float, **how: Any) -> None:
+        """A filled rectangle."""
+        right, bottom = left + width, top + height
+        self.area([(left, top), (right, top), (right, bottom), (left, bottom)], **how)
+
+    def line(self, places: Sequence[tuple[float, float]], **how: Any) -> None:
+        """A line from place to place."""
+        from matplotlib.lines import Line2D
+
+        across, down = zip(*places, strict=True)
+        self._figure.add_artist(Line2D(across, down, transform=self._inches, **how))
+
+    def picture(self, left: float, top: float, pixels: Any) -> None:
+        """A picture, uint8 (h, w, 3), pixel for pixel."""
+        bottom = (self._height - top) * DPI - len(pixels)
+        self._figure.figimage(pixels, round(left * DPI), round(bottom), origin="upper")
 
 
-def one_line_each(words: str) -> str:
-    """Line breaks are ours; what else a file's name may hold is escaped."""
-    return "\n".join(one_line(line) for line in words.split("\n"))
+@dataclass(frozen=True)
+class _Chart:
+    """Where a row's strengths are drawn, in inches, and what is to fit: steps 0 to `total`,
+    strengths up to `highest`."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    total: int
+    highest: float
+
+    def at(self, step: float, strength: float = 0.0) -> tuple[float, float]:
+        """The place of a strength."""
+        share = strength / (self.highest * 1.1)
+        return (
+            self.left + self.width * step / max(self.total, 1),
+            self.top + self.height * (1 - share),
+        )
 
 
 def _height(timeline: Timeline) -> float:
@@ -90,14 +133,15 @@ def _draw(page: _Page, timeline: Timeline, top: float) -> None:
         colour = COLOURS[number % len(COLOURS)] if line.active else FAINT
         page.text(EDGE, top, _cut(line.name, 95), 9.5, weight="bold", color=colour)
         page.text(EDGE, top + 0.2, _cut(", ".join(line.settings), 140), 8, color=FAINT)
-        below, height = top + HEAD, ROW - HEAD - 0.16
+        below = top + HEAD
         _thumbnail(page, line.hint, EDGE, below)
         if line.mask:
             _thumbnail(page, line.mask, EDGE + THUMB + GAP, below)
-        axes = page.axes(left, below, width, height)
-        _strengths(axes, timeline, line, colour)
+        highest = max(1.0, *line.strengths, *line.curve)
+        chart = _Chart(left, below, width, CHART, timeline.schedule.total, highest)
+        _strengths(page, chart, timeline, line, colour)
         if number == len(timeline.lines) - 1:
-            _label_steps(axes, timeline)
+            _label_steps(page, chart, timeline)
         _say(page, timeline, line, left + width + 0.15, below)
         top += ROW
     if timeline.lines:
@@ -111,56 +155,52 @@ def _draw(page: _Page, timeline: Timeline, top: float) -> None:
 
 
 def _thumbnail(page: _Page, picture: Picture | None, left: float, top: float) -> None:
-    height = ROW - HEAD - 0.16
-    axes = page.axes(left, top, THUMB, height)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_color("#d1d5db")
     if picture is None:
-        axes.text(0.5, 0.5, "no\npicture", ha="center", va="center", fontsize=7, color=FAINT)
+        page.box(left, top, THUMB, CHART, facecolor="#f3f4f6")
+        page.text(left + THUMB / 2, top + 0.3, "no\npicture", 7, color=FAINT, ha="center")
         return
-    axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=255, aspect="equal")
-    axes.set_anchor("NW")
+    from PIL import Image
+
+    shown = Image.fromarray(picture.pixels).convert("RGB")
+    factor = min(THUMB * DPI / shown.width, CHART * DPI / shown.height)
+    size = (max(1, round(shown.width * factor)), max(1, round(shown.height * factor)))
+    page.picture(left, top, np.asarray(shown.resize(size)))
     if picture.count > 1:
-        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
-        axes.text(
-            *(0.96, 0.06, f"1 of {picture.count}"),
-            **{"transform": axes.transAxes, "ha": "right", "fontsize": 6.5, "bbox": box},
-        )
+        page.text(left, top + size[1] / DPI + 0.02, f"1 of {picture.count}", 6.5, color=FAINT)
 
 
-def _strengths(axes: Any, timeline: Timeline, line: Line, colour: str) -> None:
-    schedule = timeline.schedule
-    first, total = schedule.window.before, schedule.total
-    last = first + schedule.steps
-    highest = max(1.0, *line.strengths, *line.curve) if line.strengths else 1.0
-    steps = range(first, last + 1)
-    held = [*line.strengths, *line.strengths[-1:]]
-    if held:
-        axes.fill_between(steps, held, step="post", color=colour, alpha=0.28, linewidth=0)
-        axes.step(steps, held, where="post", color=colour, linewidth=1.6)
-        _between_steps(axes, line, first, schedule.steps)
-    for outside in ((0, first), (last, total)):
+def _strengths(page: _Page, chart: _Chart, timeline: Timeline, line: Line, colour: str) -> None:
+    first, steps = timeline.schedule.window.before, timeline.schedule.steps
+    for outside in ((0, first), (first + steps, chart.total)):
         if outside[0] < outside[1]:
-            axes.axvspan(*outside, facecolor="#e5e7eb", hatch="///", edgecolor="#cbd5e1", zorder=0)
-    axes.axhline(1.0, color=FAINT, linewidth=0.6, linestyle=":", zorder=0)
-    axes.set_xlim(0, max(total, 1))
-    axes.set_ylim(0, highest * 1.12)
-    axes.set_yticks([0, 1] if highest == 1.0 else [0, 1, round(highest, 2)])
-    axes.set_xticks(_labelled(timeline), labels=[])
-    axes.tick_params(labelsize=7.5, length=2, colors=FAINT)
-    axes.grid(True, axis="x", alpha=0.2)
-    axes.spines[["top", "right"]].set_visible(False)
+            (begin, top), (end, bottom) = chart.at(outside[0], chart.highest), chart.at(outside[1])
+            page.box(begin, top, end - begin, bottom - top, facecolor="#eceef1")
+    for step in _labelled(timeline):
+        page.line([chart.at(step), chart.at(step, chart.highest)], color="#e5e7eb", linewidth=0.7)
+    page.line([chart.at(0, 1.0), chart.at(chart.total, 1.0)], color="#9ca3af", **DOTTED)
+    held = [
+        chart.at(first + i + late, strength)
+        for i, strength in enumerate(line.strengths)
+        for late in (0, 1)
+    ]
+    ends = chart.at(first + steps), chart.at(first)
+    page.area([*held, *ends], facecolor=colour, alpha=0.28)
+    page.line(held, color=colour, linewidth=1.6)
+    _between_steps(page, chart, line, first, steps)
+    page.line([chart.at(0), chart.at(chart.total)], color=FAINT, linewidth=0.8)
+    for strength in {0.0, 1.0, chart.highest}:
+        across, down = chart.at(0, strength)
+        place = {"ha": "right", "va": "center", "color": FAINT}
+        page.text(across - 0.06, down, f"{strength:.3g}", 7.5, **place)
 
 
-def _between_steps(axes: Any, line: Line, first: int, steps: int) -> None:
+def _between_steps(page: _Page, chart: _Chart, line: Line, first: int, steps: int) -> None:
     """The strength between two steps, a thin line where the sampler's steps hold another."""
     within = (len(line.curve) - 1) // steps
     held = [line.strengths[min(i // within, steps - 1)] for i in range(len(line.curve))]
     if any(abs(a - b) > 1e-6 for a, b in zip(held, line.curve, strict=True)):
-        places = [first + i / within for i in range(len(line.curve))]
-        axes.plot(places, line.curve, color=INK, linewidth=0.7, alpha=0.75)
+        places = [chart.at(first + i / within, strength) for i, strength in enumerate(line.curve)]
+        page.line(places, color=INK, linewidth=0.7, alpha=0.75)
 
 
 def _labelled(timeline: Timeline) -> list[int]:
@@ -172,23 +212,17 @@ def _labelled(timeline: Timeline) -> list[int]:
 _STRIDES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10**4, 10**5, 10**6)
 
 
-def _label_steps(axes: Any, timeline: Timeline) -> None:
+def _label_steps(page: _Page, chart: _Chart, timeline: Timeline) -> None:
     schedule = timeline.schedule
-
-    def label(step: int) -> str:
+    top = chart.top + chart.height + 0.05
+    for step in _labelled(timeline):
         place = step - schedule.window.before
-        there = 0 <= place < len(schedule.sigmas)
-        return f"{step}\n{_sigma(schedule.sigmas[place])}" if there else f"{step}\n"
-
-    places = _labelled(timeline)
-    axes.set_xticks(places, labels=[label(step) for step in places])
-    for text in axes.get_xticklabels():
-        text.set_linespacing(1.35)
-    axes.annotate(
-        *("step\nsigma", (0, 0)),
-        **{"xytext": (-15, -4.5), "xycoords": "axes fraction", "textcoords": "offset points"},
-        **{"ha": "right", "va": "top", "fontsize": 7.5, "color": FAINT, "linespacing": 1.35},
-    )
+        level = _sigma(schedule.sigmas[place]) if 0 <= place < len(schedule.sigmas) else ""
+        across, _ = chart.at(step)
+        page.text(across, top, f"{step}", 7.5, ha="center", color=FAINT)
+        page.text(across, top + 0.15, level, 7.5, ha="center", color=FAINT)
+    for number, words in enumerate(("step", "sigma")):
+        page.text(chart.left - 0.22, top + 0.15 * number, words, 7.5, ha="right", color=FAINT)
 
 
 def _sigma(level: float) -> str:
@@ -220,14 +254,12 @@ def _say(page: _Page, timeline: Timeline, line: Line, left: float, top: float) -
 
 def _cost(page: _Page, timeline: Timeline, left: float, top: float, width: float) -> None:
     """One bar: the U-Net's part of the run's cost, then each net's."""
-    axes = page.axes(left, top, width, 0.16)
-    axes.set_axis_off()
-    axes.set_xlim(0, 1)
     nets = [(timeline.share(line), i) for i, line in enumerate(timeline.lines)]
     begin = 1.0 - sum(share for share, _ in nets)
-    axes.barh(0, begin, color="#d1d5db")
+    page.box(left, top, width * begin, 0.14, facecolor="#d1d5db")
     for share, number in nets:
-        axes.barh(0, share, left=begin, color=COLOURS[number % len(COLOURS)], alpha=0.7)
+        colour = COLOURS[number % len(COLOURS)]
+        page.box(left + width * begin, top, width * share, 0.14, facecolor=colour, alpha=0.7)
         begin += share
     unet = 1.0 - sum(share for share, _ in nets)
     page.text(EDGE, top, "cost", 8, color=FAINT)
