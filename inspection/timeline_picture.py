@@ -45,7 +45,7 @@ def draw(timelines: Sequence[Timeline]) -> bytes:
     with warnings.catch_warnings():
         # A name in letters that matplotlib's font lacks is drawn with boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(png, format="png")
+        figure.savefig(png, format="png", pil_kwargs={"compress_level": 3})
     return png.getvalue()
 
 
@@ -71,9 +71,7 @@ class _Page:
         """A filled shape."""
         from matplotlib.patches import Polygon
 
-        self._figure.add_artist(
-            Polygon(corners, transform=self._inches, **{"linewidth": 0, **how})
-        )
+        self._figure.add_artist(Polygon(corners, transform=self._inches, **{"linewidth": 0, **how}))
 
     def box(self, left: float, top: float, width: float, height: float, **how: Any) -> None:
         """A filled rectangle."""
@@ -164,9 +162,11 @@ def _thumbnail(page: _Page, picture: Picture | None, left: float, top: float) ->
     shown = Image.fromarray(picture.pixels).convert("RGB")
     factor = min(THUMB * DPI / shown.width, CHART * DPI / shown.height)
     size = (max(1, round(shown.width * factor)), max(1, round(shown.height * factor)))
+    right, bottom = left + size[0] / DPI, top + size[1] / DPI
+    page.box(left - 0.01, top - 0.01, right - left + 0.02, bottom - top + 0.02, facecolor="#d1d5db")
     page.picture(left, top, np.asarray(shown.resize(size)))
     if picture.count > 1:
-        page.text(left, top + size[1] / DPI + 0.02, f"1 of {picture.count}", 6.5, color=FAINT)
+        page.text(left, bottom + 0.02, f"1 of {picture.count}", 6.5, color=FAINT)
 
 
 def _strengths(page: _Page, chart: _Chart, timeline: Timeline, line: Line, colour: str) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...ground.errors import UserError
 from ...ground.wording import shown
 from ...model_patch.control import Control, ControlStack
 from ...model_patch.factors import Span
@@ -21,10 +20,9 @@ from ...model_patch.schedule import Schedule, Window
 from ..core_nodes.declare import integer, number
 from ..core_nodes.sampling import CFG, SEED, STEPS
 from ..sampling.sample import windowed
-from ..sampling.samplers import SAMPLERS
 from ..sampling.schedules import SCHEDULES, schedule
 from .files import facts_of
-from .values import NO_MASK, Guider, Latent, Model, Net, Prompt, Sampled, Unknown, picture
+from .values import Guider, Latent, Model, Net, Prompt, Sampled, Unknown, picture
 
 Act = Callable[..., tuple[Any, ...]]
 """Takes a node's inputs by name, gives its outputs."""
@@ -128,7 +126,9 @@ def apply_to_both(positive: Any = None, negative: Any = None, **given: Any) -> t
     )
 
 
-def _chained(prompt: Prompt, both: bool, made: dict[int, Control] | None = None, **given: Any) -> Prompt:
+def _chained(
+    prompt: Prompt, both: bool, made: dict[int, Control] | None = None, **given: Any
+) -> Prompt:
     known = {} if made is None else made
 
     def after(chain: ControlStack) -> ControlStack:
@@ -187,7 +187,12 @@ def _combine(conditioning_1: Any = None, conditioning_2: Any = None, **_: Any) -
 
 _SIZE = {"width": integer(1024, 16, 16384, 16), "height": integer(1024, 16, 16384, 16)}
 _declare("EmptySD3LatentImage", {**_SIZE, "batch_size": integer(1, 1, 4096)}, "LATENT")
-for _name, _kind in {"Int": "INT", "Float": "FLOAT", "String": "STRING", "Boolean": "BOOLEAN"}.items():
+for _name, _kind in {
+    "Int": "INT",
+    "Float": "FLOAT",
+    "String": "STRING",
+    "Boolean": "BOOLEAN",
+}.items():
     _declare(f"Primitive{_name}", {"value": (_kind, {})}, _kind)
 
 
@@ -317,7 +322,9 @@ def sample(
     late = sampler_name in PENULTIMATE
     sigmas = schedule(name, sampling, steps, denoise, drop_penultimate=late)
     words = f"{steps} steps, {scheduler}" + (f", denoise {denoise:g}" if denoise < 1 else "")
-    return (_sampled(guider, Schedule(sampling, tuple(sigmas.tolist())), words, latent_image, notes),)
+    return (
+        _sampled(guider, Schedule(sampling, tuple(sigmas.tolist())), words, latent_image, notes),
+    )
 
 
 @act("KSamplerAdvanced")

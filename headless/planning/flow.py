@@ -10,8 +10,8 @@ from torch import Tensor
 
 class FlowSampling:
     """x = (1 - sigma) * picture + sigma * noise, sigma from 1 down (Esser et al. 2024, arXiv
-    2403.03206, 5.3.2): timesteps are shifted to where there is more noise, by `shift` as in SD 3 or,
-    with `exponential`, by its exponential as in Flux.
+    2403.03206, 5.3.2): timesteps are shifted to where there is more noise, by `shift` as in SD 3
+    or, with `exponential`, by its exponential as in Flux.
 
     Tables are ComfyUI's, of 1000 timesteps and of 10000.
     """

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ground.errors import UserError
-from ...inspection.timeline import BOTH, CONDITIONAL, UNCONDITIONAL, VERSION, Timeline
+from ...inspection.timeline import BOTH, UNCONDITIONAL, VERSION, Timeline
+from ...model_patch.call import CONDITIONAL
 from ...model_patch.control import Control, ControlStack
 from ..graph.model import Graph, Node
 from ..graph.registry import Registry

@@ -8,10 +8,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ...ground.errors import UserError
-from ...ground.wording import shown
 from ...nodes import NODE_CLASS_MAPPINGS as OURS
 from ..core_nodes import CORE_NODES as CORE
 from ..graph.call import call_node
@@ -49,7 +47,8 @@ class Walk:
         self.notes: dict[str, None] = {}
 
     def samplers(self) -> list[tuple[Node, Sampled]]:
-        """Each node that samples and what it does; what waits for the latent of another comes after it.
+        """Each node that samples and what it does; what waits for the latent of another comes
+        after it.
 
         Raises:
             UserError: links in a circle; a value that a node refuses. Names the node.
@@ -248,4 +247,4 @@ def _standing(value: Any, declared: InputSpec) -> Any:
     if not isinstance(value, (Unknown, _Opaque)):
         return value
     stands: dict[str, Any] = {"IMAGE": NO_PICTURE, "MASK": NO_MASK, "CONTROL_NET": Net()}
-    return stands[declared.type] if declared.type in stands else declared.default
+    return stands.get(declared.type, declared.default)
