@@ -13,11 +13,11 @@ from ...model_patch.control import Control, ControlStack
 from ...model_patch.schedule import Schedule
 
 
+@dataclass(frozen=True)
 class Unknown:
-    """A value that only a run would have."""
+    """A value that only a run would have; `why` says what is wrong with a picture."""
 
-    def __repr__(self) -> str:
-        return "unknown"
+    why: str = ""
 
 
 UNKNOWN = Unknown()

@@ -3,7 +3,7 @@ is not known passes on what it was given."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -18,13 +18,39 @@ from ..graph.own_check import hidden, own_check
 from ..graph.registry import InputSpec, NodeSpec, Registry
 from ..graph.values import check_choice, check_range, convert
 from .acts import ACTS, FURTHER, apply_to_both, apply_to_one, sample
-from .values import NO_MASK, NO_PICTURE, UNKNOWN, Net, Sampled, Unknown, fresh, passed_on
+from .values import (
+    KINDS,
+    NO_MASK,
+    NO_PICTURE,
+    UNKNOWN,
+    Model,
+    Net,
+    Sampled,
+    Unknown,
+    fresh,
+    passed_on,
+)
 
-SAMPLERS = ("KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced")
+ON_LEVELS = ("SamplerCustom", "SamplerCustomAdvanced")
+SAMPLERS = ("KSampler", "KSamplerAdvanced", *ON_LEVELS)
 PICTURES = ("LoadImage", "LoadImageMask", "ImageScale", "ImageScaleBy", "ImageInvert")
 """Core nodes that are run for their pictures."""
 
 _VALUES = {"CONTROL_FACTOR", "CONTROL_STACK"}
+_PICTURES = {"IMAGE", "MASK", "LATENT"}
+_NAMED = {
+    **{"model": "MODEL", "control_net": "CONTROL_NET", "image": "IMAGE", "latent_image": "LATENT"},
+    **dict.fromkeys(("positive", "negative", "conditioning"), "CONDITIONING"),
+    **{"steps": "INT", "denoise": "FLOAT", "cfg": "FLOAT", "strength": "FLOAT"},
+    **{"start_percent": "FLOAT", "end_percent": "FLOAT", "scheduler": "STRING"},
+}
+"""Inputs of the core's samplers and appliers, which other packs call the same."""
+
+_LOADERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "control_net_name": ("CONTROL_NET", Net),
+    "ckpt_name": ("MODEL", lambda name: Model(name, "checkpoints")),
+    "unet_name": ("MODEL", lambda name: Model(name, "diffusion_models")),
+}
 
 
 def planning_registry() -> Registry:
@@ -43,7 +69,8 @@ class Walk:
         self._graph = graph
         self._specs = {node.type: registry.get(node.type) for node in graph.nodes.values()}
         self._outputs: dict[str, Sequence[Any]] = {}
-        self._inputs: dict[str, dict[str, Any]] = {}  # of nodes that are not known
+        # Of nodes that are not known: what they could pass on, by type.
+        self._passed: dict[str, Mapping[str, Sequence[Any]]] = {}
         self.notes: dict[str, None] = {}
 
     def samplers(self) -> list[tuple[Node, Sampled]]:
@@ -100,11 +127,10 @@ class Walk:
         if spec is None:
             self._make_unknown(node)
             return
-        known = node.type in ACTS or self._is_light(node, spec)
+        known = node.type in ACTS or _is_light(node, spec)
         inputs = self._given(node, spec, checked=known)
         if node.type in ACTS:
-            with_name = _named(node, lambda: ACTS[node.type](**inputs))
-            self._outputs[node.id] = with_name
+            self._outputs[node.id] = _labelled(node, lambda: ACTS[node.type](**inputs))
         elif known:
             self._outputs[node.id] = self._run(node, spec, inputs)
         else:
@@ -115,45 +141,51 @@ class Walk:
             ]
 
     def _make_unknown(self, node: Node) -> None:
-        inputs = {
-            name: self._passed(value) if isinstance(value, Link) else value
-            for name, value in node.inputs.items()
+        """A node of another pack: one like the core's is taken for it, others pass on."""
+        links = {name: value for name, value in node.inputs.items() if isinstance(value, Link)}
+        plain = {name: value for name, value in node.inputs.items() if name not in links}
+        named = {
+            name: self._pick(links[name], kind) for name, kind in _NAMED.items() if name in links
         }
         if self._samples(node):
-            self._note(f"{node.label} is not known here: it is taken for a KSampler")
-            self._outputs[node.id] = _named(node, lambda: sample(**inputs))
-        elif isinstance(inputs.get("control_net"), Net) and "positive" in inputs:
-            self._note(f"{node.label} is not known here: it is taken for an Apply ControlNet")
-            self._outputs[node.id] = _named(node, lambda: apply_to_both(**inputs))
-        elif isinstance(inputs.get("control_net"), Net) and "conditioning" in inputs:
-            self._note(f"{node.label} is not known here: it is taken for an Apply ControlNet")
-            self._outputs[node.id] = _named(node, lambda: apply_to_one(**inputs))
+            self._take(node, "a KSampler", lambda: sample(**{**plain, **named}))
+        elif {"control_net", "positive"} <= links.keys():
+            self._take(node, "an Apply ControlNet", lambda: apply_to_both(**{**plain, **named}))
+        elif {"control_net", "conditioning"} <= links.keys():
+            self._take(node, "an Apply ControlNet", lambda: apply_to_one(**{**plain, **named}))
         else:
-            self._inputs[node.id] = inputs
+            passed = {kind: [self._pick(one, kind) for one in links.values()] for kind in KINDS}
+            self._passed[node.id] = {**passed, **_loaded(plain, passed), "value": [_value(plain)]}
 
-    def _passed(self, link: Link) -> Any:
-        """The value of a link into a node that is not known: nobody says what type it has."""
-        outputs = self._outputs.get(link.node, ())
-        if link.slot < len(outputs):
-            return outputs[link.slot]
-        inner = self._inputs.get(link.node)
-        return _Opaque(inner, link.slot) if inner is not None else UNKNOWN
+    def _take(self, node: Node, what: str, act: Callable[[], Sequence[Any]]) -> None:
+        self._note(f"{node.label} is not known here: it is taken for {what}")
+        self._outputs[node.id] = _labelled(node, act)
 
-    def _fed(self, node: Node, name: str, link: Link, kind: str) -> Any:
+    def _pick(self, link: Link, kind: str) -> Any:
+        """What a link brings as a `kind`; unknown where it does not."""
         outputs = self._outputs.get(link.node)
         if outputs is not None:
-            return outputs[link.slot] if link.slot < len(outputs) else fresh(kind)
-        inner = self._inputs.get(link.node)
-        if inner is None:
-            return fresh(kind)
-        value = _Opaque(inner, link.slot).as_a(kind)
-        if isinstance(value, Unknown) and kind in ("INT", "FLOAT", "SIGMAS", "CURVE", "BOOLEAN"):
+            value = outputs[link.slot] if link.slot < len(outputs) else UNKNOWN
+            return value if kind not in KINDS or isinstance(value, KINDS[kind]) else UNKNOWN
+        passed = self._passed.get(link.node)
+        if passed is None:
+            return UNKNOWN
+        if kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):  # of a primitive
+            return passed["value"][0]
+        return passed_on(kind, passed.get(kind, ()), link.slot)
+
+    def _fed(self, node: Node, name: str, link: Link, kind: str) -> Any:
+        value = self._pick(link, kind)
+        if not isinstance(value, Unknown):
+            return value
+        counted = kind in ("INT", "FLOAT", "BOOLEAN", "SIGMAS", "CURVE")
+        if link.node in self._passed and counted and node.type not in ON_LEVELS:
             origin = self._graph.nodes[link.node].label
             self._note(
                 f"{node.label}: its {name} comes from {origin}, which is not known here, and is "
                 "left out of this plan"
             )
-        return value
+        return value if value.why else fresh(kind)
 
     def _given(self, node: Node, spec: NodeSpec, checked: bool) -> dict[str, Any]:
         """The node's inputs; a value that is not known is left out, so that the default holds."""
@@ -165,6 +197,8 @@ class Walk:
                 value = self._fed(node, name, value, declared.type)
                 if not isinstance(value, Unknown) or declared.type in ("IMAGE", "MASK"):
                     found[name] = value
+                if isinstance(value, Unknown) and value.why and not set(spec.outputs) & _PICTURES:
+                    self._note(f"{value.why.rstrip('.')}; so {name} of {node.label} is not shown")
             elif value is not None and declared.takes_value:
                 try:
                     value = convert(declared, value)
@@ -179,19 +213,11 @@ class Walk:
                 found[name] = value
         return found
 
-    def _is_light(self, node: Node, spec: NodeSpec) -> bool:
-        if node.type in PICTURES:
-            return True
-        if node.type not in OURS:
-            return False
-        entry = getattr(spec.cls, "PREPROCESSOR", None)
-        of_hints = entry is not None and entry.learning is None
-        return of_hints or (bool(spec.outputs) and set(spec.outputs) <= _VALUES)
-
     def _run(self, node: Node, spec: NodeSpec, inputs: dict[str, Any]) -> Sequence[Any]:
         makes_values = set(spec.outputs) <= _VALUES
-        if not makes_values and any(_is_missing(value) for value in inputs.values()):
-            return [UNKNOWN] * len(spec.outputs)
+        missing = [value for value in inputs.values() if isinstance(value, Unknown)]
+        if missing and not makes_values:
+            return missing[:1] * len(spec.outputs)
         given = {name: _standing(value, spec.inputs[name]) for name, value in inputs.items()}
         for name, declared in spec.inputs.items():
             if declared.required and name not in given:
@@ -204,47 +230,49 @@ class Walk:
         except UserError as error:
             if makes_values:
                 raise error.at(node.label) from error
-            self._note(f"{node.label}: {error.sentence.rstrip('.')}; its picture is not shown")
-            return [UNKNOWN] * len(spec.outputs)
+            return [Unknown(f"{node.label}: {error.sentence}")] * len(spec.outputs)
         return [values[0] if values else UNKNOWN for values in outcome.outputs]
 
     def _note(self, words: str) -> None:
         self.notes[words] = None
 
 
-class _Opaque:
-    """What comes out of a node that is not known."""
-
-    def __init__(self, inputs: Mapping[str, Any], slot: int) -> None:
-        self._inputs, self._slot = inputs, slot
-
-    def as_a(self, kind: str) -> Any:
-        """As a value of type `kind`: plain ones by the node's field `value`, as primitives have."""
-        if kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):
-            value = self._inputs.get("value", UNKNOWN)
-            return UNKNOWN if isinstance(value, _Opaque) else value
-        values = [
-            value.as_a(kind) if isinstance(value, _Opaque) else value
-            for value in self._inputs.values()
-        ]
-        return passed_on(kind, values, self._slot)
+def _is_light(node: Node, spec: NodeSpec) -> bool:
+    """Whether it really runs: pictures, hints without a network, and what makes values of ours."""
+    if node.type in PICTURES:
+        return True
+    if node.type not in OURS:
+        return False
+    entry = getattr(spec.cls, "PREPROCESSOR", None)
+    of_hints = entry is not None and entry.learning is None
+    return of_hints or (bool(spec.outputs) and set(spec.outputs) <= _VALUES)
 
 
-def _named(node: Node, act: Any) -> Sequence[Any]:
-    try:
-        made: Sequence[Any] = act()
-    except UserError as error:
-        raise error.at(node.label) from error
+def _loaded(plain: Mapping[str, Any], passed: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """What a node loads that is not known: it names a file, and is given none of that kind."""
+    made: dict[str, list[Any]] = {}
+    for field, (kind, load) in _LOADERS.items():
+        given = [one for one in passed[kind] if not isinstance(one, Unknown)]
+        if isinstance(plain.get(field), str) and not given:
+            made[kind] = [load(plain[field])]
     return made
 
 
-def _is_missing(value: Any) -> bool:
-    return isinstance(value, Unknown) or (value is NO_PICTURE or value is NO_MASK)
+def _value(plain: Mapping[str, Any]) -> Any:
+    value = plain.get("value")
+    return value if isinstance(value, (bool, int, float, str)) else UNKNOWN
+
+
+def _labelled(node: Node, act: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+    try:
+        return act()
+    except UserError as error:
+        raise error.at(node.label) from error
 
 
 def _standing(value: Any, declared: InputSpec) -> Any:
     """A value that our nodes can take where there is none."""
-    if not isinstance(value, (Unknown, _Opaque)):
+    if not isinstance(value, Unknown):
         return value
     stands: dict[str, Any] = {"IMAGE": NO_PICTURE, "MASK": NO_MASK, "CONTROL_NET": Net()}
     return stands.get(declared.type, declared.default)
