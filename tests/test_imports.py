@@ -7,6 +7,9 @@ hint that needs them.
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+WORKFLOWS = Path(__file__).parents[1] / "workflows"
 
 OURS = {
     "controlstack",
@@ -75,3 +78,20 @@ for entry in registry.EXACT:
 """
     names, _ = imported(after, "import numpy.random, numpy.typing")
     assert libraries(names) == {"controlstack", "cv2", "numpy"}
+
+
+def test_a_plan_brings_no_library_of_networks(tmp_path: Path) -> None:
+    """`controlstack plan` is to answer in a few seconds."""
+    after = f"""
+from controlstack.cli.app import app
+try:
+    app(["plan", {str(WORKFLOWS / "stack_pose_depth.json")!r}, "--out", {str(tmp_path / "p.png")!r}])
+except SystemExit as left:
+    assert left.code == 0
+sys.stdout = sys.__stdout__
+"""
+    names, seconds = imported(after, "import io; sys.stdout = io.StringIO()")
+    print(f"a plan, torch included: {seconds:.1f} s")
+    heavy = {"diffusers", "transformers", "kornia", "scipy", "torchsde", "accelerate"}
+    assert not libraries(names) & heavy
+    assert {"torch", "matplotlib"} <= libraries(names)

@@ -249,6 +249,8 @@ def _basic(
 def _karras(
     steps: Any = 20, sigma_max: Any = 14.6, sigma_min: Any = 0.03, rho: Any = 7.0, **_: Any
 ) -> tuple[Any, ...]:
+    if rho == 0:
+        raise UserError("rho is 0; it must be above 0.")
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     levels = (high + torch.linspace(0, 1, _steps(steps)) * (low - high)) ** rho
     return (torch.cat([levels, torch.zeros(1)]),)
