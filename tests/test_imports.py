@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-WORKFLOWS = Path(__file__).parents[1] / "workflows"
+STACK = Path(__file__).parents[1] / "workflows" / "stack_pose_depth.json"
 
 OURS = {
     "controlstack",
@@ -85,7 +85,7 @@ def test_a_plan_brings_no_library_of_networks(tmp_path: Path) -> None:
     after = f"""
 from controlstack.cli.app import app
 try:
-    app(["plan", {str(WORKFLOWS / "stack_pose_depth.json")!r}, "--out", {str(tmp_path / "p.png")!r}])
+    app(["plan", {str(STACK)!r}, "--out", {str(tmp_path / "p.png")!r}])
 except SystemExit as left:
     assert left.code == 0
 sys.stdout = sys.__stdout__
