@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..ground.errors import UserError
 from ..ground.parameters import setting
 from .options import command_of
 from .run import changed, places_of
@@ -28,7 +29,7 @@ class PlanOptions:
         metavar="WORKFLOW",
         argument=True,
     )
-    out: Path = setting(Path("plan.png"), "The picture to draw.", metavar="FILE")
+    out: Path = setting(Path("plan.png"), "The picture to draw, a PNG.", metavar="FILE")
     json: Path | None = setting(
         None, "Write the data too, as JSON; - is standard output.", metavar="FILE"
     )
@@ -57,6 +58,8 @@ def _plan(options: PlanOptions) -> None:
     from ..headless.graph.workflow import read_document
 
     document = read_document(options.workflow)  # before torch is imported
+    if options.out.suffix.lower() != ".png":
+        raise UserError(f"--out {options.out}: the picture is a PNG; give it a name that ends .png")
     for file in (options.out, options.json):
         if file is not None and file != STDOUT:
             require_place(file, "the file")

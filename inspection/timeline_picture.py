@@ -163,7 +163,8 @@ def _thumbnail(page: _Page, picture: Picture | None, left: float, top: float) ->
     factor = min(THUMB * DPI / shown.width, CHART * DPI / shown.height)
     size = (max(1, round(shown.width * factor)), max(1, round(shown.height * factor)))
     right, bottom = left + size[0] / DPI, top + size[1] / DPI
-    page.box(left - 0.01, top - 0.01, right - left + 0.02, bottom - top + 0.02, facecolor="#d1d5db")
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    page.line(corners, color="#d1d5db", linewidth=0.8)  # for white masks
     page.picture(left, top, np.asarray(shown.resize(size)))
     if picture.count > 1:
         page.text(left, bottom + 0.02, f"1 of {picture.count}", 6.5, color=FAINT)

@@ -50,7 +50,9 @@ def test_several_samplers_are_one_page(run: Run, folder: Path) -> None:
         ((STACK, "--set", "KSampler.steps=0"), "node 15 (KSampler): input steps is 0, but has to"),
         ((STACK, "--set", "KSampler.depth=0"), "node 15 (KSampler) has no input 'depth'"),
         ((STACK, "--set", "Add Control"), "--set Add Control has no value"),
-        ((STACK, "--out", "."), "is a folder"),
+        ((STACK, "--out", "."), "--out .: the picture is a PNG; give it a name that ends .png"),
+        ((STACK, "--out", "a/"), "--out a: the picture is a PNG"),
+        ((STACK, "--json", "."), "is a folder"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
@@ -61,3 +63,16 @@ def test_what_is_wrong_is_one_sentence(
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert list(folder.iterdir()) == []
+
+
+def test_the_workflow_of_the_readme(run: Run, folder: Path) -> None:
+    """docs/timeline.png is made of it."""
+    workflow = WORKFLOWS.parent / "docs" / "timeline-workflow.json"
+    result = run("plan", workflow, "--input", WORKFLOWS / "input", "--json", "-")
+    (sampler,) = json.loads(result.stdout)["samplers"]
+    assert [(line["hint"] is None, line["mask"] is None) for line in sampler["controls"]] == [
+        (False, True),
+        (False, False),
+        (False, True),
+    ]
+    assert [line["net"]["runs"] for line in sampler["controls"]] == [9, 12, 14]

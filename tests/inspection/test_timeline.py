@@ -260,6 +260,19 @@ def test_a_real_run_runs_the_nets_as_planned(
     assert set(counted.values()) == {1}
 
 
+def test_hints_are_in_the_picture() -> None:
+    red = torch.zeros(1, 3, 8, 8)
+    red[:, 0] = 1.0
+    counts = []
+    for hint in (red, torch.zeros(1, 3, 8, 8)):
+        with Image.open(io.BytesIO(draw([Timeline.of((control(hint=hint),), WHOLE)]))) as picture:
+            colours = picture.convert("RGB").getcolors(2**24)
+        assert colours is not None
+        counts.append(sum(count for count, colour in colours if colour == (255, 0, 0)))
+    assert counts[0] > 80 * 80
+    assert counts[1] == 0
+
+
 def test_pictures_of_none_to_eight_controls_and_any_letters() -> None:
     """They are looked at by people; here they have to be drawn, without a warning, and grow."""
     odd = control(FrameStrengths(((0.0, 1.0), (8.0, 0.0))), name="深度 $x_1$ \x1b[31m" + "y" * 200)
