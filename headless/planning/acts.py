@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...ground.errors import UserError
 from ...ground.wording import shown
 from ...model_patch.control import Control, ControlStack
 from ...model_patch.factors import Span
@@ -363,16 +364,18 @@ def _sample_custom(sigmas: Any = None, latent_image: Any = None, **guided: Any) 
 def _sample_guided(
     guider: Any = None, sigmas: Any = None, latent_image: Any = None, **_: Any
 ) -> tuple[Any, ...]:
-    known = guider if isinstance(guider, Guider) else Guider(Model(), Prompt())
-    return (_on_levels(known, sigmas, latent_image),) * 2
+    if isinstance(guider, Guider):
+        return (_on_levels(guider, sigmas, latent_image),) * 2
+    note = "its guider comes from a node that is not known here: what controls it is not shown"
+    return (_on_levels(Guider(Model(), Prompt()), sigmas, latent_image, note),) * 2
 
 
-def _on_levels(guider: Guider, sigmas: Any, latent: Any) -> Sampled:
+def _on_levels(guider: Guider, sigmas: Any, latent: Any, *notes: str) -> Sampled:
     if not isinstance(sigmas, Tensor):
         words = "its noise levels come from a node that is not known here"
-        return _sampled(guider, None, words, latent, ())
+        return _sampled(guider, None, words, latent, notes)
     whole = Schedule(facts_of(guider.model).sampling, tuple(sigmas.tolist()))
-    return _sampled(guider, whole, f"{whole.steps} steps", latent, ())
+    return _sampled(guider, whole, f"{whole.steps} steps", latent, notes)
 
 
 def _sampled(

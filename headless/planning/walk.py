@@ -37,6 +37,7 @@ PICTURES = ("LoadImage", "LoadImageMask", "ImageScale", "ImageScaleBy", "ImageIn
 """Core nodes that are run for their pictures."""
 
 _VALUES = {"CONTROL_FACTOR", "CONTROL_STACK"}
+_APPLY = "an Apply ControlNet"
 _PICTURES = {"IMAGE", "MASK", "LATENT"}
 _NAMED = {
     **{"model": "MODEL", "control_net": "CONTROL_NET", "image": "IMAGE", "latent_image": "LATENT"},
@@ -81,6 +82,9 @@ class Walk:
             UserError: links in a circle; a value that a node refuses. Names the node.
         """
         wanted = [node for node in self._graph.nodes.values() if self._samples(node)]
+        for node in self._graph.nodes.values():
+            if node not in wanted and self._may_sample(node):
+                self._note(f"{node.label} is not known here; if it samples, it has no plan")
         edges: dict[str, list[str]] = {}
         waiting = [node.id for node in wanted]
         while waiting:
@@ -111,12 +115,11 @@ class Walk:
         if node.type in SAMPLERS:
             return True
         # Another pack's: it has what a KSampler is given.
+        return self._may_sample(node) and {"steps", "scheduler"} <= node.inputs.keys()
+
+    def _may_sample(self, node: Node) -> bool:
         linked = {name for name, value in node.inputs.items() if isinstance(value, Link)}
-        return (
-            self._specs[node.type] is None
-            and {"model", "positive"} <= linked
-            and {"steps", "scheduler"} <= node.inputs.keys()
-        )
+        return self._specs[node.type] is None and {"model", "positive"} <= linked
 
     def _origins(self, node: Node) -> list[str]:
         links = [value for value in node.inputs.values() if isinstance(value, Link)]
@@ -150,15 +153,17 @@ class Walk:
         if self._samples(node):
             self._take(node, "a KSampler", lambda: sample(**{**plain, **named}))
         elif {"control_net", "positive"} <= links.keys():
-            self._take(node, "an Apply ControlNet", lambda: apply_to_both(**{**plain, **named}))
+            self._take(node, _APPLY, lambda: apply_to_both(**{**plain, **named}))
         elif {"control_net", "conditioning"} <= links.keys():
-            self._take(node, "an Apply ControlNet", lambda: apply_to_one(**{**plain, **named}))
+            self._take(node, _APPLY, lambda: apply_to_one(**{**plain, **named}))
         else:
             passed = {kind: [self._pick(one, kind) for one in links.values()] for kind in KINDS}
             self._passed[node.id] = {**passed, **_loaded(plain, passed), "value": [_value(plain)]}
 
     def _take(self, node: Node, what: str, act: Callable[[], Sequence[Any]]) -> None:
-        self._note(f"{node.label} is not known here: it is taken for {what}")
+        unread = "" if what != _APPLY or "strength" in node.inputs else "; its fields have no names"
+        stand = ", so strength and range stand at 1 and 0 to 1" if unread else ""
+        self._note(f"{node.label} is not known here: it is taken for {what}{unread}{stand}")
         self._outputs[node.id] = _labelled(node, act)
 
     def _pick(self, link: Link, kind: str) -> Any:

@@ -336,6 +336,28 @@ def test_nodes_like_the_core_s_are_taken_for_them(place: Path) -> None:
     )
 
 
+def test_what_cannot_be_read_is_said(place: Path) -> None:
+    """Fields without names, as a canvas keeps those of nodes that are not known."""
+    bare = {"positive": ["2", 0], "negative": ["3", 0], "control_net": ["4", 0], "image": ["6", 0]}
+    prompt = {
+        **base(positive=["20", 0], negative=["20", 1]),
+        "20": node("OtherApply", **bare),
+        "21": node("OtherSampler", model=["1", 0], positive=["20", 0], negative=["20", 1]),
+    }
+    plan = planned(prompt)
+    assert controls(plan)[0]["settings"] == ["strength 1"]
+    assert plan.notes == (
+        "node 21 (OtherSampler) is not known here; if it samples, it has no plan",
+        "node 20 (OtherApply) is not known here: it is taken for an Apply ControlNet; its fields "
+        "have no names, so strength and range stand at 1 and 0 to 1",
+    )
+    guided = planned(custom(**{"32": node("OtherGuider", model=["22", 0])}))
+    assert controls(guided) == []
+    assert "its guider comes from a node that is not known here" in guided.timelines[0][1].notes[-1]
+    with pytest.raises(UserError, match=r"node 31 \(KarrasScheduler\): rho is 0"):
+        planned(custom(**{"31": node("KarrasScheduler", steps=5, rho=0.0)}))
+
+
 def test_levels_from_a_node_that_is_not_known(place: Path) -> None:
     plan = planned(custom(**{"31": node("OwnSigmas", sigmas=["30", 0])}))
     assert plan.timelines == ()
