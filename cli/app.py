@@ -16,6 +16,7 @@ from .evaluate import evaluate_command
 from .hint import hint_app
 from .nodes import nodes_command
 from .options import Later
+from .plan import plan_command
 from .run import run_command
 from .say import say
 from .study import study_app
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 
 app.command("run")(run_command)
+app.command("plan")(plan_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("transfer")(transfer_command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
@@ -62,26 +62,34 @@ def _run(options: RunOptions) -> None:
     Models come from ./models; input pictures from ./input or from "input" beside the workflow.
     """
     began = time.perf_counter()
-    from ..headless.folders import Folders
     from ..headless.graph.workflow import read_document
 
     document = read_document(options.workflow)  # before torch is imported
-    for flag, given in (("--models", options.models), ("--input", options.input)):
-        for folder in given:
-            if not folder.is_dir():
-                note(f"{flag} {folder} is no folder, so nothing is found in it")
-    places = Folders(
-        models=options.models or (Path("models"),),
-        input=options.input or (Path("input"), options.workflow.parent / "input"),
-        output=options.out,
-        temp=options.out / "previews",
-    )
+    places = places_of(options.workflow, options.models, options.input, options.out)
     with _named_on_stdout():
         _execute(document, places, options)
     tell(f"{time.perf_counter() - began:.1f} s")
 
 
 run_command = command_of(RunOptions, _run)
+
+
+def places_of(
+    workflow: Path, models: tuple[Path, ...], pictures: tuple[Path, ...], out: Path
+) -> Folders:
+    """Where models and pictures of a workflow are looked for; a folder that is none is noted."""
+    from ..headless.folders import Folders
+
+    for flag, given in (("--models", models), ("--input", pictures)):
+        for folder in given:
+            if not folder.is_dir():
+                note(f"{flag} {folder} is no folder, so nothing is found in it")
+    return Folders(
+        models=models or (Path("models"),),
+        input=pictures or (Path("input"), workflow.parent / "input"),
+        output=out,
+        temp=out / "previews",
+    )
 
 
 @contextmanager
@@ -112,7 +120,7 @@ def _execute(document: Document, places: Folders, options: RunOptions) -> None:
         require_known(graph, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
-        graph = _changed(graph, registry, options)
+        graph = changed(graph, registry, options.settings, options.seed)
         if options.preset is not None:
             graph = _with_preset(graph, registry, options.preset)
         aliases = models_of_demo.aliases(graph, models_of_demo.own_nets(graph)) if demo else {}
@@ -134,11 +142,13 @@ def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> lis
     return [", and ".join(said)] if said else []
 
 
-def _changed(graph: Graph, registry: Registry, options: RunOptions) -> Graph:
+def changed(
+    graph: Graph, registry: Registry, settings: Sequence[str], seed: int | None = None
+) -> Graph:
     """`graph` with the values of --set and --seed; a --set wins over --seed."""
     from ..headless.graph.override import override
 
-    for target, value in [*_seeds(graph, options.seed), *map(_setting, options.settings)]:
+    for target, value in [*_seeds(graph, seed), *map(_setting, settings)]:
         graph = override(graph, registry, target, value)
     return graph
 

@@ -18,6 +18,7 @@ from . import folders
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 
 class EmbeddedHost:
@@ -52,6 +53,24 @@ class EmbeddedHost:
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         return reporter().steps(total, text)
+
+    def schedulers(self) -> list[str]:
+        from .sampling.schedules import SCHEDULES
+
+        return list(SCHEDULES)
+
+    def sigmas(self, model: Any, scheduler: str, steps: int, denoise: float) -> torch.Tensor:
+        from .sampling.schedules import schedule
+
+        return schedule(scheduler, model.get_model_object("model_sampling"), steps, denoise)
+
+    def preview(self, picture: Image) -> Mapping[str, str]:
+        from io import BytesIO
+
+        png = BytesIO()
+        picture.save(png, format="png", compress_level=1)
+        path = folders.save("temp", "controlstack", png.getvalue())
+        return {"filename": path.name, "subfolder": "", "type": "temp"}
 
     def running(self) -> Mapping[str, Any]:
         from .graph.execute import RUNNING

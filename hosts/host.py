@@ -20,10 +20,18 @@ from ..ground.progress import Steps, unseen
 from ..model_patch.protocols import ControlNet
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
     from ..training.base import Base
 
 PREVIEW = 1024
 """Pixels of the longer edge of a picture that is shown beside a progress bar, at most."""
+
+SCHEDULERS = (
+    *("simple", "sgm_uniform", "karras", "exponential", "ddim_uniform", "beta", "normal"),
+)
+"""Schedules of noise levels that every host has, in the order of ComfyUI's menu."""
 
 HINT_WEIGHTS = "controlstack"
 """The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""
@@ -56,6 +64,17 @@ class Host(Protocol):
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         """Show the progress of `total` steps, such as the pictures of a batch, inside the block."""
+
+    def schedulers(self) -> list[str]:
+        """The names of its schedules of noise levels."""
+
+    def sigmas(self, model: Any, scheduler: str, steps: int, denoise: float) -> Tensor:
+        """The noise levels (steps + 1,) of a MODEL by a schedule, as the core's BasicScheduler
+        gives them: `denoise` below 1 takes the end of a longer one, at 0 there are none."""
+
+    def preview(self, picture: Image) -> Mapping[str, str]:
+        """Save a picture among those that are only shown, and name it as the front end wants it in
+        the `images` of a node's `ui`."""
 
     def running(self) -> Mapping[str, Any]:
         """The inputs of the node that runs now, as far as the graph tells their values."""
@@ -127,6 +146,11 @@ def is_running() -> bool:
 def names(kind: str) -> list[str]:
     """The model files of one kind; none where no host runs (so that nodes can be listed)."""
     return current().names(kind) if is_running() else []
+
+
+def schedulers() -> list[str]:
+    """The host's schedules; those that all have where no host runs."""
+    return current().schedulers() if is_running() else list(SCHEDULERS)
 
 
 def steps(total: int, text: str) -> AbstractContextManager[Steps]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..ground.errors import UserError
+from .curve import pairs_in_words
 from .factors import MAX_STRENGTH, Factor
 from .residuals import GROUPS, Place
 
@@ -52,6 +53,10 @@ class Blocks(Factor):
                     f"{MAX_STRENGTH:g}."
                 )
 
+    @property
+    def words(self) -> str:
+        return f"blocks {pairs_in_words(self.weights)}"
+
     def require_blocks(self, places: Sequence[Place]) -> None:
         for name, _ in self.weights:
             if not any(_named(name, place) for place in places):
@@ -72,6 +77,10 @@ class SoftWeights(Factor):
     as in Advanced-ControlNet.
     """
 
+    @property
+    def words(self) -> str:
+        return "soft weights"
+
     def of_block(self, place: Place) -> float:
         if place.group == "input" and place.height is not None and place.residuals == 4:
             return (0.25, 0.62, 0.825, 1.0)[place.depth]
@@ -82,6 +91,10 @@ class SoftWeights(Factor):
 class LogSpace(Factor):
     """diffusers' guess mode: from 0.1 for the first residual to 1 for the deepest, evenly in their
     logarithms (`ControlNetModel.forward`: `torch.logspace(-1, 0, n)`)."""
+
+    @property
+    def words(self) -> str:
+        return "weights in logspace, 0.1 to 1"
 
     def of_block(self, place: Place) -> float:
         last = place.residuals - 1
@@ -95,6 +108,10 @@ class Resolution(Factor):
     8 x 8. A transformer's blocks are all of one resolution: there it is 1.
     """
 
+    @property
+    def words(self) -> str:
+        return "weights 64 / height"
+
     def of_block(self, place: Place) -> float:
         return 1.0 if place.height is None else REFERENCE_HEIGHT / place.height
 
@@ -103,6 +120,10 @@ class Resolution(Factor):
 class RelativeResolution(Factor):
     """The same for every size of picture: h_0 / h_i, h_0 the height of the largest feature map. At
     512 px that is the paper's 64 / h_i."""
+
+    @property
+    def words(self) -> str:
+        return "weights by resolution"
 
     def of_block(self, place: Place) -> float:
         if place.height is None or place.tallest is None:

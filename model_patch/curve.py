@@ -60,6 +60,13 @@ class Curve(Factor):
     def silences(self) -> bool:
         return all(strength == 0.0 for _, strength in self.points)
 
+    @property
+    def words(self) -> str:
+        known = [name for name, points in PRESETS.items() if points == self.points]
+        if known and self.places == "percent":
+            return f"curve {known[0]}, {self.between}"
+        return f"curve of {len(self.points)} points over {self.places}, {self.between}"
+
     def on(self, schedule: Schedule) -> Factor:
         if self.places == "sigma":
             return _Placed(self, lambda sigma: sigma)
@@ -94,6 +101,13 @@ def along(points: Sequence[tuple[float, float]], between: Between, place: float)
         return points[-1][1]
     (left, low), (right, high) = points[index - 1], points[index]
     return low + (high - low) * _EASINGS[between]((place - left) / (right - left))
+
+
+def pairs_in_words(pairs: Sequence[tuple[object, float]], most: int = 4) -> str:
+    """`0:1, 8:0`, at most so many pairs and then how many more."""
+    shown = [f"{one:g}" if isinstance(one, float) else f"{one}" for one, _ in pairs[:most]]
+    text = ", ".join(f"{one}:{n:g}" for one, (_, n) in zip(shown, pairs, strict=False))
+    return text + (f" and {len(pairs) - most} more" if len(pairs) > most else "")
 
 
 def require_points(points: Sequence[tuple[float, float]], place_word: str) -> None:

@@ -49,6 +49,11 @@ class Factor:
         """Whether it is 0 throughout, whatever the run."""
         return False
 
+    @property
+    def words(self) -> str:
+        """What it is, for a person, in a few words."""
+        return type(self).__name__
+
     def at(self, sigma: float) -> float:
         """What it is at a noise level, for all rows and blocks; the net is not run at 0."""
         return 1.0
@@ -78,6 +83,10 @@ class Strength(Factor):
     @property
     def silences(self) -> bool:
         return self.value == 0.0
+
+    @property
+    def words(self) -> str:
+        return f"strength {self.value:g}"
 
     def at(self, sigma: float) -> float:
         return self.value
@@ -115,6 +124,10 @@ class Span(Factor):
             if not 0.0 <= value <= 1.0:  # also refuses NaN
                 raise UserError(f"{name}_percent is {value}; it must be between 0 and 1.")
 
+    @property
+    def words(self) -> str:
+        return f"range {self.start:g} to {self.end:g}"
+
     def on(self, schedule: Schedule) -> Between:
         """The span in sigmas, in single precision, in which samplers count them and ComfyUI
         compares: a step that begins where the span does is in it."""
@@ -150,6 +163,10 @@ class StepSpan(Factor):
     def silences(self) -> bool:
         return self.first == self.last
 
+    @property
+    def words(self) -> str:
+        return f"steps {self.first} to {self.last}"
+
     def on(self, schedule: Schedule) -> Factor:
         if self.sigmas:
             schedule = Schedule(schedule.sampling, self.sigmas)
@@ -184,6 +201,10 @@ class Sides(Factor):
     @property
     def silences(self) -> bool:
         return self.cond == self.uncond == 0.0
+
+    @property
+    def words(self) -> str:
+        return f"prompt x {self.cond:g}, negative prompt x {self.uncond:g}"
 
     def of_row(self, row: Row) -> float:
         return self.cond if row.side == CONDITIONAL else self.uncond

@@ -31,13 +31,14 @@ _TEXT_LAYERS = ("attn2.to_k", "context_embedder", "txt_in")
 # and ControlNets of the plain model work with those, so their inputs are not compared.
 _LATENT_LAYERS = ("input_blocks.0.0", "conv_in", "img_in", "x_embedder.proj", "x_embedder")
 
-# Width of the text that a U-Net's cross-attention reads (the text encoders' own widths).
-_UNETS = {
+UNETS = {
     768: "Stable Diffusion 1.x",
     1024: "Stable Diffusion 2.x",
     1280: "the SDXL refiner",
     2048: "SDXL",
 }
+"""Families of U-Nets by the width of the text that their cross-attention reads (the text encoders'
+own widths)."""
 
 # A part of a layer's name that only one family of diffusion transformers has.
 _TRANSFORMERS = {
@@ -101,6 +102,11 @@ def other_ways(base: BaseModel) -> str:
     )
 
 
+def family_of(base: BaseModel) -> str:
+    """The family's name, such as "SDXL"; "" where none is known."""
+    return _family_of(base, _widths(base.diffusion_model))
+
+
 def _difference(net: Widths, model: Widths, unlike: bool) -> str | None:
     """What differs first, with both numbers; the text's width says most. `unlike` is whether the
     families are known and differ.
@@ -147,7 +153,7 @@ def _family(widths: Widths) -> str:
     text = _text_width(widths)
     if text is None or ("input_blocks.0.0" not in widths and "conv_in" not in widths):
         return ""
-    return _UNETS.get(text, f"a U-Net for texts {text} wide")
+    return UNETS.get(text, f"a U-Net for texts {text} wide")
 
 
 def _text_width(widths: Widths) -> int | None:

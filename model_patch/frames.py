@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..ground.errors import UserError
 from .call import Call, Row
-from .curve import Between, along, require_points
+from .curve import Between, along, pairs_in_words, require_points
 from .factors import Factor
 from .grid import grid_of, laid_on
 from .residuals import Place
@@ -38,6 +38,10 @@ class FrameStrengths(Factor):
     @property
     def silences(self) -> bool:
         return all(strength == 0.0 for _, strength in self.points)
+
+    @property
+    def words(self) -> str:
+        return f"pictures {pairs_in_words(self.points)}, {self.between}"
 
     def require_pictures(self, count: int) -> None:
         if self.listed and count > len(self.points):

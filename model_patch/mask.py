@@ -55,6 +55,13 @@ class Mask(Factor):
     def silences(self) -> bool:
         return self.span is None and not self.blocks and not self.masks.any()
 
+    @property
+    def words(self) -> str:
+        count = "mask" if len(self.masks) == 1 else f"{len(self.masks)} masks"
+        span = f" in {self.span.words}" if isinstance(self.span, Span) else ""
+        blocks = f" at {', '.join(self.blocks)}" if self.blocks else ""
+        return f"{count}{span}{blocks}"
+
     def over(self, call: Call, place: Place, like: Tensor) -> Tensor | None:
         if isinstance(self.span, Between) and self.span.at(call.sigma) == 0.0:
             return None

@@ -68,10 +68,13 @@ class Schedule:
 
         Its ends lie half-way to the steps beside it, as far as possible from either.
         """
-        places = [self.percent(sigma) for sigma in self.sigmas[: self.steps]]
+
+        def before(step: int) -> float:
+            return (self.percent(self.sigmas[step - 1]) + self.percent(self.sigmas[step])) / 2
+
         first, last = first - self.window.before, last - self.window.before
-        start = 0.0 if first <= 0 else (places[first - 1] + places[first]) / 2
-        end = 1.0 if last >= self.steps else (places[last - 1] + places[last]) / 2
+        start = 0.0 if first <= 0 else before(first)
+        end = 1.0 if last >= self.steps else before(last)
         return start, end
 
     def words(self, active: Sequence[bool]) -> str:

@@ -7,6 +7,9 @@ hint that needs them.
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+STACK = Path(__file__).parents[1] / "workflows" / "stack_pose_depth.json"
 
 OURS = {
     "controlstack",
@@ -15,8 +18,9 @@ OURS = {
     *(f"controlstack.hosts{name}" for name in ("", ".host")),
     "controlstack.model_patch",
     "controlstack.nodes",
-    *(f"controlstack.nodes.{name}" for name in ("factors", "help_pages", "hints", "lazy_node")),
-    *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream", "widgets")),
+    *(f"controlstack.nodes.{name}" for name in ("factors", "factors_within", "help_pages")),
+    *(f"controlstack.nodes.{name}" for name in ("hints", "inspection", "lazy_node", "stack")),
+    *(f"controlstack.nodes.{name}" for name in ("training", "upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded
 host, the command line, training, and every preprocessor come later or never."""
@@ -74,3 +78,20 @@ for entry in registry.EXACT:
 """
     names, _ = imported(after, "import numpy.random, numpy.typing")
     assert libraries(names) == {"controlstack", "cv2", "numpy"}
+
+
+def test_a_plan_brings_no_library_of_networks(tmp_path: Path) -> None:
+    """`controlstack plan` is to answer in a few seconds."""
+    after = f"""
+from controlstack.cli.app import app
+try:
+    app(["plan", {str(STACK)!r}, "--out", {str(tmp_path / "p.png")!r}])
+except SystemExit as left:
+    assert left.code == 0
+sys.stdout = sys.__stdout__
+"""
+    names, seconds = imported(after, "import io; sys.stdout = io.StringIO()")
+    print(f"a plan, torch included: {seconds:.1f} s")
+    heavy = {"diffusers", "transformers", "kornia", "scipy", "torchsde", "accelerate"}
+    assert not libraries(names) & heavy
+    assert {"torch", "matplotlib"} <= libraries(names)

@@ -100,6 +100,11 @@ class DiscreteSampling:
         """The largest sigma of training, a scalar tensor."""
         return self.sigmas[-1]
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The timesteps of the largest and of the smallest sigma."""
+        return len(self.sigmas) - 1, 0
+
     def timestep(self, sigma: Tensor) -> Tensor:
         """Return the training timestep (integer, `sigma`'s shape) nearest to `sigma` in log."""
         distance = sigma.log().to(self.log_sigmas.device) - self.log_sigmas[:, None]

@@ -60,7 +60,7 @@ def ksample(
         denoise,
         drop_penultimate=sampler.drop_penultimate,
     )
-    sigmas = _window(sigmas, start_step, last_step, force_full_denoise)
+    sigmas = windowed(sigmas, start_step, last_step, force_full_denoise)
     if len(sigmas) < 2:
         return dict(latent_image)
     _require_memory(model, samples, cfg)
@@ -110,7 +110,7 @@ def _require_memory(model: Model, samples: Tensor, cfg: float) -> None:
     require_memory(pixels * width_in_bytes * UNET_MAPS, words)
 
 
-def _window(
+def windowed(
     sigmas: Tensor, start_step: int | None, last_step: int | None, force_full_denoise: bool
 ) -> Tensor:
     """Return the sigmas of steps `start_step`..`last_step`; fewer than two where none is left."""

@@ -35,7 +35,7 @@ def timestep_uniform(sampling: DiscreteSampling, steps: int, *, sgm: bool = Fals
     With `sgm` ("sgm_uniform") spaced as Stability AI's generative-models do: the last stretch, from
     the smallest training sigma on, is a step like the others.
     """
-    start, end = len(sampling.sigmas) - 1, 0
+    start, end = sampling.ends
     count = steps + 1 if sgm else steps
     timesteps = torch.linspace(start, end, count)
     return _then_zero(sampling.sigma(timesteps[:-1] if sgm else timesteps))

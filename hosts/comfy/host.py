@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import torch
 
@@ -23,6 +24,7 @@ from ..host import HINT_WEIGHTS, PREVIEW
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from ...training.base import Base
 
@@ -97,6 +99,30 @@ class ComfyHost:
     def steps(self, total: int, text: str) -> Iterator[Steps]:
         """ComfyUI shows the node's own bar, without the words."""
         yield _ComfySteps(total)
+
+    def schedulers(self) -> list[str]:
+        import comfy.samplers
+
+        return list(comfy.samplers.KSampler.SCHEDULERS)
+
+    def sigmas(self, model: Any, scheduler: str, steps: int, denoise: float) -> Tensor:
+        import comfy.samplers
+
+        if denoise <= 0.0:
+            return torch.zeros(0)
+        whole = int(steps / denoise) if denoise < 1.0 else steps
+        sampling = model.get_model_object("model_sampling")
+        levels: Tensor = comfy.samplers.calculate_sigmas(sampling, scheduler, whole)
+        return levels.cpu()[-(steps + 1) :]
+
+    def preview(self, picture: Image) -> Mapping[str, str]:
+        import folder_paths
+
+        folder = Path(folder_paths.get_temp_directory())
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"controlstack_{uuid4().hex}.png"
+        picture.save(folder / name, compress_level=1)
+        return {"filename": name, "subfolder": "", "type": "temp"}
 
     def running(self) -> Mapping[str, Any]:
         """ComfyUI tells the node's id, and its queue the graph."""

@@ -1,0 +1,133 @@
+"""`controlstack plan WORKFLOW`: when and how strongly each control would act, without a run."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..ground.errors import UserError
+from ..ground.parameters import setting
+from .options import command_of
+from .run import changed, places_of
+from .say import note, say, tell
+
+if TYPE_CHECKING:
+    from ..headless.planning.plan import WorkflowPlan
+
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """The command's argument and options."""
+
+    workflow: Path = setting(
+        MISSING,
+        "JSON as saved or as sent (API), or a PNG that holds one.",
+        metavar="WORKFLOW",
+        argument=True,
+    )
+    out: Path = setting(Path("plan.png"), "The picture to draw, a PNG.", metavar="FILE")
+    json: Path | None = setting(
+        None, "Write the data too, as JSON; - is standard output.", metavar="FILE"
+    )
+    settings: tuple[str, ...] = setting(
+        (),
+        "Change an input; NODE is an id, or a type or title (of one node or several). Repeat for "
+        "more.",
+        flag="--set",
+        metavar="NODE.INPUT=VALUE",
+    )
+    models: tuple[Path, ...] = setting(
+        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
+    )
+    input: tuple[Path, ...] = setting(
+        (), "Folder with input pictures; repeat for more.", metavar="DIR"
+    )
+
+
+def _plan(options: PlanOptions) -> None:
+    """Draw when and how strongly each control of a workflow acts, for each sampler in it.
+
+    No model is loaded, and none has to be there. Nodes that are not known here are passed through.
+    """
+    with _no_collection():
+        _draw(options)
+
+
+plan_command = command_of(PlanOptions, _plan)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's search for circles of objects: a sixth of the time that torch's import takes
+    goes there, and this command is little more than that import."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def _draw(options: PlanOptions) -> None:
+    from ..ground.atomic import write_atomic
+    from ..ground.places import require_place
+    from ..headless.graph.workflow import read_document
+
+    document = read_document(options.workflow)  # before torch is imported
+    if options.out.suffix.lower() != ".png":
+        raise UserError(f"--out {options.out}: the picture is a PNG; give it a name that ends .png")
+    for file in (options.out, options.json):
+        if file is not None and file != STDOUT:
+            require_place(file, "the file")
+    from ..headless import host
+    from ..headless.planning.plan import plan_of
+    from ..headless.planning.walk import planning_registry
+    from ..inspection.timeline_picture import draw
+
+    with host.use(places_of(options.workflow, options.models, options.input, options.out.parent)):
+        registry = planning_registry()
+        graph = changed(document.graph(registry), registry, options.settings)
+        plan = plan_of(graph, registry)
+    for line in plan.notes:
+        note(line)
+    made = [timeline for _, timeline in plan.timelines]
+    text = json.dumps(plan.json(), indent=2, ensure_ascii=False)
+    if options.json == STDOUT:
+        print(text, flush=True)
+    else:
+        _tell(plan)
+    if made:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(options.out, draw(made))
+    files = [options.out] if made else []
+    if options.json is not None and options.json != STDOUT:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(options.json, f"{text}\n".encode())
+        files.append(options.json)
+    for file in files:
+        (tell if options.json == STDOUT else say)(file)
+
+
+def _tell(plan: WorkflowPlan) -> None:
+    """The plan in words, a line a control."""
+    for _, timeline in plan.timelines:
+        tell(timeline.title)
+        for line in timeline.lines:
+            runs = f"{line.runs} net run{'' if line.runs == 1 else 's'}"
+            tell(
+                f"  {line.name}: {line.words}, {runs}, about {timeline.share(line):.0%} of the cost"
+                if line.active
+                else f"  {line.name}: no step: {line.silent}"
+            )
+        if not timeline.lines:
+            tell("  no control acts here")
+        for one in timeline.notes:
+            note(one)

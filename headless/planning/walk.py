@@ -1,0 +1,283 @@
+"""An abstract run of a graph: light nodes really run, heavy ones act on stand-ins, and a node that
+is not known passes on what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import torch
+
+from ...ground.errors import UserError
+from ...nodes import NODE_CLASS_MAPPINGS as OURS
+from ..core_nodes import CORE_NODES as CORE
+from ..graph.call import call_node
+from ..graph.model import Graph, Link, Node
+from ..graph.own_check import hidden, own_check
+from ..graph.registry import InputSpec, NodeSpec, Registry
+from ..graph.values import check_choice, check_range, convert
+from .acts import ACTS, FURTHER, apply_to_both, apply_to_one, sample
+from .values import (
+    KINDS,
+    NO_MASK,
+    NO_PICTURE,
+    UNKNOWN,
+    Model,
+    Net,
+    Sampled,
+    Unknown,
+    fresh,
+    passed_on,
+)
+
+ON_LEVELS = ("SamplerCustom", "SamplerCustomAdvanced")
+SAMPLERS = ("KSampler", "KSamplerAdvanced", *ON_LEVELS)
+PICTURES = ("LoadImage", "LoadImageMask", "ImageScale", "ImageScaleBy", "ImageInvert")
+"""Core nodes that are run for their pictures."""
+
+_VALUES = {"CONTROL_FACTOR", "CONTROL_STACK"}
+_APPLY = "an Apply ControlNet"
+_PICTURES = {"IMAGE", "MASK", "LATENT"}
+_NAMED = {
+    **{"model": "MODEL", "control_net": "CONTROL_NET", "image": "IMAGE", "latent_image": "LATENT"},
+    **dict.fromkeys(("positive", "negative", "conditioning"), "CONDITIONING"),
+    **{"steps": "INT", "denoise": "FLOAT", "cfg": "FLOAT", "strength": "FLOAT"},
+    **{"start_percent": "FLOAT", "end_percent": "FLOAT", "scheduler": "STRING"},
+}
+"""Inputs of the core's samplers and appliers, which other packs call the same."""
+
+_LOADERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "control_net_name": ("CONTROL_NET", Net),
+    "ckpt_name": ("MODEL", lambda name: Model(name, "checkpoints")),
+    "unet_name": ("MODEL", lambda name: Model(name, "diffusion_models")),
+}
+
+
+def planning_registry() -> Registry:
+    """The embedded host's nodes, and those that only a plan knows."""
+    return Registry({**FURTHER, **CORE, **OURS})
+
+
+class Walk:
+    """The values of a graph's nodes, made from the sources on.
+
+    Attributes:
+        notes: what was left out, said once each.
+    """
+
+    def __init__(self, graph: Graph, registry: Registry) -> None:
+        self._graph = graph
+        self._specs = {node.type: registry.get(node.type) for node in graph.nodes.values()}
+        self._outputs: dict[str, Sequence[Any]] = {}
+        # Of nodes that are not known: what they could pass on, by type.
+        self._passed: dict[str, Mapping[str, Sequence[Any]]] = {}
+        self.notes: dict[str, None] = {}
+
+    def samplers(self) -> list[tuple[Node, Sampled]]:
+        """Each node that samples and what it does; what waits for the latent of another comes
+        after it.
+
+        Raises:
+            UserError: links in a circle; a value that a node refuses. Names the node.
+        """
+        wanted = [node for node in self._graph.nodes.values() if self._samples(node)]
+        for node in self._graph.nodes.values():
+            if node not in wanted and self._may_sample(node):
+                self._note(f"{node.label} is not known here; if it samples, it has no plan")
+        edges: dict[str, list[str]] = {}
+        waiting = [node.id for node in wanted]
+        while waiting:
+            key = waiting.pop()
+            if key not in edges:
+                edges[key] = self._origins(self._graph.nodes[key])
+                waiting += edges[key]
+        for node in self._ordered(edges):
+            self._make(node)
+        found = [
+            (node, made)
+            for node in wanted
+            for made in self._outputs.get(node.id, ())[:1]
+            if isinstance(made, Sampled)
+        ]
+        return sorted(found, key=lambda one: one[1].passes)
+
+    def _ordered(self, edges: Mapping[str, Sequence[str]]) -> list[Node]:
+        try:
+            return [self._graph.nodes[key] for key in TopologicalSorter(edges).static_order()]
+        except CycleError as error:
+            nodes = [self._graph.nodes[key].label for key in error.args[1]]
+            raise UserError(
+                f"the links go in a circle: {' -> '.join(nodes)}; remove one of them"
+            ) from error
+
+    def _samples(self, node: Node) -> bool:
+        if node.type in SAMPLERS:
+            return True
+        # Another pack's: it has what a KSampler is given.
+        return self._may_sample(node) and {"steps", "scheduler"} <= node.inputs.keys()
+
+    def _may_sample(self, node: Node) -> bool:
+        linked = {name for name, value in node.inputs.items() if isinstance(value, Link)}
+        return self._specs[node.type] is None and {"model", "positive"} <= linked
+
+    def _origins(self, node: Node) -> list[str]:
+        links = [value for value in node.inputs.values() if isinstance(value, Link)]
+        return list(dict.fromkeys(one.node for one in links if one.node in self._graph.nodes))
+
+    def _make(self, node: Node) -> None:
+        spec = self._specs[node.type]
+        if spec is None:
+            self._make_unknown(node)
+            return
+        known = node.type in ACTS or _is_light(node, spec)
+        inputs = self._given(node, spec, checked=known)
+        if node.type in ACTS:
+            self._outputs[node.id] = _labelled(node, lambda: ACTS[node.type](**inputs))
+        elif known:
+            self._outputs[node.id] = self._run(node, spec, inputs)
+        else:
+            values = list(inputs.values())
+            kinds = spec.outputs
+            self._outputs[node.id] = [
+                passed_on(kind, values, kinds[:slot].count(kind)) for slot, kind in enumerate(kinds)
+            ]
+
+    def _make_unknown(self, node: Node) -> None:
+        """A node of another pack: one like the core's is taken for it, others pass on."""
+        links = {name: value for name, value in node.inputs.items() if isinstance(value, Link)}
+        plain = {name: value for name, value in node.inputs.items() if name not in links}
+        named = {
+            name: self._pick(links[name], kind) for name, kind in _NAMED.items() if name in links
+        }
+        if self._samples(node):
+            self._take(node, "a KSampler", lambda: sample(**{**plain, **named}))
+        elif {"control_net", "positive"} <= links.keys():
+            self._take(node, _APPLY, lambda: apply_to_both(**{**plain, **named}))
+        elif {"control_net", "conditioning"} <= links.keys():
+            self._take(node, _APPLY, lambda: apply_to_one(**{**plain, **named}))
+        else:
+            passed = {kind: [self._pick(one, kind) for one in links.values()] for kind in KINDS}
+            self._passed[node.id] = {**passed, **_loaded(plain, passed), "value": [_value(plain)]}
+
+    def _take(self, node: Node, what: str, act: Callable[[], Sequence[Any]]) -> None:
+        unread = "" if what != _APPLY or "strength" in node.inputs else "; its fields have no names"
+        stand = ", so strength and range stand at 1 and 0 to 1" if unread else ""
+        self._note(f"{node.label} is not known here: it is taken for {what}{unread}{stand}")
+        self._outputs[node.id] = _labelled(node, act)
+
+    def _pick(self, link: Link, kind: str) -> Any:
+        """What a link brings as a `kind`; unknown where it does not."""
+        outputs = self._outputs.get(link.node)
+        if outputs is not None:
+            value = outputs[link.slot] if link.slot < len(outputs) else UNKNOWN
+            return value if kind not in KINDS or isinstance(value, KINDS[kind]) else UNKNOWN
+        passed = self._passed.get(link.node)
+        if passed is None:
+            return UNKNOWN
+        if kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):  # of a primitive
+            return passed["value"][0]
+        return passed_on(kind, passed.get(kind, ()), link.slot)
+
+    def _fed(self, node: Node, name: str, link: Link, kind: str) -> Any:
+        value = self._pick(link, kind)
+        if not isinstance(value, Unknown):
+            return value
+        counted = kind in ("INT", "FLOAT", "BOOLEAN", "SIGMAS", "CURVE")
+        if link.node in self._passed and counted and node.type not in ON_LEVELS:
+            origin = self._graph.nodes[link.node].label
+            self._note(
+                f"{node.label}: its {name} comes from {origin}, which is not known here, and is "
+                "left out of this plan"
+            )
+        return value if value.why else fresh(kind)
+
+    def _given(self, node: Node, spec: NodeSpec, checked: bool) -> dict[str, Any]:
+        """The node's inputs; a value that is not known is left out, so that the default holds."""
+        judge = own_check(spec)
+        found: dict[str, Any] = {}
+        for name, declared in spec.inputs.items():
+            value = node.inputs.get(name)
+            if isinstance(value, Link):
+                value = self._fed(node, name, value, declared.type)
+                if not isinstance(value, Unknown) or declared.type in ("IMAGE", "MASK"):
+                    found[name] = value
+                if isinstance(value, Unknown) and value.why and not set(spec.outputs) & _PICTURES:
+                    self._note(f"{value.why.rstrip('.')}; so {name} of {node.label} is not shown")
+            elif value is not None and declared.takes_value:
+                try:
+                    value = convert(declared, value)
+                    if checked:
+                        check_range(declared, value)
+                    # The core's menus hold names of files, and of samplers of later versions.
+                    if checked and node.type in OURS and not judge.exempts(name):
+                        check_choice(declared, value)
+                except UserError as error:
+                    if checked:
+                        raise UserError(f"{node.label}: input {name} {error.sentence}") from error
+                found[name] = value
+        return found
+
+    def _run(self, node: Node, spec: NodeSpec, inputs: dict[str, Any]) -> Sequence[Any]:
+        makes_values = set(spec.outputs) <= _VALUES
+        missing = [value for value in inputs.values() if isinstance(value, Unknown)]
+        if missing and not makes_values:
+            return missing[:1] * len(spec.outputs)
+        given = {name: _standing(value, spec.inputs[name]) for name, value in inputs.items()}
+        for name, declared in spec.inputs.items():
+            if declared.required and name not in given:
+                given[name] = _standing(UNKNOWN, declared)
+        arguments = {name: [value] for name, value in given.items()}
+        arguments |= hidden(node, spec, self._graph)
+        try:
+            with torch.no_grad():
+                outcome = call_node(spec.cls(), spec, arguments)
+        except UserError as error:
+            if makes_values:
+                raise error.at(node.label) from error
+            return [Unknown(f"{node.label}: {error.sentence}")] * len(spec.outputs)
+        return [values[0] if values else UNKNOWN for values in outcome.outputs]
+
+    def _note(self, words: str) -> None:
+        self.notes[words] = None
+
+
+def _is_light(node: Node, spec: NodeSpec) -> bool:
+    """Whether it really runs: pictures, hints without a network, and what makes values of ours."""
+    if node.type in PICTURES:
+        return True
+    if node.type not in OURS:
+        return False
+    entry = getattr(spec.cls, "PREPROCESSOR", None)
+    of_hints = entry is not None and entry.learning is None
+    return of_hints or (bool(spec.outputs) and set(spec.outputs) <= _VALUES)
+
+
+def _loaded(plain: Mapping[str, Any], passed: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """What a node loads that is not known: it names a file, and is given none of that kind."""
+    made: dict[str, list[Any]] = {}
+    for field, (kind, load) in _LOADERS.items():
+        given = [one for one in passed[kind] if not isinstance(one, Unknown)]
+        if isinstance(plain.get(field), str) and not given:
+            made[kind] = [load(plain[field])]
+    return made
+
+
+def _value(plain: Mapping[str, Any]) -> Any:
+    value = plain.get("value")
+    return value if isinstance(value, (bool, int, float, str)) else UNKNOWN
+
+
+def _labelled(node: Node, act: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+    try:
+        return act()
+    except UserError as error:
+        raise error.at(node.label) from error
+
+
+def _standing(value: Any, declared: InputSpec) -> Any:
+    """A value that our nodes can take where there is none."""
+    if not isinstance(value, Unknown):
+        return value
+    stands: dict[str, Any] = {"IMAGE": NO_PICTURE, "MASK": NO_MASK, "CONTROL_NET": Net()}
+    return stands.get(declared.type, declared.default)
