@@ -96,12 +96,13 @@ def _draw(options: PlanOptions) -> None:
         registry = planning_registry()
         graph = changed(document.graph(registry), registry, options.settings)
         plan = plan_of(graph, registry)
-    for line in plan.notes:
-        note(line)
+    for one in plan.notes:
+        note(one)
     made = [timeline for _, timeline in plan.timelines]
-    text = json.dumps(plan.json(), indent=2, ensure_ascii=False)
+    text = json.dumps(plan.json(), indent=2)
     if options.json == STDOUT:
-        print(text, flush=True)
+        for line in text.splitlines():
+            say(line)
     else:
         _tell(plan)
     if made:

@@ -241,9 +241,10 @@ _declare(
 def _basic(
     model: Any = None, scheduler: Any = "", steps: Any = 20, denoise: Any = 1.0, **_: Any
 ) -> tuple[Any, ...]:
-    name, _note = _known_scheduler(scheduler)
+    if scheduler not in SCHEDULES:
+        return (Unknown(),)
     sampling = facts_of(_model(model)).sampling
-    return (schedule(name, sampling, _steps(steps), _number(denoise, 1.0)),)
+    return (schedule(scheduler, sampling, _steps(steps), _number(denoise, 1.0)),)
 
 
 @act("KarrasScheduler")
@@ -372,7 +373,7 @@ def _sample_guided(
 
 def _on_levels(guider: Guider, sigmas: Any, latent: Any, *notes: str) -> Sampled:
     if not isinstance(sigmas, Tensor):
-        words = "its noise levels come from a node that is not known here"
+        words = "its noise levels come from a node or a scheduler that is not known here"
         return _sampled(guider, None, words, latent, notes)
     whole = Schedule(facts_of(guider.model).sampling, tuple(sigmas.tolist()))
     return _sampled(guider, whole, f"{whole.steps} steps", latent, notes)

@@ -362,8 +362,15 @@ def test_levels_from_a_node_that_is_not_known(place: Path) -> None:
     plan = planned(custom(**{"31": node("OwnSigmas", sigmas=["30", 0])}))
     assert plan.timelines == ()
     assert plan.notes[-1] == (
-        "node 35 (SamplerCustomAdvanced): its noise levels come from a node that is not known "
-        "here, so it has no plan"
+        "node 35 (SamplerCustomAdvanced): its noise levels come from a node or a scheduler that is "
+        "not known here, so it has no plan"
+    )
+    other = custom()
+    other["30"]["inputs"]["scheduler"] = "kl_optimal"
+    assert planned(other).notes[-1] == plan.notes[-1]
+    kept = planned(stacked(scheduler="kl_optimal"))
+    assert kept.timelines[0][1].notes[-1] == (
+        "the scheduler 'kl_optimal' is not known here: normal stands for it"
     )
 
 
