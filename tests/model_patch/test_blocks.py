@@ -38,10 +38,12 @@ def weights(factor: Factor, places: list[Place]) -> list[float]:
 def test_depth_goes_from_the_first_block_to_the_middle() -> None:
     assert [place.name for place in control_net()][:2] == ["output 0", "output 1"]
     assert [place.name for place in control_net()][-1] == "middle"
-    adapter = Residuals(input=(None, *maps(8), None, *maps(4))).places()
+    adapter = Residuals(
+        input=(None, *maps(4), None, *maps(8))
+    ).places()  # hosts take the last first
     assert [(place.name, place.depth, place.residuals) for place in adapter] == [
-        ("input 1", 0, 2),
-        ("input 3", 1, 2),
+        ("input 3", 0, 2),
+        ("input 1", 1, 2),
     ]
     flux = Residuals(input=(torch.ones(1, 4, 2),) * 2, output=(torch.ones(1, 4, 2),) * 3)
     assert [p.name for p in flux.places()] == [
