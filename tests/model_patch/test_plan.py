@@ -114,9 +114,7 @@ def test_backward_step_ranges_are_refused(first: int, last: int) -> None:
 
 
 def test_steps_outside_of_the_schedule_are_refused_with_the_schedule() -> None:
-    with pytest.raises(
-        UserError, match=r"control: the steps 3 to 5 .* has 3 steps.* 8 down"
-    ):
+    with pytest.raises(UserError, match=r"control: the steps 3 to 5 .* has 3 steps.* 8 down"):
         active(StepSpan(3, 5), [8.0, 4.0, 2.0, 0.0])
 
 
