@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
@@ -233,10 +233,7 @@ class Recorder:
         """Controls, by their numbers in the stack, add these residuals to a call."""
         heard = _Heard(call.sigma, np.eye(len(SIDES))[[_side(row) for row in call.rows]])
         for control, part in parts.items():
-            places = tuple(part.places())
-            sums = [self._sum(call, control, _tensor(part, place)) for place in places]
-            heard.parts[control] = places
-            heard.energies[control] = torch.stack(sums)
+            heard.parts[control], heard.energies[control] = self._energies(call, control, part)
         for one, other in combinations(parts, 2):
             heard.dots[one, other] = _dot(parts[one], parts[other])
         self._calls.append(heard)
@@ -303,18 +300,35 @@ class Recorder:
             rows=frozenset(self._rows),
         )
 
-    def _sum(self, call: Call, control: int, residual: Tensor) -> Tensor:
-        """(rows,) The energy of a residual; lays it on the map."""
-        energy = residual.float().square().sum(2 if residual.ndim == 3 else 1)
-        if len(energy) != len(call.rows):  # a T2I adapter's one for all
-            energy = energy.expand(len(call.rows), *energy.shape[1:])
-        with suppress(UserError):  # tokens that lie nowhere, as far as anybody can tell: no map
+    def _energies(
+        self, call: Call, control: int, part: Residuals
+    ) -> tuple[tuple[Place, ...], Tensor]:
+        """The places of a control's residuals, and the energies there: (places, rows). Those of
+        one size are laid on one map."""
+        alike: dict[torch.Size, list[tuple[Place, Tensor]]] = {}
+        for place in part.places():
+            channels = 2 if len(place.shape) == 3 else 1
+            energy = _tensor(part, place).float().square().sum(channels)
+            alike.setdefault(energy.shape, []).append((place, energy))
+        sums = []
+        for group in alike.values():
+            energies = torch.stack([energy for _, energy in group])
+            if energies.shape[1] != len(call.rows):  # a T2I adapter's one row for all
+                energies = energies.expand(-1, len(call.rows), *energies.shape[2:])
+            self._lay(call, control, _tensor(part, group[0][0]), energies)
+            sums.append(energies.flatten(2).sum(2))
+        places = tuple(place for group in alike.values() for place, _ in group)
+        return places, torch.cat(sums)
+
+    def _lay(self, call: Call, control: int, residual: Tensor, energies: Tensor) -> None:
+        """Add energies (places, rows, ...) of residuals like this one to the control's map."""
+        try:
             grid = grid_of(call, residual)
-            where = _Where(control, call.rows, call.frames, call.latent, grid)
-            if where not in self._maps:
-                self._maps[where] = torch.zeros_like(energy)
-            self._maps[where] += energy
-        return energy.flatten(1).sum(1)
+        except UserError:  # tokens that lie nowhere, as far as anybody can tell: no map
+            return
+        where = _Where(control, call.rows, call.frames, call.latent, grid)
+        before = self._maps.get(where)
+        self._maps[where] = energies.sum(0) if before is None else before + energies.sum(0)
 
     def _read_calls(self) -> list[_Heard]:
         """The calls, with their tensors on the CPU. Where the host shows features, a call without
@@ -338,10 +352,10 @@ class Recorder:
             frames, height, width = where.grid
             cells = energy.view(len(where.rows), frames, height, width)
             for row, of_frames in zip(where.rows, cells, strict=True):
-                self._lay(maps[where.control], where, row, of_frames)
+                self._paste(maps[where.control], where, row, of_frames)
         return maps
 
-    def _lay(self, onto: Array, where: _Where, row: Row, cells: Tensor) -> None:
+    def _paste(self, onto: Array, where: _Where, row: Row, cells: Tensor) -> None:
         top, left, high, wide = _placed(row.area, where.latent)
         size = (min(high, onto.shape[-2] - top), min(wide, onto.shape[-1] - left))
         if min(size) < 1:

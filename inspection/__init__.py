@@ -1,0 +1,1 @@
+"""What draws and explains control: before a run and after it."""
