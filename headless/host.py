@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from . import folders
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 
 class EmbeddedHost:
@@ -60,6 +62,12 @@ class EmbeddedHost:
 
     def output(self) -> Path:
         return folders.current().output
+
+    def show(self, picture: Image) -> dict[str, str]:
+        png = BytesIO()
+        picture.save(png, format="PNG", compress_level=1)
+        path = folders.save("temp", "ControlStack", png.getvalue())
+        return {"filename": path.name, "subfolder": "", "type": "temp"}
 
     def control_nets(self) -> Path:
         """Without folders of models it is the output folder."""

@@ -20,6 +20,8 @@ from ..ground.progress import Steps, unseen
 from ..model_patch.protocols import ControlNet
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from ..training.base import Base
 
 PREVIEW = 1024
@@ -62,6 +64,9 @@ class Host(Protocol):
 
     def output(self) -> Path:
         """The folder of what is made."""
+
+    def show(self, picture: Image) -> dict[str, str]:
+        """Keep a picture among those that are only shown; how a node's `ui` names it."""
 
     def control_nets(self) -> Path:
         """The folder that new ControlNets are saved to, where the loader finds them."""

@@ -51,9 +51,9 @@ def causes(record: Record, index: int) -> tuple[Cause, ...]:
 def _silent(control: Control) -> Cause | None:
     """Why it acts in no run at all."""
     if not control.enabled:
-        return Cause("off", "its line is switched off: switch enabled on at its Add Control.")
+        return Cause("off", "its line is switched off; switch enabled on at its Add Control.")
     if control.strength == 0.0:
-        return Cause("strength", "its strength is 0: raise it.")
+        return Cause("strength", "its strength is 0; raise it.")
     mask = () if control.mask is None else (Mask(control.mask),)
     silent = [factor for factor in (*mask, *control.also, control.span) if factor.silences]
     return _of_factor(silent[0]) if silent else None
@@ -63,17 +63,17 @@ def _of_factor(factor: Factor) -> Cause:
     """A factor that is 0 all through a run."""
     match factor:
         case Mask():
-            return Cause("mask", "its mask is black everywhere: white is where it acts.")
+            return Cause("mask", "its mask is black everywhere; white is where it acts.")
         case Sides():
-            return Cause("sides", "its Control Sides are 0 for all that is sampled: raise one.")
+            return Cause("sides", "its Control Sides are 0 for all that is sampled; raise one.")
         case FrameStrengths():
-            return Cause("frames", "its Control Frames are 0 for all pictures: raise some.")
+            return Cause("frames", "its Control Frames are 0 for all pictures; raise some.")
         case StepSpan():
-            return Cause("steps", "its range of steps holds none: let it end after it begins.")
+            return Cause("steps", "its range of steps holds none; let it end after it begins.")
         case Curve():
-            return Cause("curve", "its curve is 0 at every step of this run: raise it there.")
+            return Cause("curve", "its curve is 0 at every step of this run; raise it there.")
         case _:
-            return Cause("factor", f"its {type(factor).__name__} is 0 throughout: change it.")
+            return Cause("factor", f"its {type(factor).__name__} is 0 throughout; change it.")
 
 
 def _not_planned(control: Control, schedule: Schedule) -> Cause:
@@ -90,11 +90,11 @@ def _not_planned(control: Control, schedule: Schedule) -> Cause:
             return Cause(
                 "steps",
                 f"its steps {factor.first} to {factor.last} are none of this run's, "
-                f"{before} to {before + schedule.steps} of {schedule.total}: change them.",
+                f"{before} to {before + schedule.steps} of {schedule.total}; change them.",
             )
         return _of_factor(factor)
     return Cause(
-        "factors", "its range and its factors leave no step together: let them meet somewhere."
+        "factors", "its range and its factors leave no step together; let them meet somewhere."
     )
 
 
@@ -103,23 +103,23 @@ def _of_span(span: Span, schedule: Schedule) -> Cause:
     first, last = schedule.sigmas[0], schedule.sigmas[schedule.steps - 1]
     where = f"its range {span.start:g} to {span.end:g}"
     if span.start > span.end:
-        return Cause("range", f"{where} ends before it starts: exchange the two.")
+        return Cause("range", f"{where} ends before it starts; exchange the two.")
     if end > first:
         least = _percent_up(schedule.percent(first))
         return Cause(
             "denoise",
             f"{where} is over before this run begins, at noise level {first:.3g} (denoise below 1, "
-            f"or a part of the steps): set end_percent to {least:g} or more, or raise denoise.",
+            f"or a part of the steps); set end_percent to {least:g} or more, or raise denoise.",
         )
     if start < last:
         most = math.floor(1000 * schedule.percent(last)) / 1000
         return Cause(
             "range",
-            f"{where} begins after the last step of this run, at noise level {last:.3g}: set "
+            f"{where} begins after the last step of this run, at noise level {last:.3g}; set "
             f"start_percent to {most:g} or less.",
         )
     return Cause(
-        "range", f"no step of this run begins within {where.removeprefix('its ')}: widen it."
+        "range", f"no step of this run begins within {where.removeprefix('its ')}; widen it."
     )
 
 
@@ -128,7 +128,8 @@ def _added_nothing(record: Record, index: int) -> Cause:
     factors = record.stack[index].factors
     if not record.rows:
         return Cause(
-            "model", "the model was never called in this run: another patch answers in its place."
+            "model",
+            "the model was never called in this run, because another patch answers in its place.",
         )
     pictures = {row.picture for row in record.rows}
     for factor in factors:
@@ -136,35 +137,36 @@ def _added_nothing(record: Record, index: int) -> Cause:
             if isinstance(factor, Sides):
                 return Cause(
                     "sides",
-                    "it acts on the negative prompt's side alone, which is not sampled at CFG 1: "
+                    "it acts on the negative prompt's side alone, which is not sampled at CFG 1; "
                     "raise cond of its Control Sides, or CFG.",
                 )
             return Cause(
                 "frames",
-                f"its Control Frames are 0 for all {len(pictures)} pictures of this run: raise "
+                f"its Control Frames are 0 for all {len(pictures)} pictures of this run; raise "
                 "some.",
             )
     if record.places and not any(_of_block(factors, place) for place in record.places):
-        return Cause("blocks", "its weights are 0 for every block of the net: raise some.")
+        return Cause("blocks", "its weights are 0 for every block of the net; raise some.")
     masks = [factor for factor in factors if isinstance(factor, Mask)]
     for mask in masks:
         if not mask.blocks and not any(_left_of(mask.masks, place) for place in record.places):
             height, width = record.maps.shape[-2:]
             return Cause(
                 "mask",
-                f"nothing is left of its mask on the latent of {width} x {height}: make its white "
+                f"nothing is left of its mask on the latent of {width} x {height}; make its white "
                 "part larger.",
             )
     within = any(type(factor).over is not Factor.over for factor in factors)
     if within or not all(_of_block(factors, place) for place in record.places):
-        return Cause("factors", "its factors leave nothing together: let them meet somewhere.")
+        return Cause("factors", "its factors leave nothing together; let them meet somewhere.")
     if not record.places:
         return Cause(
-            "model", "what it added reached no step: another patch answers in the model's place."
+            "model",
+            "what it added reached no step, because another patch answers in the model's place.",
         )
     return Cause(
         "weights",
-        "all that its net gives is exactly 0, as of a ControlNet that was never trained: choose "
+        "all that its net gives is exactly 0, as of a ControlNet that was never trained; choose "
         "another file, or train it further.",
     )
 
@@ -179,10 +181,10 @@ def _of_hint(control: Control) -> list[Cause]:
             return [
                 Cause(
                     "black hint",
-                    "its hint is black: whatever made it found nothing in the picture; look at it.",
+                    "its hint is black: what made it found nothing in the picture; look at it.",
                 )
             ]
-        return [Cause("constant hint", "its hint is one colour all over: look at what made it.")]
+        return [Cause("constant hint", "its hint is one colour all over; look at what made it.")]
     wanted = None if control.union_types else kind_of_net(control.name)
     if wanted is None:
         return []
@@ -191,7 +193,7 @@ def _of_hint(control: Control) -> list[Cause]:
             Cause(
                 "inverted hint",
                 "its hint is dark lines on white, and a net of this name expects white lines on "
-                "black: invert it.",
+                "black; invert it.",
             )
         ]
     kinds = {kind_of_hint(picture) for picture in pictures}
@@ -202,7 +204,7 @@ def _of_hint(control: Control) -> list[Cause]:
         Cause(
             "wrong hint",
             f"its hint looks like {EXPECTED[kind]}, and a net of this name expects "
-            f"{EXPECTED[wanted]}: take another net, or make another hint.",
+            f"{EXPECTED[wanted]}; take another net, or make another hint.",
         )
     ]
 

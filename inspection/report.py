@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
@@ -30,6 +31,8 @@ THUMBNAIL = 256
 """Pixels of a hint's longer edge in a report, at most."""
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Acting: TypeAlias = Any
+"""(steps,) Whether a control added anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,6 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "version": VERSION,
             "title": self.title,
             "steps": {"first": self.steps.start, "end": self.steps.stop, "of": self.total},
             "sigmas": [round(sigma, 6) for sigma in self.sigmas],
@@ -144,6 +146,12 @@ def report_of(record: Record, title: str = "") -> Report:
     )
 
 
+def as_json(reports: Sequence[Report]) -> str:
+    """Reports on one run or several."""
+    runs = [report.as_dict() for report in reports]
+    return json.dumps({"version": VERSION, "runs": runs}, ensure_ascii=False)
+
+
 def size_in_words(size: float, relative: bool) -> str:
     """A size as people read it: "0.8 %" of the features, or a number."""
     if not relative:
@@ -177,7 +185,7 @@ def _sentence(
     record: Record,
     index: int,
     sizes: Array,
-    acting: Array,
+    acting: Acting,
     sides: Sequence[float],
     found: Sequence[Cause],
 ) -> str:
@@ -201,7 +209,7 @@ def _sentence(
     return f"{said}; {idle}." if idle else f"{said}."
 
 
-def _idle(control: Control, schedule: Schedule, acting: Array) -> str:
+def _idle(control: Control, schedule: Schedule, acting: Acting) -> str:
     """In which steps it did nothing, and why: "it did nothing in steps 12 to 20: ..."."""
     reasons = {
         step: _reason(control, schedule, schedule.sigmas[step])
@@ -282,7 +290,7 @@ def _line_dict(line: Line) -> dict[str, Any]:
 
 def _shares(where: Array) -> list[list[list[float]]]:
     """(pictures, h, w) For each picture the share of its energy in each cell of a coarse grid."""
-    size = [min(edge, MAP_EDGE) for edge in where.shape[1:]]
+    size = (min(where.shape[1], MAP_EDGE), min(where.shape[2], MAP_EDGE))
     coarse = F.adaptive_avg_pool2d(torch.from_numpy(where)[:, None], size)[:, 0]
     whole = coarse.sum((1, 2), keepdim=True)
     shares = (coarse / whole.where(whole > 0, 1.0)).tolist()

@@ -13,11 +13,12 @@ from PIL import Image
 
 from .report import Array, Line, Report, size_in_words
 
-WIDTH, ROW, CURVES, HEAD, WORDS = 11.0, 3.1, 2.2, 0.6, 0.24
-"""Inches: of the page, a control, the curves of pairs, the title, a line of words."""
+WIDTH, ROW, IDLE_ROW, CURVES, HEAD, WORDS = 11.0, 3.1, 1.9, 2.2, 0.6, 0.24
+"""Inches: of the page, a control, one that added nothing, the curves of pairs, the title, a line of
+words."""
 
 DOTS = 100
-LETTERS = 132
+LETTERS = 145
 """Of a line of words."""
 
 INK, FAINT = "#22252b", "#8a8f98"
@@ -34,7 +35,10 @@ def draw_report(report: Report, pictures: Array | None = None) -> Image.Image:
     words = [_wrapped(line) for line in report.lines]
     below = [text for pair in report.pairs for text in textwrap.wrap(pair.sentence, LETTERS)]
     curves = CURVES + WORDS * len(below) if report.pairs else 0.0
-    heights = [ROW + WORDS * len(text) for text in words]
+    heights = [
+        (ROW if line.acted else IDLE_ROW) + WORDS * len(text)
+        for line, text in zip(report.lines, words, strict=True)
+    ]
     height = HEAD + sum(heights) + curves
     figure = Figure(figsize=(WIDTH, height), dpi=DOTS, facecolor="white")
     top = height - HEAD
@@ -46,12 +50,17 @@ def draw_report(report: Report, pictures: Array | None = None) -> Image.Image:
         top -= row
     if report.pairs:
         _draw_pairs(figure, report, below, top)
-    png = BytesIO()
-    with warnings.catch_warnings():
-        # A name in letters that matplotlib's font lacks is drawn with boxes.
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(png, format="png")
-    return Image.open(png).convert("RGB")
+    return _rendered(figure)
+
+
+def draw_words(text: str) -> Image.Image:
+    """A sentence where there is nothing to draw."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 1.2), dpi=DOTS, facecolor="white")
+    words = "\n".join(textwrap.wrap(text, LETTERS))
+    figure.text(0.03, 0.5, words, size=11, color=INK, va="center")
+    return _rendered(figure)
 
 
 def beneath(pages: list[Image.Image]) -> Image.Image:
@@ -65,9 +74,18 @@ def beneath(pages: list[Image.Image]) -> Image.Image:
     return whole
 
 
+def _rendered(figure: Any) -> Image.Image:
+    png = BytesIO()
+    with warnings.catch_warnings():
+        # A name in letters that matplotlib's font lacks is drawn with boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(png, format="png")
+    return Image.open(png).convert("RGB")
+
+
 def _wrapped(line: Line) -> list[str]:
-    said = [line.sentence]
-    said += [cause.sentence for cause in line.causes if cause.sentence not in line.sentence]
+    more = [cause.sentence for cause in line.causes if cause.sentence not in line.sentence]
+    said = [line.sentence, *(f"{text[0].upper()}{text[1:]}" for text in more)]
     return [part for one in said for part in textwrap.wrap(one, LETTERS)]
 
 
@@ -86,7 +104,7 @@ def _draw_line(
         at = (top - WORDS * (number + 0.6)) / whole
         figure.text(0.03, at, part, size=9.5, color=INK, va="center")
     bottom = (top - height + 0.55) / whole
-    high = (ROW - 0.75) / whole
+    high = (height - WORDS * len(text) - 0.75) / whole
     _draw_where(figure.add_axes((0.03, bottom, 0.24, high)), line, pictures)
     axes = figure.add_axes((0.39, bottom, 0.50, high))
     if not line.acted:
@@ -111,7 +129,8 @@ def _draw_where(axes: Any, line: Line, pictures: Array | None) -> None:
         sheet[down : down + height, right : right + width] = tile
     axes.imshow(sheet, interpolation="nearest")
     what = "its hint" if pictures is None else "the picture"
-    axes.set_title(f"where it acted, over {what}", size=8.5, color=FAINT, pad=4)
+    said = f"where it acted, over {what}" if line.acted else what
+    axes.set_title(said, size=8.5, color=FAINT, pad=4)
 
 
 def _lit(under: Array, where: Array) -> Array:
@@ -123,10 +142,7 @@ def _lit(under: Array, where: Array) -> Array:
     size = (grey.width * large, grey.height * large)
     base = np.asarray(grey.resize(size, Image.Resampling.BILINEAR), float)[..., None] / 255
     level = where / where.max() if where.max() > 0 else where
-    # The root: energies of the strongest places stand far above all others.
-    smooth = Image.fromarray(np.sqrt(level).astype(np.float32)).resize(
-        size, Image.Resampling.BILINEAR
-    )
+    smooth = Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     strength = np.asarray(smooth, float).clip(0, 1)
     colour = np.asarray(colormaps[GLOW](0.15 + 0.85 * strength))[..., :3]
     opaque = (0.75 * strength)[..., None]
@@ -137,6 +153,8 @@ def _lit(under: Array, where: Array) -> Array:
 def _draw_heat(
     figure: Any, axes: Any, report: Report, line: Line, most: float, beside: tuple[float, ...]
 ) -> None:
+    from matplotlib.colors import PowerNorm
+
     first, end = report.steps.start, report.steps.stop
     count = len(report.blocks)
     scale = 100.0 if report.relative else 1.0
@@ -144,8 +162,7 @@ def _draw_heat(
         line.sizes * scale,
         aspect="auto",
         cmap=HEAT,
-        vmin=0.0,
-        vmax=most * scale,
+        norm=PowerNorm(0.5, 0.0, most * scale),  # one scale for all; weak controls show as well
         extent=(first, end, count, 0),
         interpolation="nearest",
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import torch
 
@@ -116,6 +117,17 @@ class ComfyHost:
         import folder_paths
 
         return Path(folder_paths.get_output_directory())
+
+    def show(self, picture: Image) -> dict[str, str]:
+        import folder_paths
+
+        folder = folder_paths.get_temp_directory()
+        place, stem, number, subfolder, _ = folder_paths.get_save_image_path(
+            f"ControlStack_{uuid4().hex[:8]}", folder, picture.width, picture.height
+        )
+        name = f"{stem}_{number:05}_.png"
+        picture.save(Path(place, name), compress_level=1)
+        return {"filename": name, "subfolder": subfolder, "type": "temp"}
 
     def control_nets(self) -> Path:
         return _bases("controlnet")[0]
