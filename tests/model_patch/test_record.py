@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,37 +21,11 @@ from controlstack.model_patch.residuals import Residuals
 from controlstack.model_patch.run import Session
 from controlstack.model_patch.schedule import Window
 from tests.model_patch import stacks
+from tests.model_patch.measured import SIGMAS, measured
 from tests.model_patch.recording import BASE, SIZE, Numbers, hints, numbered
 from tests.tiny import tiny_model
 
-SIGMAS = (10.0, 7.5, 5.0, 2.5, 0.0)
 LEFT = (torch.arange(64) < 32).float().expand(1, 64, 64)
-
-
-def measured(
-    stack: ControlStack,
-    sigmas: Sequence[float] = SIGMAS,
-    features: Tensor | None = None,
-    window: Window = Window(),  # noqa: B008
-    **options: Any,
-) -> Record:
-    """A run on the host of numbers: a call a step with both sides of two pictures. Its model has
-    two blocks, and shows `features` in both where they are given."""
-    options = {"sample_sigmas": torch.tensor(sigmas), "cond_or_uncond": [0, 1], **options}
-    rows = 2 * len(options["cond_or_uncond"])
-    recorder = Recorder(sigmas, window)
-
-    def model(control: Any, given: Any) -> None:
-        _ = [list(control[group]) for group in control or ()]
-        for block in (0, 1) if features is not None else ():
-            for hear in given.get("patches", {}).get("input_block_patch", ()):
-                hear(features, {"block": ("input", block)})
-
-    with Session(stack, set(), window, recorder) as session:
-        for sigma in sigmas[:-1]:
-            x = torch.zeros(rows, 4, SIZE, SIZE)
-            session.apply(None, (x, torch.full((rows,), sigma), {}, options), BASE, model)
-    return recorder.record(stack, BASE.model_sampling, 2)
 
 
 def test_energies_are_those_of_what_was_added() -> None:
