@@ -13,11 +13,13 @@ from ..ground.errors import UserError
 from ..ground.parameters import setting
 from ..ground.structured import is_text
 from .options import command_of
-from .progress import report_node, shown_progress
+from .progress import shown_progress
+from .report import reported
 from .say import note, say, tell
 
 if TYPE_CHECKING:
     from ..headless.folders import Folders
+    from ..headless.graph.execute import OnEvent
     from ..headless.graph.model import Graph
     from ..headless.graph.registry import Registry
     from ..headless.graph.workflow import Document
@@ -54,6 +56,11 @@ class RunOptions:
     input: tuple[Path, ...] = setting(
         (), "Folder with input pictures; repeat for more.", metavar="DIR"
     )
+    report: Path | None = setting(
+        None,
+        "Folder for a report on what each control did, and why one did nothing.",
+        metavar="DIR",
+    )
 
 
 def _run(options: RunOptions) -> None:
@@ -66,8 +73,8 @@ def _run(options: RunOptions) -> None:
 
     document = read_document(options.workflow)  # before torch is imported
     places = places_of(options.workflow, options.models, options.input, options.out)
-    with _named_on_stdout():
-        _execute(document, places, options)
+    with reported(options.report) as hear, _named_on_stdout():
+        _execute(document, places, options, hear)
     tell(f"{time.perf_counter() - began:.1f} s")
 
 
@@ -107,7 +114,7 @@ def _named_on_stdout() -> Iterator[None]:
                 say(file)
 
 
-def _execute(document: Document, places: Folders, options: RunOptions) -> None:
+def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
     from ..demo import models as models_of_demo
     from ..headless import host
     from ..headless.graph.execute import Executor
@@ -129,7 +136,7 @@ def _execute(document: Document, places: Folders, options: RunOptions) -> None:
         for line in [*graph.notes, *_demo_notes(aliases, factor)]:
             note(line)
         with shown_progress(), models_of_demo.one_thread() if demo else nullcontext():
-            Executor(registry).run(graph, report_node, once=True)
+            Executor(registry).run(graph, hear, once=True)
 
 
 def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> list[str]:

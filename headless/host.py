@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,6 @@ class EmbeddedHost:
         return schedule(scheduler, model.get_model_object("model_sampling"), steps, denoise)
 
     def preview(self, picture: Image) -> Mapping[str, str]:
-        from io import BytesIO
 
         png = BytesIO()
         picture.save(png, format="png", compress_level=1)

@@ -1,1 +1,1 @@
-"""What makes control visible: its plan before a run, as data first and then as a picture."""
+"""What draws and explains control: its plan before a run, and what it did after one."""

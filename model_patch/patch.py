@@ -22,6 +22,7 @@ from .applied import marked_call, marked_outside
 from .control import ControlStack
 from .family import require_same_family
 from .protocols import ControlDict, ControlNet, Model
+from .record import ATTACHED, Recorder, Recording, recording_of, recordings
 from .run import Session
 from .schedule import Window
 from .usable import require_usable
@@ -37,12 +38,14 @@ def patch(
     stack: ControlStack,
     model_file: str = "",
     window: Callable[[], Window] = Window,
+    record: bool = False,
 ) -> AnyModel:
     """A clone of `model` that samples under `stack`; `model` itself stays as it is.
 
     Strength, span, mask and mode of each control hold as `Control` says; residuals of several
     controls, and of control that is already on the conditioning, add up. `model_file` is what
     errors call the model; `window` is asked, as a run begins, which of a sampler's steps it takes.
+    With `record` each run is measured (`record.py`), for `recordings` of the MODEL.
 
     Raises:
         UserError: at once, for a net of another family than the model's or one without the VAE
@@ -54,12 +57,15 @@ def patch(
     for control in audible:
         require_usable(control)
         require_same_family(control.name, control.net, patched.model, model_file)
-    if not audible:
+    recording = recording_of(record)
+    if recording is not None:
+        patched.set_attachments(ATTACHED, (*recordings(patched), recording))
+    if not audible and recording is None:
         return patched
     nets = [net for control in audible for net in control.net.get_models()]
     known = patched.get_additional_models_with_key(KEY)
     patched.set_additional_models(KEY, [*known, *_new_only(nets, known)])
-    for kind, wrapper in _wrappers(stack, window).items():
+    for kind, wrapper in _wrappers(stack, window, recording).items():
         patched.add_wrapper_with_key(kind, KEY, wrapper)
     return patched
 
@@ -91,7 +97,9 @@ class _Needs:
         return sum(net.inference_memory_requirements(dtype) for net in self.nets)
 
 
-def _wrappers(stack: ControlStack, window: Callable[[], Window]) -> dict[str, Callable[..., Any]]:
+def _wrappers(
+    stack: ControlStack, window: Callable[[], Window], recording: Recording | None
+) -> dict[str, Callable[..., Any]]:
     # Plain closures: hosts copy the containers of wrappers, deeply in some versions, and a function
     # is never copied.
     misfits: set[str] = set()  # said already
@@ -111,7 +119,11 @@ def _wrappers(stack: ControlStack, window: Callable[[], Window]) -> dict[str, Ca
     ) -> Any:
         model_options = extra_args.get("model_options", {})
         options = model_options.get("transformer_options", {})
-        with Session(stack, misfits, window()) as session:
+        part = window()
+        levels = sigmas.tolist()
+        before = None if recording is None else recording.begun(levels)
+        recorder = None if recording is None else Recorder(levels, part)
+        with Session(stack, misfits, part, recorder) as session:
             own = {
                 **options,
                 KEY: {**options.get(KEY, {}), mine: session},
@@ -120,7 +132,12 @@ def _wrappers(stack: ControlStack, window: Callable[[], Window]) -> dict[str, Ca
             told = {**extra_args, "model_options": {**model_options, "transformer_options": own}}
             result = executor(guider, sigmas, told, *args, **kwargs)
             session.tell_missed(guider, sigmas)
-            return result
+        if recording is not None and recorder is not None:
+            base = guider.inner_model
+            blocks = getattr(base.diffusion_model, "input_blocks", None)
+            count = None if blocks is None else len(blocks)
+            recording.keep(recorder.record(stack, base.model_sampling, count), before)
+        return result
 
     def prepare_sampling(
         executor: Callable[..., Any],

@@ -63,6 +63,14 @@ class Model(Protocol):
         """What `set_additional_models` holds under `key`."""
         ...
 
+    def set_attachments(self, key: str, attachment: Any) -> None:
+        """Keep an object under `key`, shared with all clones that are made from then on."""
+        ...
+
+    def get_attachment(self, key: str) -> Any:
+        """What `set_attachments` holds under `key`, or None."""
+        ...
+
 
 class ControlNet(Protocol):
     """A CONTROL_NET on a wire."""

@@ -21,6 +21,7 @@ from .control import ControlStack
 from .factors import weighed
 from .plan import Plan
 from .protocols import BaseModel, ControlDict
+from .record import Recorder
 from .residuals import NotAppliedError, Residuals
 from .schedule import Schedule, Window
 from .source import OfNet, Source
@@ -50,14 +51,16 @@ class DeviceRun:
         strengths = zip(self.plan.names, self.plan.at(call.sigma), strict=True)
         return [name for name, strength in strengths if strength != 0.0]
 
-    def added(self, given: Residuals, call: Call) -> tuple[Residuals, list[str]]:
+    def added(
+        self, given: Residuals, call: Call, recorder: Recorder | None = None
+    ) -> tuple[Residuals, list[str]]:
         """`given`, that which every active control adds, and the names of those; a control that
-        acts on none of the rows is none of them.
+        acts on none of the rows is none of them. A `recorder` is told what each adds.
 
         Raises:
             UserError: residuals that do not fit or are not finite; names the control.
         """
-        total, parts = given, {}
+        total, parts = given, dict[int, Residuals]()
         for index, strength in enumerate(self.plan.at(call.sigma)):
             if strength == 0.0:
                 continue
@@ -73,10 +76,13 @@ class DeviceRun:
                 if seen is not call:
                     part = part.placed(torch.tensor(rows), len(call.rows))
                 total = total + part
-            parts[name] = part
+            parts[index] = part
+        named_parts = {self.plan.names[index]: part for index, part in parts.items()}
         if parts and not total.finite():
-            _refuse(parts, given, call)
-        return total, list(parts)
+            _refuse(named_parts, given, call)
+        if parts and recorder is not None:
+            recorder.added(call, parts)
+        return total, list(named_parts)
 
     def _require_blocks(self, index: int, residuals: Residuals) -> None:
         """Raise UserError, once a run, where a factor names blocks that the net does not have."""
@@ -98,9 +104,16 @@ class Session:
     with is raised then, unless the run itself ended with an error, which is what the user must see.
     """
 
-    def __init__(self, stack: ControlStack, told: set[str], window: Window = WHOLE) -> None:
-        """`told` has the controls whose hints were said to fit badly."""
+    def __init__(
+        self,
+        stack: ControlStack,
+        told: set[str],
+        window: Window = WHOLE,
+        recorder: Recorder | None = None,
+    ) -> None:
+        """`told` has the controls whose hints were said to fit badly; `recorder` measures."""
         self._stack = stack
+        self._recorder = recorder
         self._window = window
         self._told = told
         self._runs: dict[torch.device, tuple[DeviceRun, Delivery]] = {}
@@ -142,6 +155,8 @@ class Session:
         x, _, _, options = given
         areas = tuple(self._areas.get(uuid) for uuid in options.get("uuids", ()))
         call = Call.of(*given, areas if any(areas) else (), self._latent)
+        if self._recorder is not None:
+            self._recorder.saw(call)
         if x.device not in self._runs:
             run = DeviceRun(self._stack, base, options, self._window)
             self._runs[x.device] = (run, Delivery(base))
@@ -150,9 +165,11 @@ class Session:
             return model(control, options)
         with named(" + ".join(active)):
             self._require_known_place(x)
-        total, names = run.added(Residuals.of(control), call)
+        total, names = run.added(Residuals.of(control), call, self._recorder)
         if not names:
             return model(control, options)
+        if self._recorder is not None:
+            model = self._recorder.listening(model, total)
         with named(" + ".join(names), NotAppliedError):
             return delivery(total, call, model, names)
 

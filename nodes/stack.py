@@ -263,6 +263,7 @@ class ControlStackAdd:
         return ((*stack, control),)
 
 
+@filled
 class ControlStackApply:
     """The stack around a MODEL."""
 
@@ -288,7 +289,17 @@ class ControlStackApply:
             "required": {
                 "model": ("MODEL", {"tooltip": "The model to control. It is not changed."}),
             },
-            "optional": {"stack": (STACK, {"tooltip": "The controls, from Add Control."})},
+            "optional": {
+                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "record": (
+                    "BOOLEAN",
+                    {
+                        "default": False,
+                        "tooltip": "Measures what each control does while the model samples, for "
+                        "Control Report. The picture stays the same.",
+                    },
+                ),
+            },
             "hidden": HIDDEN,
         }
 
@@ -296,12 +307,13 @@ class ControlStackApply:
         self,
         model: AnyModel,
         stack: ControlStack = (),
+        record: bool = False,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
     ) -> tuple[AnyModel]:
         """Patch a clone."""
         file = file_behind(prompt, unique_id, "model")
-        return (patch(model, stack, model_file=file, window=window),)
+        return (patch(model, stack, model_file=file, window=window, record=record),)
 
 
 class ControlStackApplyConditioning:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from . import wrappers
 from .model_sampling import DiscreteSampling
-from .unet_control import Control, fitted, skip_shapes
+from .unet_control import Control, fitted, patched_inside, skip_shapes
 
 
 class BaseModel:
@@ -89,7 +89,8 @@ class BaseModel:
         if c_concat is not None:
             scaled = torch.cat([scaled, c_concat.to(scaled)], dim=1)
         residuals = fitted(control or {}, skip_shapes(self.unet_config, scaled))
-        with residuals.added_inside(self.diffusion_model):
+        unet = self.diffusion_model
+        with residuals.added_inside(unet), patched_inside(unet, transformer_options):
             output = self.diffusion_model(
                 scaled.to(dtype),
                 self.model_sampling.timestep(t).float(),

@@ -22,6 +22,7 @@ class Model:
         self.model_options: dict[str, Any] = {"transformer_options": {}}
         self.wrappers: wrappers.Registry = {}
         self.additional_models: dict[str, list[Any]] = {}
+        self.attachments: dict[str, Any] = {}
 
     @property
     def load_device(self) -> torch.device:
@@ -34,6 +35,7 @@ class Model:
         other.model_options = wrappers.copy_options(self.model_options)
         other.wrappers = wrappers.copy_options(self.wrappers)
         other.additional_models = wrappers.copy_options(self.additional_models)
+        other.attachments = dict(self.attachments)
         return other
 
     def add_wrapper_with_key(self, kind: str, key: str, fn: Callable[..., Any]) -> None:
@@ -55,3 +57,11 @@ class Model:
     def get_additional_models_with_key(self, key: str) -> list[Any]:
         """Return the models registered under `key`."""
         return list(self.additional_models.get(key, []))
+
+    def set_attachments(self, key: str, attachment: Any) -> None:
+        """Keep an object under `key`; clones made from then on share it."""
+        self.attachments[key] = attachment
+
+    def get_attachment(self, key: str) -> Any:
+        """Return what is kept under `key`, or None."""
+        return self.attachments.get(key)

@@ -69,6 +69,33 @@ class Fitted:
                 hook.remove()
 
 
+@contextmanager
+def patched_inside(unet: nn.Module, options: Mapping[str, Any]) -> Iterator[None]:
+    """Have the "input_block_patch" functions of ComfyUI's options called while `unet` runs, in this
+    thread alone: `patch(features, options)` with the output of each block of the encoder, whose
+    number is in options["block"], gives what takes its place.
+    """
+    patches = options.get("patches", {}).get("input_block_patch", ())
+    here = threading.get_ident()
+    blocks = _encoder_blocks(unet) if patches else []
+
+    def patched(block: int, module: nn.Module, inputs: Any, output: Any) -> Any:
+        if threading.get_ident() != here:
+            return output
+        if isinstance(output, tuple):
+            return (patched(block, module, inputs, output[0]), *output[1:])
+        for patch in patches:
+            output = patch(output, {**options, "block": ("input", block)})
+        return output
+
+    hooks = [block.register_forward_hook(partial(patched, i)) for i, block in enumerate(blocks)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def fitted(control: Control, shapes: Sequence[Shape]) -> Fitted:
     """Return `control` lined up with the skips of these `shapes`, or raise what does not fit.
 

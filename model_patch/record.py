@@ -1,0 +1,434 @@
+"""What the controls of a stack did in a sampling run, measured while it ran.
+
+For each control, block and step the energy (sum of squares) of what was added after all factors,
+and of the feature that it was added to; the cosine between each two controls; and where in the
+picture they acted. Off by default. All that a step leaves is small tensors on the device, which are
+read once, as the run ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from itertools import combinations, pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..ground.errors import UserError
+from .applied import BLOCK_PATCH
+from .call import CONDITIONAL, Area, Call, Row
+from .control import ControlStack
+from .grid import grid_of
+from .plan import Plan
+from .protocols import Sampling
+from .residuals import Place, Residuals
+from .schedule import Schedule, Window
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+SIDES = ("prompt", "negative prompt")
+"""The last axis of what is told apart by side; further sides count as the second."""
+
+ATTACHED = "controlstack_record"
+"""Under this key the recordings of a MODEL are attached to it; clones share them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One sampling run, or several that went on from one another.
+
+    Args:
+        stack: the controls, as they were.
+        schedule: the steps that were taken.
+        planned: a row a control, a column a step: the strength that was planned.
+        places: the blocks that were added to, as each net's residuals come.
+        added: (controls, places, steps, sides) energy of what was added.
+        features: (places, steps, sides) energy of what it was added to; 0 where nobody told.
+        values: (places, steps, sides) how many numbers that are.
+        dots: (controls, controls, steps) the sums of products of what two controls added.
+        maps: (controls, pictures, h, w) energy over the latent's places, all blocks and steps.
+        rows: the rows of batches that the model was called with.
+    """
+
+    stack: ControlStack
+    schedule: Schedule
+    planned: tuple[tuple[float, ...], ...]
+    places: tuple[Place, ...]
+    added: Array
+    features: Array
+    values: Array
+    dots: Array
+    maps: Array
+    rows: frozenset[Row]
+
+    @property
+    def steps(self) -> range:
+        """The sampler's numbers of the steps."""
+        before = self.schedule.window.before
+        return range(before, before + self.schedule.steps)
+
+    @property
+    def relative(self) -> bool:
+        """Whether the features are known, so that sizes are shares of them."""
+        return bool(self.features.any())
+
+    def sizes(self, control: int, side: int | None = None) -> Array:
+        """(places, steps) The size of what a control added: as a share of the norm of the feature,
+        or where features are not known its root mean square. The middle's feature is taken to be
+        the last skip's, which is what the middle begins from."""
+        chosen: Any = slice(None) if side is None else [side]
+        added = self.added[control][..., chosen].sum(-1)
+        whole = (self.features if self.relative else self.values)[..., chosen].sum(-1)
+        known = whole > 0.0
+        shares: Array = np.sqrt(np.where(known, added / np.where(known, whole, 1.0), 0.0))
+        return shares
+
+    def cosine(self, one: int, other: int) -> Array:
+        """(steps,) The cosine between what two controls added, over all blocks, rows and places;
+        NaN where one of them added nothing."""
+        energy = self.added.sum((1, 3))
+        whole = np.sqrt(energy[one] * energy[other])
+        met = whole > 0.0
+        cosines: Array = np.where(met, self.dots[one, other] / np.where(met, whole, 1.0), np.nan)
+        return cosines
+
+    def followed_by(self, later: Record) -> Record | None:
+        """Both as one; None where `later` is another run: other blocks, pictures or controls."""
+        names = [[place.name for place in record.places] for record in (self, later)]
+        alike = names[0] == names[1] and self.maps.shape == later.maps.shape
+        if self.stack is not later.stack or not alike:
+            return None
+        window = self.schedule.window
+        total = max(window.total, later.schedule.window.total)
+        schedule = replace(
+            self.schedule,
+            sigmas=(*self.schedule.sigmas, *later.schedule.sigmas[1:]),
+            window=Window(window.before, total),
+        )
+        pairs = zip(self.planned, later.planned, strict=True)
+
+        def joined(what: str, axis: int) -> Array:
+            return np.concatenate([getattr(self, what), getattr(later, what)], axis)
+
+        return replace(
+            self,
+            schedule=schedule,
+            planned=tuple((*mine, *theirs) for mine, theirs in pairs),
+            added=joined("added", 2),
+            features=joined("features", 1),
+            values=joined("values", 1),
+            dots=joined("dots", 2),
+            maps=self.maps + later.maps,
+            rows=self.rows | later.rows,
+        )
+
+
+class Recording:
+    """Holds the record of a MODEL's last run, and no other.
+
+    `tell` is told each record, and whether it goes on from the one before.
+    """
+
+    def __init__(self, tell: Callable[[Record, bool], None] | None = None) -> None:
+        self.last: Record | None = None
+        self._tell = tell
+
+    def begun(self, sigmas: Sequence[float]) -> Record | None:
+        """Let go of the last run; returns it where one of these noise levels goes on from it."""
+        last, self.last = self.last, None
+        if last is None or not sigmas:
+            return None
+        end = last.schedule.sigmas[-1]
+        return last if end > 0.0 and math.isclose(end, sigmas[0], rel_tol=1e-6) else None
+
+    def keep(self, record: Record, before: Record | None) -> None:
+        """The run has ended well; `before` is what `begun` gave."""
+        whole = None if before is None else before.followed_by(record)
+        self.last = whole or record
+        if self._tell is not None:
+            self._tell(self.last, whole is not None)
+
+
+def recordings(model: Any) -> tuple[Recording, ...]:
+    """Those of a MODEL: one for each of its stacks that is recorded, in order."""
+    found: tuple[Recording, ...] = model.get_attachment(ATTACHED) or ()
+    return found
+
+
+_EVERY: ContextVar[Callable[[Record, bool], None] | None] = ContextVar(
+    "controlstack_record_every", default=None
+)
+
+
+@contextmanager
+def every_run(tell: Callable[[Record, bool], None]) -> Iterator[None]:
+    """Inside the block every stack that is put on a MODEL is recorded; `tell`: see `Recording`."""
+    token = _EVERY.set(tell)
+    try:
+        yield
+    finally:
+        _EVERY.reset(token)
+
+
+def recording_of(asked: bool) -> Recording | None:
+    """A recording for a stack that is put on a MODEL, where `asked` for or for every one."""
+    tell = _EVERY.get()
+    return Recording(tell) if asked or tell is not None else None
+
+
+@dataclass(eq=False)
+class _Heard:
+    """What one call of the model left, on its device.
+
+    Energies are (places, rows) for each control, features (rows,) for each block.
+    """
+
+    sigma: float
+    sides: Array  # (rows, sides), 1 where a row is on a side
+    parts: dict[int, tuple[Place, ...]] = field(default_factory=dict)
+    energies: dict[int, Tensor] = field(default_factory=dict)
+    dots: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    features: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Which places of which pictures a map is of."""
+
+    control: int
+    rows: tuple[Row, ...]
+    frames: tuple[int, ...]
+    latent: tuple[int, int]
+    grid: tuple[int, int, int]
+
+
+class Recorder:
+    """Measures one sampling run.
+
+    Args:
+        sigmas: its noise levels, one more than steps.
+        window: which of the sampler's steps they are.
+    """
+
+    def __init__(self, sigmas: Sequence[float], window: Window) -> None:
+        self._sigmas = tuple(sigmas)
+        self._window = window
+        self._rows: set[Row] = set()
+        self._calls: list[_Heard] = []
+        self._maps: dict[_Where, Tensor] = {}
+        self._latent = (1, 1)
+
+    def saw(self, call: Call) -> None:
+        """The model is called, whether or not any control acts."""
+        self._rows.update(call.rows)
+        self._latent = call.latent
+
+    def added(self, call: Call, parts: Mapping[int, Residuals]) -> None:
+        """Controls, by their numbers in the stack, add these residuals to a call."""
+        heard = _Heard(call.sigma, np.eye(len(SIDES))[[_side(row) for row in call.rows]])
+        for control, part in parts.items():
+            heard.parts[control], heard.energies[control] = self._energies(call, control, part)
+        for one, other in combinations(parts, 2):
+            heard.dots[one, other] = _dot(parts[one], parts[other])
+        self._calls.append(heard)
+
+    def listening(
+        self, model: Callable[[Any, Mapping[str, Any]], Any], given: Residuals
+    ) -> Callable[[Any, Mapping[str, Any]], Any]:
+        """`model(control, options)` whose encoder's features are measured, with all residuals that
+        it is `given`: those of "input" are in a feature already when the host shows it."""
+        heard = self._calls[-1]
+
+        def hear(features: Tensor, options: Mapping[str, Any]) -> Tensor:
+            _, block = options["block"]
+            index = len(given.input) - 1 - block
+            residual = given.input[index] if index >= 0 else None
+            bare = features if residual is None else features - residual.to(features)
+            if len(features) == len(heard.sides):
+                norm = torch.linalg.vector_norm(bare.flatten(1), dim=1, dtype=torch.float32)
+                heard.features[block] = norm.square()
+            return features
+
+        def call(control: Any, options: Mapping[str, Any]) -> Any:
+            patches = options.get("patches", {})
+            listeners = [*patches.get(BLOCK_PATCH, ()), hear]
+            return model(control, {**options, "patches": {**patches, BLOCK_PATCH: listeners}})
+
+        return call
+
+    def record(self, stack: ControlStack, sampling: Sampling, blocks: int | None) -> Record:
+        """All of it, read from the device. `blocks`: how many the model's encoder has; None where
+        only the calls themselves tell."""
+        schedule = Schedule(sampling, self._sigmas, self._window)
+        calls = self._read_calls()
+        found = {_key(p): p for call in calls for part in call.parts.values() for p in part}
+        places = sorted(found.values(), key=lambda place: (place.depth, _key(place)))
+        order = {_key(place): index for index, place in enumerate(places)}
+        size = (len(places), schedule.steps, len(SIDES))
+        added, features, values = np.zeros((len(stack), *size)), np.zeros(size), np.zeros(size)
+        dots = np.zeros((len(stack), len(stack), schedule.steps))
+        for call in calls:
+            step = min(int(schedule.step(call.sigma)) - self._window.before, schedule.steps - 1)
+            for control, part in call.parts.items():
+                indices = [order[_key(place)] for place in part]
+                added[control, indices, step] += _sided(call.energies[control], call.sides)
+            for place in {_key(p): p for part in call.parts.values() for p in part}.values():
+                at = order[_key(place)]
+                values[at, step] += call.sides.sum(0) * place.shape[1:].numel()
+                block = _block(place, blocks or len(call.features))
+                if block in call.features:
+                    features[at, step] += _sided(call.features[block], call.sides)
+            for (one, other), dot in call.dots.items():
+                dots[one, other, step] += float(dot)
+                dots[other, one, step] += float(dot)
+        return Record(
+            stack=stack,
+            schedule=schedule,
+            planned=Plan.of(stack, schedule).table(),
+            places=tuple(places),
+            added=added,
+            features=features,
+            values=values,
+            dots=dots,
+            maps=self._read_maps(len(stack)),
+            rows=frozenset(self._rows),
+        )
+
+    def _energies(
+        self, call: Call, control: int, part: Residuals
+    ) -> tuple[tuple[Place, ...], Tensor]:
+        """The places of a control's residuals, and the energies there: (places, rows). Those of
+        one size are laid on one map."""
+        alike: dict[torch.Size, list[tuple[Place, Tensor]]] = {}
+        for place in part.places():
+            channels = 2 if len(place.shape) == 3 else 1
+            energy = _tensor(part, place).float().square().sum(channels)
+            alike.setdefault(energy.shape, []).append((place, energy))
+        sums = []
+        for group in alike.values():
+            energies = torch.stack([energy for _, energy in group])
+            if energies.shape[1] != len(call.rows):  # a T2I adapter's one row for all
+                energies = energies.expand(-1, len(call.rows), *energies.shape[2:])
+            self._lay(call, control, _tensor(part, group[0][0]), energies)
+            sums.append(energies.flatten(2).sum(2))
+        places = tuple(place for group in alike.values() for place, _ in group)
+        return places, torch.cat(sums)
+
+    def _lay(self, call: Call, control: int, residual: Tensor, energies: Tensor) -> None:
+        """Add energies (places, rows, ...) of residuals like this one to the control's map."""
+        try:
+            grid = grid_of(call, residual)
+        except UserError:  # tokens that lie nowhere, as far as anybody can tell: no map
+            return
+        where = _Where(control, call.rows, call.frames, call.latent, grid)
+        before = self._maps.get(where)
+        self._maps[where] = energies.sum(0) if before is None else before + energies.sum(0)
+
+    def _read_calls(self) -> list[_Heard]:
+        """The calls, with their tensors on the CPU. Where the host shows features, a call without
+        any was answered by a cache: what the nets made for it came to nothing."""
+        shown = any(call.features for call in self._calls)
+        calls = [call for call in self._calls if call.features or not shown]
+        kept: list[dict[Any, Tensor]] = [
+            kind for call in calls for kind in (call.energies, call.dots, call.features)
+        ]
+        read = iter(_on_cpu([tensor for kind in kept for tensor in kind.values()]))
+        for kind in kept:
+            kind.update({key: next(read) for key in kind})
+        return calls
+
+    def _read_maps(self, controls: int) -> Array:
+        """(controls, pictures, h, w) in the latent's size. A cell of a coarse map is spread over
+        the places that it covers: the sum of a map is the energy that was added."""
+        pictures = 1 + max((index for where in self._maps for index in _pictures(where)), default=0)
+        maps = np.zeros((controls, pictures, *self._latent))
+        for where, energy in zip(self._maps, _on_cpu(list(self._maps.values())), strict=True):
+            frames, height, width = where.grid
+            cells = energy.view(len(where.rows), frames, height, width)
+            for row, of_frames in zip(where.rows, cells, strict=True):
+                self._paste(maps[where.control], where, row, of_frames)
+        return maps
+
+    def _paste(self, onto: Array, where: _Where, row: Row, cells: Tensor) -> None:
+        top, left, high, wide = _placed(row.area, where.latent)
+        size = (min(high, onto.shape[-2] - top), min(wide, onto.shape[-1] - left))
+        if min(size) < 1:
+            return
+        share = cells.shape[-2] * cells.shape[-1] / (size[0] * size[1])
+        laid = F.interpolate(cells[:, None], size=size, mode="bilinear")[:, 0].double() * share
+        frames = where.frames if len(where.frames) == len(cells) else (0,) * len(cells)
+        for frame, one in zip(frames, laid.numpy(), strict=True):
+            picture = frame if row.film else row.picture
+            onto[picture, top : top + size[0], left : left + size[1]] += one
+
+
+def _tensor(residuals: Residuals, place: Place) -> Tensor:
+    tensor: Tensor = getattr(residuals, place.group)[place.block]
+    return tensor
+
+
+def _dot(one: Residuals, other: Residuals) -> Tensor:
+    """The sum of products over all blocks that both add to: () in float32."""
+    theirs = {_key(place): place for place in other.places()}
+    sums = []
+    for place in one.places():
+        if _key(place) in theirs:
+            mine, of_other = _tensor(one, place).float(), _tensor(other, place).float()
+            if len(mine) != len(of_other):  # a T2I adapter's one row for all
+                sums.append((mine * of_other).sum())
+            else:
+                sums.append(torch.dot(mine.reshape(-1), of_other.reshape(-1)))
+    return torch.stack(sums).sum() if sums else torch.zeros(())
+
+
+def _key(place: Place) -> tuple[str, int]:
+    return place.group, place.block
+
+
+def _side(row: Row) -> int:
+    return int(row.side != CONDITIONAL)
+
+
+def _sided(rows: Tensor, sides: Array) -> Array:
+    """Sums (..., sides) of (..., rows)."""
+    summed: Array = rows.double().numpy() @ sides
+    return summed
+
+
+def _block(place: Place, blocks: int) -> int:
+    """Which block of the encoder shows the feature that a residual is added to: the model takes
+    each list from its end, but its first block first."""
+    if place.group == "input":
+        return place.blocks - 1 - place.block
+    return blocks - 1 if place.group == "middle" else blocks - place.blocks + place.block
+
+
+def _pictures(where: _Where) -> list[int]:
+    """The pictures that the map tells of; a film's are its latent frames."""
+    films = any(row.film for row in where.rows)
+    return list(where.frames) if films else [row.picture for row in where.rows]
+
+
+def _placed(area: Area | None, latent: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a row's part of the latent."""
+    if area is None:
+        return 0, 0, *latent
+    height, width, top, left = area
+    return top, left, height, width
+
+
+def _on_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """All of them, read at once."""
+    if not tensors:
+        return []
+    first = tensors[0].device
+    flat = torch.cat([tensor.to(first).reshape(-1) for tensor in tensors]).cpu()
+    edges = np.cumsum([0, *(tensor.numel() for tensor in tensors)]).tolist()
+    parts = [flat[start:end] for start, end in pairwise(edges)]
+    return [part.view(whole.shape) for part, whole in zip(parts, tensors, strict=True)]
