@@ -124,7 +124,10 @@ class ControlStackCurve(FactorNode):
                 "factor": BEFORE,
                 "curve": (
                     "CURVE",
-                    {"tooltip": "ComfyUI's Curve Editor, from left to right; wins over points."},
+                    {
+                        "forceInput": True,  # newer front ends have a field for it, always filled
+                        "tooltip": "ComfyUI's Curve Editor, from left to right; wins over points.",
+                    },
                 ),
             },
         }
