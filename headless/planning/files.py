@@ -20,8 +20,8 @@ from ...model_files.kinds import T2I_ADAPTER, UNET_PREFIX, kind_of
 from ...model_files.unet_layout import under
 from ...model_patch.family import UNETS
 from .. import folders
+from ..sampling.flow_sampling import FlowSampling
 from ..sampling.model_sampling import DiscreteSampling
-from .flow import FlowSampling
 from .values import Model, Net
 
 SD_3, FLUX = "Stable Diffusion 3", "Flux"

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from controlstack.headless.graph.model import Link, Node
-from controlstack.headless.planning.flow import FlowSampling
+from controlstack.headless.sampling.flow_sampling import FlowSampling
 from controlstack.headless.sampling.schedules import SCHEDULES, schedule
 from controlstack.hosts.comfy.host import ComfyHost
 from controlstack.inspection.timeline import Timeline
