@@ -16,6 +16,7 @@ OURS = {
     "controlstack.model_patch",
     "controlstack.nodes",
     *(f"controlstack.nodes.{name}" for name in ("factors", "help_pages", "hints", "lazy_node")),
+    *(f"controlstack.nodes.{name}" for name in ("factors_within", "report")),
     *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded
