@@ -97,12 +97,6 @@ def is_inverted(picture: Picture) -> bool:
     return few and thickest < edge / 100 and bool(long > parts[:, cv2.CC_STAT_AREA].sum() / 3)
 
 
-def is_constant(picture: Picture) -> bool:
-    """Whether all of a hint's pixels are alike, to a grey level of 8 bits."""
-    spread = picture.max(axis=(0, 1)) - picture.min(axis=(0, 1))
-    return float(spread.max()) < 1 / 255
-
-
 def _thinned(picture: Picture) -> Picture:
     stride = max(1, max(picture.shape[:2]) // SPAN)
     return picture[::stride, ::stride]

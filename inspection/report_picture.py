@@ -207,5 +207,5 @@ def _draw_pairs(figure: Any, report: Report, text: list[str], top: float) -> Non
 
 def _short(name: str) -> str:
     """What stands in brackets, the file, of "control 1 (file)"; else the name."""
-    inner = name.partition("(")[2].rpartition(")")[0]
-    return textwrap.shorten(inner or name, 40, placeholder=" ...")
+    inner = name.partition("(")[2].rpartition(")")[0] or name
+    return inner if len(inner) <= 48 else f"{inner[:45]}..."

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..hosts import host
 from ..model_patch.record import recordings
-from . import images
 
 NO_RECORDING = (
     "This model has no recording: switch record on at Apply Control Stack, and sample again."
@@ -71,6 +70,7 @@ class ControlStackReport:
         """The last run of `model`; `image` is (B, H, W, 3) in 0..1."""
         from ..inspection.report import as_json, report_of
         from ..inspection.report_picture import beneath, draw_report, draw_words
+        from .images import of_picture
 
         kept = recordings(model)
         reports = [report_of(one.last) for one in kept if one.last is not None]
@@ -82,5 +82,5 @@ class ControlStackReport:
             said = [NOT_SAMPLED if kept else NO_RECORDING]
             drawn = draw_words(said[0])
         shown = {"images": [host.current().preview(drawn)], "text": said}
-        result = (images.of_picture(drawn), as_json(reports), "\n".join(said))
+        result = (of_picture(drawn), as_json(reports), "\n".join(said))
         return {"ui": shown, "result": result}

@@ -19,8 +19,8 @@ OURS = {
     "controlstack.model_patch",
     "controlstack.nodes",
     *(f"controlstack.nodes.{name}" for name in ("factors", "factors_within", "help_pages")),
-    *(f"controlstack.nodes.{name}" for name in ("hints", "inspection", "lazy_node", "stack")),
-    *(f"controlstack.nodes.{name}" for name in ("training", "upstream", "widgets")),
+    *(f"controlstack.nodes.{name}" for name in ("hints", "inspection", "lazy_node", "presets")),
+    *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded
 host, the command line, training, and every preprocessor come later or never."""

@@ -16,7 +16,7 @@ from controlstack.headless.graph.registry import Registry, default_registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import read_workflow
 from controlstack.model_patch.control import ControlStack
-from controlstack.nodes.presets import (
+from controlstack.nodes.preset_nodes import (
     ControlStackCut,
     ControlStackLoadPreset,
     ControlStackPreset,
