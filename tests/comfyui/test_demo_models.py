@@ -50,7 +50,7 @@ def pictures(server: Server, run: Run) -> list[Pixels]:
     named = [
         image
         for output in run.outputs.values()
-        for image in output["images"]
+        for image in output.get("images", ())
         if image["type"] == "output"
     ]
     named.sort(key=lambda image: str(image["filename"]))
