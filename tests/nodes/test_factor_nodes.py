@@ -43,7 +43,8 @@ def test_points_are_read_as_they_are_written() -> None:
     assert curve("0:1, 8:0", between="cosine", over="steps") == Curve(
         ((0.0, 1.0), (8.0, 0.0)), "cosine", "steps"
     )
-    assert curve("1, 0.5, 0") == Curve(((0.0, 1.0), (1.0, 0.5), (2.0, 0.0)), "stepped", "steps")
+    listed = ((0.0, 1.0), (1.0, 0.5), (2.0, 0.0))
+    assert curve("1, 0.5, 0") == Curve(listed, "stepped", "steps", listed=True)
 
 
 @pytest.mark.parametrize("name", PRESETS)
