@@ -167,6 +167,21 @@ def test_the_core_s_chain_is_the_same_stack(place: Path) -> None:
     )
 
 
+def test_frames_of_a_batch_whose_number_nobody_knows(place: Path) -> None:
+    """A node that is not known may have made more of a latent."""
+    frames = node("ControlStackFrames", strengths="0:0, 1:1", between="stepped")
+    graph = {**stacked(latent_image=["24", 0]), "23": frames}
+    graph["24"] = node("RepeatLatentBatch", samples=["8", 0], amount=2)
+    graph["21"] = add("5", "6", 1.2, 0.3, 1.0, stack=["20", 0], factor=["23", 0])
+    assert controls(planned(graph))[1]["net"]["rows"] == 0.5
+    graph["9"]["inputs"]["latent_image"] = ["8", 0]
+    assert controls(planned(graph))[1]["net"]["runs"] == 0
+    graph["23"] = node("ControlStackFrames", strengths="1", between="stepped")
+    graph["8"]["inputs"]["batch_size"] = 2
+    with pytest.raises(UserError, match="control 2 .*there are 1 strengths for 2 pictures"):
+        planned(graph)
+
+
 def test_controls_on_one_prompt_run_for_it_alone(place: Path) -> None:
     one = node("ControlStackApplyConditioning", positive=["2", 0], stack=["21", 0])
     plan = planned({**stacked(positive=["23", 0], model=["1", 0]), "23": one})
