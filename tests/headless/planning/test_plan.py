@@ -167,6 +167,22 @@ def test_the_core_s_chain_is_the_same_stack(place: Path) -> None:
     )
 
 
+def test_a_preset_is_put_on(place: Path) -> None:
+    preset = '{"controlstack_preset": 1, "controls": [{"strength": 0.25}]}'
+    graph = stacked()
+    graph["23"] = node("ControlStackPreset", stack=["21", 0], preset=preset)
+    graph["22"]["inputs"]["stack"] = ["23", 0]
+    assert controls(planned(graph))[0]["strengths"][0] == 0.25
+    graph["23"]["inputs"]["preset"] = ["24", 0]
+    graph["24"] = node("ControlStackLoadPreset", file="gone.json")
+    plan = planned(graph)
+    assert controls(plan)[0]["strengths"][0] == 0.8
+    assert any("cannot read the preset" in note for note in plan.notes)
+    graph["23"]["inputs"]["preset"] = "{"
+    with pytest.raises(UserError, match="node 23"):
+        planned(graph)
+
+
 def test_frames_of_a_batch_whose_number_nobody_knows(place: Path) -> None:
     """A node that is not known may have made more of a latent."""
     frames = node("ControlStackFrames", strengths="0:0, 1:1", between="stepped")
