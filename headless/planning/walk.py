@@ -182,6 +182,11 @@ class Walk:
         return passed_on(kind, passed.get(kind, ()), link.slot)
 
     def _fed(self, node: Node, name: str, link: Link, kind: str) -> Any:
+        if link.node not in self._graph.nodes:
+            raise UserError(
+                f"{node.label}: its {name} comes from node {link.node}, which is not in this "
+                "workflow; connect it again"
+            )
         value = self._pick(link, kind)
         if not isinstance(value, Unknown):
             return value

@@ -167,6 +167,18 @@ def test_the_core_s_chain_is_the_same_stack(place: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("steps", [-5, 0, 200_000_000])
+def test_steps_through_a_link_are_looked_at(place: Path, steps: int) -> None:
+    graph = {**stacked(steps=["23", 0]), "23": node("PrimitiveInt", value=steps)}
+    with pytest.raises(UserError, match=f"steps is {steps}; it must be from 1 to 10000"):
+        planned(graph)
+
+
+def test_a_link_from_nowhere_is_said(place: Path) -> None:
+    with pytest.raises(UserError, match="its model comes from node 99, which is not in this"):
+        planned(stacked(model=["99", 0]))
+
+
 def test_a_preset_is_put_on(place: Path) -> None:
     preset = '{"controlstack_preset": 1, "controls": [{"strength": 0.25}]}'
     graph = stacked()
