@@ -149,7 +149,7 @@ def test_a_list_has_one_strength_for_each_step(count: int) -> None:
     points = tuple((float(step), 1.0) for step in range(count))
     with pytest.raises(UserError, match=f"there are {count} strengths for 4 steps"):
         strengths(Curve(points, "stepped", "steps", listed=True), at(0.0, 0.2, 0.5, 0.9))
-    four = points[:3] + ((3.0, 0.5),)
+    four = (*points[:3], (3.0, 0.5))
     made = Curve(four, "stepped", "steps", listed=True)
     assert strengths(made, at(0.0, 0.2, 0.5, 0.9)) == [1.0, 1.0, 1.0, 0.5]
     ready = made.on(Schedule(SAMPLING, tuple(at(0.5, 0.9)), Window(2, 4)))

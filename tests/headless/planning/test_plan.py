@@ -206,7 +206,7 @@ def test_frames_of_a_batch_whose_number_nobody_knows(place: Path) -> None:
     assert controls(planned(graph))[1]["net"]["runs"] == 0
     graph["23"] = node("ControlStackFrames", strengths="1", between="stepped")
     graph["8"]["inputs"]["batch_size"] = 2
-    with pytest.raises(UserError, match="control 2 .*there are 1 strengths for 2 pictures"):
+    with pytest.raises(UserError, match=r"control 2 .*there are 1 strengths for 2 pictures"):
         planned(graph)
 
 
