@@ -78,15 +78,21 @@ def _no_collection() -> Iterator[None]:
 
 def _draw(options: PlanOptions) -> None:
     from ..ground.atomic import write_atomic
-    from ..ground.places import require_place
+    from ..ground.places import identity, require_place
     from ..headless.graph.workflow import read_document
 
     document = read_document(options.workflow)  # before torch is imported
     if options.out.suffix.lower() != ".png":
         raise UserError(f"--out {options.out}: the picture is a PNG; give it a name that ends .png")
-    for file in (options.out, options.json):
-        if file is not None and file != STDOUT:
-            require_place(file, "the file")
+    written = {"--out": options.out}
+    if options.json is not None and options.json != STDOUT:
+        written["--json"] = options.json
+    taken = {identity(options.workflow): "is the workflow itself"}
+    for flag, file in written.items():
+        require_place(file, "the file")
+        if (what := taken.get(identity(file))) is not None:
+            raise UserError(f"{flag} {file} {what}; give it another name")
+        taken[identity(file)] = f"is the file of {flag} too"
     from ..headless import host
     from ..headless.planning.plan import plan_of
     from ..headless.planning.walk import planning_registry

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,8 +21,10 @@ from ..model_patch.call import CONDITIONAL, Row
 from ..model_patch.control import Control, ControlStack
 from ..model_patch.curve import Curve
 from ..model_patch.factors import Factor, Sides, Span, StepSpan
+from ..model_patch.frames import FrameStrengths
 from ..model_patch.mask import Mask
 from ..model_patch.plan import Plan
+from ..model_patch.run import named
 from ..model_patch.schedule import Schedule
 from .cost import Cost, by_family
 
@@ -36,6 +39,9 @@ _SIDES = {CONDITIONAL: "prompt", UNCONDITIONAL: "negative prompt"}
 
 THUMBNAIL = 128
 """Pixels of a thumbnail's longer edge, at most."""
+
+MAX_PICTURES = 4096
+"""The most pictures that are counted, as many as ComfyUI's latents have."""
 
 _FINE, _PLACES = 8, 400
 """Places of the curve within a step, at most, and about how many in a run."""
@@ -128,16 +134,24 @@ class Timeline:
         *,
         costs: Sequence[Cost] = (),
         sides: Sequence[int] = BOTH,
-        pictures: int = 1,
+        pictures: int = 0,
         notes: Sequence[str] = (),
     ) -> Timeline:
         """The plan of `stack`; `costs` has one entry a control, where they are known.
 
-        `sides` are those of the guidance that the sampler asks for, `pictures` how many it makes.
+        `sides` are those of the guidance that the sampler asks for, `pictures` how many it makes
+        (0: not known; as many as keyframes name are taken then).
 
         Raises:
-            UserError: a factor that this schedule does not have; names the control.
+            UserError: a factor that this schedule does not have, or that does not serve so many
+                pictures; names the control.
         """
+        for control in stack:
+            if control.enabled:
+                with named(control.name):
+                    for factor in control.factors:
+                        factor.require_pictures(pictures)
+        pictures = pictures or _named_pictures(stack)
         # A curve over percent asks for the same noise levels again and again.
         known = Schedule(_Remembering(schedule.sampling), schedule.sigmas, schedule.window)
         plan = Plan.of(stack, known)
@@ -191,6 +205,13 @@ class Timeline:
             "hint": _picture_json(line.hint),
             "mask": _picture_json(line.mask),
         }
+
+
+def _named_pictures(stack: ControlStack) -> int:
+    """As many pictures as the stack's keyframes name, at least one."""
+    factors = [factor for control in stack for factor in control.also]
+    last = [one.points[-1][0] for one in factors if isinstance(one, FrameStrengths)]
+    return 1 + math.ceil(min(max([*last, 0.0]), MAX_PICTURES))
 
 
 class _Remembering:
@@ -265,7 +286,7 @@ def _why(control: Control, running: bool, schedule: Schedule) -> str:
     if silent := [factor.words for factor in control.also if factor.silences]:
         return f"{silent[0]}: that is 0 throughout"
     if not running:
-        return "it is 0 on every side that is sampled"
+        return "it is 0 for every side and picture that is sampled"
     span = control.span
     if isinstance(span, Span) and span.start > span.end:
         return f"its range starts at {span.start:g}, after its end, {span.end:g}"

@@ -44,6 +44,7 @@ class Curve(Factor):
         places: what they are counted in: "percent" 0..1 by the host's rule (a share of the training
             timesteps, as start_percent), "steps" of the sampler from 0, with evaluations between
             two steps lying between them, or "sigma".
+        listed: the points are one a step, for a sampler of as many steps.
 
     Raises:
         UserError: no points, points out of order or no numbers, strengths out of range.
@@ -52,6 +53,7 @@ class Curve(Factor):
     points: tuple[tuple[float, float], ...]
     between: Between = "linear"
     places: Over = "percent"
+    listed: bool = False
 
     def __post_init__(self) -> None:
         require_points(self.points, "place")
@@ -74,6 +76,11 @@ class Curve(Factor):
             return _Placed(self, schedule.percent)
         if len(schedule.sigmas) < 2:
             raise UserError("a curve over steps needs the sampler's schedule; there is none.")
+        if self.listed and len(self.points) != schedule.total:
+            raise UserError(
+                f"there are {len(self.points)} strengths for {schedule.total} steps of the "
+                "sampler; give one for each, or points (step:strength)."
+            )
         return _Placed(self, schedule.step)
 
     def strength(self, place: float) -> float:

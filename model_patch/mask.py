@@ -30,6 +30,10 @@ class Mask(Factor):
     Picture i takes mask i, by the rules of `view`; latent frames of a film take theirs likewise.
     Transformer tokens take the mask on the grid that the model cuts its latent into. Outside of
     `span`, and at blocks that `blocks` does not name (with none it names all), it is 1.
+
+    Raises:
+        UserError: no masks, or a span that ends before it begins: the mask would hold nowhere, and
+            the control act everywhere.
     """
 
     masks: Tensor
@@ -40,6 +44,11 @@ class Mask(Factor):
 
     def __post_init__(self) -> None:
         require_mask("mask", self.masks)
+        if isinstance(self.span, Span) and self.span.start > self.span.end:
+            raise UserError(
+                f"the mask is to hold from start_percent {self.span.start:g} to end_percent "
+                f"{self.span.end:g}, which lies before it; exchange the two."
+            )
 
     def on(self, schedule: Schedule) -> Factor:
         span = self.span.on(schedule) if isinstance(self.span, Span) else self.span
@@ -112,8 +121,9 @@ def edged(masks: Tensor, grow: int, feather: int) -> Tensor:
     Outside of the picture it goes on as at its border.
 
     Raises:
-        UserError: more pixels than `MAX_EDGE`.
+        UserError: more pixels than `MAX_EDGE`, or what are no masks.
     """
+    require_mask("mask", masks)
     for what, pixels in (("grow", abs(grow)), ("feather", feather)):
         if not 0 <= pixels <= MAX_EDGE:
             raise UserError(f"{what} is {pixels} pixels; it must be at most {MAX_EDGE}.")

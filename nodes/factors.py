@@ -179,7 +179,7 @@ def _curve(preset: str, points: str, between: Between, over: Over, drawn: Any) -
     if preset != POINTS:
         return Curve(PRESETS[preset], between)
     written, listed = points_of(points)
-    return Curve(written, "stepped", "steps") if listed else Curve(written, between, over)
+    return Curve(written, "stepped", "steps", listed) if listed else Curve(written, between, over)
 
 
 def points_of(text: str) -> tuple[tuple[tuple[float, float], ...], bool]:

@@ -186,11 +186,11 @@ class ControlStackMask(FactorNode):
     ) -> tuple[Factors]:
         """One more factor; `mask` is (N, H, W) in 0..1."""
         whole = (start_percent, end_percent) == (0.0, 1.0)
-        names = tuple(name for one in blocks.split(",") if (name := one.strip()) not in ("", ALL))
+        names = tuple(name for one in blocks.split(",") if (name := _plain(one)))
         made = Mask(
             edged(mask, grow, feather),
             span=None if whole else Span(start_percent, end_percent),
-            blocks=names,
+            blocks=() if ALL in names else names,
         )
         return ((*factor, made),)
 
@@ -198,12 +198,17 @@ class ControlStackMask(FactorNode):
 def _weights_of(text: str) -> tuple[tuple[str, float], ...]:
     pairs = [one.partition(":") for one in text.split(",") if one.strip()]
     try:
-        return tuple((" ".join(name.split()), float(weight)) for name, _, weight in pairs)
+        return tuple((_plain(name), float(weight)) for name, _, weight in pairs)
     except ValueError as error:
         raise UserError(
             f"the weights of blocks are {shown(text)}; write name:weight, with commas, such as "
             "first half:0.5, middle:1."
         ) from error
+
+
+def _plain(name: str) -> str:
+    """A block's name, with any spaces and in any letters."""
+    return " ".join(name.lower().split())
 
 
 # Without a type, so that ComfyUI-Manager's scanner finds it.

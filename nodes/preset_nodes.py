@@ -221,7 +221,13 @@ def _names(name: str) -> Iterator[Path]:
 def _require_place(name: str) -> None:
     """Raise UserError for a name that is none, or that no file can be written under."""
     require_bare_name(name, "a preset's")
-    require_place(next(path for path in _names(name) if not path.exists()), WHAT)
+    try:
+        free = next(path for path in _names(name) if not path.exists())
+    except OSError as error:  # before Python 3.12 for a name that is too long
+        raise UserError(
+            f"{WHAT} {name} cannot be written: {error.strerror}; choose another name"
+        ) from error
+    require_place(free, WHAT)
 
 
 def _files() -> list[str]:

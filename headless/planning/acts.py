@@ -393,7 +393,11 @@ def _known_scheduler(name: Any) -> tuple[str, tuple[str, ...]]:
 
 
 def _steps(value: Any) -> int:
-    return value if isinstance(value, int) else 20
+    if not isinstance(value, int):
+        return 20
+    if not STEPS["least"] <= value <= STEPS["most"]:  # through a link nobody has looked at it
+        raise UserError(f"steps is {value}; it must be from {STEPS['least']} to {STEPS['most']}.")
+    return value
 
 
 def _number(value: Any, default: float) -> float:

@@ -72,9 +72,9 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class Latent:
-    """A LATENT of `count` pictures, through how many samplers it `passes`."""
+    """A LATENT of `count` pictures (0: not known), through how many samplers it `passes`."""
 
-    count: int = 1
+    count: int = 0
     passes: int = 0
 
 
@@ -128,12 +128,13 @@ def fresh(kind: str) -> Any:
 
 def passed_on(kind: str, inputs: Sequence[Any], slot: int) -> Any:
     """What a node that is not known gives as a `kind`: the input of that kind, of several that one
-    whose number is the output's among outputs of the same kind, at most the last."""
+    whose number is the output's among outputs of the same kind, at most the last. How many pictures
+    a latent has is not known then."""
     fitting = [value for value in inputs if kind in KINDS and isinstance(value, KINDS[kind])]
     if not fitting:
         return fresh(kind)
     value = fitting[min(slot, len(fitting) - 1)]
-    return Latent(value.count, value.passes) if isinstance(value, Sampled) else value
+    return Latent(passes=value.passes) if isinstance(value, Latent) else value
 
 
 def picture(value: Any) -> Tensor:

@@ -35,6 +35,8 @@ ON_LEVELS = ("SamplerCustom", "SamplerCustomAdvanced")
 SAMPLERS = ("KSampler", "KSamplerAdvanced", *ON_LEVELS)
 PICTURES = ("LoadImage", "LoadImageMask", "ImageScale", "ImageScaleBy", "ImageInvert")
 """Core nodes that are run for their pictures."""
+TEXTS = ("ControlStackLoadPreset",)
+"""Nodes of ours that are run for their text."""
 
 _VALUES = {"CONTROL_FACTOR", "CONTROL_STACK"}
 _APPLY = "an Apply ControlNet"
@@ -180,6 +182,11 @@ class Walk:
         return passed_on(kind, passed.get(kind, ()), link.slot)
 
     def _fed(self, node: Node, name: str, link: Link, kind: str) -> Any:
+        if link.node not in self._graph.nodes:
+            raise UserError(
+                f"{node.label}: its {name} comes from node {link.node}, which is not in this "
+                "workflow; connect it again"
+            )
         value = self._pick(link, kind)
         if not isinstance(value, Unknown):
             return value
@@ -219,7 +226,7 @@ class Walk:
         return found
 
     def _run(self, node: Node, spec: NodeSpec, inputs: dict[str, Any]) -> Sequence[Any]:
-        makes_values = set(spec.outputs) <= _VALUES
+        makes_values = _makes_values(spec)
         missing = [value for value in inputs.values() if isinstance(value, Unknown)]
         if missing and not makes_values:
             return missing[:1] * len(spec.outputs)
@@ -250,7 +257,13 @@ def _is_light(node: Node, spec: NodeSpec) -> bool:
         return False
     entry = getattr(spec.cls, "PREPROCESSOR", None)
     of_hints = entry is not None and entry.learning is None
-    return of_hints or (bool(spec.outputs) and set(spec.outputs) <= _VALUES)
+    return of_hints or node.type in TEXTS or _makes_values(spec)
+
+
+def _makes_values(spec: NodeSpec) -> bool:
+    """Whether it gives factors or a stack, and beside them at most a text."""
+    outputs = set(spec.outputs)
+    return bool(outputs & _VALUES) and outputs <= _VALUES | {"STRING"}
 
 
 def _loaded(plain: Mapping[str, Any], passed: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:

@@ -76,3 +76,15 @@ def test_the_workflow_of_the_readme(run: Run, folder: Path) -> None:
         (False, True),
     ]
     assert [line["net"]["runs"] for line in sampler["controls"]] == [9, 12, 14]
+
+
+def test_the_workflow_is_not_written_over(run: Run, folder: Path) -> None:
+    text = STACK.read_text(encoding="utf-8")
+    (folder / "mine.json").write_text(text, encoding="utf-8")
+    result = run("plan", "mine.json", "--json", folder / "mine.json")
+    assert result.exit_code == 2
+    assert "mine.json is the workflow itself; give it another name" in result.stderr
+    assert (folder / "mine.json").read_text(encoding="utf-8") == text
+    result = run("plan", "mine.json", "--out", "a.png", "--json", "a.png")
+    assert (result.exit_code, (folder / "a.png").exists()) == (2, False)
+    assert "--json a.png is the file of --out too" in result.stderr

@@ -91,12 +91,21 @@ def test_one_side_is_half_of_the_rows(name: str) -> None:
     assert (alone.rows, alone.sides) == (1.0, ("prompt",))
     silent = line(Sides(0.0, 1.0), asked={"sides": (0,)})
     assert silent.runs == 0
-    assert silent.silent == "it is 0 on every side that is sampled"
+    assert silent.silent == "it is 0 for every side and picture that is sampled"
 
 
 def test_pictures_at_0_cost_no_rows() -> None:
     frames = FrameStrengths(((0.0, 1.0), (1.0, 0.0)))
     assert line(frames, asked={"pictures": 4}).rows == 0.25
+
+
+def test_as_many_pictures_as_keyframes_name_where_nobody_says_how_many() -> None:
+    late = FrameStrengths(((0.0, 0.0), (3.0, 1.0)))
+    assert (line(late).runs, line(late).rows) == (20, 0.25)
+    assert line(late, asked={"pictures": 1}).runs == 0
+    assert line(FrameStrengths(((0.0, 1.0), (1e300, 1.0)))).rows == 1.0
+    with pytest.raises(UserError, match="control: there are 1 strengths for 2 pictures"):
+        line(FrameStrengths(((0.0, 1.0),), listed=True), asked={"pictures": 2})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from controlstack.model_patch.factors import Factor, Sides, Span, StepSpan
 from controlstack.model_patch.mask import Mask
 from controlstack.model_patch.patch import patch
 from controlstack.model_patch.plan import Plan
-from controlstack.model_patch.schedule import Schedule
+from controlstack.model_patch.schedule import Schedule, Window
 from tests.model_patch.recording import Numbers, added, numbered, numbers_of
 from tests.model_patch.stacks import STEPS, UNET, control, sample
 from tests.tiny import tiny_model
@@ -142,3 +142,15 @@ def test_bad_curves_are_refused(points: Any, words: str) -> None:
 def test_a_curve_over_steps_needs_a_schedule() -> None:
     with pytest.raises(UserError, match="schedule"):
         Curve(((0.0, 1.0),), places="steps").on(Schedule(SAMPLING))
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_list_has_one_strength_for_each_step(count: int) -> None:
+    points = tuple((float(step), 1.0) for step in range(count))
+    with pytest.raises(UserError, match=f"there are {count} strengths for 4 steps"):
+        strengths(Curve(points, "stepped", "steps", listed=True), at(0.0, 0.2, 0.5, 0.9))
+    four = (*points[:3], (3.0, 0.5))
+    made = Curve(four, "stepped", "steps", listed=True)
+    assert strengths(made, at(0.0, 0.2, 0.5, 0.9)) == [1.0, 1.0, 1.0, 0.5]
+    ready = made.on(Schedule(SAMPLING, tuple(at(0.5, 0.9)), Window(2, 4)))
+    assert [ready.at(sigma) for sigma in at(0.5, 0.9)[:2]] == [1.0, 0.5]

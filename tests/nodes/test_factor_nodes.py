@@ -17,6 +17,7 @@ from controlstack.nodes.factors import (
     ControlStackSides,
     ControlStackSteps,
 )
+from controlstack.nodes.factors_within import ControlStackBlocks, ControlStackMask
 from controlstack.nodes.stack import ControlStackAdd
 
 
@@ -42,7 +43,8 @@ def test_points_are_read_as_they_are_written() -> None:
     assert curve("0:1, 8:0", between="cosine", over="steps") == Curve(
         ((0.0, 1.0), (8.0, 0.0)), "cosine", "steps"
     )
-    assert curve("1, 0.5, 0") == Curve(((0.0, 1.0), (1.0, 0.5), (2.0, 0.0)), "stepped", "steps")
+    listed = ((0.0, 1.0), (1.0, 0.5), (2.0, 0.0))
+    assert curve("1, 0.5, 0") == Curve(listed, "stepped", "steps", listed=True)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -60,3 +62,26 @@ def test_a_drawn_curve_wins_over_all() -> None:
 def test_points_that_are_none_are_shown(points: str) -> None:
     with pytest.raises(UserError, match=r"points of a curve are .*place:strength"):
         curve(points)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "names"),
+    [
+        (" Middle,  First   half ,", ("middle", "first half")),
+        ("first half, all", ()),
+        ("", ()),
+    ],
+)
+def test_names_of_blocks_are_read_in_any_letters(blocks: str, names: tuple[str, ...]) -> None:
+    (mask,) = ControlStackMask().make(torch.ones(1, 8, 8), 0, 0, 0.0, 1.0, blocks)
+    assert mask[0].blocks == names
+    ((weights,),) = ControlStackBlocks().make("weights", "First  Half:0.5")
+    assert weights.weights == (("first half", 0.5),)
+
+
+def test_a_mask_that_holds_nowhere_or_is_none_is_refused() -> None:
+    """It would do nothing, and its control act everywhere."""
+    with pytest.raises(UserError, match=r"start_percent 0\.8 to end_percent 0\.2"):
+        ControlStackMask().make(torch.ones(1, 8, 8), 0, 0, 0.8, 0.2, "all")
+    with pytest.raises(UserError, match=r"shape \(0, 8, 8\)"):
+        ControlStackMask().make(torch.ones(0, 8, 8), 3, 0, 0.0, 1.0, "all")

@@ -85,6 +85,10 @@ def test_a_name_that_leaves_the_folder_is_refused(place: Path, name: str) -> Non
         ControlStackSavePreset().save(stack(), name)
 
 
+def test_a_name_that_is_too_long_for_a_file_is_refused(place: Path) -> None:
+    assert "File name too long" in str(ControlStackSavePreset.VALIDATE_INPUTS("x" * 300))
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [

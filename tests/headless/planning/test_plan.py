@@ -169,6 +169,49 @@ def test_the_core_s_chain_is_the_same_stack(place: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("steps", [-5, 0, 200_000_000])
+def test_steps_through_a_link_are_looked_at(place: Path, steps: int) -> None:
+    graph = {**stacked(steps=["23", 0]), "23": node("PrimitiveInt", value=steps)}
+    with pytest.raises(UserError, match=f"steps is {steps}; it must be from 1 to 10000"):
+        planned(graph)
+
+
+def test_a_link_from_nowhere_is_said(place: Path) -> None:
+    with pytest.raises(UserError, match="its model comes from node 99, which is not in this"):
+        planned(stacked(model=["99", 0]))
+
+
+def test_a_preset_is_put_on(place: Path) -> None:
+    preset = '{"controlstack_preset": 1, "controls": [{"strength": 0.25}]}'
+    graph = stacked()
+    graph["23"] = node("ControlStackPreset", stack=["21", 0], preset=preset)
+    graph["22"]["inputs"]["stack"] = ["23", 0]
+    assert controls(planned(graph))[0]["strengths"][0] == 0.25
+    graph["23"]["inputs"]["preset"] = ["24", 0]
+    graph["24"] = node("ControlStackLoadPreset", file="gone.json")
+    plan = planned(graph)
+    assert controls(plan)[0]["strengths"][0] == 0.8
+    assert any("cannot read the preset" in note for note in plan.notes)
+    graph["23"]["inputs"]["preset"] = "{"
+    with pytest.raises(UserError, match="node 23"):
+        planned(graph)
+
+
+def test_frames_of_a_batch_whose_number_nobody_knows(place: Path) -> None:
+    """A node that is not known may have made more of a latent."""
+    frames = node("ControlStackFrames", strengths="0:0, 1:1", between="stepped")
+    graph = {**stacked(latent_image=["24", 0]), "23": frames}
+    graph["24"] = node("RepeatLatentBatch", samples=["8", 0], amount=2)
+    graph["21"] = add("5", "6", 1.2, 0.3, 1.0, stack=["20", 0], factor=["23", 0])
+    assert controls(planned(graph))[1]["net"]["rows"] == 0.5
+    graph["9"]["inputs"]["latent_image"] = ["8", 0]
+    assert controls(planned(graph))[1]["net"]["runs"] == 0
+    graph["23"] = node("ControlStackFrames", strengths="1", between="stepped")
+    graph["8"]["inputs"]["batch_size"] = 2
+    with pytest.raises(UserError, match=r"control 2 .*there are 1 strengths for 2 pictures"):
+        planned(graph)
+
+
 def test_controls_on_one_prompt_run_for_it_alone(place: Path) -> None:
     one = node("ControlStackApplyConditioning", positive=["2", 0], stack=["21", 0])
     plan = planned({**stacked(positive=["23", 0], model=["1", 0]), "23": one})
