@@ -31,7 +31,7 @@ from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.patch import patch
 from controlstack.model_patch.record import Recorder
 
-DEMO_ROUNDS, DEMO_STEPS = 24, 20
+DEMO_ROUNDS, DEMO_STEPS = 40, 20
 FULL_ROUNDS, FULL_STEPS = 12, 2
 Made = tuple[Model, ControlStack, Tensor, int]
 """A model, its stack, its text, and the edge of its pictures in pixels."""

@@ -99,10 +99,14 @@ class Record:
         return cosines
 
     def followed_by(self, later: Record) -> Record | None:
-        """Both as one; None where `later` is another run: other blocks, pictures or controls."""
-        names = [[place.name for place in record.places] for record in (self, later)]
-        alike = names[0] == names[1] and self.maps.shape == later.maps.shape
-        if self.stack is not later.stack or not alike:
+        """Both as one; None where `later` is another run: other controls or pictures."""
+        shapes = {one.maps.shape for one in (self, later) if one.places}
+        if self.stack is not later.stack or len(shapes) > 1:
+            return None
+        mine, theirs = (self, later) if self.places else (self._like(later), later)
+        if not theirs.places:
+            theirs = theirs._like(mine)
+        if [place.name for place in mine.places] != [place.name for place in theirs.places]:
             return None
         window = self.schedule.window
         total = max(window.total, later.schedule.window.total)
@@ -114,18 +118,30 @@ class Record:
         pairs = zip(self.planned, later.planned, strict=True)
 
         def joined(what: str, axis: int) -> Array:
-            return np.concatenate([getattr(self, what), getattr(later, what)], axis)
+            return np.concatenate([getattr(mine, what), getattr(theirs, what)], axis)
 
         return replace(
-            self,
+            mine,
             schedule=schedule,
-            planned=tuple((*mine, *theirs) for mine, theirs in pairs),
+            planned=tuple((*before, *after) for before, after in pairs),
             added=joined("added", 2),
             features=joined("features", 1),
             values=joined("values", 1),
             dots=joined("dots", 2),
-            maps=self.maps + later.maps,
+            maps=mine.maps + theirs.maps,
             rows=self.rows | later.rows,
+        )
+
+    def _like(self, other: Record) -> Record:
+        """This record, in which nothing was added, with the blocks and pictures of another."""
+        size = (len(other.places), self.schedule.steps, len(SIDES))
+        return replace(
+            self,
+            places=other.places,
+            added=np.zeros((len(self.stack), *size)),
+            features=np.zeros(size),
+            values=np.zeros(size),
+            maps=np.zeros_like(other.maps),
         )
 
 

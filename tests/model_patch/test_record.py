@@ -254,6 +254,19 @@ def test_a_run_that_goes_on_is_the_same_record() -> None:
     assert record.schedule.sigmas == recorded((stacks.control(1),)).schedule.sigmas
 
 
+@pytest.mark.parametrize("steps", [(0, 2), (2, 4)])
+def test_a_part_in_which_nothing_acts_goes_on_as_well(steps: tuple[int, int]) -> None:
+    span = Span(0.0, 0.4) if steps == (0, 2) else Span(0.6, 1.0)
+    model = patch(tiny_model(stacks.UNET), (stacks.control(1, span=span),), record=True)
+    windows(model)
+    (record,) = (recording.last for recording in recordings(model))
+
+    assert record is not None
+    acted = (record.added.sum((0, 1, 3)) > 0).tolist()
+    assert acted == [step in range(*steps) for step in range(4)]
+    assert record.maps.sum() == pytest.approx(record.added.sum())
+
+
 def test_any_other_run_begins_anew() -> None:
     model = patch(tiny_model(stacks.UNET), (stacks.control(1),), record=True)
     windows(model, gap=True)
