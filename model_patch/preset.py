@@ -91,7 +91,7 @@ def read(text: str, source: str = "the preset") -> tuple[Line, ...]:
         UserError: text that is no preset, a newer version, and fields, kinds and values that there
             are not; names the line and the field.
     """
-    document = _object(read_json(text, source, "preset"), source)
+    document = _object(read_json(text.removeprefix("\ufeff"), source, "preset"), source)
     version = document.pop(KEY, None)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UserError(
@@ -118,8 +118,8 @@ def read_file(path: Path) -> tuple[Line, ...]:
 def applied(lines: Sequence[Line], stack: ControlStack) -> ControlStack:
     """`stack` with the settings of a preset.
 
-    A line goes to the control of its name, where each name of the preset stands once in both; else
-    all go by number. Controls that no line is for stay as they are, and the log says so. Masks are
+    A line goes to the control of its name, where that stands once in both; the others go to those
+    that are left, in order, and the log says so. Controls that no line is for stay as they are, and the log says so. Masks are
     pictures: they stay. A control that is off at its Add Control has no net, and stays off.
 
     Raises:
@@ -143,17 +143,24 @@ def _targets(lines: Sequence[Line], stack: ControlStack) -> list[int]:
     """The number in the stack, from 0, of the control that each line is for."""
     asked = [_slashed(line.name) for line in lines]
     there = [_slashed(_name_of(control)) for control in stack]
-    if all(asked.count(name) == there.count(name) == 1 for name in asked):
-        return [there.index(name) for name in asked]
     if len(lines) > len(stack):
         raise UserError(
             f"the preset is for {len(lines)} controls ({listing(asked)}), and the stack has "
             f"{len(stack)} ({listing(there)}): add the others, or take their lines out of the "
             "preset."
         )
-    if any(name and name != found for name, found in zip(asked, there, strict=False)):
-        log.info("The preset is for %s; its lines go by number.", listing(asked))
-    return list(range(len(lines)))
+    found = {
+        line: there.index(name)
+        for line, name in enumerate(asked)
+        if asked.count(name) == there.count(name) == 1
+    }
+    free = iter(number for number in range(len(stack)) if number not in found.values())
+    for line, name in enumerate(asked):
+        if line not in found:
+            found[line] = next(free)
+            if name not in ("", there[found[line]]):
+                log.warning("The preset's line for %s goes to %s.", name, there[found[line]])
+    return [found[line] for line in range(len(lines))]
 
 
 def _name_of(control: Control) -> str:

@@ -106,6 +106,15 @@ def test_without_the_names_lines_go_by_number(names: tuple[str, str]) -> None:
     assert [c.strength for c in applied(lines, stack_of(*FILES))] == [0.5, 2.0, 1.0]
 
 
+def test_a_name_that_is_there_goes_by_name_and_the_rest_to_what_is_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines = read("\ufeff" + text({"name": "b", "strength": 0.25}, {"name": "c", "strength": 2.0}))
+    first, second = applied(lines, stack_of("a", "b"))
+    assert (first.strength, second.strength) == (2.0, 0.25)
+    assert "line for c goes to a" in caplog.text
+
+
 def test_a_net_that_is_there_twice_goes_by_number() -> None:
     lines = read(text({"name": "pose"}, {"name": "pose", "strength": 0.5}))
     assert [c.strength for c in applied(lines, stack_of("pose", "pose"))] == [1.0, 0.5]
