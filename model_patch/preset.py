@@ -119,8 +119,8 @@ def applied(lines: Sequence[Line], stack: ControlStack) -> ControlStack:
     """`stack` with the settings of a preset.
 
     A line goes to the control of its name, where that stands once in both; the others go to those
-    that are left, in order, and the log says so. Controls that no line is for stay as they are, and the log says so. Masks are
-    pictures: they stay. A control that is off at its Add Control has no net, and stays off.
+    that are left, in order. Controls that no line is for stay as they are. The log says both. Masks
+    are pictures: they stay. A control that is off at its Add Control has no net, and stays off.
 
     Raises:
         UserError: more lines than the stack has controls.
