@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..ground.errors import UserError
-from ..ground.parameters import setting
+from ..ground.parameters import OVERWRITE, setting
 from .options import command_of
 from .run import changed, places_of
 from .say import note, say, tell
@@ -49,6 +49,7 @@ class PlanOptions:
     input: tuple[Path, ...] = setting(
         (), "Folder with input pictures; repeat for more.", metavar="DIR"
     )
+    overwrite: bool = setting(False, OVERWRITE)
 
 
 def _plan(options: PlanOptions) -> None:
@@ -77,8 +78,8 @@ def _no_collection() -> Iterator[None]:
 
 
 def _draw(options: PlanOptions) -> None:
-    from ..ground.atomic import write_atomic
-    from ..ground.places import identity, require_place
+    from ..ground.ours import Results
+    from ..ground.places import identity
     from ..headless.graph.workflow import read_document
 
     document = read_document(options.workflow)  # before torch is imported
@@ -87,12 +88,12 @@ def _draw(options: PlanOptions) -> None:
     written = {"--out": options.out}
     if options.json is not None and options.json != STDOUT:
         written["--json"] = options.json
-    taken = {identity(options.workflow): "is the workflow itself"}
+    results = Results([options.workflow], options.overwrite)
+    taken: dict[object, str] = {}
     for flag, file in written.items():
-        require_place(file, "the file")
-        if (what := taken.get(identity(file))) is not None:
-            raise UserError(f"{flag} {file} {what}; give it another name")
-        taken[identity(file)] = f"is the file of {flag} too"
+        results.expect(file)
+        if (other := taken.setdefault(identity(file), flag)) != flag:
+            raise UserError(f"{flag} {file} is the file of {other} too; give it another name")
     from ..headless import host
     from ..headless.planning.plan import plan_of
     from ..headless.planning.walk import planning_registry
@@ -113,11 +114,11 @@ def _draw(options: PlanOptions) -> None:
         _tell(plan)
     if made:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(options.out, draw(made))
+        results.write(options.out, draw(made))
     files = [options.out] if made else []
     if options.json is not None and options.json != STDOUT:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(options.json, f"{text}\n".encode())
+        results.write(options.json, f"{text}\n".encode())
         files.append(options.json)
     for file in files:
         (tell if options.json == STDOUT else say)(file)

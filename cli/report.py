@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..ground.atomic import write_atomic
+from ..ground.errors import UserError
+from ..ground.ours import SOFTWARE, made_here
 from ..ground.places import require_place
 from .progress import report_node
 from .say import note, say, tell
@@ -27,7 +29,7 @@ def reported(folder: Path | None) -> Iterator[OnEvent]:
     the graph goes. When it ends well the report is written to `folder` and named.
 
     Raises:
-        UserError: at once, where nothing can be written there.
+        UserError: at once, where nothing can be written there, or what somebody else made lies.
     """
     if folder is None:
         yield report_node
@@ -36,6 +38,12 @@ def reported(folder: Path | None) -> Iterator[OnEvent]:
     from ..model_patch.record import every_run
 
     require_place(folder, "the folder for the report", folder=True)
+    for file in (folder / JSON, *folder.glob(f"{Path(PICTURE).stem}*.png")):
+        if file.exists() and not made_here(file):
+            raise UserError(
+                f"{file} is there already and was not made by ControlStack; name another folder "
+                "with --report"
+            )
     reports: list[Report] = []
     at = [""]  # the node that runs
 
@@ -55,6 +63,8 @@ def reported(folder: Path | None) -> Iterator[OnEvent]:
 
 
 def _write(folder: Path, reports: list[Report]) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
     from ..inspection.report import as_json
     from ..inspection.report_picture import draw_report
 
@@ -63,8 +73,9 @@ def _write(folder: Path, reports: list[Report]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, report in enumerate(reports, 1):
         name = PICTURE if len(reports) == 1 else PICTURE.replace(".", f"-{number}.")
-        png = io.BytesIO()
-        draw_report(report).save(png, format="PNG")
+        png, mark = io.BytesIO(), PngInfo()
+        mark.add_text("Software", SOFTWARE)
+        draw_report(report).save(png, format="PNG", pnginfo=mark)
         write_atomic(folder / name, png.getvalue())
         say(folder / name)
         for sentence in report.sentences:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ..ground.ours import MARKED
 from ..model_patch.control import Control
 from ..model_patch.factors import Factor, Span, StepSpan
 from ..model_patch.record import SIDES, Record
@@ -149,7 +150,7 @@ def report_of(record: Record, title: str = "") -> Report:
 def as_json(reports: Sequence[Report]) -> str:
     """Reports on one run or several."""
     runs = [report.as_dict() for report in reports]
-    return json.dumps({"version": VERSION, "runs": runs}, ensure_ascii=False)
+    return json.dumps({**MARKED, "version": VERSION, "runs": runs}, ensure_ascii=False)
 
 
 def size_in_words(size: float, relative: bool) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ground.ours import SOFTWARE
 from ..ground.wording import one_line
 from .timeline import Line, Picture, Timeline
 
@@ -45,7 +46,9 @@ def draw(timelines: Sequence[Timeline]) -> bytes:
     with warnings.catch_warnings():
         # A name in letters that matplotlib's font lacks is drawn with boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(png, format="png", pil_kwargs={"compress_level": 3})
+        figure.savefig(
+            png, format="png", metadata={"Software": SOFTWARE}, pil_kwargs={"compress_level": 3}
+        )
     return png.getvalue()
 
 

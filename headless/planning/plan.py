@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ground.errors import UserError
+from ...ground.ours import MARKED
 from ...inspection.timeline import BOTH, UNCONDITIONAL, VERSION, Timeline
 from ...model_patch.call import CONDITIONAL
 from ...model_patch.control import Control, ControlStack
@@ -27,7 +28,7 @@ class WorkflowPlan:
     def json(self) -> dict[str, Any]:
         """The data; each timeline's own form stands in `samplers`."""
         samplers = [{"node": node.id, **timeline.json()} for node, timeline in self.timelines]
-        return {"version": VERSION, "samplers": samplers, "notes": list(self.notes)}
+        return {**MARKED, "version": VERSION, "samplers": samplers, "notes": list(self.notes)}
 
 
 def plan_of(graph: Graph, registry: Registry) -> WorkflowPlan:

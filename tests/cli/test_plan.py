@@ -83,8 +83,19 @@ def test_the_workflow_is_not_written_over(run: Run, folder: Path) -> None:
     (folder / "mine.json").write_text(text, encoding="utf-8")
     result = run("plan", "mine.json", "--json", folder / "mine.json")
     assert result.exit_code == 2
-    assert "mine.json is the workflow itself; give it another name" in result.stderr
+    assert "mine.json is an input of this command, and no input is written over" in result.stderr
     assert (folder / "mine.json").read_text(encoding="utf-8") == text
     result = run("plan", "mine.json", "--out", "a.png", "--json", "a.png")
     assert (result.exit_code, (folder / "a.png").exists()) == (2, False)
     assert "--json a.png is the file of --out too" in result.stderr
+
+
+def test_what_somebody_else_made_is_replaced_only_when_told(run: Run, folder: Path) -> None:
+    (folder / "plan.png").write_bytes(b"mine")
+    refused = run("plan", STACK)
+    assert refused.exit_code == 2
+    assert "plan.png is there already and was not made by ControlStack" in refused.stderr
+    assert (folder / "plan.png").read_bytes() == b"mine"
+    assert run("plan", STACK, "--overwrite", "--json", "a.json").exit_code == 0
+    again = run("plan", STACK, "--json", "a.json")  # its own files are
+    assert again.exit_code == 0, again.stderr

@@ -64,3 +64,13 @@ def test_a_folder_that_cannot_be_is_said_first(run: Run, folder: Path, workflow:
     assert result.exit_code == 2
     assert "the folder for the report" in result.stderr
     assert not (folder / "output").exists()
+
+
+def test_what_somebody_else_made_stays(run: Run, folder: Path, workflow: Path) -> None:
+    (folder / "seen").mkdir()
+    (folder / "seen" / "report-2.png").write_bytes(b"mine")
+    result = run("run", workflow, *QUICK, "--report", "seen")
+
+    assert result.exit_code == 2
+    assert "report-2.png is there already and was not made by ControlStack" in result.stderr
+    assert not (folder / "output").exists()
