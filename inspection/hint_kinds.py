@@ -137,7 +137,19 @@ def _is_lines(picture: Picture) -> bool:
     black = float((grey < 0.06).mean())
     if not _is_grey(picture) or black < 0.6 or black > 0.998 or grey.max() < 0.4:
         return False
-    return _kept_by_opening(grey) < 0.1
+    return _kept_by_opening(grey) < 0.1 and not _has_grey_surfaces(grey)
+
+
+def _has_grey_surfaces(grey: Any) -> bool:
+    """Whether much of what is lit is even and not white, as thin things in a depth map are; lines
+    that are broad enough to be even are white."""
+    import cv2
+
+    square = np.ones((5, 5), np.uint8)
+    lit = grey > 0.06
+    even = lit & (cv2.dilate(grey, square) - cv2.erode(grey, square) < 0.02)
+    much = even.sum() > 0.05 * lit.sum()
+    return bool(much and np.median(grey[even]) < 0.9)
 
 
 def _is_normals(picture: Picture) -> bool:

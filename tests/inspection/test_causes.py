@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from controlstack.inspection.causes import causes
+from controlstack.inspection.hint_kinds import kind_of_hint
 from controlstack.model_patch.blocks import Blocks
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.curve import Curve
@@ -131,6 +133,15 @@ def smooth() -> Tensor:
 )
 def test_a_hint_beside_the_nets_name(name: str, hint: Tensor, found: list[str]) -> None:
     assert kinds(hint=hint, name=f"control 1 ({name})") == found
+
+
+def test_thin_things_of_a_depth_map_are_no_lines() -> None:
+    grey = np.zeros((512, 512), np.float32)
+    for left, near in zip((60, 180, 300, 420), (0.4, 0.55, 0.7, 0.85), strict=True):
+        cv2.rectangle(grey, (left, 80), (left + 15, 460), near, -1)
+        cv2.line(grey, (left, 120), (left + 70, 60), near, 8)
+    soft = cv2.GaussianBlur(grey, (0, 0), 1.2)
+    assert kind_of_hint(np.repeat(soft[..., None], 3, axis=2)) is None
 
 
 def test_a_union_net_takes_any_hint() -> None:
