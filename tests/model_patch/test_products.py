@@ -69,7 +69,7 @@ NEUTRAL: dict[str, Factor] = {
     "frames": FrameStrengths(((0.0, 1.0), (1.0, 1.0))),
     "a full mask": Mask(ONES),
     "a full mask in part": Mask(ONES, span=Span(0.2, 0.7), blocks=("first half",)),
-    "a mask of nothing, elsewhere": Mask(torch.zeros(1, 8, 8), span=Span(1.0, 0.0)),
+    "a mask of nothing, elsewhere": Mask(torch.zeros(1, 8, 8), span=Span(1.0, 1.0)),
     **{
         f"curve over {over}": Curve(((0.0, 1.0), (1.0, 1.0)), "cosine", over)  # type: ignore[arg-type]
         for over in ("percent", "steps", "sigma")

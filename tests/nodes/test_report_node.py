@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from controlstack.ground.ours import MARKED
 from controlstack.headless import host
 from controlstack.headless.folders import Folders
 from controlstack.nodes.report_node import NO_RECORDING, NOT_SAMPLED, ControlStackReport
@@ -75,7 +76,7 @@ def test_a_model_without_a_recording_gets_a_sentence() -> None:
     model = applied()
     stacks.sample(model)
 
-    assert reported(model)[1:] == ({"version": 1, "runs": []}, NO_RECORDING)
+    assert reported(model)[1:] == ({**MARKED, "version": 1, "runs": []}, NO_RECORDING)
     assert reported(tiny_model(stacks.UNET))[2] == NO_RECORDING
     assert reported(applied(record=True))[2] == NOT_SAMPLED
 
