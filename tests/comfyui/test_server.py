@@ -15,6 +15,7 @@ from controlstack.headless.graph.model import Graph
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow, read_workflow
 from controlstack.hosts import host
+from controlstack.nodes import preset_nodes
 from tests.comfyui import shipped
 from tests.comfyui.server import JPEG, PACK, Answer, Run, Server
 
@@ -26,6 +27,10 @@ def test_a_node_is_told_as_its_class_says(
     files = {"controlnet": shipped.control_net_names()}
     monkeypatch.setattr(host, "names", files.__getitem__)
     monkeypatch.setattr(host, "is_running", lambda: False)  # there are no weights for hints
+    sampler = server.get("/object_info/KSampler").json["KSampler"]["input"]["required"]
+    monkeypatch.setattr(host, "schedulers", lambda: sampler["scheduler"][0])
+    saved = (server.base / "output" / "controlstack" / "presets").glob("*.json")
+    monkeypatch.setattr(preset_nodes, "_files", lambda: sorted(path.name for path in saved))
     cls: Any = NODE_CLASS_MAPPINGS[node_type]
 
     told = server.get(f"/object_info/{node_type}").json[node_type]
@@ -69,7 +74,13 @@ def test_a_shipped_workflow_runs(server: Server, name: str, tmp_path: Path) -> N
     assert len(run.previews) == shipped.STEPS * len(of_type(graph, "KSampler"))
     assert all(preview.startswith(JPEG) for preview in run.previews)
     shown = {event["node"] for event in run.of("executed")}
-    assert shown == {*of_type(graph, "SaveImage"), *of_type(graph, "PreviewImage")}
+    registry = default_registry()
+    outputs = {
+        node.id
+        for node in graph.nodes.values()
+        if getattr(registry.spec(node.type).cls, "OUTPUT_NODE", False)
+    }
+    assert shown == outputs
     for node in of_type(graph, "SaveImage"):
         check_picture(server, run, node, fresh(graph, name), tmp_path)
 
