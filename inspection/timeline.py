@@ -262,10 +262,7 @@ def _line(
 
 
 def _active(strengths: Sequence[float], schedule: Schedule) -> tuple[Active, ...]:
-    before = schedule.window.before
-    acting = [False, *(strength != 0.0 for strength in strengths), False]
-    edges = [i + before for i, (a, b) in enumerate(pairwise(acting)) if a != b]
-    spans = zip(edges[::2], edges[1::2], strict=True)
+    spans = schedule.spans([strength != 0.0 for strength in strengths])
     return tuple(Active(first, last, *schedule.percents(first, last)) for first, last in spans)
 
 

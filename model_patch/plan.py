@@ -57,8 +57,3 @@ class Plan:
         """One row a control, one column a step."""
         columns = [self.at(sigma) for sigma in self.schedule.sigmas[:-1]]
         return tuple(tuple(column[row] for column in columns) for row in range(len(self.names)))
-
-    def words(self) -> tuple[str, ...]:
-        """In which steps each control acts, for a person: "steps 0 to 7 of 20"."""
-        acting = ([strength != 0.0 for strength in row] for row in self.table())
-        return tuple(self.schedule.words(active) for active in acting)

@@ -77,13 +77,15 @@ class Schedule:
         end = 1.0 if last >= self.steps else before(last)
         return start, end
 
+    def spans(self, active: Sequence[bool]) -> list[tuple[int, int]]:
+        """The sampler's steps from a first up to, without, a last, between which all of the run's
+        steps are `active`."""
+        padded = [False, *active, False]
+        edges = [i + self.window.before for i, (a, b) in enumerate(pairwise(padded)) if a != b]
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
     def words(self, active: Sequence[bool]) -> str:
         """Which of the run's steps are active, for a person: "steps 0 to 7 of 20" are the first
         seven."""
-        edges = [-1, *(i for i, (a, b) in enumerate(pairwise(active)) if a != b), len(active) - 1]
-        spans = [
-            f"{first + 1 + self.window.before} to {last + 1 + self.window.before}"
-            for first, last in pairwise(edges)
-            if active and active[last]
-        ]
-        return f"steps {', '.join(spans)} of {self.total}" if spans else "no step"
+        spans = ", ".join(f"{first} to {last}" for first, last in self.spans(active))
+        return f"steps {spans} of {self.total}" if spans else "no step"

@@ -21,6 +21,7 @@ from ...model_patch.schedule import Schedule, Window
 from ..core_nodes.declare import integer, number
 from ..core_nodes.sampling import CFG, SEED, STEPS
 from ..sampling.sample import windowed
+from ..sampling.samplers import SAMPLERS
 from ..sampling.schedules import SCHEDULES, schedule
 from .files import facts_of
 from .values import Guider, Latent, Model, Net, Prompt, Sampled, Unknown, picture
@@ -34,8 +35,10 @@ FURTHER: dict[str, type[Any]] = {}
 ACTS: dict[str, Act] = {}
 """By node type."""
 
-PENULTIMATE = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
-"""Samplers whose KSampler leaves out the last noise level above 0 (`comfy/samplers.py`)."""
+PENULTIMATE = {name for name, sampler in SAMPLERS.items() if sampler.drop_penultimate}
+PENULTIMATE |= {"dpm_2_ancestral", "uni_pc_bh2"}
+"""Samplers whose KSampler leaves out the last noise level above 0 (`comfy/samplers.py`); the latter
+are not sampled here."""
 
 
 def act(*node_types: str) -> Callable[[Act], Act]:

@@ -138,7 +138,8 @@ def test_words_and_percents_of_steps() -> None:
     schedule = Schedule(SAMPLING, (*sigmas_at(0.0001, 0.2, 0.4, 0.6, 0.8), 0.0), Window(3, 12))
     steps = StepSpan(4, 6)
     plan = Plan.of((control(steps), control(Span(0.9, 1.0)), control(Span())), schedule)
-    assert plan.words() == ("steps 4 to 6 of 12", "no step", "steps 3 to 8 of 12")
+    words = [schedule.words([strength != 0.0 for strength in row]) for row in plan.table()]
+    assert words == ["steps 4 to 6 of 12", "no step", "steps 3 to 8 of 12"]
     start, end = schedule.percents(4, 6)
     assert Plan.of((control(Span(start, end)),), schedule).table() == plan.table()[:1]
     assert schedule.percents(3, 8) == (0.0, 1.0)
