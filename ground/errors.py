@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from .wording import one_line
 
@@ -30,3 +31,12 @@ def several(summary: str, problems: Sequence[str], most: int = 20) -> UserError:
         return UserError(problems[0])
     more = [f"and {len(problems) - most} more"] if len(problems) > most else []
     return UserError(summary, [*problems[:most], *more])
+
+
+@contextmanager
+def named(names: str, kind: type[UserError] = UserError) -> Iterator[None]:
+    """Put names before an error's sentence."""
+    try:
+        yield
+    except kind as error:
+        raise error.at(names) from error

@@ -10,9 +10,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..ground.errors import UserError
 from ..ground.progress import Steps
 from ..ground.reporter import reporter
 from ..hosts import host
+from ..model_patch.patch_net import PatchNet
 from ..model_patch.protocols import ControlNet
 from ..training.base import Base
 from . import folders
@@ -42,6 +44,12 @@ class EmbeddedHost:
         from .models.loading import load_control_net
 
         return load_control_net(folders.find("controlnet", name))
+
+    def patch_net(self, patch: Any) -> PatchNet:
+        raise UserError(
+            "a model patch acts on Z-Image, Qwen-Image, Anima or Wan, and this host has none of "
+            "these models: run the workflow in ComfyUI."
+        )
 
     def places(self) -> list[Path]:
         return [*folders.bases("controlstack"), *folders.bases("depth")]

@@ -17,6 +17,7 @@ import torch
 
 from ..ground.errors import UserError
 from ..ground.progress import Steps, unseen
+from ..model_patch.patch_net import PatchNet
 from ..model_patch.protocols import ControlNet
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Host(Protocol):
 
     def load_control_net(self, name: str) -> ControlNet:
         """The host's own CONTROL_NET of the file `name`."""
+
+    def patch_net(self, patch: Any) -> PatchNet:
+        """A MODEL_PATCH on a wire as a control. Raises UserError for one that is none."""
 
     def places(self) -> list[Path]:
         """The folders where weights of hint networks are looked for; downloads go to the first."""

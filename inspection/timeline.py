@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..ground.errors import named
 from ..model_patch.call import CONDITIONAL, Row
 from ..model_patch.control import Control, ControlStack
 from ..model_patch.curve import Curve
@@ -24,7 +25,6 @@ from ..model_patch.factors import Factor, Sides, Span, StepSpan
 from ..model_patch.frames import FrameStrengths
 from ..model_patch.mask import Mask
 from ..model_patch.plan import Plan
-from ..model_patch.run import named
 from ..model_patch.schedule import Schedule
 from .cost import Cost, by_family
 

@@ -192,25 +192,34 @@ class Delivery:
 
     def __call__(
         self,
-        residuals: Residuals,
+        given: Residuals | ControlDict | None,
         call: Call,
-        model: Callable[[ControlDict, Mapping[str, Any]], Any],
+        model: Callable[[ControlDict | None, Mapping[str, Any]], Any],
         controls: Sequence[str] = (),
+        unreached: Callable[[], Sequence[str]] = tuple,
     ) -> Any:
-        """Call `model(control, options)` with the residuals of the `controls` of these names.
+        """Call `model(control, options)` with what the `controls` of these names add.
+
+        Args:
+            given: residuals; where no control is a net, the host's own control as it came.
+            unreached: those that act by patches in the call's options and were not come to yet.
 
         Raises:
-            NotAppliedError: a residual does not fit, or the model never looked at it.
+            NotAppliedError: a residual does not fit, or the model never looked at it or a patch.
         """
+        residuals = given if isinstance(given, Residuals) else Residuals()
+        bare = None if isinstance(given, Residuals) else given
         shapes = (*controls, call.x.shape, residuals.shapes())
         self.tried |= dict.fromkeys(controls)
         resized = any(name.startswith(BLOCK_PATCH) for name in call.options.get("patches", ()))
         if shapes in self._seen and not resized:
-            return model(residuals.as_dict(), call.options)
+            return model(residuals.as_dict() if given is residuals else bare, call.options)
         watched = Watched(residuals)
-        result = model(watched, self._watching(residuals, call.options, watched))
+        options = self._watching(residuals, call.options, watched)
+        result = model(watched if given is residuals else bare, options)
         unread = watched.unread()
-        if not unread:
+        missed = [name for name in unreached() if name in controls]
+        if not unread and not missed:
             self._seen.add(shapes)
             self.arrived |= set(controls)
         elif watched.reached_the_model(_has_marks(call.options)):
@@ -218,6 +227,12 @@ class Delivery:
         return result
 
     def _refusal(self, unread: Sequence[str], lost: bool) -> NotAppliedError:
+        if not unread:
+            return NotAppliedError(
+                "the model never came to the blocks that this model patch acts on: another patch "
+                f"answers in their place, or {type(self._base).__name__}, the kind of this model, "
+                "has none; take the other patch away, or use a model that it was made for."
+            )
         if lost:
             return NotAppliedError(
                 "another patch on this model calls it without the residuals: the ControlNet would "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..ground.errors import UserError
 from .curve import pairs_in_words
 from .factors import MAX_STRENGTH, Factor
-from .residuals import GROUPS, Place
+from .residuals import NAMED, Place
 
 REFERENCE_HEIGHT = 64
 """The 64 of the paper's w_i = 64 / h_i: the latent height of its 512 px pictures."""
@@ -26,7 +26,7 @@ PARTS: dict[str, tuple[float, float]] = {
 """Parts of a net by name, as shares of its depth: the first blocks see fine detail, the deepest the
 layout."""
 
-_ONE = re.compile(rf"({'|'.join(GROUPS)})(?:\s+(\d+)(?:\s*-\s*(\d+))?)?")
+_ONE = re.compile(rf"({'|'.join(NAMED)})(?:\s+(\d+)(?:\s*-\s*(\d+))?)?")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Blocks(Factor):
         for name, weight in self.weights:
             if name not in PARTS and not _ONE.fullmatch(name):
                 raise UserError(
-                    f"{name!r} is no name of a block; write {', '.join(GROUPS)}, one or some of a "
+                    f"{name!r} is no name of a block; write {', '.join(NAMED)}, one or some of a "
                     f"group (output 3, output 0-5), or {', '.join(PARTS)}."
                 )
             if not 0.0 <= weight <= MAX_STRENGTH:  # also refuses NaN

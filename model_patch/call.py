@@ -81,8 +81,9 @@ class Call:
         window = _window(options, 0, count)
         pictures = range(count) if window is None else window
         where = areas or (None,) * len(sides)
+        film = _is_film(x, options)
         rows = tuple(
-            Row(picture, side, area, film=x.ndim == 5)
+            Row(picture, side, area, film)
             for side, area in zip(sides, where, strict=True)
             for picture in pictures
         )
@@ -94,8 +95,8 @@ class Call:
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """Which latent frames of a film `x` holds; () where latents have none."""
-        if self.x.ndim != 5:
+        """Which latent frames of a film `x` holds; () of pictures."""
+        if not _is_film(self.x, self.options):
             return ()
         return _window(self.options, 2, self.x.shape[2]) or tuple(range(self.x.shape[2]))
 
@@ -127,6 +128,17 @@ class Call:
             self.sigma,
             self.windowed,
         )
+
+
+def is_film(x: Tensor) -> bool:
+    """Whether a run's whole latents are of films. Qwen-Image and Anima take pictures as films of
+    one frame."""
+    return x.ndim == 5 and x.shape[2] > 1
+
+
+def _is_film(x: Tensor, options: Mapping[str, Any]) -> bool:
+    along_frames = getattr(options.get("context_window"), "dim", 0) == 2
+    return is_film(x) or (x.ndim == 5 and along_frames)
 
 
 def _window(options: Mapping[str, Any], dim: int, count: int) -> tuple[int, ...] | None:

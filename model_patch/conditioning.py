@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..ground.errors import UserError
+from ..ground.errors import UserError, named
 from ..ground.log import log
 from .applied import BLOCK_PATCH, Watched, fit_check
 from .call import Call
@@ -25,9 +25,10 @@ from .control import Control, ControlStack
 from .factors import Span
 from .family import require_same_family
 from .mask import Mask
+from .patch_net import PatchNet
 from .protocols import BaseModel, ControlDict
 from .residuals import NotAppliedError, Residuals
-from .run import DeviceRun, named
+from .run import DeviceRun
 from .schedule import Window
 from .usable import has_hooks, require_usable
 from .view import middle
@@ -50,6 +51,11 @@ def apply_to_conditioning(
     """
     audible = [control for control in stack if not control.silent]
     for control in audible:
+        if isinstance(control.net, PatchNet):
+            raise UserError(
+                f"{control.name} is {control.net.words}, which acts inside the model and cannot "
+                "lie on a prompt. Use Apply Control Stack, on the model."
+            )
         require_usable(control)
         if control.area_hint == "crop":
             raise UserError(
@@ -171,7 +177,8 @@ class StackedControl:
 
     def set_extra_arg(self, argument: str, value: Any = None) -> None:
         """Keep an argument for the network, in a copy of the net that is this control's own."""
-        net = self.control.net.copy()
+        net: Any = self.control.net  # no patch: those are refused
+        net = net.copy()
         net.set_extra_arg(argument, value)
         self._become(net=net)
 

@@ -11,6 +11,7 @@ from ..ground.errors import UserError
 from .blocks import RelativeResolution, Resolution, SoftWeights
 from .factors import MAX_STRENGTH, Factor, Sides, Span, StepSpan, Strength
 from .mask import Mask, require_mask
+from .patch_net import PatchNet
 from .protocols import ControlNet
 from .view import AREA_HINTS, FRAMES, AreaHint, Frames, View
 
@@ -31,7 +32,7 @@ class Control:
     """One line of the stack. Never changed, only replaced.
 
     Args:
-        net: a CONTROL_NET of the host.
+        net: a CONTROL_NET of the host, or a model patch of its that controls.
         hint: (B, 3, H, W), 0..1; resized by the net to the size it needs. Of 4 channels the first
             three are taken, a single one stands for all three.
         name: what errors call it.
@@ -47,12 +48,14 @@ class Control:
         also: further factors, which multiply with all of these.
         enabled: a line that is switched off changes nothing, and need not have a net or a hint.
         file: the net's file, by which a preset knows the line; "" where nobody tells.
+        inpaint_image: (B, 3, H, W), 0..1, the picture that stays outside of the inpaint_mask, for
+            nets that take one beside their hint (Z-Image Fun).
 
     Raises:
         UserError: a value out of range, or a picture of the wrong shape.
     """
 
-    net: ControlNet
+    net: ControlNet | PatchNet
     hint: Tensor
     name: str = "control"
     strength: float = 1.0
@@ -67,6 +70,7 @@ class Control:
     also: tuple[Factor, ...] = ()
     enabled: bool = True
     file: str = ""
+    inpaint_image: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= MAX_STRENGTH:
@@ -85,26 +89,33 @@ class Control:
                 f"{self.name}: there is no ControlNet on the wire; its loader found none in the "
                 "file, so choose another file there."
             )
-        if self.hint.ndim != 4 or self.hint.shape[1] not in (1, 3, 4) or 0 in self.hint.shape:
-            raise UserError(
-                f"{self.name}: the hint has shape {tuple(self.hint.shape)}; it must be a picture "
-                "with three channels, (batch, 3, height, width; also 1 or 4), and at least one "
-                "pixel."
-            )
-        if self.hint.shape[1] != 3:
-            rgb = self.hint[:, :3] if self.hint.shape[1] == 4 else self.hint.expand(-1, 3, -1, -1)
-            object.__setattr__(self, "hint", rgb)
-        if not self.hint.isfinite().all():
-            raise UserError(
-                f"{self.name}: the hint holds NaN or infinite values; look at what the node that "
-                "made it was given."
-            )
+        object.__setattr__(self, "hint", self._pictures("hint", self.hint))
+        if self.inpaint_image is not None:
+            picture = self._pictures("inpaint_image", self.inpaint_image)
+            object.__setattr__(self, "inpaint_image", picture)
         for what, mask in (("mask", self.mask), ("inpaint_mask", self.inpaint_mask)):
             if mask is not None:
                 try:
                     require_mask(what, mask)
                 except UserError as error:
                     raise error.at(self.name) from error
+
+    def _pictures(self, what: str, pictures: Tensor) -> Tensor:
+        """The pictures with three channels."""
+        if pictures.ndim != 4 or pictures.shape[1] not in (1, 3, 4) or 0 in pictures.shape:
+            raise UserError(
+                f"{self.name}: the {what} has shape {tuple(pictures.shape)}; it must be a picture "
+                "with three channels, (batch, 3, height, width; also 1 or 4), and at least one "
+                "pixel."
+            )
+        if not pictures.isfinite().all():
+            raise UserError(
+                f"{self.name}: the {what} holds NaN or infinite values; look at what the node that "
+                "made it was given."
+            )
+        if pictures.shape[1] == 3:
+            return pictures
+        return pictures[:, :3] if pictures.shape[1] == 4 else pictures.expand(-1, 3, -1, -1)
 
     @property
     def silent(self) -> bool:

@@ -7,7 +7,7 @@ dataclass in this room and, for a user, a node that makes it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -215,9 +215,19 @@ def _require_strength(what: str, value: float) -> None:
         raise UserError(f"{what} is {value:g}; it must be between 0 and {MAX_STRENGTH:g}.")
 
 
+Weighs = Callable[[Tensor, Place], Tensor]
+"""Multiplies a residual at its place."""
+
+
 def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Residuals:
-    """Multiply by all that differs between rows, blocks and places; what is one number for all of
-    them (`Factor.at`) is the net's own strength."""
+    """All of them, as `weighing` multiplies them."""
+    return residuals.map(weighing(call, factors))
+
+
+def weighing(call: Call, factors: Sequence[Factor]) -> Weighs:
+    """Multiplies by all that differs between rows, blocks and places; what is one number for all of
+    them (`Factor.at`) is the net's own strength. Where nothing differs it gives the residual back.
+    """
     rows = [math.prod(factor.of_row(row) for factor in factors) for row in call.rows]
     alike = all(row == 1.0 for row in rows)
     weights: dict[object, Tensor] = {}  # to copy them to a device takes as long as to multiply
@@ -236,4 +246,4 @@ def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Resi
             residual = residual if over is None else residual * over
         return residual
 
-    return residuals.map(change)
+    return change

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 from ..ground.errors import UserError
+from .patch_net import PatchNet
 from .protocols import BaseModel, ControlNet
 
 _COMPILED = "_orig_mod."
@@ -61,19 +62,23 @@ _CLASSES = {
 
 # What controls families that take no ControlNet.
 _OTHER_WAYS = {
-    "Z-Image": "a model patch (Apply Z-Image Fun ControlNet)",
-    "Wan": "WanFunControlToVideo, or a model patch (Apply Wan Uni3C ControlNet)",
-    "Anima": "a model patch (Apply Anima LLLite)",
+    "Z-Image": "a Z-Image Fun ControlNet (a model patch)",
+    "Wan": "WanFunControlToVideo, WanVaceToVideo, or a Uni3C ControlNet (a model patch)",
+    "Anima": "an Anima LLLite (a model patch)",
     "Flux.2": "reference pictures (ReferenceLatent)",
 }
 
 
-def require_same_family(name: str, net: ControlNet, base: BaseModel, model_file: str = "") -> None:
+def require_same_family(
+    name: str, net: ControlNet | PatchNet, base: BaseModel, model_file: str = ""
+) -> None:
     """Raise UserError where `net` was made for a model of another family than `base`.
 
     `name` is what errors call the net; `model_file` the model's, where it is known. A net whose
     layers tell nothing (a T2I adapter's have names of their own) passes.
     """
+    if isinstance(net, PatchNet):
+        return _require_patched_family(name, net, base, model_file)
     network = next((getattr(net, a) for a in _NETWORKS if getattr(net, a, None) is not None), None)
     if network is None:
         return
@@ -89,6 +94,24 @@ def require_same_family(name: str, net: ControlNet, base: BaseModel, model_file:
         f"{name} was made for {there} and {model} {unlike}: {difference}. Use a ControlNet made "
         f"for this model, or the model it was made for.{other_ways(base)}"
     )
+
+
+def _require_patched_family(name: str, net: PatchNet, base: BaseModel, model_file: str) -> None:
+    model = f"the model ({model_file})" if model_file else "the model"
+    family = family_of(base)
+    if family != net.family:
+        raise UserError(
+            f"{name} is {net.words} and acts on {net.family} models, and {model} is "
+            f"{family or type(base).__name__}. Use a model of that family.{other_ways(base)}"
+        )
+    widths = _widths(base.diffusion_model)
+    for layer, width in net.widths.items():
+        if layer in widths and widths[layer][0] != width:
+            raise UserError(
+                f"{name} is {net.words} for {net.family} models of another size than {model}: "
+                f"{_numbers(f'the input width of layer {layer}', width, widths[layer][0])}. Use "
+                "the model that it was made for."
+            )
 
 
 def other_ways(base: BaseModel) -> str:

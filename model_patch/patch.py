@@ -21,6 +21,7 @@ from ..ground.errors import UserError
 from .applied import marked_call, marked_outside
 from .control import ControlStack
 from .family import require_same_family
+from .patch_net import PatchNet
 from .protocols import ControlDict, ControlNet, Model
 from .record import ATTACHED, Recorder, Recording, recording_of, recordings
 from .run import Session
@@ -88,7 +89,7 @@ class _Needs:
     """The nets' memory, in the form in which the host asks a conditioning's control for it. Their
     weights are not listed: the host has them as additional models."""
 
-    nets: tuple[ControlNet, ...]
+    nets: tuple[ControlNet | PatchNet, ...]
 
     def get_models(self) -> list[Any]:
         return []

@@ -26,10 +26,14 @@ from .applied import BLOCK_PATCH
 from .call import CONDITIONAL, Area, Call, Row
 from .control import ControlStack
 from .grid import grid_of
+from .patch_run import Felt
 from .plan import Plan
 from .protocols import Sampling
 from .residuals import Place, Residuals
 from .schedule import Schedule, Window
+
+Key: TypeAlias = tuple[str, int]
+"""A group and the number of a block in it."""
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 SIDES = ("prompt", "negative prompt")
@@ -202,7 +206,8 @@ def recording_of(asked: bool) -> Recording | None:
 class _Heard:
     """What one call of the model left, on its device.
 
-    Energies are (places, rows) for each control, features (rows,) for each block.
+    Energies are (places, rows) for each control, features (rows,) for each block; what patches
+    inside the model found there is `under`, (rows,) for each control and place.
     """
 
     sigma: float
@@ -211,6 +216,15 @@ class _Heard:
     energies: dict[int, Tensor] = field(default_factory=dict)
     dots: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     features: dict[int, Tensor] = field(default_factory=dict)
+    under: dict[tuple[int, Key], Tensor] = field(default_factory=dict)
+    nets: Mapping[int, Residuals] = field(default_factory=dict)
+    changes: dict[tuple[Key, int, str], tuple[Sequence[int], Tensor]] = field(default_factory=dict)
+
+    def let_go(self, but: Key | None = None) -> None:
+        """Of what is as large as the model's features, but what was changed at one place."""
+        self.changes = {key: change for key, change in self.changes.items() if key[0] == but}
+        if but is None:
+            self.nets = {}
 
 
 @dataclass(frozen=True)
@@ -237,6 +251,7 @@ class Recorder:
         self._window = window
         self._rows: set[Row] = set()
         self._calls: list[_Heard] = []
+        self._now: dict[torch.device, tuple[Call, _Heard]] = {}
         self._maps: dict[_Where, Tensor] = {}
         self._latent = (1, 1)
 
@@ -247,19 +262,100 @@ class Recorder:
 
     def added(self, call: Call, parts: Mapping[int, Residuals]) -> None:
         """Controls, by their numbers in the stack, add these residuals to a call."""
-        heard = _Heard(call.sigma, np.eye(len(SIDES))[[_side(row) for row in call.rows]])
+        heard = self._heard(call)
+        heard.nets = parts
         for control, part in parts.items():
             heard.parts[control], heard.energies[control] = self._energies(call, control, part)
         for one, other in combinations(parts, 2):
             heard.dots[one, other] = _dot(parts[one], parts[other])
+
+    def feeling(self, call: Call, control: int) -> Felt:
+        """Measures what a control's patches change inside the model in a call."""
+        heard = self._heard(call)
+
+        def felt(
+            place: Place, what: str, rows: Sequence[int], before: Tensor, after: Tensor
+        ) -> None:
+            key, change = _key(place), (after - before).float()
+            energies = change.square().sum(2)
+            self._lay(call.only(rows), control, change, energies[None])
+            at = torch.tensor(rows, device=change.device)
+
+            def of_all(energy: Tensor) -> Tensor:
+                return energy.new_zeros(len(call.rows)).index_copy(0, at, energy)
+
+            self._felt(heard, control, place, of_all(energies.sum(1)))
+            under = of_all(before.float().square().sum((1, 2)))
+            heard.under[control, key] = heard.under.get((control, key), 0.0) + under
+            heard.let_go(but=key)
+            self._compare(heard, control, key, what, rows, change)
+            heard.changes[key, control, what] = (rows, change)
+
+        return felt
+
+    def _felt(self, heard: _Heard, control: int, place: Place, energy: Tensor) -> None:
+        """Add energies (rows,) to those of a control at a place."""
+        places = heard.parts.get(control, ())
+        known = [_key(one) for one in places]
+        if _key(place) in known:
+            index = known.index(_key(place))
+            heard.energies[control][index] += energy
+            return
+        before = [heard.energies[control]] if places else []
+        heard.parts[control] = (*places, place)
+        heard.energies[control] = torch.cat([*before, energy[None]])
+
+    def _compare(
+        self,
+        heard: _Heard,
+        control: int,
+        key: Key,
+        what: str,
+        rows: Sequence[int],
+        change: Tensor,
+    ) -> None:
+        """Add the products with what others changed there, who came before."""
+        before = {
+            other: change
+            for (_, other, theirs), change in heard.changes.items()
+            if other < control and theirs == what
+        }
+        for other, part in heard.nets.items():
+            tensors = getattr(part, key[0], ())
+            residual = tensors[key[1]] if key[1] < len(tensors) else None
+            if residual is not None and residual.shape[1:] == change.shape[1:]:
+                before[other] = (range(len(residual)), residual.float())
+        for other, (their_rows, their_change) in before.items():
+            both = [row for row in rows if row in their_rows]
+            product = (
+                change[[rows.index(row) for row in both]]
+                * their_change[[their_rows.index(row) for row in both]]
+            ).sum()
+            pair = (min(control, other), max(control, other))
+            heard.dots[pair] = heard.dots.get(pair, 0.0) + product
+
+    def _heard(self, call: Call) -> _Heard:
+        """What is heard of the call that goes on."""
+        before = self._now.get(call.x.device)
+        if before is not None and before[0] is call:
+            return before[1]
+        if before is not None:
+            before[1].let_go()
+        heard = _Heard(call.sigma, np.eye(len(SIDES))[[_side(row) for row in call.rows]])
         self._calls.append(heard)
+        self._now[call.x.device] = (call, heard)
+        return heard
 
     def listening(
-        self, model: Callable[[Any, Mapping[str, Any]], Any], given: Residuals
+        self,
+        model: Callable[[Any, Mapping[str, Any]], Any],
+        given: Residuals,
+        device: torch.device,
     ) -> Callable[[Any, Mapping[str, Any]], Any]:
         """`model(control, options)` whose encoder's features are measured, with all residuals that
-        it is `given`: those of "input" are in a feature already when the host shows it."""
-        heard = self._calls[-1]
+        it is `given` on a device: those of "input" are in a feature already when the host shows
+        it."""
+        heard = self._now[device][1]
 
         def hear(features: Tensor, options: Mapping[str, Any]) -> Tensor:
             _, block = options["block"]
@@ -300,6 +396,9 @@ class Recorder:
                 block = _block(place, blocks or len(call.features))
                 if block in call.features:
                     features[at, step] += _sided(call.features[block], call.sides)
+                under = [felt for (_, key), felt in call.under.items() if key == _key(place)]
+                if under:  # each control finds what those before it left
+                    features[at, step] += _sided(torch.stack(under).amax(0), call.sides)
             for (one, other), dot in call.dots.items():
                 dots[one, other, step] += float(dot)
                 dots[other, one, step] += float(dot)
@@ -349,10 +448,13 @@ class Recorder:
     def _read_calls(self) -> list[_Heard]:
         """The calls, with their tensors on the CPU. Where the host shows features, a call without
         any was answered by a cache: what the nets made for it came to nothing."""
+        self._now.clear()
+        for call in self._calls:
+            call.let_go()
         shown = any(call.features for call in self._calls)
         calls = [call for call in self._calls if call.features or not shown]
         kept: list[dict[Any, Tensor]] = [
-            kind for call in calls for kind in (call.energies, call.dots, call.features)
+            kind for call in calls for kind in (call.energies, call.dots, call.features, call.under)
         ]
         read = iter(_on_cpu([tensor for kind in kept for tensor in kind.values()]))
         for kind in kept:
@@ -403,7 +505,7 @@ def _dot(one: Residuals, other: Residuals) -> Tensor:
     return torch.stack(sums).sum() if sums else torch.zeros(())
 
 
-def _key(place: Place) -> tuple[str, int]:
+def _key(place: Place) -> Key:
     return place.group, place.block
 
 

@@ -16,6 +16,10 @@ from ..ground.errors import UserError
 from .protocols import ControlDict
 
 GROUPS = ("input", "middle", "output")
+NAMED = ("refiner", *GROUPS)
+"""What groups of blocks are called: those of residuals, and the blocks with which Z-Image refines
+its tokens before all others, where model patches alone add."""
+
 Tensors = tuple[Tensor | None, ...]
 
 

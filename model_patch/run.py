@@ -6,19 +6,21 @@ Nothing here outlives the run; everything is kept by device, since a host may sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..ground.errors import UserError
+from ..ground.errors import UserError, named
 from ..ground.latents import latent_pixels
 from ..ground.log import log
 from .applied import Delivery
-from .call import Area, Call
+from .call import Area, Call, is_film
 from .control import ControlStack
 from .factors import weighed
+from .patch_net import PatchNet
+from .patch_run import PatchRun
 from .plan import Plan
 from .protocols import BaseModel, ControlDict
 from .record import Recorder
@@ -40,11 +42,15 @@ class DeviceRun:
         sigmas = options.get("sample_sigmas")
         levels = () if sigmas is None else tuple(sigmas.tolist())
         self.plan = Plan.of(stack, Schedule(base.model_sampling, levels, window))
-        self.sources: list[Source] = []
+        self.sources: dict[int, Source] = {}
+        self.patches: dict[int, PatchRun] = {}
         self._known_blocks: set[int] = set()
-        for control in stack:
+        for index, control in enumerate(stack):
             with named(control.name):
-                self.sources.append(OfNet(control, base))
+                if isinstance(control.net, PatchNet):
+                    self.patches[index] = PatchRun(control, control.net, base)
+                else:
+                    self.sources[index] = OfNet(control, control.net, base)
 
     def active(self, call: Call) -> list[str]:
         """The names of the controls that act at this call's noise level."""
@@ -61,14 +67,11 @@ class DeviceRun:
             UserError: residuals that do not fit or are not finite; names the control.
         """
         total, parts = given, dict[int, Residuals]()
-        for index, strength in enumerate(self.plan.at(call.sigma)):
-            if strength == 0.0:
+        for index, strength, rows in self._acting(call):
+            if index in self.patches:
                 continue
-            name, factors = self.plan.names[index], self.plan.factors[index]
-            rows = [i for i, row in enumerate(call.rows) if all(f.of_row(row) for f in factors)]
-            if not rows:
-                continue
-            with named(name):
+            factors = self.plan.factors[index]
+            with named(self.plan.names[index]):
                 seen = call.only(rows)
                 residuals = self.sources[index](seen, strength)
                 self._require_blocks(index, residuals)
@@ -84,6 +87,44 @@ class DeviceRun:
             recorder.added(call, parts)
         return total, list(named_parts)
 
+    def laid(self, call: Call, recorder: Recorder | None = None) -> tuple[Call, list[str]]:
+        """The call with the patches of every active control that is one in its options, after
+        those that are there, and the names of those controls.
+
+        Raises:
+            UserError: what the host's patches refuse; names the control.
+        """
+        patches: dict[str, list[Any]] = {}
+        names = []
+        for index, strength, rows in self._acting(call):
+            if index not in self.patches:
+                continue
+            names.append(self.plan.names[index])
+            felt = None if recorder is None else recorder.feeling(call, index)
+            with named(self.plan.names[index]):
+                made = self.patches[index].functions(
+                    call, rows, strength, self.plan.factors[index], felt
+                )
+            for kind, functions in made.items():
+                patches.setdefault(kind, []).extend(functions)
+        if not names:
+            return call, names
+        given = call.options.get("patches", {})
+        all_kinds = {kind: [*given.get(kind, ()), *mine] for kind, mine in patches.items()}
+        return replace(call, options={**call.options, "patches": {**given, **all_kinds}}), names
+
+    def unreached(self) -> list[str]:
+        """The names of controls whose patches the model never came to."""
+        return [self.plan.names[index] for index, run in self.patches.items() if not run.reached]
+
+    def _acting(self, call: Call) -> Iterator[tuple[int, float, list[int]]]:
+        """The controls that act at a call: number, strength, and rows that are not at 0."""
+        for index, strength in enumerate(self.plan.at(call.sigma)):
+            factors = self.plan.factors[index]
+            rows = [i for i, row in enumerate(call.rows) if all(f.of_row(row) for f in factors)]
+            if strength != 0.0 and rows:
+                yield index, strength, rows
+
     def _require_blocks(self, index: int, residuals: Residuals) -> None:
         """Raise UserError, once a run, where a factor names blocks that the net does not have."""
         if index not in self._known_blocks:
@@ -94,7 +135,9 @@ class DeviceRun:
 
     def close(self) -> list[Exception]:
         """Drop the run state of every net; returns what they failed with."""
-        return [failure for source in self.sources for failure in source.close()]
+        for patches in self.patches.values():
+            patches.close()
+        return [failure for source in self.sources.values() for failure in source.close()]
 
 
 class Session:
@@ -130,7 +173,7 @@ class Session:
         the whole latent (B, C, h, w)."""
         if self._latent is None:
             self._tell_misfits(x)
-            self._require_pictures(x.shape[2] if x.ndim == 5 else len(x))
+            self._require_pictures(x.shape[2] if is_film(x) else len(x))
         self._latent = (x.shape[-2], x.shape[-1])
         self._sizes = {self._latent}
         for entry in (entry for side in conds for entry in side or ()):
@@ -166,12 +209,15 @@ class Session:
         with named(" + ".join(active)):
             self._require_known_place(x)
         total, names = run.added(Residuals.of(control), call, self._recorder)
-        if not names:
+        call, patched = run.laid(call, self._recorder)
+        if not names and not patched:
             return model(control, options)
-        if self._recorder is not None:
-            model = self._recorder.listening(model, total)
-        with named(" + ".join(names), NotAppliedError):
-            return delivery(total, call, model, names)
+        if self._recorder is not None and names:
+            model = self._recorder.listening(model, total, x.device)
+        with named(" + ".join([*names, *patched]), NotAppliedError):
+            return delivery(
+                total if names else control, call, model, [*names, *patched], run.unreached
+            )
 
     def tell_missed(self, guider: Any, sigmas: Tensor) -> None:
         """Say in the log which controls came to no call of the model in a whole run.
@@ -236,15 +282,6 @@ class Session:
                 f"in the hint; use {ELSEWHERE}, or take away the patch that samples in tiles or at "
                 "another size."
             )
-
-
-@contextmanager
-def named(names: str, kind: type[UserError] = UserError) -> Iterator[None]:
-    """Put the controls' names before an error's sentence."""
-    try:
-        yield
-    except kind as error:
-        raise error.at(names) from error
 
 
 def _refuse(parts: Mapping[str, Residuals], given: Residuals, call: Call) -> None:

@@ -38,8 +38,9 @@ class Source(Protocol):
 class OfNet:
     """The residuals of a control's net for one run on one device."""
 
-    def __init__(self, control: Control, base: BaseModel) -> None:
+    def __init__(self, control: Control, net: ControlNet, base: BaseModel) -> None:
         self._control = control
+        self._net_as_given = net
         self._base = base
         self._nets: dict[Seen, ControlNet] = {}
         self._hint = control.hint
@@ -49,7 +50,7 @@ class OfNet:
 
     def __call__(self, call: Call, strength: float) -> Residuals:
         """Run the net; raises UserError for what torch refuses."""
-        with _explained(self._control, call):
+        with explained(self._control, call):
             seen = self._control.view(call, len(self._hint))
             net = self._net(seen)
             net.strength = strength
@@ -71,7 +72,7 @@ class OfNet:
         if seen not in self._nets:
             if len(self._nets) >= KEPT:
                 self._drop_newest()
-            self._nets[seen] = self._control.net.copy()  # cleaned up also if pre_run raises
+            self._nets[seen] = self._net_as_given.copy()  # cleaned up also if pre_run raises
             self._prepare(self._nets[seen], seen)
         return self._nets[seen]
 
@@ -89,7 +90,7 @@ class OfNet:
 
 
 @contextmanager
-def _explained(control: Control, call: Call) -> Iterator[None]:
+def explained(control: Control, call: Call) -> Iterator[None]:
     """Torch's own errors become a sentence; out of memory, interrupted and others pass through."""
     try:
         yield

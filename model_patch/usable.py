@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 
 import torch
 
-from ..ground.errors import UserError
+from ..ground.errors import UserError, named
 from ..ground.log import log
+from ..ground.wording import listing
 from .control import Control
 from .inpaint import takes_mask
+from .patch_net import PatchNet
 from .residuals import Place
 from .union import numbers_of
 
@@ -18,6 +20,8 @@ def require_usable(control: Control) -> None:
     """Raise UserError for a net with hooks of its own, one without the VAE that it needs, and for
     a mask or types that it does not take; say in the log what it misses but can do without."""
     name, net = control.name, control.net
+    if isinstance(net, PatchNet):
+        return _require_usable_patch(control, net)
     if has_hooks(net):
         raise UserError(
             f"{name} acts through hooks on the conditioning, which a stack does not have: "
@@ -33,6 +37,11 @@ def require_usable(control: Control) -> None:
             f"{name} is no inpainting ControlNet and takes no inpaint_mask: take it away, or use "
             "the input mask for where the control acts."
         )
+    if control.inpaint_image is not None:
+        raise UserError(
+            f"{name} is a ControlNet and takes no inpaint_image, which is for Z-Image Fun: take it "
+            "away; an inpainting ControlNet takes the picture as its hint."
+        )
     if control.inpaint_mask is None and takes_mask(net):
         log.warning(
             "%s is an inpainting ControlNet and has no inpaint_mask: to it, the whole picture "
@@ -41,12 +50,44 @@ def require_usable(control: Control) -> None:
         )
     if control.union_types:
         numbers_of(control.union_types, net, name)
-    if places := _places_of(net):
-        try:
+    _require_blocks(control, _places_of(net))
+
+
+def _require_usable_patch(control: Control, net: PatchNet) -> None:
+    name = control.name
+    if control.vae is None and net.latent_hint:
+        raise UserError(
+            f"{name} is {net.words} and needs a VAE to encode its hint: connect that of the model "
+            "to the vae input of Add Control."
+        )
+    for what, given, taken in (
+        ("inpaint_mask", control.inpaint_mask, net.mask),
+        ("inpaint_image", control.inpaint_image, net.picture),
+    ):
+        if given is not None and not taken:
+            raise UserError(
+                f"{name} is {net.words} that was not made for inpainting and takes no {what}: take "
+                "it away, or use the input mask for where the control acts."
+            )
+    if control.union_types:
+        raise UserError(
+            f"{name} is {net.words}, which finds out by itself what its hint shows: choose the "
+            f"union_type auto, not {listing(control.union_types)}."
+        )
+    if net.stays and control.inpaint_mask is None:
+        log.warning(
+            "%s was made for inpainting and has no inpaint_mask: to it, the whole picture stays",
+            name,
+        )
+    _require_blocks(control, net.places())
+
+
+def _require_blocks(control: Control, places: Sequence[Place]) -> None:
+    """Raise UserError where a factor names blocks that are not there; [] is not known."""
+    if places:
+        with named(control.name):
             for factor in control.factors:
                 factor.require_blocks(places)
-        except UserError as error:
-            raise error.at(name) from error
 
 
 def has_hooks(net: object) -> bool:

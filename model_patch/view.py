@@ -53,6 +53,14 @@ class Seen:
         full = F.interpolate(middle(pictures, size[1] / size[0]), size=size, mode="nearest-exact")
         return torch.cat([_cut(full[i : i + 1], area) for i, area in self.rows])
 
+    def each(self, pictures: Tensor) -> Tensor:
+        """A picture (B, C, h, w) for each row, `repeats` times over, of all (N, C, H, W); a single
+        one where every row takes the same."""
+        if self.crops:
+            return self.of(pictures).repeat(self.repeats, 1, 1, 1)
+        numbers = [number for number, _ in self.rows] * self.repeats
+        return pictures[numbers[:1] if len(set(numbers)) == 1 else numbers]
+
 
 @dataclass(frozen=True)
 class View:

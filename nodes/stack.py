@@ -21,6 +21,9 @@ from .widgets import filled
 
 CATEGORY = "ControlStack"
 STACK = "CONTROL_STACK"
+NETS = "CONTROL_NET,MODEL_PATCH"
+"""What a line takes: either of the two."""
+
 FACTOR = "CONTROL_FACTOR"
 AUTO = "auto"
 
@@ -93,8 +96,12 @@ class ControlStackAdd:
         return {
             "required": {
                 "control_net": (
-                    "CONTROL_NET",
-                    {"lazy": True, "tooltip": "The ControlNet, from a loader."},
+                    NETS,
+                    {
+                        "lazy": True,
+                        "tooltip": "The ControlNet, from a loader; also a model patch that "
+                        "controls (Z-Image Fun, Qwen-Image DiffSynth, Anima LLLite, Wan Uni3C).",
+                    },
                 ),
                 "image": (
                     "IMAGE",
@@ -145,7 +152,7 @@ class ControlStackAdd:
                     "VAE",
                     {
                         "tooltip": "Only for ControlNets that read their hint as a latent: those "
-                        "of SD 3, Flux and Qwen-Image. Take the VAE of the model."
+                        "of SD 3, Flux, Qwen-Image, Z-Image and Wan. Take the VAE of the model."
                     },
                 ),
                 "mode": (
@@ -171,8 +178,9 @@ class ControlStackAdd:
                 "inpaint_mask": (
                     "MASK",
                     {
-                        "tooltip": "Only for inpainting ControlNets (SD 3, Flux, Qwen-Image): "
-                        "white is drawn anew. The hint is then the picture itself."
+                        "tooltip": "Only for inpainting ControlNets (SD 3, Flux, Qwen-Image, "
+                        "Z-Image, Anima): white is drawn anew. The hint is then the picture "
+                        "itself, but for Z-Image, which has inpaint_image."
                     },
                 ),
                 "frames": (
@@ -207,6 +215,14 @@ class ControlStackAdd:
                         "made. The others keep their numbers.",
                     },
                 ),
+                "inpaint_image": (
+                    "IMAGE",
+                    {
+                        "tooltip": "Only for Z-Image Fun ControlNets made for inpainting: the "
+                        "picture to draw in. Where inpaint_mask is white it is drawn anew, and the "
+                        "hint guides."
+                    },
+                ),
             },
             "hidden": HIDDEN,
         }
@@ -236,6 +252,7 @@ class ControlStackAdd:
         inpaint_mask: Tensor | None = None,
         factor: tuple[Factor, ...] = (),
         enabled: bool,
+        inpaint_image: Tensor | None = None,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
     ) -> tuple[ControlStack]:
@@ -243,6 +260,8 @@ class ControlStackAdd:
         if not enabled:  # also where a host made them for others: the same line each time
             control_net, image = None, None
         file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
+        if hasattr(control_net, "get_model_object"):  # a MODEL_PATCH; no CONTROL_NET has it
+            control_net = host.current().patch_net(control_net)
         control = Control(
             net=control_net,
             hint=torch.zeros(1, 3, 1, 1) if image is None else image.movedim(-1, 1),
@@ -259,6 +278,7 @@ class ControlStackAdd:
             also=factor,
             enabled=enabled,
             file=file,
+            inpaint_image=None if inpaint_image is None else inpaint_image.movedim(-1, 1),
         )
         return ((*stack, control),)
 

@@ -19,6 +19,7 @@ from ...ground.names import inner_name
 from ...ground.progress import Steps
 from ...model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
 from ...model_files.kinds import CONTROLNET, kind_of
+from ...model_patch.patch_net import PatchNet
 from ...model_patch.protocols import ControlNet
 from ..host import HINT_WEIGHTS, PREVIEW
 
@@ -79,6 +80,11 @@ class ComfyHost:
                 "models/controlnet, or update ComfyUI if the ControlNet is newer."
             )
         return net
+
+    def patch_net(self, patch: Any) -> PatchNet:
+        from .model_patches import patch_net_of
+
+        return patch_net_of(patch)
 
     def places(self) -> list[Path]:
         """Folders that a user named for "controlstack" in his extra paths come

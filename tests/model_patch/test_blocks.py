@@ -104,7 +104,7 @@ def test_blocks_reach_the_model() -> None:
 @pytest.mark.parametrize(
     ("pairs", "words"),
     [
-        ((("decoder", 1.0),), "'decoder' is no name of a block; write input, middle, output"),
+        ((("decoder", 1.0),), "'decoder' is no name of a block; write refiner, input, middle"),
         ((("output 3 4", 1.0),), "no name of a block"),
         ((("all", 11.0),), "weight of all is 11; it must be between 0 and 10"),
         ((("all", float("nan")),), "weight of all is nan"),

@@ -173,9 +173,9 @@ def test_layers_with_a_loaders_own_names_pass(layers: dict[str, nn.Module]) -> N
 @pytest.mark.parametrize(
     ("kind", "node"),
     [
-        ("Lumina2", "Apply Z-Image Fun ControlNet"),
-        ("WAN22", "Apply Wan Uni3C ControlNet"),
-        ("Anima", "Apply Anima LLLite"),
+        ("Lumina2", "a Z-Image Fun ControlNet"),
+        ("WAN22", "a Uni3C ControlNet"),
+        ("Anima", "an Anima LLLite"),
         ("Flux2", "ReferenceLatent"),
     ],
 )
