@@ -106,21 +106,24 @@ class PatchRun:
         )
 
     def _given(self, call: Call, seen: Seen | None, count: int) -> Given:
-        view = self._control.view
         hint, mask, picture = self._pictures()
         if seen is None:
             hint = hint[self._film(call, len(hint))]
         else:
-            hint = seen.each(view.spread(hint, count))
+            hint = self._each(seen, hint, count)
             mask, picture = (
-                None if one is None else seen.each(view.spread(one, count))
-                for one in (mask, picture)
+                None if one is None else self._each(seen, one, count) for one in (mask, picture)
             )
         frames = call.x.shape[2] if call.x.ndim == 5 else 1
         return Given(
             *(hint, (frames, *call.x.shape[-2:]), call.x.device, self._control.vae),
             *(None if mask is None else mask[:, 0], picture),
         )
+
+    def _each(self, seen: Seen, pictures: Tensor, count: int) -> Tensor:
+        if len(pictures) == 1 and not seen.crops:  # one for all stays one, also beside others
+            return pictures
+        return seen.each(self._control.view.spread(pictures, count))
 
     def _film(self, call: Call, count: int) -> list[int]:
         """Which of a film's `count` frames belong to the latent frames of a call. The VAE makes one
@@ -132,7 +135,7 @@ class PatchRun:
         step = int(getattr(self._control.vae, "temporal_compression_decode", lambda: 4)() or 1)
         numbers = [step * frames[0]]
         for frame in frames[1:]:
-            numbers += range(step * (frame - 1) + 1, step * frame + 1)
+            numbers += (max(n, 0) for n in range(step * (frame - 1) + 1, step * frame + 1))
         view = self._control.view
         view = replace(view, frames="hold") if view.frames == "repeat" else view
         return [view.number(number, count) for number in numbers]
