@@ -42,16 +42,18 @@ def load(path: Path) -> Any:
 def _found_by_name(path: Path) -> Iterator[None]:
     """Let the node, which takes a name in the folder of model patches, find this very file.
 
-    Its folder comes first among them for the time being; ComfyUI keeps lists of names, and the one
-    it may have made meanwhile is dropped.
+    Its folder comes first among them for the time being, in a list of its own: other threads may
+    be going through the one there is. ComfyUI keeps lists of names; what it made of them meanwhile
+    is dropped.
     """
     import folder_paths
 
-    folders: list[str] = folder_paths.folder_names_and_paths[MODEL_PATCHES][0]
+    known = folder_paths.folder_names_and_paths
     with _LOADING:
-        folders.insert(0, str(path.parent))
+        before = known[MODEL_PATCHES]
+        known[MODEL_PATCHES] = ([str(path.parent), *before[0]], *before[1:])
         try:
             yield
         finally:
-            folders.remove(str(path.parent))
+            known[MODEL_PATCHES] = before
             folder_paths.filename_list_cache.pop(MODEL_PATCHES, None)

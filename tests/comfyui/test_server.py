@@ -24,7 +24,7 @@ from tests.comfyui.server import JPEG, PACK, Answer, Run, Server
 def test_a_node_is_told_as_its_class_says(
     server: Server, node_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {"controlnet": shipped.control_net_names()}
+    files = {"controlnet": shipped.control_net_names(), "model_patches": []}
     monkeypatch.setattr(host, "names", files.__getitem__)
     monkeypatch.setattr(host, "is_running", lambda: False)  # there are no weights for hints
     sampler = server.get("/object_info/KSampler").json["KSampler"]["input"]["required"]
