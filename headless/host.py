@@ -41,6 +41,7 @@ class EmbeddedHost:
     def load_control_net(self, name: str) -> Any:
         from .models.loading import load_control_net
 
+        self.check_control_net(name)  # validated already, unless the name came through a link
         return load_control_net(folders.find_control(name))
 
     def places(self) -> list[Path]:

@@ -20,9 +20,10 @@ from .widgets import filled
 
 CATEGORY = "ControlStack"
 STACK = "CONTROL_STACK"
+NETS = "CONTROL_NET,MODEL_PATCH"
+"""What a line takes: either of the two."""
+
 FACTOR = "CONTROL_FACTOR"
-CONTROL = "CONTROL_NET,MODEL_PATCH"
-"""Either of ComfyUI's types: it splits a type at commas, and one in common is enough."""
 AUTO = "auto"
 
 
@@ -40,7 +41,7 @@ class ControlStackLoader:
     )
     CATEGORY = CATEGORY
     FUNCTION = "load"
-    RETURN_TYPES = (CONTROL,)
+    RETURN_TYPES = (NETS,)
     RETURN_NAMES = ("control_net",)
     OUTPUT_TOOLTIPS = (
         "The ControlNet, for Add Control or ComfyUI's own Apply node for such a file.",
