@@ -17,7 +17,6 @@ import torch
 
 from ..ground.errors import UserError
 from ..ground.progress import Steps, unseen
-from ..model_files.kinds import CONTROLNET, MODEL_PATCHES
 from ..model_patch.protocols import ControlNet
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ SCHEDULERS = (
 )
 """Schedules of noise levels that every host has, in the order of ComfyUI's menu."""
 
-CONTROL_FOLDERS = (CONTROLNET.folder, MODEL_PATCHES)
+CONTROL_FOLDERS = ("controlnet", "model_patches")
 """The kinds of folders that hold controls; a name that is in both is the first one's."""
 
 HINT_WEIGHTS = "controlstack"
