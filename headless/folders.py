@@ -36,6 +36,7 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "vae": ("VAE", ("vae",)),
     "loras": ("LoRA", ("loras",)),
     "controlnet": ("ControlNet", ("controlnet", "t2i_adapter")),
+    "model_patches": ("model patch", ("model_patches",)),
     "depth": ("depth model", ("depth",)),
     "controlstack": ("hint network", ("controlstack",)),
 }
@@ -108,6 +109,21 @@ def find(kind: str, name: str) -> Path:
     Raises UserError for a name that leaves its folder, and for one that is not there, with what
     there is and where it looked.
     """
+    path = _there(kind, name)
+    if path is not None:
+        return path
+    raise UserError(
+        f"there is no {KINDS[kind][0]} {shown(name)}: there is {listing(names(kind))} in "
+        f"{listing(bases(kind))}; put the file there, or name another"
+    )
+
+
+def find_control(name: str) -> Path:
+    """The control `name`: a ControlNet, or else a model patch. Raises as `find` does."""
+    return _there("controlnet", name) or _there("model_patches", name) or find("controlnet", name)
+
+
+def _there(kind: str, name: str) -> Path | None:
     alias = current().aliases.get(kind, {}).get(name)
     if alias is not None:
         return alias
@@ -115,10 +131,7 @@ def find(kind: str, name: str) -> Path:
         path = inside(base, name, f"the {KINDS[kind][0]}", links=True)
         if path.is_file() or _is_model_folder(path):
             return path
-    raise UserError(
-        f"there is no {KINDS[kind][0]} {shown(name)}: there is {listing(names(kind))} in "
-        f"{listing(bases(kind))}; put the file there, or name another"
-    )
+    return None
 
 
 def input_names() -> list[str]:

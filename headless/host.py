@@ -38,12 +38,13 @@ class EmbeddedHost:
     def check_control_net(self, name: str) -> None:
         from .models.inspect import check
 
-        check(folders.find("controlnet", name), "controlnet")
+        check(folders.find_control(name), "controlnet")
 
-    def load_control_net(self, name: str) -> ControlNet:
+    def load_control_net(self, name: str) -> Any:
         from .models.loading import load_control_net
 
-        return load_control_net(folders.find("controlnet", name))
+        self.check_control_net(name)  # validated already, unless the name came through a link
+        return load_control_net(folders.find_control(name))
 
     def patch_net(self, patch: Any) -> PatchNet:
         raise UserError(

@@ -34,6 +34,9 @@ SCHEDULERS = (
 )
 """Schedules of noise levels that every host has, in the order of ComfyUI's menu."""
 
+CONTROL_FOLDERS = ("controlnet", "model_patches")
+"""The kinds of folders that hold controls; a name that is in both is the first one's."""
+
 HINT_WEIGHTS = "controlstack"
 """The kind of folder, in ComfyUI's words, that holds the weights of hint networks."""
 
@@ -42,16 +45,19 @@ class Host(Protocol):
     """What a node may ask of the program it runs in."""
 
     def names(self, kind: str) -> list[str]:
-        """The model files of one kind ("controlnet"), as a user picks them."""
+        """The model files of one kind ("controlnet"), as a user picks them; none of a kind that
+        the host does not know."""
 
     def find(self, kind: str, name: str) -> Path:
         """Where the file `name` lies. Raises UserError when it is not there."""
 
     def check_control_net(self, name: str) -> None:
-        """Raise UserError if the file `name` cannot be a ControlNet; load nothing."""
+        """Raise UserError if the file `name`, in any of `CONTROL_FOLDERS`, cannot be a control;
+        load nothing."""
 
-    def load_control_net(self, name: str) -> ControlNet:
-        """The host's own CONTROL_NET of the file `name`."""
+    def load_control_net(self, name: str) -> Any:
+        """The host's own CONTROL_NET, or MODEL_PATCH, of the file `name`: what the file is, in
+        whichever of `CONTROL_FOLDERS` it lies."""
 
     def patch_net(self, patch: Any) -> PatchNet:
         """A MODEL_PATCH on a wire as a control. Raises UserError for one that is none."""
@@ -150,6 +156,11 @@ def is_running() -> bool:
 def names(kind: str) -> list[str]:
     """The model files of one kind; none where no host runs (so that nodes can be listed)."""
     return current().names(kind) if is_running() else []
+
+
+def control_names() -> list[str]:
+    """The files of controls in all `CONTROL_FOLDERS`, each name once, in the folders' order."""
+    return list(dict.fromkeys(name for kind in CONTROL_FOLDERS for name in names(kind)))
 
 
 def schedulers() -> list[str]:

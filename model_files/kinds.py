@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+MODEL_PATCHES = "model_patches"
+"""The folder of what ComfyUI loads as a MODEL_PATCH."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -14,15 +17,28 @@ class Kind:
     folder: str
     loads: str
     """What loads it in ComfyUI: "the node LoraLoader", or what a person does instead."""
+    control: bool = False
+    """Whether our loader takes it: it can be a line of a stack."""
+    node: str = ""
+    """The id of the node that takes what `loads` gives, where it is made for this kind alone."""
+    family: str = ""
+    """The models it is made for, of a control that is a model patch."""
 
     @property
     def place(self) -> str:
-        """`the node LoraLoader loads it, from the folder loras`."""
-        return f"{self.loads} loads it, from the folder {self.folder}"
+        """`the node LoraLoader loads it, from the folder loras`, and for which node."""
+        taken = f", for the node {self.node}" if self.node else ""
+        return f"{self.loads} loads it, from the folder {self.folder}{taken}"
 
 
 def _kind(words: str, folder: str, node: str) -> Kind:
     return Kind(words, folder, f"the node {node}")
+
+
+def _patch(words: str, node: str, family: str = "") -> Kind:
+    """What ComfyUI calls a model patch, for `node`; one that is a control names its family."""
+    kind = _kind(words, MODEL_PATCHES, "ModelPatchLoader")
+    return replace(kind, node=node, family=family, control=bool(family))
 
 
 CHECKPOINT = _kind("a whole checkpoint", "checkpoints", "CheckpointLoaderSimple")
@@ -30,12 +46,13 @@ DIFFUSION_MODEL = _kind("a diffusion model", "diffusion_models", "UNETLoader")
 TEXT_ENCODER = _kind("a CLIP text encoder", "text_encoders", "CLIPLoader")
 VAE = _kind("a VAE", "vae", "VAELoader")
 LORA = _kind("a LoRA", "loras", "LoraLoader")
-CONTROLNET = _kind("a ControlNet", "controlnet", "ControlNetLoader")
+CONTROLNET = replace(_kind("a ControlNet", "controlnet", "ControlNetLoader"), control=True)
 T2I_ADAPTER = replace(CONTROLNET, words="a T2I adapter")
 DIFFERENCE = replace(
     CONTROLNET,
     words="only a ControlNet's difference to its base model",
     loads="the node DiffControlNetLoader",
+    control=False,
 )
 """Told apart because any other loader gives a net that does nothing of use."""
 
@@ -52,12 +69,23 @@ _TEXTUAL_INVERSION = Kind(
     "a textual inversion", "embeddings", "a prompt with embedding:NAME in its text"
 )
 _STYLE_MODEL = _kind("a style model", "style_models", "StyleModelLoader")
-_MODEL_PATCH = _kind("a model patch", "model_patches", "ModelPatchLoader")
 _UPSCALER = _kind("an upscaler", "upscale_models", "UpscaleModelLoader")
 _LANGUAGE_MODEL = replace(TEXT_ENCODER, words="a language model that encodes texts")
 
+Z_IMAGE_FUN = _patch("a Z-Image Fun ControlNet", "ZImageFunControlnet", "Z-Image")
+QWEN_DIFFSYNTH = _patch(
+    "a Qwen-Image DiffSynth ControlNet", "QwenImageDiffsynthControlnet", "Qwen-Image"
+)
+ANIMA_LLLITE = _patch("an Anima ControlNet-LLLite", "AnimaLLLiteApply", "Anima")
+WAN_UNI3C = _patch("a Wan Uni3C ControlNet", "WanUni3CControlnetApply", "Wan")
+SUPIR = _patch("a SUPIR model", "SUPIRApply")
+MULTITALK = _patch("a MultiTalk or InfiniteTalk model", "WanInfiniteTalkToVideo")
+USO_PROJECTOR = _patch("a USO style projector", "USOStyleReference")
+DURATION_HEAD = _patch("an LTX duration head", "LTXVDurationPredictor")
+
 # A part of a name that only one kind has; the first line that fits decides. What the core's
-# ControlNet loader takes comes first: it shares many names with the models it controls.
+# ControlNet loader takes comes first: it shares many names with the models it controls. Model
+# patches are told as ComfyUI's ModelPatchLoader tells them (`nodes_model_patch.py`).
 _MARKS: tuple[tuple[str, Kind], ...] = (
     ("lora_controlnet", replace(CONTROLNET, words="a Control-LoRA")),
     ("hada_w1_a", replace(_LYCORIS, words="a LyCORIS file (LoHa)")),
@@ -70,10 +98,12 @@ _MARKS: tuple[tuple[str, Kind], ...] = (
     ("control_add_embedding.", replace(CONTROLNET, words="a union ControlNet (made for SDXL)")),
     ("controlnet_cond_embedding.", CONTROLNET),
     ("input_hint_block.", CONTROLNET),
+    ("lllite_dit_blocks_", ANIMA_LLLITE),
+    ("lllite_conditioning1.", ANIMA_LLLITE),
     ("lllite_", Kind("a ControlNet-LLLite", "controlnet", "the node pack ControlNet-LLLite")),
-    ("controlnet_blocks.0.y_rms.", _MODEL_PATCH),
-    ("control_all_x_embedder.", _MODEL_PATCH),
-    ("controlnet_patch_embedding.", _MODEL_PATCH),
+    ("controlnet_blocks.0.y_rms.", QWEN_DIFFSYNTH),
+    ("control_all_x_embedder.", Z_IMAGE_FUN),
+    ("controlnet_patch_embedding.", WAN_UNI3C),
     ("controlnet_blocks.", replace(CONTROLNET, words="a ControlNet for transformers")),
     ("control_img_in.", replace(CONTROLNET, words="a ControlNet for Qwen-Image")),
     ("after_proj_list.", replace(CONTROLNET, words="a ControlNet for HunyuanDiT")),
@@ -98,6 +128,11 @@ _MARKS: tuple[tuple[str, Kind], ...] = (
     ("transformer_blocks.0.img_mod.", replace(DIFFUSION_MODEL, words="a Qwen-Image model")),
     ("blocks.0.cross_attn.norm_k.", replace(DIFFUSION_MODEL, words="a Wan model")),
     ("noise_refiner.0.", replace(DIFFUSION_MODEL, words="a Lumina or Z-Image model")),
+    ("patchify_proj.", replace(DIFFUSION_MODEL, words="an LTX model")),
+    # After the models, which may hold the same parts.
+    ("audio_proj.proj1.", MULTITALK),
+    ("feature_embedder.mid_layer_norm.", USO_PROJECTOR),
+    ("attention_pooler.query_tokens", DURATION_HEAD),
     ("SelfAttention.q.", replace(TEXT_ENCODER, words="a T5 text encoder")),
     ("vision_model.", _kind("a CLIP with its vision part", "clip_vision", "CLIPVisionLoader")),
     ("emb_params", _TEXTUAL_INVERSION),
@@ -108,12 +143,16 @@ _MARKS: tuple[tuple[str, Kind], ...] = (
     ("conv_first.", _UPSCALER),
     (".RDB1.", _UPSCALER),
 )
+_SUPIR_MARKS = ("control_model.input_hint_block.", "project_modules.")
 
 
 def kind_of(names: Collection[str]) -> Kind | None:
     """The kind of a file with tensors of these names; None where no kind is known by them."""
     if "difference" in names and any(name.startswith("control_model.") for name in names):
         return DIFFERENCE
+    # SUPIR's net is an SDXL ControlNet of names; what joins it to the model is its own.
+    if all(any(mark in name for name in names) for mark in _SUPIR_MARKS):
+        return SUPIR
     for mark, kind in _MARKS:
         if any(mark in name for name in names):
             whole = kind.folder == DIFFUSION_MODEL.folder and _has_more_than_a_unet(names)

@@ -14,7 +14,6 @@ from ..model_patch.conditioning import Conditioning, apply_to_conditioning
 from ..model_patch.control import MODES, Control, ControlStack
 from ..model_patch.factors import MAX_STRENGTH, Factor, Span
 from ..model_patch.patch import AnyModel, patch
-from ..model_patch.protocols import ControlNet
 from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
@@ -29,33 +28,37 @@ AUTO = "auto"
 
 
 class ControlStackLoader:
-    """A ControlNet file -> CONTROL_NET, interchangeable with the core's loader."""
+    """A file -> CONTROL_NET or MODEL_PATCH, interchangeable with the core's loaders."""
 
     DESCRIPTION = (
-        "Loads a ControlNet file, for Add Control. It also fits ComfyUI's own Apply ControlNet."
+        "Loads a ControlNet file, for Add Control: also those that ComfyUI calls model patches "
+        "(Z-Image Fun, Qwen-Image DiffSynth, Anima LLLite, Wan Uni3C). It also fits ComfyUI's own "
+        "Apply nodes."
     )
     SEARCH_ALIASES = (
         *("controlnet", "control net", "cn", "load controlnet", "controlnet loader"),
-        "控制网络",
+        *("model patch", "load model patch", "控制网络"),
     )
     CATEGORY = CATEGORY
     FUNCTION = "load"
-    RETURN_TYPES = ("CONTROL_NET",)
+    RETURN_TYPES = (NETS,)
     RETURN_NAMES = ("control_net",)
-    OUTPUT_TOOLTIPS = ("The ControlNet, for Add Control or ComfyUI's own Apply ControlNet.",)
+    OUTPUT_TOOLTIPS = (
+        "The ControlNet, for Add Control or ComfyUI's own Apply node for such a file.",
+    )
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's widgets."""
         tooltip = (
-            "A file in models/controlnet. It must be made for your model's family: SD 1.5, SDXL, "
-            "SD 3, Flux ..."
+            "A file in models/controlnet or models/model_patches. It must be made for your model's "
+            "family: SD 1.5, SDXL, SD 3, Flux, Z-Image ..."
         )
-        return {"required": {"control_net_name": (host.names("controlnet"), {"tooltip": tooltip})}}
+        return {"required": {"control_net_name": (host.control_names(), {"tooltip": tooltip})}}
 
     @classmethod
     def VALIDATE_INPUTS(cls, control_net_name: str | None = None) -> bool | str:
-        """Whether the file is there and can be a ControlNet; nothing is loaded. None where the
+        """Whether the file is there and can be a control; nothing is loaded. None where the
         name comes through a link: then `load` says what is wrong.
         """
         if control_net_name is None:
@@ -66,7 +69,7 @@ class ControlStackLoader:
             return str(error)
         return True
 
-    def load(self, control_net_name: str) -> tuple[ControlNet]:
+    def load(self, control_net_name: str) -> tuple[Any]:
         """Load the file through the host."""
         return (host.current().load_control_net(control_net_name),)
 

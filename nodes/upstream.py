@@ -19,6 +19,8 @@ _FILES = {
     "control_net": ("control_net_name", "name"),
     "model": ("ckpt_name", "unet_name", "model_name", "model_path"),
 }
+# Of a loader whose widget's word many nodes have.
+_FILES_OF = {"ModelPatchLoader": ("name",)}
 
 
 def file_behind(prompt: Prompt | None, node_id: str | None, wire: str) -> str:
@@ -34,7 +36,7 @@ def file_behind(prompt: Prompt | None, node_id: str | None, wire: str) -> str:
             return ""
         seen.add(str(link[0]))
         node = (prompt or {}).get(str(link[0]), {})
-        for widget in _FILES[wire]:
+        for widget in _FILES_OF.get(str(node.get("class_type")), _FILES[wire]):
             name = node.get("inputs", {}).get(widget)
             if isinstance(name, str):
                 return name

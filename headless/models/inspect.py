@@ -76,6 +76,11 @@ def _check_file(path: Path, kind: str) -> None:
         told = f"its first tensor is {shown(first)}" if first else "it has no tensors"
         raise UserError(f"{path} is not {wanted}, nor any other model known here: {told}.")
     fits = found.folder == kind or found.folder in _ALSO.get(kind, ())
+    if found.family:
+        raise UserError(
+            f"{path} is {found.words}: the embedded host has no {found.family} models; run the "
+            "workflow in ComfyUI."
+        )
     if found not in RUNS:
         other = "" if fits else f", not {wanted}"
         raise UserError(f"{path} is {found.words}{other}: no node of the embedded host loads it.")

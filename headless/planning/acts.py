@@ -78,11 +78,17 @@ def _unet(unet_name: Any = "", **_: Any) -> tuple[Any, ...]:
 
 
 _declare("DiffControlNetLoader", {"model": "MODEL", "control_net_name": "STRING"}, "CONTROL_NET")
+_declare("ModelPatchLoader", {"name": "STRING"}, "MODEL_PATCH")
 
 
 @act("ControlNetLoader", "ControlStackLoader", "DiffControlNetLoader")
 def _net(control_net_name: Any = "", **_: Any) -> tuple[Any, ...]:
     return (Net(_text(control_net_name)),)
+
+
+@act("ModelPatchLoader")
+def _patch(name: Any = "", **_: Any) -> tuple[Any, ...]:
+    return (Net(_text(name)),)
 
 
 @act("SetUnionControlNetType")

@@ -58,7 +58,7 @@ def facts_of(model: Model) -> ModelFacts:
 
 def cost_of(net: Net, model: ModelFacts) -> Cost:
     """A net's run beside a model's: by their files where both are there."""
-    path = _path("controlnet", net.file)
+    path = _control_path(net.file)
     if path is None or path.is_dir() or not model.weights:
         return by_family(model.family)
     try:
@@ -68,6 +68,13 @@ def cost_of(net: Net, model: ModelFacts) -> Cost:
     if any("lora_controlnet" in name for name in shapes):  # few weights, and a whole net's run
         return by_family(model.family)
     return by_weights(_count(shapes), model.weights, once=kind_of(shapes) == T2I_ADAPTER)
+
+
+def _control_path(name: str) -> Path | None:
+    try:
+        return folders.find_control(name) if name else None
+    except UserError:
+        return None
 
 
 def _path(kind: str, name: str) -> Path | None:

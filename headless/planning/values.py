@@ -31,7 +31,7 @@ NO_MASK = torch.ones(1, 1, 1)
 
 @dataclass(frozen=True)
 class Net:
-    """A CONTROL_NET: its file, and what a union net is told."""
+    """A CONTROL_NET or a MODEL_PATCH: its file, and what a union net is told."""
 
     file: str = ""
     types: tuple[str, ...] = ()
@@ -110,27 +110,35 @@ KINDS: Mapping[str, type] = {
     "MODEL": Model,
     "CONDITIONING": Prompt,
     "CONTROL_NET": Net,
+    "MODEL_PATCH": Net,
     "LATENT": Latent,
     "GUIDER": Guider,
     "CONTROL_STACK": tuple,
     "CONTROL_FACTOR": tuple,
 }
 _FRESH: Mapping[str, Callable[[], Any]] = {
-    **{"MODEL": Model, "CONDITIONING": Prompt, "CONTROL_NET": Net, "LATENT": Latent},
+    **{"MODEL": Model, "CONDITIONING": Prompt, "LATENT": Latent},
+    **{"CONTROL_NET": Net, "MODEL_PATCH": Net},
     **{"CONTROL_STACK": tuple, "CONTROL_FACTOR": tuple},
 }
 
 
+def single(kind: str) -> str:
+    """Of a type with commas, "A,B", the first that has a stand-in here; else `kind` itself."""
+    return next((one for one in map(str.strip, kind.split(",")) if one in KINDS), kind)
+
+
 def fresh(kind: str) -> Any:
     """A value of type `kind` of which nothing is known."""
-    return _FRESH.get(kind, lambda: UNKNOWN)()
+    return _FRESH.get(single(kind), lambda: UNKNOWN)()
 
 
 def passed_on(kind: str, inputs: Sequence[Any], slot: int) -> Any:
     """What a node that is not known gives as a `kind`: the input of that kind, of several that one
     whose number is the output's among outputs of the same kind, at most the last. How many pictures
     a latent has is not known then."""
-    fitting = [value for value in inputs if kind in KINDS and isinstance(value, KINDS[kind])]
+    known = KINDS.get(single(kind))
+    fitting = [value for value in inputs if known and isinstance(value, known)]
     if not fitting:
         return fresh(kind)
     value = fitting[min(slot, len(fitting) - 1)]

@@ -29,6 +29,7 @@ from .values import (
     Unknown,
     fresh,
     passed_on,
+    single,
 )
 
 ON_LEVELS = ("SamplerCustom", "SamplerCustomAdvanced")
@@ -170,7 +171,7 @@ class Walk:
 
     def _pick(self, link: Link, kind: str) -> Any:
         """What a link brings as a `kind`; unknown where it does not."""
-        outputs = self._outputs.get(link.node)
+        outputs, kind = self._outputs.get(link.node), single(kind)
         if outputs is not None:
             value = outputs[link.slot] if link.slot < len(outputs) else UNKNOWN
             return value if kind not in KINDS or isinstance(value, KINDS[kind]) else UNKNOWN
@@ -293,4 +294,4 @@ def _standing(value: Any, declared: InputSpec) -> Any:
     if not isinstance(value, Unknown):
         return value
     stands: dict[str, Any] = {"IMAGE": NO_PICTURE, "MASK": NO_MASK, "CONTROL_NET": Net()}
-    return stands.get(declared.type, declared.default)
+    return stands.get(single(declared.type), declared.default)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -18,10 +19,10 @@ from ...ground.errors import UserError
 from ...ground.names import inner_name
 from ...ground.progress import Steps
 from ...model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
-from ...model_files.kinds import CONTROLNET, kind_of
+from ...model_files.kinds import CONTROLNET, MODEL_PATCHES, kind_of
 from ...model_patch.patch_net import PatchNet
 from ...model_patch.protocols import ControlNet
-from ..host import HINT_WEIGHTS, PREVIEW
+from ..host import CONTROL_FOLDERS, HINT_WEIGHTS, PREVIEW
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,47 +37,42 @@ class ComfyHost:
     def names(self, kind: str) -> list[str]:
         import folder_paths
 
-        return list(folder_paths.get_filename_list(kind))
+        known = kind in folder_paths.folder_names_and_paths
+        return list(folder_paths.get_filename_list(kind)) if known else []
 
     def find(self, kind: str, name: str) -> Path:
-        import folder_paths
-
-        # A name comes from a workflow, which may be a stranger's, and made on any system.
-        inside = inner_name(name, f"the {kind} file", f"ComfyUI's {kind} folders")
-        found = folder_paths.get_full_path(kind, str(inside))
-        if found is None:
-            raise UserError(f"{name} is not in ComfyUI's {kind} folders; put it there, or refresh.")
-        return Path(found)
+        return _find((kind,), name)[1]
 
     def check_control_net(self, name: str) -> None:
         """A kind of file that is not known here passes: ComfyUI's
         loader is to judge it, and newer ones take more.
         """
-        path = self.find("controlnet", name)
-        contents = read_contents(path)
-        _check_ending(path)
-        kind = kind_of(contents.shapes)
-        if kind is not None and kind.loads != CONTROLNET.loads:
-            raise UserError(f"{path} is {kind.words}, not {CONTROLNET.words}: {kind.place}.")
+        _checked_control(name)
 
-    def load_control_net(self, name: str) -> ControlNet:
+    def load_control_net(self, name: str) -> Any:
+        """A file of a kind that is not known here goes to the loader of the folder it lies in."""
         import comfy.controlnet
 
-        self.check_control_net(name)  # validated already, unless the name came through a link
-        path = self.find("controlnet", name)
+        from . import patch_files
+
+        # Validated already, unless the name came through a link.
+        control = _checked_control(name)
         try:
-            net: ControlNet | None = comfy.controlnet.load_controlnet(str(path))
+            if control.is_patch:
+                return patch_files.load(control.path)
+            net = comfy.controlnet.load_controlnet(str(control.path))
         except torch.OutOfMemoryError:
             raise  # ComfyUI frees memory and says so itself
         except _NOT_LOADABLE as error:
+            what = "model patch" if control.is_patch else "ControlNet"
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise UserError(
-                f"{path} cannot be loaded as a ControlNet, ComfyUI's loader says {reason!r}: fetch "
-                "the file again, or update ComfyUI if the ControlNet is newer."
+                f"{control.path} cannot be loaded as a {what}, ComfyUI's loader says {reason!r}: "
+                f"fetch the file again, or update ComfyUI if the {what} is newer."
             ) from error
         if net is None:
             raise UserError(
-                f"{path} is no ControlNet that this ComfyUI knows: pick another file from "
+                f"{control.path} is no ControlNet that this ComfyUI knows: pick another file from "
                 "models/controlnet, or update ComfyUI if the ControlNet is newer."
             )
         return net
@@ -193,8 +189,50 @@ class _ComfySteps:
         comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-# What ComfyUI's loader, and torch in it, raise over a file that is not what it seems.
-_NOT_LOADABLE = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+# What ComfyUI's loaders, and torch in them, raise over a file that is not what it seems; a
+# NameError is how the loader of model patches ends where it knows no such patch.
+_NOT_LOADABLE = (
+    *(RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    NameError,
+)
+
+
+def _find(kinds: Sequence[str], name: str) -> tuple[str, Path]:
+    """The first of `kinds` whose folders hold the file `name`, and the file."""
+    import folder_paths
+
+    # A name comes from a workflow, which may be a stranger's, and made on any system.
+    folders = " or ".join(kinds)
+    inside = inner_name(name, f"the {folders} file", f"ComfyUI's {folders} folders")
+    for kind in kinds:
+        found = folder_paths.get_full_path(kind, str(inside))
+        if found is not None:
+            return kind, Path(found)
+    raise UserError(f"{name} is not in ComfyUI's {folders} folders; put it there, or refresh.")
+
+
+@dataclass(frozen=True)
+class _Control:
+    """A file that our loader takes, and whether ComfyUI has it as a MODEL_PATCH."""
+
+    path: Path
+    is_patch: bool
+
+
+def _checked_control(name: str) -> _Control:
+    """See `Host.check_control_net`."""
+    from . import patch_files
+
+    folder, path = _find(CONTROL_FOLDERS, name)
+    contents = read_contents(path)
+    _check_ending(path)
+    kind = kind_of(contents.shapes)
+    if kind is not None and not kind.control:
+        raise UserError(f"{path} is {kind.words}, not {CONTROLNET.words}: {kind.place}.")
+    is_patch = (folder if kind is None else kind.folder) == MODEL_PATCHES
+    if is_patch:
+        patch_files.require_known(path, kind)
+    return _Control(path, is_patch)
 
 
 def _check_ending(path: Path) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ...ground.errors import UserError
 from ...ground.latents import LATENT_PIXELS
+from ...model_files import kinds
+from ...model_files.kinds import Kind
 from ...model_patch.patch_net import Given, Patches, PatchNet
 from ...model_patch.protocols import BaseModel
 
@@ -30,29 +32,29 @@ def patch_net_of(patch: Any) -> PatchNet:
         UserError: a patch that is none, or of a kind that is not known here; says which node takes
             it.
     """
-    kind = type(patch.model).__name__
-    if kind in _NO_CONTROLS:
-        words, node = _NO_CONTROLS[kind]
+    network = type(patch.model).__name__
+    if network in _NO_CONTROLS:
+        other = _NO_CONTROLS[network]
         raise UserError(
-            f"the model patch is {words}, which is no control: the node {node} takes it."
+            f"the model patch is {other.words}, which is no control: the node {other.node} takes "
+            "it."
         )
-    if kind not in _CONTROLS:
+    if network not in _CONTROLS:
         raise UserError(
-            f"the model patch is of a kind that ControlStack does not know ({kind}): use it with "
-            "the node that was made for it, or update ControlStack."
+            f"the model patch is of a kind that ControlStack does not know ({network}): use it "
+            "with the node that was made for it, or update ControlStack."
         )
-    return _CONTROLS[kind](patch)
+    kind, control = _CONTROLS[network]
+    return control(kind, patch)
 
 
-def _z_image(patch: Any) -> PatchNet:
+def _z_image(kind: Kind, patch: Any) -> PatchNet:
     network = patch.model
     step = round(Z_IMAGE_BLOCKS / network.n_control_layers)
     refiner = len(network.control_noise_refiner) if network.refiner_control else 0
     inpainting = network.additional_in_dim > 0
     return PatchNet(
-        words="a Z-Image Fun ControlNet",
-        family="Z-Image",
-        node="ZImageFunControlnet",
+        *(kind.words, kind.family, kind.node),
         blocks=(
             *(("refiner", i, refiner) for i in range(refiner)),
             *(("input", i * step, Z_IMAGE_BLOCKS) for i in range(network.n_control_layers)),
@@ -61,7 +63,7 @@ def _z_image(patch: Any) -> PatchNet:
         weights=patch,
         make=_maker(
             patch,
-            "ZImageFunControlnet",
+            kind.node,
             lambda given: {
                 "vae": given.vae,
                 "strength": 1.0,
@@ -75,20 +77,18 @@ def _z_image(patch: Any) -> PatchNet:
     )
 
 
-def _qwen_image(patch: Any) -> PatchNet:
+def _qwen_image(kind: Kind, patch: Any) -> PatchNet:
     network = patch.model
     count = len(network.controlnet_blocks)
     inpainting = network.additional_in_dim > 0
     return PatchNet(
-        words="a Qwen-Image DiffSynth ControlNet",
-        family="Qwen-Image",
-        node="QwenImageDiffsynthControlnet",
+        *(kind.words, kind.family, kind.node),
         blocks=tuple(("input", i, count) for i in range(count)),
         widths={"transformer_blocks.0.attn.to_q": network.img_in.out_features},
         weights=patch,
         make=_maker(
             patch,
-            "QwenImageDiffsynthControlnet",
+            kind.node,
             lambda given: {
                 "vae": given.vae,
                 "image": _fitted(given.pictures, given),
@@ -101,20 +101,18 @@ def _qwen_image(patch: Any) -> PatchNet:
     )
 
 
-def _anima(patch: Any) -> PatchNet:
+def _anima(kind: Kind, patch: Any) -> PatchNet:
     network = patch.model
     inpainting = network.cond_in_channels == 4
     there = sorted({int(name.split("_")[3]) for name in network.module_names})
     return PatchNet(
-        words="an Anima LLLite",
-        family="Anima",
-        node="AnimaLLLiteApply",
+        *(kind.words, kind.family, kind.node),
         blocks=tuple(("input", block, network.block_count) for block in there),
         widths={"blocks.0.self_attn.q_proj": network.model_dim},
         weights=patch,
         make=_maker(
             patch,
-            "AnimaLLLiteApply",
+            kind.node,
             lambda given: {
                 "image": _image(given.pictures),
                 "strength": 1.0,
@@ -129,18 +127,16 @@ def _anima(patch: Any) -> PatchNet:
     )
 
 
-def _uni3c(patch: Any) -> PatchNet:
+def _uni3c(kind: Kind, patch: Any) -> PatchNet:
     network = patch.model
     return PatchNet(
-        words="a Wan Uni3C ControlNet",
-        family="Wan",
-        node="WanUni3CControlnetApply",
+        *(kind.words, kind.family, kind.node),
         blocks=tuple(("input", i, network.num_layers) for i in range(network.num_layers)),
         widths={"blocks.0.self_attn.q": network.proj_out[0].out_features},
         weights=patch,
         make=_maker(
             patch,
-            "WanUni3CControlnetApply",
+            kind.node,
             lambda given: {
                 "vae": given.vae,
                 "render_video": _image(given.pictures),
@@ -153,19 +149,19 @@ def _uni3c(patch: Any) -> PatchNet:
     )
 
 
-_CONTROLS: Mapping[str, Callable[[Any], PatchNet]] = {
-    "ZImage_Control": _z_image,
-    "QwenImageBlockWiseControlNet": _qwen_image,
-    "AnimaLLLite": _anima,
-    "WanUni3CControlnet": _uni3c,
+_CONTROLS: Mapping[str, tuple[Kind, Callable[[Kind, Any], PatchNet]]] = {
+    "ZImage_Control": (kinds.Z_IMAGE_FUN, _z_image),
+    "QwenImageBlockWiseControlNet": (kinds.QWEN_DIFFSYNTH, _qwen_image),
+    "AnimaLLLite": (kinds.ANIMA_LLLITE, _anima),
+    "WanUni3CControlnet": (kinds.WAN_UNI3C, _uni3c),
 }
 """By the class of the network."""
 
 _NO_CONTROLS = {
-    "SUPIR": ("SUPIR, which restores pictures", "Apply SUPIR Patch"),
-    "SigLIPMultiFeatProjModel": ("USO's style projector", "Apply USO Style Reference"),
-    "DurationHead": ("a duration head of LTX-Video", "LTXV Duration Predictor"),
-    "MultiTalkModelPatch": ("InfiniteTalk, which lets people speak", "WanInfiniteTalkToVideo"),
+    "SUPIR": kinds.SUPIR,
+    "SigLIPMultiFeatProjModel": kinds.USO_PROJECTOR,
+    "DurationHead": kinds.DURATION_HEAD,
+    "MultiTalkModelPatch": kinds.MULTITALK,
 }
 
 

@@ -113,6 +113,33 @@ def test_nodes_drawn_by_vue_have_room(server: Server) -> None:
         server.post(f"/settings/{VUE_NODES}", False)
 
 
+@pytest.mark.parametrize(
+    ("node_type", "field", "fits"),
+    [
+        ("ControlStackAdd", "control_net", True),
+        ("ControlNetApplyAdvanced", "control_net", True),
+        ("QwenImageDiffsynthControlnet", "model_patch", True),
+        ("ZImageFunControlnet", "model_patch", True),
+        ("KSampler", "model", False),
+    ],
+)
+def test_a_loader_s_wire_goes_to_either_kind_of_node(
+    page: Page, node_type: str, field: str, fits: bool
+) -> None:
+    if not page.js("return arguments[0] in LiteGraph.registered_node_types", node_type):
+        pytest.skip(f"this ComfyUI has no {node_type}")
+    page.js(
+        "app.graph.clear();"
+        "const made = ['ControlStackLoader', arguments[0]].map(t => LiteGraph.createNode(t));"
+        "made.forEach(n => app.graph.add(n));"
+        "made[0].connect(0, made[1], made[1].inputs.findIndex(i => i.name === arguments[1]))",
+        *(node_type, field),
+    )
+    _, api = page.saved()
+    loader, node = sorted(api, key=lambda key: api[key]["class_type"] != "ControlStackLoader")
+    assert (api[node]["inputs"].get(field) == [loader, 0]) is fits
+
+
 def picture(workflow: Path, out: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """What the embedded host makes of `workflow` with the demo models."""
     arguments = ["run", str(workflow), "--demo", "--out", str(out), "--set", "KSampler.steps=3"]

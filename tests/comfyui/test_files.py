@@ -69,7 +69,6 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
     "Wan": (("model.diffusion_model.blocks.0.cross_attn.norm_k.weight",), "the node UNETLoader"),
     "motion module": (("down_blocks.0.motion_modules.0.x",), "an AnimateDiff motion module"),
     "style model": (("redux_down.weight",), "the node StyleModelLoader"),
-    "model patch": (("control_all_x_embedder.2-1.weight",), "the node ModelPatchLoader"),
     "LLLite": (("lllite_unet_input_blocks_4.down.0.weight",), "a ControlNet-LLLite"),
     "difference": (
         ("difference", "control_model.zero_convs.0.0.weight"),
@@ -229,7 +228,10 @@ def test_a_name_through_a_link_is_checked_when_it_is_known(folder: Path) -> None
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("gone.safetensors", "is not in ComfyUI's controlnet folders; put it there, or refresh."),
+        (
+            "gone.safetensors",
+            "is not in ComfyUI's controlnet or model_patches folders; put it there, or refresh.",
+        ),
         ("../a.safetensors", "leaves its folder"),
         ("/etc/passwd", "leaves its folder"),
     ],

@@ -24,7 +24,7 @@ from tests.comfyui.server import JPEG, PACK, Answer, Run, Server
 def test_a_node_is_told_as_its_class_says(
     server: Server, node_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {"controlnet": shipped.control_net_names()}
+    files = {"controlnet": shipped.control_net_names(), "model_patches": []}
     monkeypatch.setattr(host, "names", files.__getitem__)
     monkeypatch.setattr(host, "is_running", lambda: False)  # there are no weights for hints
     sampler = server.get("/object_info/KSampler").json["KSampler"]["input"]["required"]
@@ -45,6 +45,34 @@ def test_a_node_is_told_as_its_class_says(
     if "search_aliases" in told:  # newer hosts
         assert told["search_aliases"] == list(cls.SEARCH_ALIASES)
     assert told["python_module"] == f"custom_nodes.{PACK}"
+
+
+@pytest.mark.parametrize(
+    ("node_type", "field", "fits"),
+    [
+        ("ControlStackAdd", "control_net", True),
+        ("ControlNetApplyAdvanced", "control_net", True),
+        ("QwenImageDiffsynthControlnet", "model_patch", True),
+        ("ZImageFunControlnet", "model_patch", True),
+        ("KSampler", "model", False),
+    ],
+)
+def test_a_loader_s_output_is_of_either_type(
+    server: Server, node_type: str, field: str, fits: bool
+) -> None:
+    if not server.get(f"/object_info/{node_type}").json:
+        pytest.skip(f"this ComfyUI has no {node_type}")
+    net = {"control_net_name": shipped.control_net_names()[0]}
+    prompt = {
+        "1": {"class_type": "ControlStackLoader", "inputs": net},
+        "2": {"class_type": node_type, "inputs": {field: ["1", 0]}},
+        "3": {"class_type": "PreviewAny", "inputs": {"source": ["2", 0]}},
+    }
+    errors = server.post("/prompt", {"prompt": prompt}).json["node_errors"]
+    assert "1" not in errors
+    found = {e["extra_info"]["input_name"]: e["type"] for e in errors["2"]["errors"]}
+    assert "required_input_missing" in found.values()  # it was looked at
+    assert found.get(field) == (None if fits else "return_type_mismatch")
 
 
 def test_the_templates_are_our_workflows_with_their_pictures(server: Server) -> None:

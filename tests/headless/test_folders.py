@@ -72,6 +72,19 @@ def test_find(place: Folders, tmp_path: Path) -> None:
         assert alias == tmp_path / "secret.safetensors"
 
 
+def test_a_control_may_lie_among_the_model_patches(place: Folders, tmp_path: Path) -> None:
+    for name in ("models/model_patches/c.pth", "more/model_patches/sub/p.safetensors"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with folders.use(place):
+        assert folders.names("model_patches") == ["c.pth", "sub/p.safetensors"]
+        assert folders.find_control("c.pth") == tmp_path / "models" / "t2i_adapter" / "c.pth"
+        patch = tmp_path / "more" / "model_patches" / "sub" / "p.safetensors"
+        assert folders.find_control("sub\\p.safetensors") == patch
+        with pytest.raises(UserError, match="there is no ControlNet 'gone'"):
+            folders.find_control("gone")
+
+
 def test_a_missing_model_says_what_there_is_and_where(place: Folders, tmp_path: Path) -> None:
     with folders.use(place), pytest.raises(UserError) as raised:
         folders.find("checkpoints", "gone.safetensors")

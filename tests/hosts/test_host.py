@@ -69,6 +69,17 @@ def test_nodes_can_be_listed_without_a_host(monkeypatch: pytest.MonkeyPatch) -> 
     assert not host.is_running()
 
 
+def test_controls_of_both_folders_are_listed_each_name_once(tmp_path: Path) -> None:
+    for name in ("controlnet/b.pth", "controlnet/both.pth", "model_patches/a.pth"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "model_patches" / "both.pth").touch()
+    assert host.control_names() == []
+    used = folders.Folders((tmp_path,), (), tmp_path, tmp_path)
+    with folders.use(used), host.use(EmbeddedHost()):
+        assert host.control_names() == ["b.pth", "both.pth", "a.pth"]
+
+
 def test_asking_for_the_host_imports_nothing_of_comfyui() -> None:
     words = (
         "import sys; from controlstack.hosts import host; from controlstack.headless.host import "

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from controlstack.model_files.files import is_pickle, read_contents
-from controlstack.model_files.kinds import KINDS, kind_of
+from controlstack.model_files.kinds import CONTROLNET, DIFFERENCE, KINDS, Kind, kind_of
 
 ONE = torch.zeros(1)
 
@@ -66,3 +66,55 @@ def test_a_kind_says_what_loads_it_and_from_where() -> None:
     assert kind.place == "the node LoraLoader loads it, from the folder loras"
     assert kind_of(["nothing.known"]) is None
     assert kind_of([]) is None
+
+
+PATCHES: dict[str, tuple[str, ...]] = {
+    "a Z-Image Fun ControlNet": ("control_all_x_embedder.2-1.weight", "noise_refiner.0.x"),
+    "a Qwen-Image DiffSynth ControlNet": ("controlnet_blocks.0.y_rms.weight", "img_in.weight"),
+    "an Anima ControlNet-LLLite": ("lllite_conditioning1.conv1.weight",),
+    "a Wan Uni3C ControlNet": ("controlnet_patch_embedding.weight", "controlnet_blocks.0.x"),
+    "a SUPIR model": ("control_model.input_hint_block.0.weight", "project_modules.0.x"),
+    "a USO style projector": ("feature_embedder.mid_layer_norm.bias",),
+    "a MultiTalk or InfiniteTalk model": ("audio_proj.proj1.weight", "blocks.0.audio_cross_attn.x"),
+    "an LTX duration head": ("attention_pooler.query_tokens", "mlp_out.weight"),
+}
+
+
+def kind(*names: str) -> Kind:
+    found = kind_of(names)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("words", PATCHES)
+def test_model_patches_are_told_apart_and_which_are_controls(words: str) -> None:
+    found = kind(*PATCHES[words])
+    assert found.words == words
+    assert found.control == bool(found.family) == ("ControlNet" in words)
+    assert found.family in words
+    begin = "the node ModelPatchLoader loads it, from the folder model_patches, for the node "
+    assert found.place == begin + found.node
+
+
+def test_what_only_looks_like_a_model_patch() -> None:
+    hint = "control_model.input_hint_block.0.weight"
+    assert kind(hint) is CONTROLNET
+    assert kind(hint, "model.diffusion_model.input_blocks.0.0.weight").control
+    lllite = kind("lllite_unet_input_blocks_4.down.0.weight")
+    assert (lllite.words, lllite.control) == ("a ControlNet-LLLite", False)
+    whole = kind(
+        "model.diffusion_model.patchify_proj.weight",
+        "model.diffusion_model.duration_head.attention_pooler.query_tokens",
+        "vae.decoder.x",
+    )
+    assert whole.words == "an LTX model's whole checkpoint"
+    talking = kind("blocks.0.cross_attn.norm_k.weight", "audio_proj.proj1.weight")
+    assert talking.words == "a Wan model"
+
+
+def test_which_kinds_our_loader_takes() -> None:
+    assert CONTROLNET.control
+    assert kind("controlnet_blocks.0.weight").control
+    assert kind("body.0.in_conv.weight").control
+    assert not DIFFERENCE.control
+    assert [one for one in KINDS.values() if one.control] == [CONTROLNET]

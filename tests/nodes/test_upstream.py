@@ -17,6 +17,10 @@ PROMPT: dict[str, dict[str, Any]] = {
     "6": {"class_type": "ControlStackApply", "inputs": {"model": ["2", 0], "stack": ["5", 0]}},
     "7": {"class_type": "ControlStackApply", "inputs": {"model": ["7", 0]}},
     "8": {"class_type": "ControlStackApply", "inputs": {"model": ["99", 0]}},
+    "9": {"class_type": "ModelPatchLoader", "inputs": {"name": "fun.safetensors"}},
+    "10": {"class_type": "ControlStackAdd", "inputs": {"control_net": ["9", 0]}},
+    "11": {"class_type": "Named", "inputs": {"name": "x", "control_net": ["9", 0]}},
+    "12": {"class_type": "ControlStackAdd", "inputs": {"control_net": ["11", 0]}},
 }
 
 
@@ -25,6 +29,8 @@ PROMPT: dict[str, dict[str, Any]] = {
     [
         ("6", "model", "dream.safetensors"),
         ("5", "control_net", "sub/pose.safetensors"),
+        ("10", "control_net", "fun.safetensors"),
+        ("12", "control_net", "fun.safetensors"),
         ("7", "model", ""),  # a circle
         ("8", "model", ""),  # a node that is not in the graph
         ("elsewhere", "model", ""),  # this node itself is not, as inside an expanded one

@@ -182,6 +182,10 @@ def test_where_the_author_got_the_file(registry: Registry, make_node: Any) -> No
         ("INT", "FLOAT,INT", True),
         ("IMAGE,MASK", "MASK", True),
         ("IMAGE, MASK", "LATENT,VAE", False),
+        ("CONTROL_NET,MODEL_PATCH", "CONTROL_NET", True),
+        ("CONTROL_NET,MODEL_PATCH", "MODEL_PATCH", True),
+        ("MODEL_PATCH", "CONTROL_NET,MODEL_PATCH", True),
+        ("CONTROL_NET,MODEL_PATCH", "MODEL", False),
     ],
 )
 def test_types_of_links(given: str, wanted: str, fits: bool) -> None:

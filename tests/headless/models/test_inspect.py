@@ -140,6 +140,16 @@ LORA = "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"
         ),
         (["lora_controlnet"], "controlnet", "is a Control-LoRA"),
         (
+            ["control_all_x_embedder.2-1.weight"],
+            "controlnet",
+            "is a Z-Image Fun ControlNet: the embedded host has no Z-Image models; run the work",
+        ),
+        (
+            ["control_model.input_hint_block.0.weight", "project_modules.0.x"],
+            "controlnet",
+            "is a SUPIR model, not a ControlNet: no node of the embedded host",
+        ),
+        (
             ["double_blocks.0.x"],
             "diffusion_models",
             "is a Flux model: no node of the embedded host",

@@ -352,6 +352,25 @@ def test_a_guider_for_one_prompt(place: Path) -> None:
     assert controls(planned(prompt))[0]["net"]["sides"] == ["prompt"]
 
 
+def test_a_line_of_a_model_patch_is_planned_as_any(place: Path) -> None:
+    """From our loader, ComfyUI's and another pack's."""
+    graph = {
+        **stacked(),
+        "4": node("ControlStackLoader", control_net_name="patch.safetensors"),
+        "5": node("ModelPatchLoader", name="fun.safetensors"),
+        "21": add("5", "7", 1.2, 0.3, 1.0, stack=["20", 0]),
+    }
+    graph["23"] = node("AnyLoader", control_net_name="other.safetensors")
+    graph["24"] = add("23", "6", 1.0, 0.0, 1.0, stack=["21", 0])
+    graph["22"]["inputs"]["stack"] = ["24", 0]
+    shown = controls(planned(graph))
+    files = ("patch", "fun", "other")
+    assert [one["net"]["runs"] for one in shown] == [5, 7, 10]
+    assert [one["name"] for one in shown] == [
+        f"control {number} ({file}.safetensors)" for number, file in enumerate(files, 1)
+    ]
+
+
 def test_nodes_that_are_not_known_pass_on_what_they_get(place: Path) -> None:
     prompt = stacked(model=["40", 0], steps=["42", 0])
     prompt |= {
