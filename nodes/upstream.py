@@ -16,7 +16,7 @@ HIDDEN = {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"}
 
 # The widgets of loaders, ComfyUI's and common packs', that name what comes out of them.
 _FILES = {
-    "control_net": ("control_net_name", "name"),
+    "control_net": ("control_net_name",),
     "model": ("ckpt_name", "unet_name", "model_name", "model_path"),
 }
 # Of a loader whose widget's word many nodes have.
