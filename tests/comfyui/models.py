@@ -84,7 +84,7 @@ class Shelf:
         shutil.rmtree(self.folder)
 
     def vae(self, family: str = "sd3") -> Any:
-        """The VAE of a family whose nets want one: a small one, but Qwen-Image's."""
+        """The VAE of a family whose nets want one, small."""
         import comfy.sd
         import comfy.utils
 
@@ -92,8 +92,9 @@ class Shelf:
 
         def load() -> Any:
             named = shapes.wan_vae() if kind == "wan" else shapes.taesd(int(kind.split()[1]))
-            path = self.file(f"{kind} vae", named)
-            return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(path)))
+            sd = comfy.utils.load_torch_file(str(self.file(f"{kind} vae", named)))
+            with small_dits.told("comfy.ldm.wan.vae", "WanVAE", {"dim": shapes.WAN_WIDTH}):
+                return comfy.sd.VAE(sd=sd)
 
         return self._once(f"{kind} vae", load)
 

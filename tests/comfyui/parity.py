@@ -22,13 +22,13 @@ from controlstack.nodes.stack import (
     ControlStackApply,
     ControlStackApplyConditioning,
 )
-from tests.comfyui import small_dits
 from tests.comfyui.models import Shelf
 
 CONTEXT = {
     **{"sd15": 768, "sdxl": 2048, "sd3": 4096, "flux": 4096, "chroma": 4096, "qwen": 3584},
-    **{"hydit": 1024, "cascade": 1280},
+    **{"cascade": 1280, "hydit": 64, "hydit_real": 1024},
 }
+SECOND_CONTEXT = {"hydit": 64, "hydit_real": 2048}
 POOLED = {"sdxl": 1280, "sd3": 2048, "flux": 768, "cascade": 1280}
 CHANNELS = dict.fromkeys(("sd3", "flux", "chroma", "qwen", "cascade"), 16)
 Conditioning = list[list[Any]]
@@ -58,12 +58,15 @@ def prompt(family: str, seed: int, tokens: int = 77, **extra: Any) -> Conditioni
     entries: dict[str, Any] = dict(extra)
     if kind in POOLED:
         entries["pooled_output"] = noise(seed + 1, 1, POOLED[kind])
-    if kind == "hydit":  # a second encoder, and which of the tokens are words
-        width = 2048 if family == "hydit_real" else small_dits.HYDIT["text_states_dim_t5"]
-        entries["conditioning_mt5xl"] = noise(seed + 2, 1, 256, width)
+    if kind == "chroma":  # its encoder gives none
+        entries["pooled_output"] = None
+    if family in SECOND_CONTEXT:  # a second encoder, and which of the tokens are words
+        entries["conditioning_mt5xl"] = noise(seed + 2, 1, 256, SECOND_CONTEXT[family])
         entries["attention_mask"] = (torch.arange(tokens) < 20)[None].long()
         entries["attention_mask_mt5xl"] = (torch.arange(256) < 30)[None].long()
-    return [[noise(seed, 1, tokens, CONTEXT[kind]), entries]]
+    width = CONTEXT.get(family, CONTEXT.get(kind))
+    assert width is not None
+    return [[noise(seed, 1, tokens, width), entries]]
 
 
 @dataclass(frozen=True, eq=False)

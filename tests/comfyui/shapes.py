@@ -113,6 +113,7 @@ MMDIT: Config = {
 
 UNION_TYPES = 6
 LORA_RANK = 4
+WAN_WIDTH = 8
 
 
 def on_meta(make: Callable[..., nn.Module], config: Config) -> Shapes:
@@ -275,9 +276,9 @@ def taesd(channels: int) -> Shapes:
 
 
 def wan_vae() -> Shapes:
-    """Qwen-Image's VAE, which is Wan's; older hosts know its real width only."""
+    """Qwen-Image's VAE, which is Wan's; older hosts know its real width only, 96."""
     from comfy.ldm.wan.vae import WanVAE
 
     with torch.device("meta"):
-        vae = WanVAE(dim=96, z_dim=16, temperal_downsample=[False, True, True])
+        vae = WanVAE(dim=WAN_WIDTH, z_dim=16, temperal_downsample=[False, True, True])
     return shapes_of(vae)

@@ -37,7 +37,10 @@ CHROMA: Config = {
 QWEN: Config = {"attention_head_dim": 32, "num_attention_heads": 2, "axes_dims_rope": (8, 12, 12)}
 QWEN_FUN: Config = {"inner_dim": 64, "attention_head_dim": 32, "num_attention_heads": 2}
 # A net has 19 blocks, and the base must have as many skips.
-HYDIT: Config = {**{"hidden_size": 64, "num_heads": 4, "mlp_ratio": 4.3637}, "text_states_dim_t5": 64}
+HYDIT: Config = {
+    **{"hidden_size": 64, "num_heads": 4, "mlp_ratio": 4.3637},
+    **{"text_states_dim": 64, "text_states_dim_t5": 64},
+}
 CASCADE: Config = {
     # Ten places for control: those of a net's residuals 0, 4 and 8 are among them.
     **{"blocks": [[1, 4], [4, 1]], "c_hidden": [32, 32], "nhead": [2, 2], "c_cond": 32},
@@ -180,7 +183,7 @@ def net_shapes(name: str) -> Shapes:
     """What stands in the file of one of `NETS`."""
     kind = NETS[name]
     made = getattr(import_module(kind.where), kind.name)
-    config = {**_sizes(name.split()[0], kind.sizes), **kind.kind}
+    config = {**_sizes(name, kind.sizes), **kind.kind}
     if name.startswith("cascade"):  # of torchvision's layers
         with torch.device("meta"):
             return shapes_of(made(**config))
@@ -191,15 +194,22 @@ def net_shapes(name: str) -> Shapes:
 def narrowed(name: str) -> Iterator[None]:
     """Within it the host's loader makes nets of that kind in its sizes."""
     kind = NETS[name]
-    module = import_module(kind.where)
-    made = getattr(module, kind.name)
-    sizes = {} if "_real" in name else _sizes(name.split()[0], kind.sizes)
-    with mock.patch.object(module, kind.name, lambda **asked: made(**{**asked, **sizes})):
+    with told(kind.where, kind.name, {} if "_real" in name else _sizes(name, kind.sizes)):
         yield
 
 
-def _sizes(family: str, sizes: Config) -> Config:
-    """`sizes` as far as this host knows them; those of "flux_real" as wide as its loader wants."""
+@contextmanager
+def told(where: str, name: str, sizes: Config) -> Iterator[None]:
+    """Within it the host makes its class in these sizes, whatever else it asks for."""
+    module = import_module(where)
+    made = getattr(module, name)
+    with mock.patch.object(module, name, lambda **asked: made(**{**asked, **sizes})):
+        yield
+
+
+def _sizes(name: str, sizes: Config) -> Config:
+    """The sizes of a base or net as far as this host knows them; those of "flux_real" as wide as
+    its loader wants."""
     import comfy.ldm.chroma.model
     import comfy.ldm.flux.model
 
@@ -207,8 +217,8 @@ def _sizes(family: str, sizes: Config) -> Config:
         "flux": comfy.ldm.flux.model.FluxParams,
         "chroma": comfy.ldm.chroma.model.ChromaParams,
     }
-    kind = family.split("_")[0]
-    if family == "flux_real":
+    kind = name.split()[0].split("_")[0]
+    if name.startswith("flux_real"):
         sizes = {**sizes, **_flux_width()}
     if kind not in params:
         return sizes
