@@ -175,7 +175,7 @@ def base(family: str, seed: int = 1) -> Any:
     config = getattr(comfy.supported_models, kind.config)(_sizes(family, kind.sizes))
     config.set_inference_dtype(torch.float32, None)
     model = getattr(comfy.model_base, kind.model)(config, device=CPU)
-    if family == "hydit_real":  # its blocks are two of them over and over: a sixth of its memory
+    if family == "hydit_real":  # two blocks over and over, to save memory
         blocks = model.diffusion_model.blocks
         for i, block in enumerate(blocks):
             blocks[i] = blocks[0 if block.skip_linear is None else -1]
