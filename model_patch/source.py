@@ -23,6 +23,10 @@ use; further ones take the place of the newest, so that of many windows that com
 the first ones stay ready."""
 
 
+_EINOPS = "EinopsError"
+"""Raised by hosts' transformers for a side that is no whole number of tokens; a RuntimeError."""
+
+
 class Source(Protocol):
     """Gives the residuals of exactly the rows of a call. A source may wrap another."""
 
@@ -96,7 +100,8 @@ def explained(control: Control, call: Call) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError) as error:
         # What fails on a GPU of itself is no question of shapes.
-        if type(error) not in (RuntimeError, ValueError) or "CUDA" in str(error):
+        of_shapes = type(error) in (RuntimeError, ValueError) or type(error).__name__ == _EINOPS
+        if not of_shapes or "CUDA" in str(error):
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

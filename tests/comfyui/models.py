@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.comfyui import shapes
+from tests.comfyui import shapes, small_dits
 from tests.comfyui.shapes import UNETS, Shapes
 from tests.weights import drawn
 
@@ -43,6 +43,7 @@ NETS: dict[str, Callable[[], Shapes]] = {
     "sd3 inpaint": lambda: shapes.sd3_net(channels=17),
     "sd3 stability": shapes.sd35_net,
 }
+VAES = {"hydit": "taesd 4", "qwen": "wan"}
 CHECKPOINT_PREFIX = "model.diffusion_model."
 
 
@@ -62,14 +63,19 @@ class Shelf:
         import comfy.controlnet
 
         def load() -> Any:
-            return comfy.controlnet.load_controlnet(str(self.file(name, NETS[name]())))
+            if name not in small_dits.NETS:
+                return comfy.controlnet.load_controlnet(str(self.file(name, NETS[name]())))
+            file = self.file(name, small_dits.net_shapes(name))
+            with small_dits.narrowed(name):
+                return comfy.controlnet.load_controlnet(str(file))
 
         return self._once(name, load)
 
     def forget(self, family: str) -> None:
-        """Let go of what was loaded of a family: the wide ones take gigabytes."""
+        """Let go of what was loaded of a family and its files: the wide ones take gigabytes."""
         for name in [name for name in self._loaded if name.split()[0] == family]:
             del self._loaded[name]
+            self._path(name).unlink(missing_ok=True)
         gc.collect()
 
     def close(self) -> None:
@@ -77,16 +83,20 @@ class Shelf:
         self._loaded.clear()
         shutil.rmtree(self.folder)
 
-    def vae(self) -> Any:
-        """SD 3's small VAE."""
+    def vae(self, family: str = "sd3") -> Any:
+        """The VAE of a family whose nets want one, small."""
         import comfy.sd
         import comfy.utils
 
-        def load() -> Any:
-            path = self.file("sd3 vae", shapes.taesd3())
-            return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(path)))
+        kind = VAES.get(family.split("_")[0], "taesd 16")
 
-        return self._once("sd3 vae", load)
+        def load() -> Any:
+            named = shapes.wan_vae() if kind == "wan" else shapes.taesd(int(kind.split()[1]))
+            sd = comfy.utils.load_torch_file(str(self.file(f"{kind} vae", named)))
+            with small_dits.told("comfy.ldm.wan.vae", "WanVAE", {"dim": shapes.WAN_WIDTH}):
+                return comfy.sd.VAE(sd=sd)
+
+        return self._once(f"{kind} vae", load)
 
     def lora(self, family: str) -> Path:
         """A LoRA for every attention projection of the family's U-Net, by ComfyUI's own names."""
@@ -100,14 +110,19 @@ class Shelf:
 
     def file(self, name: str, named: Shapes) -> Path:
         """The file of that name, with these tensors in half precision, as such files are."""
-        path = self.folder / f"{name.replace(' ', '_')}.safetensors"
+        path = self._path(name)
         if not path.exists():
             save_file(weights(name, named), path)
         return path
 
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name.replace(' ', '_')}.safetensors"
+
     def _load_model(self, family: str) -> Any:
         import comfy.sd
 
+        if family in small_dits.BASES:
+            return small_dits.base(family)
         named = MODELS[family]()
         if family != "sd15":
             return comfy.sd.load_diffusion_model(str(self.file(family, named)))
@@ -123,8 +138,11 @@ class Shelf:
 
 
 def weights(name: str, named: Shapes) -> dict[str, Tensor]:
-    """Drawn from the file's own name; marks and scales, which have no dimensions, are 1."""
-    scalars = {key: torch.tensor(1.0) for key, shape in named.items() if not shape}
-    tensors = {key: shape for key, shape in named.items() if shape}
-    values = drawn(tensors, seed=zlib.crc32(name.encode()))
-    return scalars | {key: value.half() for key, value in values.items()}
+    """Drawn from the file's own name; marks and scales, which have no dimensions, and variances
+    are 1."""
+    seed = zlib.crc32(name.encode())
+    ones = {key for key, shape in named.items() if not shape or key.endswith("running_var")}
+    return {
+        key: torch.ones(shape) if key in ones else drawn({key: shape}, seed)[key].half()
+        for key, shape in named.items()
+    }

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from controlstack.model_patch.factors import Factor
 from controlstack.model_patch.view import AreaHint
 from controlstack.nodes.stack import (
     ControlStackAdd,
@@ -23,8 +24,13 @@ from controlstack.nodes.stack import (
 )
 from tests.comfyui.models import Shelf
 
-CONTEXT = {"sd15": 768, "sdxl": 2048, "sd3": 4096}
-POOLED = {"sdxl": 1280, "sd3": 2048}
+CONTEXT = {
+    **{"sd15": 768, "sdxl": 2048, "sd3": 4096, "flux": 4096, "chroma": 4096, "qwen": 3584},
+    **{"cascade": 1280, "hydit": 64, "hydit_real": 1024},
+}
+SECOND_CONTEXT = {"hydit": 64, "hydit_real": 2048}
+POOLED = {"sdxl": 1280, "sd3": 2048, "flux": 768, "cascade": 1280}
+CHANNELS = dict.fromkeys(("sd3", "flux", "chroma", "qwen", "cascade"), 16)
 Conditioning = list[list[Any]]
 
 
@@ -52,7 +58,15 @@ def prompt(family: str, seed: int, tokens: int = 77, **extra: Any) -> Conditioni
     entries: dict[str, Any] = dict(extra)
     if kind in POOLED:
         entries["pooled_output"] = noise(seed + 1, 1, POOLED[kind])
-    return [[noise(seed, 1, tokens, CONTEXT[kind]), entries]]
+    if kind == "chroma":  # its encoder gives none
+        entries["pooled_output"] = None
+    if family in SECOND_CONTEXT:  # a second encoder, and which of the tokens are words
+        entries["conditioning_mt5xl"] = noise(seed + 2, 1, 256, SECOND_CONTEXT[family])
+        entries["attention_mask"] = (torch.arange(tokens) < 20)[None].long()
+        entries["attention_mask_mt5xl"] = (torch.arange(256) < 30)[None].long()
+    width = CONTEXT.get(family, CONTEXT.get(kind))
+    assert width is not None
+    return [[noise(seed, 1, tokens, width), entries]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +83,7 @@ class Line:
     mask: Tensor | None = None  # the core has none
     inpaint_mask: Tensor | None = None
     union_type: str = "auto"
+    factor: tuple[Factor, ...] = ()  # the core has none
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -113,7 +128,7 @@ class Case:
 
 def case_of(shelf: Shelf, family: str, **changes: Any) -> Case:
     """A plain case: one latent of 6 x 6, two prompts of 77 tokens."""
-    channels = 16 if family == "sd3" else 4
+    channels = CHANNELS.get(family.split("_")[0], 4)
     case = Case(
         family=family,
         model=shelf.model(family),
@@ -145,11 +160,19 @@ def ksampler(case: Case) -> Tensor:
 
 
 def core(case: Case, lines: Sequence[Line]) -> Case:
-    """The case under the core's chain: ControlNetApplyAdvanced, once a line."""
-    positive, negative = case.positive, case.negative
-    node = import_module("nodes").ControlNetApplyAdvanced()
+    """The case under the core's chain: ControlNetApplyAdvanced, once a line; with an inpaint_mask
+    ControlNetInpaintingAliMamaApply."""
+    prompts = case.positive, case.negative
     for line in lines:
-        positive, negative = node.apply_controlnet(positive, negative, **line.inputs)
+        if line.inpaint_mask is None:
+            node = import_module("nodes").ControlNetApplyAdvanced()
+            prompts = node.apply_controlnet(*prompts, **line.inputs)
+        else:
+            made = import_module("comfy_extras.nodes_controlnet").ControlNetInpaintingAliMamaApply
+            apply = getattr(made, "execute", None) or made().apply_inpaint_controlnet
+            result = apply(*prompts, mask=line.inpaint_mask, **line.inputs)
+            prompts = getattr(result, "result", result)
+    positive, negative = prompts
     return replace(case, positive=positive, negative=negative)
 
 
@@ -163,6 +186,7 @@ def stack(lines: Sequence[Line]) -> Any:
             mask=line.mask,
             inpaint_mask=line.inpaint_mask,
             union_type=line.union_type,
+            factor=line.factor,
             **line.inputs,
         )
     return controls

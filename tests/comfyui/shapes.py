@@ -8,7 +8,7 @@ looked up in a table of known nets, in which only the channel multipliers of rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -113,6 +113,7 @@ MMDIT: Config = {
 
 UNION_TYPES = 6
 LORA_RANK = 4
+WAN_WIDTH = 8
 
 
 def on_meta(make: Callable[..., nn.Module], config: Config) -> Shapes:
@@ -224,9 +225,15 @@ def sd3_net(channels: int = 16) -> Shapes:
 
     config = {**MMDIT, "num_blocks": 1, "control_latent_channels": channels}
     ours = on_meta(ControlNet, config)
+    return renamed(ours, comfy.utils.mmdit_to_diffusers({"depth": 3, "num_blocks": 1}))
+
+
+def renamed(ours: Shapes, names: Mapping[str, Any]) -> Shapes:
+    """By the names of a table of ComfyUI's for diffusers files: a file's name -> its own, or its
+    own and the rows of it (dimension, first, count) that the file has under that name."""
     shapes: Shapes = {}
     used = set()
-    for name, target in comfy.utils.mmdit_to_diffusers({"depth": 3, "num_blocks": 1}).items():
+    for name, target in names.items():
         key, cut = (target, None) if isinstance(target, str) else target[:2]
         if key in ours:
             used.add(key)
@@ -260,9 +267,18 @@ def sd35_net() -> Shapes:
     return {theirs.get(name, name): shape for name, shape in own.items()}
 
 
-def taesd3() -> Shapes:
-    """The small VAE of SD 3, which its ControlNets encode their hint with."""
+def taesd(channels: int) -> Shapes:
+    """A small VAE, of SD 3 and Flux with 16 channels, of SDXL with 4."""
     from comfy.taesd.taesd import TAESD
 
     with torch.device("meta"):
-        return shapes_of(TAESD(latent_channels=16))
+        return shapes_of(TAESD(latent_channels=channels))
+
+
+def wan_vae() -> Shapes:
+    """Qwen-Image's VAE, which is Wan's; older hosts know its real width only, 96."""
+    from comfy.ldm.wan.vae import WanVAE
+
+    with torch.device("meta"):
+        vae = WanVAE(dim=WAN_WIDTH, z_dim=16, temperal_downsample=[False, True, True])
+    return shapes_of(vae)

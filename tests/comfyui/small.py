@@ -73,9 +73,10 @@ INPAINTING = replace(SD15, inputs=9)
 
 def fill(module: torch.nn.Module, seed: int, gain: float = GAIN) -> None:
     """Random weights in place, cast to the types that `module` stores."""
-    shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    module.load_state_dict(drawn(shapes, seed, gain))
     module.requires_grad_(False).eval()
+    own = {value.data_ptr(): (name, value) for name, value in module.state_dict().items()}
+    for name, value in own.values():  # one by one: large ones are not kept twice
+        value.copy_(drawn({name: value.shape}, seed, gain)[name])
 
 
 def base(
