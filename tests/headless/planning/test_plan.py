@@ -20,10 +20,9 @@ from controlstack.headless.planning.plan import WorkflowPlan, plan_of
 from controlstack.headless.planning.walk import planning_registry
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.headless.sampling.schedules import schedule
+from tests.workflows.names import DEMO, WORKFLOWS
 from tests.workflows.test_templates import installed
 
-WORKFLOWS = Path(__file__).parents[3] / "workflows"
-NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 SAMPLING = DiscreteSampling.from_betas()
 
 Prompt = dict[str, dict[str, Any]]
@@ -114,7 +113,7 @@ def stacked(**sampler: Any) -> Prompt:
 
 
 @pytest.mark.parametrize("pictures", [True, False])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DEMO)
 def test_every_shipped_workflow_has_a_plan(place: Path, name: str, pictures: bool) -> None:
     if pictures:
         shutil.copytree(WORKFLOWS / "input", place / "input", dirs_exist_ok=True)
