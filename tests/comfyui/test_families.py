@@ -136,24 +136,25 @@ def prompt_of(name: str, told: Told) -> dict[str, Told]:
             one["name"]: links[one["link"]] for one in node["inputs"] if one["link"] is not None
         }
         values = list(node["widgets_values"])
-        for one, kind, options, must in inputs_of(told[node["type"]]):
+        fields = list(inputs_of(told[node["type"]]))
+        for one, kind, options, must in fields:
             if is_value(kind) and not options.get("hidden") and (values or must):
                 take(given, one, kind, options, values)
-        assert values == [], f"{node['type']} has fewer widgets here"
+        uploads = any(o.get("image_upload") or o.get("video_upload") for _, _, o, _ in fields)
+        assert values == ["image"] * uploads, f"{node['type']} has fewer widgets here"
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": given}
     return prompt
 
 
 def take(given: Told, name: str, kind: Any, options: Told, values: list[Any]) -> None:
-    """Put the next of `values` at `name`, and what the front end saves behind it away."""
+    """Put the next of `values` at `name`, and what becomes of a seed away."""
     given[name] = values.pop(0)
     if kind == DYNAMIC:  # a menu whose choice has widgets of its own
         (chosen,) = (one for one in options["options"] if one["key"] == given[name])
         for inner, inner_kind, inner_options, _ in inputs_of({"input": chosen["inputs"]}):
             take(given, f"{name}.{inner}", inner_kind, inner_options, values)
-    seed = options.get("control_after_generate") or name in ("seed", "noise_seed")
-    if seed or options.get("image_upload") or options.get("video_upload"):
-        values.pop(0)  # what happens to the seed, or the button
+    if options.get("control_after_generate") or name in ("seed", "noise_seed"):
+        values.pop(0)  # what happens to the seed
 
 
 @pytest.fixture(scope="module")
