@@ -154,6 +154,13 @@ def test_two_types_of_one_union_are_told_apart() -> None:
     }
 
 
+def test_the_page_of_families_names_each_workflow_and_no_other() -> None:
+    page = (WORKFLOWS.parent / "docs" / "families.md").read_text("utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall("`([a-z0-9_]+)`", row[-2])}
+    assert named == {*FAMILIES, "stack_pose_depth"}
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_without_comfyui_the_nodes_that_are_missing_are_named(name: str) -> None:
     registry = default_registry()
