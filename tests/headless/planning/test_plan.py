@@ -130,6 +130,21 @@ def test_every_shipped_workflow_has_a_plan(place: Path, name: str, pictures: boo
     assert (plan.notes == ()) == (pictures or name in ("pose", "modes"))
 
 
+def test_a_hint_whose_size_is_a_latent_s_is_drawn(place: Path) -> None:
+    prompt = stacked()
+    prompt["30"] = node("ControlStackCanny", image=["6", 0], latent=["8", 0])
+    prompt["20"]["inputs"]["image"] = ["30", 0]
+    (_, timeline), *_ = planned(prompt).timelines
+    assert timeline.lines[0].hint is not None
+
+
+@pytest.mark.parametrize("name", ["sdxl_union_promax", "flux_union"])
+def test_a_union_s_types_have_a_plan_each(place: Path, name: str) -> None:
+    shutil.copytree(WORKFLOWS / "input", place / "input", dirs_exist_ok=True)
+    ((_, timeline),) = planned(WORKFLOWS / f"{name}.json").timelines
+    assert [line.hint is not None for line in timeline.lines] == [True, True]
+
+
 def test_ranges_of_a_shipped_workflow_in_steps() -> None:
     with folders.use(folders.Folders((), (), Path("none"), Path("none"))):
         plan = planned(WORKFLOWS / "step_ranges.json")
