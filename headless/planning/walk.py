@@ -23,6 +23,7 @@ from .values import (
     NO_MASK,
     NO_PICTURE,
     UNKNOWN,
+    Latent,
     Model,
     Net,
     Sampled,
@@ -231,7 +232,11 @@ class Walk:
         missing = [value for value in inputs.values() if isinstance(value, Unknown)]
         if missing and not makes_values:
             return missing[:1] * len(spec.outputs)
-        given = {name: _standing(value, spec.inputs[name]) for name, value in inputs.items()}
+        given = {
+            name: _standing(value, spec.inputs[name])
+            for name, value in inputs.items()
+            if not isinstance(value, Latent)  # has no pixels: a hint is drawn at a size of its own
+        }
         for name, declared in spec.inputs.items():
             if declared.required and name not in given:
                 given[name] = _standing(UNKNOWN, declared)

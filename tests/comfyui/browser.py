@@ -28,6 +28,13 @@ VUE_NODES = "Comfy.VueNodes.Enabled"
 NO_SUCH_FILE = "Failed to load resource"
 """How the console words a request that failed: also for settings that nobody has made yet."""
 
+_SCROLL_TO_CARD = """
+const cards = [...document.querySelectorAll('[data-testid^="template-workflow-"]')]
+if (cards.some(card => card.dataset.testid === arguments[0])) return true
+cards.at(-1)?.scrollIntoView()
+"""
+"""Whether the templates' dialog shows a card: it makes the first dozen, and more as one scrolls."""
+
 Found = TypeVar("Found")
 
 
@@ -79,7 +86,9 @@ class Page:
         """Through the dialog: Templates, the pack's category, the picture's title."""
         self.click("//button[@aria-label='Templates']")
         self.click(f"//*[@role='option' or @role='button'][normalize-space(.)='{pack}']")
-        self.click(f"//*[@data-testid='template-workflow-{name}']//h3")
+        card = f"template-workflow-{name}"
+        self.until(lambda: self.js(_SCROLL_TO_CARD, card), f"the template {name}")
+        self.click(f"//*[@data-testid='{card}']//h3")
         self.until_nodes(nodes)
 
     def open_graph(self, document: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The workflows of this repository made small, and files of random weights under their names."""
+"""The workflows of SD 1.5 made small, and files of random weights under their names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from controlstack.headless.graph.override import override
 from controlstack.headless.graph.registry import Registry, default_registry
 from controlstack.headless.graph.workflow import load_workflow
 from tests.sd15_files import write_checkpoint, write_control_net
+from tests.workflows.names import DEMO, WORKFLOWS
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
-NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+NAMES = DEMO
 STEPS = 3
 SIDE = 64
 

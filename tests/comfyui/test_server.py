@@ -18,6 +18,7 @@ from controlstack.hosts import host
 from controlstack.nodes import preset_nodes
 from tests.comfyui import shipped
 from tests.comfyui.server import JPEG, PACK, Answer, Run, Server
+from tests.workflows.names import ALL
 
 
 @pytest.mark.parametrize("node_type", NODE_CLASS_MAPPINGS)
@@ -78,8 +79,8 @@ def test_a_loader_s_output_is_of_either_type(
 def test_the_templates_are_our_workflows_with_their_pictures(server: Server) -> None:
     listed = server.get("/workflow_templates").json
 
-    assert sorted(listed[PACK]) == shipped.NAMES
-    for name in shipped.NAMES:
+    assert sorted(listed[PACK]) == ALL
+    for name in ALL:
         for suffix, kind in ((".json", "application/json"), (".jpg", "image/jpeg")):
             path = shipped.WORKFLOWS / f"{name}{suffix}"
             served = server.get(f"/api/workflow_templates/{PACK}/{path.name}")

@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 from controlstack.cli.app import app
 from controlstack.headless.graph.registry import default_registry, types_fit
 from controlstack.headless.graph.workflow import load_workflow
+from tests.workflows.names import ALL, DEMO, FAMILIES, WORKFLOWS
 from tools.workflow_layout import Canvas, Crossing
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
-NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 FEW_STEPS = ("--demo", "--set", "KSampler.steps=2")
 
 Draw = Callable[..., Sequence[Path]]
@@ -70,10 +69,11 @@ def _pixels(path: Path) -> Pixels:
 
 def test_all_are_there() -> None:
     further = {"fine_control", "modes", "preset", "report", "switched_lines", "timeline"}
-    assert set(NAMES) == {*FIRST, *further}
+    assert set(DEMO) == {*FIRST, *further}
+    assert set(ALL) == {*DEMO, *FAMILIES}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DEMO)
 def test_it_runs_and_its_picture_runs_again(draw: Draw, name: str) -> None:
     pictures = draw(_shipped(name), *_steps(name))
     nodes = json.loads(_shipped(name).read_text())["nodes"]
@@ -90,7 +90,7 @@ def test_it_runs_and_its_picture_runs_again(draw: Draw, name: str) -> None:
         assert np.array_equal(_pixels(first), _pixels(second))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DEMO)
 def test_it_says_where_each_model_is_to_be_had(name: str) -> None:
     nodes = json.loads(_shipped(name).read_text())["nodes"]
     folders = {"CheckpointLoaderSimple": "checkpoints", "ControlStackLoader": "controlnet"}
@@ -104,7 +104,7 @@ def test_it_says_where_each_model_is_to_be_had(name: str) -> None:
         assert model["url"].endswith(f"/resolve/main/{model['name']}")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_both_ends_of_a_link_agree(name: str) -> None:
     document = json.loads(_shipped(name).read_text())
     nodes = {node["id"]: node for node in document["nodes"]}
@@ -117,7 +117,7 @@ def test_both_ends_of_a_link_agree(name: str) -> None:
     assert stored == len(document["links"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DEMO)
 def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
     registry = default_registry()
     for node in json.loads(_shipped(name).read_text())["nodes"]:
@@ -154,7 +154,7 @@ def test_as_it_was_saved_before_inputs_were_added_it_is_the_same(name: str, tmp_
         assert {k: v for k, v in node["inputs"].items() if k not in new} == then[node_id]["inputs"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_its_picture_lies_beside_it(name: str) -> None:
     with Image.open(WORKFLOWS / f"{name}.jpg") as image:
         assert image.format == "JPEG"
@@ -182,7 +182,7 @@ def test_control_makes_a_difference(draw: Draw, pose: Pixels) -> None:
     assert not np.array_equal(pose, _pixels(without))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_wires_run_left_to_right_and_cross_no_node(name: str) -> None:
     document = json.loads(_shipped(name).read_text())
     canvas = Canvas(document)

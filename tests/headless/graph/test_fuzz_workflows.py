@@ -10,7 +10,6 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +29,8 @@ from controlstack.headless.graph.registry import NodeSpec, Registry, default_reg
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import read_workflow
 from tests.headless.graph.mutations import mutated
+from tests.workflows.names import DEMO, WORKFLOWS
 
-WORKFLOWS = Path(__file__).parents[3] / "workflows"
 EXAMPLES = int(os.environ.get("CONTROLSTACK_FUZZ", "300"))
 
 # Core nodes that have none of these are real; of all others the checks are, the function is not.
@@ -96,7 +95,7 @@ def light(places: folders.Folders) -> Iterator[Registry]:
 @pytest.fixture(scope="module")
 def documents(light: Registry) -> list[dict[str, Any]]:
     """The shipped workflows as they are saved, and as they are sent."""
-    saved = [json.loads(path.read_text()) for path in sorted(WORKFLOWS.glob("*.json"))]
+    saved = [json.loads((WORKFLOWS / f"{name}.json").read_text()) for name in DEMO]
     sent = [read_workflow(one, light, "x").prompt() for one in saved]
     return [*saved, *sent]
 

@@ -20,10 +20,9 @@ from controlstack.headless.planning.plan import WorkflowPlan, plan_of
 from controlstack.headless.planning.walk import planning_registry
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.headless.sampling.schedules import schedule
+from tests.workflows.names import DEMO, WORKFLOWS
 from tests.workflows.test_templates import installed
 
-WORKFLOWS = Path(__file__).parents[3] / "workflows"
-NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 SAMPLING = DiscreteSampling.from_betas()
 
 Prompt = dict[str, dict[str, Any]]
@@ -114,7 +113,7 @@ def stacked(**sampler: Any) -> Prompt:
 
 
 @pytest.mark.parametrize("pictures", [True, False])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DEMO)
 def test_every_shipped_workflow_has_a_plan(place: Path, name: str, pictures: bool) -> None:
     if pictures:
         shutil.copytree(WORKFLOWS / "input", place / "input", dirs_exist_ok=True)
@@ -129,6 +128,21 @@ def test_every_shipped_workflow_has_a_plan(place: Path, name: str, pictures: boo
         seen = [line.hint is not None for line in lines]
         assert seen == [pictures or "openpose" in line.name for line in lines]
     assert (plan.notes == ()) == (pictures or name in ("pose", "modes"))
+
+
+def test_a_hint_whose_size_is_a_latent_s_is_drawn(place: Path) -> None:
+    prompt = stacked()
+    prompt["30"] = node("ControlStackCanny", image=["6", 0], latent=["8", 0])
+    prompt["20"]["inputs"]["image"] = ["30", 0]
+    (_, timeline), *_ = planned(prompt).timelines
+    assert timeline.lines[0].hint is not None
+
+
+@pytest.mark.parametrize("name", ["sdxl_union_promax", "flux_union"])
+def test_a_union_s_types_have_a_plan_each(place: Path, name: str) -> None:
+    shutil.copytree(WORKFLOWS / "input", place / "input", dirs_exist_ok=True)
+    ((_, timeline),) = planned(WORKFLOWS / f"{name}.json").timelines
+    assert [line.hint is not None for line in timeline.lines] == [True, True]
 
 
 def test_ranges_of_a_shipped_workflow_in_steps() -> None:

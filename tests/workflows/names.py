@@ -1,0 +1,15 @@
+"""The shipped workflows by what can run them."""
+
+from pathlib import Path
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+
+FAMILIES = (
+    *("flux_canny_dev", "flux_union", "ltx_ic_lora", "qwen_edit_pose", "qwen_image_diffsynth"),
+    *("sdxl_union_promax", "wan_fun_control", "wan_vace", "z_image_fun"),
+)
+"""Of models that neither the demo nor the embedded host has: only ComfyUI runs these."""
+
+ALL = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+DEMO = [name for name in ALL if name not in FAMILIES]
+"""Those that run in both hosts, on the demo model."""
