@@ -67,7 +67,8 @@ class Factor:
         return 1.0
 
     def over(self, call: Call, place: Place, like: Tensor) -> Tensor | None:
-        """What it is over the picture: weights that a residual `like` is multiplied by."""
+        """What it is over the picture: weights that a residual `like` is multiplied by; the same
+        for all residuals of one shape, or None at some of them."""
         return None
 
 
@@ -227,13 +228,24 @@ def weighed(residuals: Residuals, call: Call, factors: Sequence[Factor]) -> Resi
 def weighing(call: Call, factors: Sequence[Factor]) -> Weighs:
     """Multiplies by all that differs between rows, blocks and places; what is one number for all of
     them (`Factor.at`) is the net's own strength. Where nothing differs it gives the residual back.
+
+    Nets of transformers give one tensor to many blocks; it is multiplied once for all of them that
+    have the same weight.
     """
     rows = [math.prod(factor.of_row(row) for factor in factors) for row in call.rows]
     alike = all(row == 1.0 for row in rows)
     weights: dict[object, Tensor] = {}  # to copy them to a device takes as long as to multiply
+    made: dict[object, tuple[Tensor, Tensor]] = {}  # with the residual, so that its id stays its
 
     def change(residual: Tensor, place: Place) -> Tensor:
         block = math.prod(factor.of_block(place) for factor in factors)
+        overs = [factor.over(call, place, residual) for factor in factors]
+        key = (id(residual), block, *(over is None for over in overs))
+        if key not in made:
+            made[key] = (residual, multiplied(residual, block, overs))
+        return made[key][1]
+
+    def multiplied(residual: Tensor, block: float, overs: Sequence[Tensor | None]) -> Tensor:
         if block != 1.0:
             residual = residual * block
         if not alike:
@@ -241,8 +253,7 @@ def weighing(call: Call, factors: Sequence[Factor]) -> Weighs:
             if kind not in weights:
                 weights[kind] = torch.tensor(rows, dtype=kind[0], device=kind[1])
             residual = residual * weights[kind].view(-1, *(1,) * (residual.ndim - 1))
-        for factor in factors:
-            over = factor.over(call, place, residual)
+        for over in overs:
             residual = residual if over is None else residual * over
         return residual
 

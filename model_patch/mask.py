@@ -77,7 +77,7 @@ class Mask(Factor):
         if self.blocks and self._named.of_block(place) == 1.0:
             return None
         frames, *size = grid = grid_of(call, like)
-        if frames > 1:
+        if frames == len(call.frames):
             numbers = [self.view.number(frame, len(self.masks)) for frame in call.frames]
             rows = self._resized_to(size, like)[numbers].movedim(0, 1)[None]
         elif (seen := self.view(call, len(self.masks))).crops:

@@ -138,19 +138,36 @@ class Residuals:
         """Scatter rows computed for a part of the batch into a batch that is zero elsewhere; one
         row for all of them, as a T2I adapter gives it, is theirs alike."""
 
+        made: dict[int, Tensor] = {}
+
         def place(residual: Tensor, _: Place) -> Tensor:
-            whole = residual.new_zeros((batch, *residual.shape[1:]))
-            part = residual.expand(len(rows), *residual.shape[1:])
-            return whole.index_copy(0, rows.to(residual.device), part)
+            if id(residual) not in made:
+                whole = residual.new_zeros((batch, *residual.shape[1:]))
+                part = residual.expand(len(rows), *residual.shape[1:])
+                made[id(residual)] = whole.index_copy(0, rows.to(residual.device), part)
+            return made[id(residual)]
 
         return self.map(place)
 
     def __add__(self, later: Residuals) -> Residuals:
         """Sum block by block. `self` comes first, as an earlier control does in ComfyUI's chain:
-        floating-point sums of three and more depend on the order."""
+        floating-point sums of three and more depend on the order. Two tensors that meet at many
+        blocks are summed once."""
+        made: dict[tuple[int, int], Tensor] = {}
+
+        def add(block: str, first: Tensor | None, second: Tensor | None) -> Tensor | None:
+            if first is None or second is None:
+                return second if first is None else first
+            pair = (id(first), id(second))
+            if pair not in made:
+                small, large = sorted((first, second), key=len)
+                check_fit(block, small, large)
+                made[pair] = first + second
+            return made[pair]
+
         pairs = zip(self.groups(), later.groups(), strict=True)
         return Residuals(
-            **{group: _sum(group, mine, theirs) for (group, mine), (_, theirs) in pairs}
+            **{group: _sum(group, mine, theirs, add) for (group, mine), (_, theirs) in pairs}
         )
 
     def finite(self) -> bool:
@@ -174,17 +191,12 @@ def _from_the_first(group: str, tensors: Tensors) -> list[tuple[int, Tensor | No
     return numbered[::-1] if maps else numbered
 
 
-def _sum(group: str, first: Tensors, later: Tensors) -> Tensors:
-    shared = [
-        _add(f"{group} {i}", a, b) for i, (a, b) in enumerate(zip(first, later, strict=False))
-    ]
+def _sum(
+    group: str,
+    first: Tensors,
+    later: Tensors,
+    add: Callable[[str, Tensor | None, Tensor | None], Tensor | None],
+) -> Tensors:
+    shared = [add(f"{group} {i}", a, b) for i, (a, b) in enumerate(zip(first, later, strict=False))]
     longer = first if len(first) > len(later) else later
     return (*shared, *longer[len(shared) :])
-
-
-def _add(block: str, first: Tensor | None, later: Tensor | None) -> Tensor | None:
-    if first is None or later is None:
-        return later if first is None else first
-    small, large = sorted((first, later), key=lambda r: r.shape[0])
-    check_fit(block, small, large)
-    return first + later

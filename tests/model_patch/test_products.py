@@ -11,10 +11,19 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from controlstack.model_patch.blocks import Blocks
+from controlstack.model_patch.call import Call
 from controlstack.model_patch.curve import Curve
-from controlstack.model_patch.factors import Factor, Sides, Span, StepSpan, Strength
+from controlstack.model_patch.factors import (
+    Factor,
+    Sides,
+    Span,
+    StepSpan,
+    Strength,
+    weighed,
+)
 from controlstack.model_patch.frames import FrameStrengths
 from controlstack.model_patch.mask import Mask
+from controlstack.model_patch.residuals import Residuals
 from tests.model_patch.factor_cases import factors
 from tests.model_patch.recording import added, numbered
 
@@ -97,3 +106,20 @@ def test_constants_are_strengths(sigma: float) -> None:
         Mask(ONES / 2),
     ):
         assert torch.equal(flat(result(sigma, factor)), half), factor
+
+
+def test_one_tensor_for_many_blocks_is_multiplied_and_summed_once() -> None:
+    """As nets of Flux and Qwen-Image give it; a copy a block would take gigabytes."""
+    shared, other = torch.ones(1, 16, 4), torch.full((1, 16, 4), 2.0)
+    given = Residuals(input=(shared,) * 20 + (other,) * 20)
+    call = Call.of(torch.zeros(1, 4, 8, 8), torch.tensor([5.0]), {}, {})
+    mask = torch.zeros(1, 8, 8)
+    mask[..., :4] = 1.0
+    factors = (Mask(mask), Blocks((("input 0-9", 0.5),)))
+
+    part = weighed(given, call, factors)
+    total = part.placed(torch.tensor([1]), 2) + part.placed(torch.tensor([0]), 2)
+
+    assert len({id(tensor) for tensor in part.input}) == 3
+    assert len({id(tensor) for tensor in total.input}) == 3
+    assert [float(tensor.sum()) for tensor in part.input[::10]] == [16.0, 32.0, 64.0, 64.0]
