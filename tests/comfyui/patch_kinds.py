@@ -131,12 +131,12 @@ def qwen_image() -> Any:
     return _model("QwenImage", sizes)
 
 
-def qwen_image_patch(seed: int, **config: Any) -> Any:
+def qwen_image_patch(seed: int, blocks: int = 3, width: int = WIDTH, **config: Any) -> Any:
     """A Qwen-Image DiffSynth ControlNet for it."""
     from comfy_extras.nodes_model_patch import QwenImageBlockWiseControlNet
 
     network = QwenImageBlockWiseControlNet(
-        num_layers=3, dim=WIDTH, **config, **_operations(manual=True)
+        num_layers=blocks, dim=width, **config, **_operations(manual=True)
     )
     return _patch(network, seed)
 

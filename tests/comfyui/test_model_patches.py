@@ -22,8 +22,10 @@ from controlstack.nodes.stack import (
     ControlStackApply,
     ControlStackApplyConditioning,
 )
+from tests.comfyui import parity as parity_lines
+from tests.comfyui.models import Shelf
 from tests.comfyui.parity import Case, Parity, noise, picture
-from tests.comfyui.patch_kinds import CONTEXT, KINDS, Kind
+from tests.comfyui.patch_kinds import CONTEXT, KINDS, Kind, qwen_image_patch
 
 NAMES = tuple(KINDS)
 ONE_OF_EACH = ("z-image 2.1", "qwen-image", "anima", "wan uni3c")
@@ -176,6 +178,25 @@ def test_two_lines_are_the_cores_nodes_in_a_row(
     assert theirs.again.isfinite().all()
     parity.same(case, theirs, stacked(case, *lines))
     parity.same(case, theirs, stacked(core(case, lines[0]), lines[1]))
+
+
+@pytest.mark.parametrize("first", ["net", "patch"])
+def test_beside_a_controlnet(
+    shelf: Shelf, parity: Parity, made: dict[str, Any], first: str
+) -> None:
+    """Qwen-Image has both: a net that adds beside the model, and a patch inside it."""
+    line = line_of(made, "qwen-image", strength=0.7)
+    wide = qwen_image_patch(2, blocks=13, width=64)  # as that small model is
+    line = replace(line, patch=wide)
+    net = parity_lines.Line(
+        shelf.net("qwen instantx"), picture(5), 0.8, 0.0, 0.7, vae=shelf.vae("qwen")
+    )
+    case = parity_lines.case_of(shelf, "qwen")
+    theirs = parity_lines.core(core(case, line), [net])
+    (control,) = parity_lines.stack([net])
+    stack = (control, *line.on(())) if first == "net" else (*line.on(()), control)
+    (model,) = ControlStackApply().apply(case.model, stack)
+    parity.same(case, theirs, replace(case, model=model))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if KINDS[name].inputs])
