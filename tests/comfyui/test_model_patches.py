@@ -520,6 +520,9 @@ def test_a_patch_that_is_no_control(comfy: ModuleType) -> None:
     class Unknown(torch.nn.Linear):
         pass
 
-    for kind, words in ((DurationHead, "a duration head .* takes it"), (Unknown, "Unknown")):
+    for kind, words in (
+        (DurationHead, "control 1 .*an LTX duration head.* takes it"),
+        (Unknown, "Unknown"),
+    ):
         with pytest.raises(UserError, match=words):
             ControlStackAdd().add(_patch(kind(2, 2), 1), picture(1), 1.0, 0.0, 1.0)
