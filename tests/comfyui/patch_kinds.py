@@ -176,6 +176,34 @@ def wan_patch(seed: int) -> Any:
     return _patch(network, seed)
 
 
+def wan_files() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A Wan model of two blocks and a Uni3C of one, by the names and shapes of their files; as
+    small as ComfyUI's loaders take: 128 wide for a head of the model, 16 heads in the patch."""
+    from comfy.ldm.wan.model import WanModel
+    from comfy.ldm.wan.uni3c import WanUni3CControlnet
+
+    from tests.weights import drawn
+
+    with torch.device("meta"):
+        model = WanModel(dim=128, ffn_dim=64, num_heads=1, num_layers=2, **_operations())
+        patch = WanUni3CControlnet(
+            conv_out_dim=64,
+            dim=192,
+            ffn_dim=64,
+            num_layers=1,
+            time_embed_dim=128,
+            out_proj_dim=128,
+            mid_channels=16,
+            **_operations(manual=True),
+        )
+
+    def weights(network: torch.nn.Module, seed: int) -> dict[str, Tensor]:
+        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        return drawn(shapes, seed, 0.7)
+
+    return weights(model, 1), weights(patch, 2)
+
+
 def anima() -> Any:
     """An Anima MODEL of three blocks."""
     sizes = {
