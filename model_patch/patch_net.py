@@ -16,6 +16,10 @@ from torch import Tensor
 from .protocols import BaseModel
 from .residuals import Place
 
+PATCH = 2
+"""The edge of the squares of latent pixels that Z-Image, Qwen-Image, Wan and Anima make tokens of.
+"""
+
 Function = Callable[..., Any]
 """A patch as the host's model calls it, between two of its steps."""
 

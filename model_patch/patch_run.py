@@ -18,15 +18,11 @@ from ..ground.errors import UserError, named
 from .call import Call
 from .control import Control
 from .factors import Factor, Weighs, weighing
-from .patch_net import Function, Given, Patches, PatchNet
+from .patch_net import PATCH, Function, Given, Patches, PatchNet
 from .protocols import BaseModel
 from .residuals import Place
 from .source import KEPT, explained
 from .view import Seen
-
-PATCH = 2
-"""The edge of the squares of latent pixels that Z-Image, Qwen-Image, Wan and Anima make tokens of.
-"""
 
 LOOKS = "post_input"
 """The kind of patch that changes nothing: it gets its hint ready."""
@@ -67,7 +63,10 @@ class PatchRun:
             patches = self._patches(seen)
         patches.set_strength(strength)
         whole = len(rows) == len(call.rows)
-        acting = _Acting(self._net, seen, tuple(rows), whole, weighing(seen, factors), felt)
+        acting = _Acting(
+            *(self._net, seen, _sides(call, seen), tuple(rows), whole),
+            *(weighing(seen, factors), felt),
+        )
         return {
             kind: [self._noting(acting.weighed(kind, function), call) for function in functions]
             for kind, functions in patches.functions.items()
@@ -89,7 +88,7 @@ class PatchRun:
         pictures = [one for one in self._pictures() if one is not None]
         count = max(len(one) for one in pictures)
         seen = None if self._net.film else self._control.view(call, count)
-        key = call.frames if seen is None else seen
+        key = (call.x.shape[2:], call.frames if seen is None else seen)
         if key not in self._made:
             if len(self._made) >= KEPT:
                 self._made.popitem()
@@ -121,7 +120,8 @@ class PatchRun:
         )
 
     def _each(self, seen: Seen, pictures: Tensor, count: int) -> Tensor:
-        if len(pictures) == 1 and not seen.crops:  # one for all stays one, also beside others
+        """As many as those beside them: the host's patches lay one on the other."""
+        if count == 1 and not seen.crops:
             return pictures
         return seen.each(self._control.view.spread(pictures, count))
 
@@ -141,12 +141,24 @@ class PatchRun:
         return [view.number(number, count) for number in numbers]
 
 
+def _sides(call: Call, seen: Call) -> Sequence[int] | None:
+    """The sides of the conditionings that are `seen` of a call, as its options have them.
+
+    The host's patches divide the rows by their number and take the first part for all (Uni3C). Of
+    conditionings that lack rows there is one, so that each row is taken for itself.
+    """
+    sides: Sequence[int] | None = seen.options.get("cond_or_uncond")
+    whole = len(seen.rows) * call.chunks == seen.chunks * len(call.rows)
+    return sides if sides is None or whole else sides[:1]
+
+
 @dataclass(frozen=True, eq=False)
 class _Acting:
     """One control in one call of the model: `rows` of its batch, all of them where `whole`."""
 
     net: PatchNet
     seen: Call
+    sides: Sequence[int] | None
     rows: tuple[int, ...]
     whole: bool
     weigh: Weighs
@@ -235,8 +247,7 @@ class _Acting:
         return self._of_rows(value) if mine else value
 
     def _options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        sides = self.seen.options.get("cond_or_uncond")
-        return options if sides is None else {**options, "cond_or_uncond": sides}
+        return options if self.sides is None else {**options, "cond_or_uncond": self.sides}
 
     def _mixed(
         self,

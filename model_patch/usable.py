@@ -74,6 +74,11 @@ def _require_usable_patch(control: Control, net: PatchNet) -> None:
             f"{name} is {net.words}, which finds out by itself what its hint shows: choose the "
             f"union_type auto, not {listing(control.union_types)}."
         )
+    if net.film and control.area_hint == "crop":
+        raise UserError(
+            f"{name} is {net.words}, whose film is of the whole picture: choose the area_hint "
+            "whole, not crop."
+        )
     if net.stays and control.inpaint_mask is None:
         log.warning(
             "%s was made for inpainting and has no inpaint_mask: to it, the whole picture stays",

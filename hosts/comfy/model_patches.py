@@ -8,17 +8,18 @@ and where its network adds (`comfy_extras/nodes_model_patch.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
 from ...ground.latents import LATENT_PIXELS
 from ...model_files import kinds
 from ...model_files.kinds import Kind
-from ...model_patch.patch_net import Given, Patches, PatchNet
+from ...model_patch.patch_net import PATCH, Given, Patches, PatchNet
 from ...model_patch.protocols import BaseModel
 
 Z_IMAGE_BLOCKS = 30
@@ -67,8 +68,8 @@ def _z_image(kind: Kind, patch: Any) -> PatchNet:
             lambda given: {
                 "vae": given.vae,
                 "strength": 1.0,
-                "image": _fitted(given.pictures, given),
-                "inpaint_image": _fitted(given.inpaint_image, given),
+                "image": _fitted(given.pictures, _padded(given)),
+                "inpaint_image": _fitted(given.inpaint_image, _padded(given)),
                 "mask": given.inpaint_mask,
             },
         ),
@@ -90,7 +91,7 @@ def _qwen_image(kind: Kind, patch: Any) -> PatchNet:
             patch,
             kind.node,
             lambda given: {
-                "vae": given.vae,
+                "vae": _OneByOne(given.vae),
                 "image": _fitted(given.pictures, given),
                 "strength": 1.0,
                 "mask": given.inpaint_mask,
@@ -165,6 +166,20 @@ _NO_CONTROLS = {
 }
 
 
+class _OneByOne:
+    """A VAE that encodes each picture alone: to Qwen-Image's own, which is Wan's, several are the
+    frames of one film."""
+
+    def __init__(self, vae: Any) -> None:
+        self._vae = vae
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        return torch.cat([self._vae.encode(picture[None]) for picture in pictures])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vae, name)
+
+
 @dataclass
 class _Taker:
     """Stands in for the MODEL that a node patches: its clone is itself, and takes what comes."""
@@ -204,7 +219,7 @@ def _maker(
         for function in (one for kind in taker.taken.values() for one in kind):
             # Else it encodes amid the model's first step, and all other patches lose their state.
             if hasattr(function, "encode_render_video"):
-                function.prepared_render = function.encode_render_video(given.latent)
+                function.prepared_render = function.encode_render_video(_padded(given).latent)
         if given.vae is not None:  # the VAE may have taken the model's place
             manager.load_models_gpu(loaded)
         functions = {kind: [_at(f, given) for f in made] for kind, made in taker.taken.items()}
@@ -239,6 +254,12 @@ def _at(function: Any, given: Given) -> Any:
 
 def _image(pictures: Tensor) -> Tensor:
     return pictures.movedim(1, -1)
+
+
+def _padded(given: Given) -> Given:
+    """With a latent of whole tokens, as Z-Image and Wan pad it before their patches see it."""
+    frames, height, width = given.latent
+    return replace(given, latent=(frames, height + height % PATCH, width + width % PATCH))
 
 
 def _fitted(pictures: Tensor | None, given: Given) -> Tensor | None:

@@ -23,20 +23,17 @@ PIXELS = 8
 
 
 class SmallVae:
-    """A VAE's three methods: 8 x 8 pixels make a latent one, four frames a latent frame."""
+    """A VAE's three methods: 8 x 8 pixels make a latent one."""
 
-    def __init__(self, frames: bool) -> None:
-        self._frames = frames
+    def __init__(self) -> None:
         self._mix = torch.randn(16, 3, generator=torch.Generator().manual_seed(5))
         self.encoded = 0
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """(B, H, W, 3) in 0..1 -> (B, 16, h, w); with frames (1, 16, t, h, w), or (B, 16, 1, h, w)
-        of pictures as Qwen-Image's VAE gives them."""
+        """(B, H, W, 3) in 0..1 -> (B, 16, h, w)."""
         self.encoded += 1
         small = F.avg_pool2d(pictures.movedim(-1, 1) * 2 - 1, PIXELS)
-        mixed = torch.einsum("oc,bchw->bohw", self._mix.to(small), small)
-        return mixed[:, :, None] if self._frames else mixed
+        return torch.einsum("oc,bchw->bohw", self._mix.to(small), small)
 
     def spacial_compression_encode(self) -> int:
         """Pixels of a latent one's edge."""
@@ -44,17 +41,21 @@ class SmallVae:
 
     def temporal_compression_decode(self) -> int | None:
         """Frames of a latent one."""
-        return 4 if self._frames else None
+        return None
 
 
 class FilmVae(SmallVae):
-    """As Wan's: pictures are the frames of one film."""
+    """As Wan's and Qwen-Image's: pictures are the frames of one film."""
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """(N, H, W, 3) -> (1, 16, (N - 1) // 4 + 1, h, w)."""
-        latent = super().encode(pictures)[:, :, 0]
-        groups = [latent[:1], *latent[1:].split(4)]
-        return torch.stack([group.mean(0) for group in groups], 1)[None]
+        """(N, H, W, 3) -> (1, 16, (N - 1) // 4 + 1, h, w); frames left over are lost."""
+        first, *others = super().encode(pictures)
+        groups = [others[i : i + 4] for i in range(0, len(others) - 3, 4)]
+        return torch.stack([first, *(torch.stack(group).mean(0) for group in groups)], 1)[None]
+
+    def temporal_compression_decode(self) -> int | None:
+        """Frames of a latent one."""
+        return 4
 
 
 def _operations(manual: bool = False) -> dict[str, Any]:
@@ -301,9 +302,7 @@ _PICTURE = {"mask": "inpaint_mask", "inpaint_image": "inpaint_image"}
 
 
 def _z_kind(patch: Callable[[int], Any], inputs: Mapping[str, str] = {}) -> Kind:
-    return Kind(
-        "Z-Image", z_image, patch, "ZImageFunControlnet", vae=lambda: SmallVae(False), inputs=inputs
-    )
+    return Kind("Z-Image", z_image, patch, "ZImageFunControlnet", vae=SmallVae, inputs=inputs)
 
 
 def _qwen_kind(**config: Any) -> Kind:
@@ -312,7 +311,7 @@ def _qwen_kind(**config: Any) -> Kind:
         qwen_image,
         lambda seed: qwen_image_patch(seed, **config),
         "QwenImageDiffsynthControlnet",
-        vae=lambda: SmallVae(True),
+        vae=FilmVae,
         frames=1,
         inputs=_INPAINT if config else {},
     )
@@ -347,7 +346,7 @@ KINDS = {
         wan_patch,
         "WanUni3CControlnetApply",
         picture="render_video",
-        vae=lambda: FilmVae(True),
+        vae=FilmVae,
         frames=3,
         spans=True,
     ),

@@ -25,7 +25,7 @@ from controlstack.nodes.stack import (
 from tests.comfyui import parity as parity_lines
 from tests.comfyui.models import Shelf
 from tests.comfyui.parity import Case, Parity, noise, picture
-from tests.comfyui.patch_kinds import CONTEXT, KINDS, Kind, qwen_image_patch
+from tests.comfyui.patch_kinds import CONTEXT, KINDS, FilmVae, Kind, qwen_image_patch
 
 NAMES = tuple(KINDS)
 MOST = tuple(name for name in NAMES if name not in ("z-image 2.1, first weights", "z-image lite"))
@@ -165,6 +165,26 @@ def test_one_line_is_the_cores_node(
     line = replace(line, image=picture(3, len(line.image), *size))
     case = case_of(made, name)
     parity.same(case, core(case, line), stacked(case, line))
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_latents_of_no_whole_tokens(made: dict[str, Any], parity: Parity, name: str) -> None:
+    """Some models pad them before their patches see them."""
+    frames = (KINDS[name].frames,) if KINDS[name].frames else ()
+    case = case_of(made, name, latent={"samples": torch.zeros(1, 16, *frames, 5, 7)}, steps=2)
+    parity.same(case, core(case, line_of(made, name)), stacked(case, line_of(made, name)))
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_areas_of_two_sizes(made: dict[str, Any], parity: Parity, name: str) -> None:
+    """The hint is fitted to each, not to the one from the other."""
+    frames = (KINDS[name].frames,) if KINDS[name].frames else ()
+    latent = {"samples": torch.zeros(1, 16, *frames, 8, 8)}
+    case = case_of(made, name, latent=latent, steps=2)
+    (text, _) = case.positive[0]
+    wide, high = [text, {"area": (4, 8, 0, 0)}], [text, {"area": (8, 4, 0, 2)}]
+    case = replace(case, positive=[wide, high, *case.positive])
+    parity.same(case, core(case, line_of(made, name)), stacked(case, line_of(made, name)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -372,6 +392,36 @@ def test_each_picture_has_its_own_hint_and_strength(made: dict[str, Any], name: 
     torch.testing.assert_close(second[1], both[1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["z-image 2.1", "qwen-image inpaint", "anima inpaint"])
+@pytest.mark.parametrize("hints", [1, 2])
+def test_one_of_a_kind_beside_two_of_another(made: dict[str, Any], name: str, hints: int) -> None:
+    """One hint and two masks, or two and one; the picture to draw in is always one."""
+    masks = (noise(3, 3 - hints, 40, 70) > 0).float()
+    drawn_in = [("inpaint_image", picture(8))] if "inpaint_image" in KINDS[name].inputs else []
+    case = case_of(made, name, batch=2, steps=2)
+
+    def line(hint: Tensor, mask: Tensor) -> Line:
+        return line_of(made, name, image=hint, given=(("mask", mask), *drawn_in))
+
+    pictures = picture(2, hints)
+    both = stacked(case, line(pictures, masks)).result
+    for i in range(2):
+        hint, mask = (all_of[min(i, len(all_of) - 1)][None] for all_of in (pictures, masks))
+        alone = stacked(case, line(hint, mask))
+        torch.testing.assert_close(both[i], alone.result[i], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sides", [Sides(1.0, 1.0), Sides(1.0, 0.0)], ids=["both", "the prompt"])
+def test_pictures_of_a_film_model_have_their_strengths(made: dict[str, Any], sides: Sides) -> None:
+    """Uni3C takes the latents of one conditioning for all, which must not mix up the pictures."""
+    case = case_of(made, "wan uni3c", latent={"samples": torch.zeros(3, 16, 1, 6, 10)}, steps=2)
+    line = line_of(made, "wan uni3c", image=picture(2), factors=(sides,))
+    off = FrameStrengths(((0.0, 0.0), (1.0, 1.0)))
+    last = stacked(case, replace(line, factors=(sides, off))).result
+    torch.testing.assert_close(last[0], case.result[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(last[1:], stacked(case, line).result[1:], rtol=1e-4, atol=1e-4)
+
+
 def test_frames_of_a_film_have_their_strengths(made: dict[str, Any]) -> None:
     case = case_of(made, "wan uni3c", steps=2)
     keys = FrameStrengths(((0.0, 0.0), (1.0, 1.0)), "stepped")
@@ -502,6 +552,15 @@ def test_what_it_does_not_take(made: dict[str, Any], changes: dict[str, Any], wo
     )
     with pytest.raises(UserError, match=words):
         ControlStackApply().apply(case_of(made, "qwen-image").model, stack)
+
+
+def test_a_film_is_not_cropped(made: dict[str, Any]) -> None:
+    line = line_of(made, "wan uni3c")
+    (stack,) = ControlStackAdd().add(
+        line.patch, line.image, 1.0, 0.0, 1.0, vae=FilmVae(), area_hint="crop"
+    )
+    with pytest.raises(UserError, match="choose the area_hint whole, not crop"):
+        ControlStackApply().apply(case_of(made, "wan uni3c").model, stack)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

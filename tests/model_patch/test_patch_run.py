@@ -98,6 +98,19 @@ def test_pictures_have_their_strengths() -> None:
     made = added((numbered(0.5, heard=heard, also=(keys,)),), 6, cond_or_uncond=BOTH)
     assert numbers_of(made["input 0"]) == [0.5, 0.0, 0.25] * 2
     assert all(len(args["img"]) == 4 for args in heard[1:])
+    told = [args["transformer_options"]["cond_or_uncond"] for args in heard[1:]]
+    assert told == [[0]] * len(told)  # one conditioning: the rows of several would be the same
+
+
+def test_a_call_of_another_size_has_its_own_patches() -> None:
+    heard: list[Any] = []
+    with running((numbered(0.5, heard=heard),)) as call:
+        for size in (SIZE, 2 * SIZE, SIZE):
+            call(1, latent=torch.zeros(1, 4, SIZE, size), called=size == SIZE)
+    assert [one.latent for one in heard if isinstance(one, Given)] == [
+        (1, SIZE, SIZE),
+        (1, SIZE, 2 * SIZE),
+    ]
 
 
 def test_a_mask_lies_on_the_tokens() -> None:
@@ -180,7 +193,7 @@ def test_what_is_to_be_drawn_anew_goes_with_the_pictures() -> None:
     added((control,), 4, cond_or_uncond=BOTH)
     given = heard[0]
     assert [float(one.mean()) for one in given.inpaint_mask] == [0.0, 1.0, 0.0, 1.0]
-    assert len(given.pictures) == len(given.inpaint_image) == 1
+    assert len(given.pictures) == len(given.inpaint_image) == 4  # the host lays them together
 
 
 def test_a_kind_of_patch_that_nobody_knows() -> None:
