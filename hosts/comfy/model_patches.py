@@ -45,116 +45,102 @@ def patch_net_of(patch: Any) -> PatchNet:
             f"the model patch is of a kind that ControlStack does not know ({network}): use it "
             "with the node that was made for it, or update ControlStack."
         )
-    kind, control = _CONTROLS[network]
-    return control(kind, patch)
+    kind, told, inputs = _CONTROLS[network]
+    return PatchNet(
+        words=kind.words,
+        family=kind.family,
+        node=kind.node,
+        weights=patch,
+        make=_maker(patch, kind.node, inputs),
+        **told(patch.model),
+    )
 
 
-def _z_image(kind: Kind, patch: Any) -> PatchNet:
-    network = patch.model
+def _z_image(network: Any) -> dict[str, Any]:
     step = round(Z_IMAGE_BLOCKS / network.n_control_layers)
     refiner = len(network.control_noise_refiner) if network.refiner_control else 0
     inpainting = network.additional_in_dim > 0
-    return PatchNet(
-        *(kind.words, kind.family, kind.node),
-        blocks=(
+    return {
+        "blocks": (
             *(("refiner", i, refiner) for i in range(refiner)),
             *(("input", i * step, Z_IMAGE_BLOCKS) for i in range(network.n_control_layers)),
         ),
-        widths={"layers.0.attention.qkv": network.control_layers[0].dim},
-        weights=patch,
-        make=_maker(
-            patch,
-            kind.node,
-            lambda given: {
-                "vae": given.vae,
-                "strength": 1.0,
-                "image": _fitted(given.pictures, _padded(given)),
-                "inpaint_image": _fitted(given.inpaint_image, _padded(given)),
-                "mask": given.inpaint_mask,
-            },
-        ),
-        mask=inpainting,
-        picture=inpainting,
-    )
+        "widths": {"layers.0.attention.qkv": network.control_layers[0].dim},
+        "mask": inpainting,
+        "picture": inpainting,
+    }
 
 
-def _qwen_image(kind: Kind, patch: Any) -> PatchNet:
-    network = patch.model
+def _z_image_inputs(given: Given) -> dict[str, Any]:
+    return {
+        "vae": given.vae,
+        "image": _fitted(given.pictures, _padded(given)),
+        "inpaint_image": _fitted(given.inpaint_image, _padded(given)),
+        "mask": given.inpaint_mask,
+    }
+
+
+def _qwen_image(network: Any) -> dict[str, Any]:
     count = len(network.controlnet_blocks)
     inpainting = network.additional_in_dim > 0
-    return PatchNet(
-        *(kind.words, kind.family, kind.node),
-        blocks=tuple(("input", i, count) for i in range(count)),
-        widths={"transformer_blocks.0.attn.to_q": network.img_in.out_features},
-        weights=patch,
-        make=_maker(
-            patch,
-            kind.node,
-            lambda given: {
-                "vae": _OneByOne(given.vae),
-                "image": _fitted(given.pictures, given),
-                "strength": 1.0,
-                "mask": given.inpaint_mask,
-            },
-        ),
-        mask=inpainting,
-        stays=inpainting,
-    )
+    return {
+        "blocks": tuple(("input", i, count) for i in range(count)),
+        "widths": {"transformer_blocks.0.attn.to_q": network.img_in.out_features},
+        "mask": inpainting,
+        "stays": inpainting,
+    }
 
 
-def _anima(kind: Kind, patch: Any) -> PatchNet:
-    network = patch.model
+def _qwen_image_inputs(given: Given) -> dict[str, Any]:
+    return {
+        "vae": _OneByOne(given.vae),
+        "image": _fitted(given.pictures, given),
+        "mask": given.inpaint_mask,
+    }
+
+
+def _anima(network: Any) -> dict[str, Any]:
     inpainting = network.cond_in_channels == 4
     there = sorted({int(name.split("_")[3]) for name in network.module_names})
-    return PatchNet(
-        *(kind.words, kind.family, kind.node),
-        blocks=tuple(("input", block, network.block_count) for block in there),
-        widths={"blocks.0.self_attn.q_proj": network.model_dim},
-        weights=patch,
-        make=_maker(
-            patch,
-            kind.node,
-            lambda given: {
-                "image": _image(given.pictures),
-                "strength": 1.0,
-                "start_percent": 0.0,
-                "end_percent": 1.0,
-                "mask": given.inpaint_mask,
-            },
-        ),
-        latent_hint=False,
-        mask=inpainting,
-        stays=inpainting,
-    )
+    return {
+        "blocks": tuple(("input", block, network.block_count) for block in there),
+        "widths": {"blocks.0.self_attn.q_proj": network.model_dim},
+        "latent_hint": False,
+        "mask": inpainting,
+        "stays": inpainting,
+    }
 
 
-def _uni3c(kind: Kind, patch: Any) -> PatchNet:
-    network = patch.model
-    return PatchNet(
-        *(kind.words, kind.family, kind.node),
-        blocks=tuple(("input", i, network.num_layers) for i in range(network.num_layers)),
-        widths={"blocks.0.self_attn.q": network.proj_out[0].out_features},
-        weights=patch,
-        make=_maker(
-            patch,
-            kind.node,
-            lambda given: {
-                "vae": given.vae,
-                "render_video": _image(given.pictures),
-                "strength": 1.0,
-                "start_percent": 0.0,
-                "end_percent": 1.0,
-            },
-        ),
-        film=True,
-    )
+def _anima_inputs(given: Given) -> dict[str, Any]:
+    return {"image": _image(given.pictures), "mask": given.inpaint_mask, **_ALWAYS}
 
 
-_CONTROLS: Mapping[str, tuple[Kind, Callable[[Kind, Any], PatchNet]]] = {
-    "ZImage_Control": (kinds.Z_IMAGE_FUN, _z_image),
-    "QwenImageBlockWiseControlNet": (kinds.QWEN_DIFFSYNTH, _qwen_image),
-    "AnimaLLLite": (kinds.ANIMA_LLLITE, _anima),
-    "WanUni3CControlnet": (kinds.WAN_UNI3C, _uni3c),
+def _uni3c(network: Any) -> dict[str, Any]:
+    return {
+        "blocks": tuple(("input", i, network.num_layers) for i in range(network.num_layers)),
+        "widths": {"blocks.0.self_attn.q": network.proj_out[0].out_features},
+        "film": True,
+    }
+
+
+def _uni3c_inputs(given: Given) -> dict[str, Any]:
+    return {"vae": given.vae, "render_video": _image(given.pictures), **_ALWAYS}
+
+
+_ALWAYS = {"start_percent": 0.0, "end_percent": 1.0}
+"""The engine says when."""
+
+_Told = Callable[[Any], dict[str, Any]]
+"""What a network says of itself, for `PatchNet`."""
+
+_Inputs = Callable[[Given], dict[str, Any]]
+"""What the host's node is given beside the MODEL, the patch and the strength."""
+
+_CONTROLS: Mapping[str, tuple[Kind, _Told, _Inputs]] = {
+    "ZImage_Control": (kinds.Z_IMAGE_FUN, _z_image, _z_image_inputs),
+    "QwenImageBlockWiseControlNet": (kinds.QWEN_DIFFSYNTH, _qwen_image, _qwen_image_inputs),
+    "AnimaLLLite": (kinds.ANIMA_LLLITE, _anima, _anima_inputs),
+    "WanUni3CControlnet": (kinds.WAN_UNI3C, _uni3c, _uni3c_inputs),
 }
 """By the class of the network."""
 
@@ -207,15 +193,13 @@ class _Taker:
         return MethodType(getattr(comfy.model_patcher.ModelPatcher, name), self)
 
 
-def _maker(
-    patch: Any, node: str, inputs: Callable[[Given], dict[str, Any]]
-) -> Callable[[BaseModel, Given], Patches]:
+def _maker(patch: Any, node: str, inputs: _Inputs) -> Callable[[BaseModel, Given], Patches]:
     def make(base: BaseModel, given: Given) -> Patches:
         import comfy.model_management as manager
 
         taker = _Taker(base)
         loaded = manager.loaded_models(only_currently_used=True)
-        _call(node, model=taker, model_patch=patch, **inputs(given))
+        _call(node, model=taker, model_patch=patch, strength=1.0, **inputs(given))
         for function in (one for kind in taker.taken.values() for one in kind):
             # Else it encodes amid the model's first step, and all other patches lose their state.
             if hasattr(function, "encode_render_video"):
