@@ -29,7 +29,7 @@ from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.patch import patch
-from controlstack.model_patch.record import Recorder
+from controlstack.model_patch.recorder import Recorder
 
 DEMO_ROUNDS, DEMO_STEPS = 40, 20
 FULL_ROUNDS, FULL_STEPS = 12, 2

@@ -23,7 +23,8 @@ from .control import ControlStack
 from .family import require_same_family
 from .patch_net import PatchNet
 from .protocols import ControlDict, ControlNet, Model
-from .record import ATTACHED, Recorder, Recording, recording_of, recordings
+from .record import ATTACHED, Recording, recording_of, recordings
+from .recorder import Recorder
 from .run import Session
 from .schedule import Window
 from .usable import require_usable

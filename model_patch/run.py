@@ -23,7 +23,7 @@ from .patch_net import PatchNet
 from .patch_run import PatchRun
 from .plan import Plan
 from .protocols import BaseModel, ControlDict
-from .record import Recorder
+from .recorder import Recorder
 from .residuals import NotAppliedError, Residuals
 from .schedule import Schedule, Window
 from .source import OfNet, Source

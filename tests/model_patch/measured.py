@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from controlstack.model_patch.control import ControlStack
-from controlstack.model_patch.record import Record, Recorder
+from controlstack.model_patch.record import Record
+from controlstack.model_patch.recorder import Recorder
 from controlstack.model_patch.run import Session
 from controlstack.model_patch.schedule import Window
 from tests.model_patch.recording import BASE, SIZE

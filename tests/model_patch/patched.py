@@ -15,7 +15,7 @@ from torch import Tensor
 
 from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.patch_net import Given, Patches, PatchNet
-from controlstack.model_patch.record import Recorder
+from controlstack.model_patch.recorder import Recorder
 from controlstack.model_patch.run import Session
 from tests.model_patch.recording import BASE, SIZE, hints
 

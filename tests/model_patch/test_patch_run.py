@@ -15,7 +15,7 @@ from controlstack.model_patch.curve import Curve
 from controlstack.model_patch.factors import Sides, Span, StepSpan
 from controlstack.model_patch.frames import FrameStrengths
 from controlstack.model_patch.patch_net import Given
-from controlstack.model_patch.record import Recorder
+from controlstack.model_patch.recorder import Recorder
 from controlstack.model_patch.schedule import Window
 from controlstack.model_patch.usable import require_usable
 from tests.model_patch import recording

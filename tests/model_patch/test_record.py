@@ -16,7 +16,8 @@ from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.factors import Sides, Span
 from controlstack.model_patch.patch import patch
-from controlstack.model_patch.record import Record, Recorder, every_run, recordings
+from controlstack.model_patch.record import Record, every_run, recordings
+from controlstack.model_patch.recorder import Recorder
 from controlstack.model_patch.residuals import Residuals
 from controlstack.model_patch.run import Session
 from controlstack.model_patch.schedule import Window
