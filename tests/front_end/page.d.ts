@@ -1,0 +1,10 @@
+/** What ComfyUI's page offers: its app as a module, and LiteGraph as a global name. */
+
+declare module "*/scripts/app.js" {
+  import type { ComfyApp } from "@comfyorg/comfyui-frontend-types";
+  export const app: ComfyApp;
+}
+
+declare var LiteGraph:
+  | { registered_node_types?: Record<string, { title?: string } | undefined> }
+  | undefined;
