@@ -162,6 +162,7 @@ class ControlStackAdd:
                     list(MODES),
                     {
                         "default": next(iter(MODES)),
+                        "advanced": True,
                         "tooltip": "balanced: for prompt and negative prompt alike, as in ComfyUI. "
                         "prompt is more important: less detail from the hint. control is more "
                         "important: the same for the prompt only. CFG resolution weighting: for "
@@ -173,6 +174,7 @@ class ControlStackAdd:
                     list(AREA_HINTS),
                     {
                         "default": AREA_HINTS[0],
+                        "advanced": True,
                         "tooltip": "For prompts with an area of their own. whole: the hint is "
                         "squeezed into the area, as in ComfyUI. crop: the area takes the part of "
                         "the hint that lies in it.",

@@ -1,4 +1,4 @@
-/** What ComfyUI's page offers: its app as a module, and LiteGraph as a global name. */
+/** What ComfyUI's page offers: its app as a module, and LiteGraph as global names. */
 
 declare module "*/scripts/app.js" {
   import type { ComfyApp } from "@comfyorg/comfyui-frontend-types";
@@ -8,3 +8,5 @@ declare module "*/scripts/app.js" {
 declare var LiteGraph:
   | { registered_node_types?: Record<string, { title?: string } | undefined> }
   | undefined;
+
+declare var LGraphCanvas: { link_type_colors?: Record<string, string> } | undefined;
