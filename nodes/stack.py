@@ -15,6 +15,7 @@ from ..model_patch.control import MODES, Control, ControlStack
 from ..model_patch.factors import MAX_STRENGTH, Factor, Span
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
+from .drawn import DRAWN, Drawn, require_whole
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
 
@@ -229,7 +230,7 @@ class ControlStackAdd:
                     },
                 ),
             },
-            "hidden": HIDDEN,
+            "hidden": {**HIDDEN, **DRAWN},
         }
 
     def check_lazy_status(
@@ -260,8 +261,10 @@ class ControlStackAdd:
         inpaint_image: Tensor | None = None,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
+        extra_pnginfo: Drawn | None = None,
     ) -> tuple[ControlStack]:
         """Chain one control; `image` is (B, H, W, 3) in 0..1. A line that is off may lack it."""
+        require_whole(extra_pnginfo, unique_id, STACK)
         if not enabled:  # also where a host made them for others: the same line each time
             control_net, image = None, None
         file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
@@ -325,7 +328,7 @@ class ControlStackApply:
                     },
                 ),
             },
-            "hidden": HIDDEN,
+            "hidden": {**HIDDEN, **DRAWN},
         }
 
     def apply(
@@ -335,8 +338,10 @@ class ControlStackApply:
         record: bool = False,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
+        extra_pnginfo: Drawn | None = None,
     ) -> tuple[AnyModel]:
         """Patch a clone."""
+        require_whole(extra_pnginfo, unique_id, STACK)
         file = file_behind(prompt, unique_id, "model")
         return (patch(model, stack, model_file=file, window=window, record=record),)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
 from tests.comfyui.server import PACK, Server
+from tests.workflows.names import WORKFLOWS
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
@@ -56,14 +58,14 @@ def draw(page: Page, *, linked: bool) -> None:
     )
 
 
-def toasts(page: Page) -> list[tuple[str, str]]:
-    """Title and text of each toast that says something of ours."""
+def toasts(page: Page, word: str = "pose") -> list[tuple[str, str]]:
+    """Title and text of each toast with `word` in it: others are the front end's."""
     found = page.js(
         "return [...document.querySelectorAll(arguments[0])].map(t =>"
         " ['summary', 'detail'].map(p => t.querySelector(`.p-toast-${p}`)?.innerText ?? ''))",
         TOAST,
     )
-    return [(title, text) for title, text in found if "pose" in text]
+    return [(title, text) for title, text in found if word in text]
 
 
 def run(page: Page, *, linked: bool) -> None:
@@ -94,6 +96,21 @@ def test_a_sentence_goes_with_the_next_run(page: Page) -> None:
     page.fill(NODE, "pose_json", "[]")
     page.js("app.queuePrompt(0)")
     page.until(lambda: [text for _, text in toasts(page)] == [EMPTY], "the other toast alone")
+
+
+def test_a_muted_line_that_takes_others_along_is_named(page: Page) -> None:
+    """The front end leaves it out of the prompt, and the wire behind it."""
+    page.open(page.driver.current_url, NODE)
+    page.open_graph(json.loads((WORKFLOWS / "stack_pose_depth.json").read_text()))
+    number, title = page.js(
+        "const [apply] = app.graph.findNodesByType('ControlStackApply');"
+        "const last = apply.getInputNode(apply.findInputSlot('stack'));"
+        "last.mode = 2; apply.title = 'All of them'; return [last.id, last.title]"
+    )
+    page.js("app.queuePrompt(0)")
+    says = f"node {number} ({title}) is muted, so the controls before it would not act: "
+    found = page.until(lambda: toasts(page, "is muted"), "a toast")
+    assert [(of, text[: len(says)]) for of, text in found] == [("All of them", says)]
 
 
 def test_several_problems_are_a_line_each(page: Page) -> None:
