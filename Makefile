@@ -4,16 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-
 
-.PHONY: demo test test-fast lint format clean
+.PHONY: demo test test-fast lint javascript format clean
 
 demo: $(READY)headless
 	$(BIN)/controlstack demo
 
-test: $(READY)dev lint
+test: $(READY)dev lint javascript
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # What to run while working: without the files that tests/conftest.py calls slow.
-test-fast: $(READY)dev lint
+test-fast: $(READY)dev lint javascript
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not comfyui"
 
 lint: $(READY)dev
@@ -23,6 +23,12 @@ lint: $(READY)dev
 	$(BIN)/lint-imports
 	@mkdir -p .build && ln -sfn .. .build/controlstack
 	cd .build && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml
+
+# TypeScript and the front end's types, for a test that is skipped where npm does not reach them.
+JAVASCRIPT := tests/front_end
+javascript: $(JAVASCRIPT)/node_modules/.ready
+$(JAVASCRIPT)/node_modules/.ready: $(JAVASCRIPT)/package.json | $(READY)dev
+	-$(BIN)/python $(JAVASCRIPT)/npm.py install && touch $@
 
 format: $(READY)dev
 	$(BIN)/ruff check --fix .
@@ -37,4 +43,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) .build build *.egg-info
+	rm -rf $(VENV) .build build *.egg-info $(JAVASCRIPT)/node_modules

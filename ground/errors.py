@@ -7,14 +7,28 @@ from contextlib import contextmanager
 
 from .wording import one_line
 
+_PACK = __name__.removesuffix(".ground.errors")
+"""The package as it was imported; ComfyUI's name for it is the path of its folder."""
+
+
+def _named_without_path(module: str) -> str:
+    inside = module.removeprefix(_PACK)
+    return module if inside == module else "controlstack" + inside
+
 
 class UserError(ValueError):
     """Something a user can mend, said in one sentence: what was wrong, where, and what to do.
 
     `details` follow on lines of their own, such as one for each file that could not be read. What
     strangers' files put into a sentence (line breaks, terminal escapes) is escaped here. The
-    command line prints it without a trace and exits with 2; ComfyUI shows it on the node.
+    command line prints it without a trace and exits with 2; in ComfyUI, `web/js` shows it.
     """
+
+    # ComfyUI logs and sends the module of an error. By this name `web/js` knows that it is ours.
+    __module__ = _named_without_path(__name__)
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = _named_without_path(cls.__module__)
 
     def __init__(self, sentence: str, details: Iterable[str] = ()) -> None:
         self.sentence, self.details = one_line(sentence), tuple(map(one_line, details))

@@ -15,6 +15,7 @@ from ..model_patch.control import MODES, Control, ControlStack
 from ..model_patch.factors import MAX_STRENGTH, Factor, Span
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
+from .drawn import DRAWN, Drawn, require_whole
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
 
@@ -162,6 +163,7 @@ class ControlStackAdd:
                     list(MODES),
                     {
                         "default": next(iter(MODES)),
+                        "advanced": True,
                         "tooltip": "balanced: for prompt and negative prompt alike, as in ComfyUI. "
                         "prompt is more important: less detail from the hint. control is more "
                         "important: the same for the prompt only. CFG resolution weighting: for "
@@ -173,6 +175,7 @@ class ControlStackAdd:
                     list(AREA_HINTS),
                     {
                         "default": AREA_HINTS[0],
+                        "advanced": True,
                         "tooltip": "For prompts with an area of their own. whole: the hint is "
                         "squeezed into the area, as in ComfyUI. crop: the area takes the part of "
                         "the hint that lies in it.",
@@ -227,7 +230,7 @@ class ControlStackAdd:
                     },
                 ),
             },
-            "hidden": HIDDEN,
+            "hidden": {**HIDDEN, **DRAWN},
         }
 
     def check_lazy_status(
@@ -258,8 +261,10 @@ class ControlStackAdd:
         inpaint_image: Tensor | None = None,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
+        extra_pnginfo: Drawn | None = None,
     ) -> tuple[ControlStack]:
         """Chain one control; `image` is (B, H, W, 3) in 0..1. A line that is off may lack it."""
+        require_whole(extra_pnginfo, unique_id, STACK)
         if not enabled:  # also where a host made them for others: the same line each time
             control_net, image = None, None
         file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
@@ -324,7 +329,7 @@ class ControlStackApply:
                     },
                 ),
             },
-            "hidden": HIDDEN,
+            "hidden": {**HIDDEN, **DRAWN},
         }
 
     def apply(
@@ -334,8 +339,10 @@ class ControlStackApply:
         record: bool = False,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
+        extra_pnginfo: Drawn | None = None,
     ) -> tuple[AnyModel]:
         """Patch a clone."""
+        require_whole(extra_pnginfo, unique_id, STACK)
         file = file_behind(prompt, unique_id, "model")
         return (patch(model, stack, model_file=file, window=window, record=record),)
 

@@ -19,6 +19,7 @@ HEADINGS = {
     "en": ["Inputs", "Outputs", "Example", "Common mistakes"],
     "zh": ["输入", "输出", "示例", "常见错误"],
 }
+FOLDED = {"mode", "area_hint"}
 TO = {"en": "to", "zh": "到"}
 TO_WIRE = {"en": "optional", "zh": "可选"}
 _NAMED = re.compile(r"`([^`]+)`")
@@ -43,6 +44,11 @@ def _rows(section: str) -> dict[str, list[str]]:
     lines = [line.strip("|").split("|") for table in tables for line in table.splitlines()[2:]]
     rows = [[cell.strip() for cell in line] for line in lines]
     return {_NAMED.findall(row[0])[-1]: row for row in rows}
+
+
+def test_what_few_change_is_folded_away() -> None:
+    specs = inputs(controlstack.NODE_CLASS_MAPPINGS["ControlStackAdd"])
+    assert {n for n, (_, options) in specs.items() if options.get("advanced")} == FOLDED
 
 
 def test_every_page_belongs_to_a_node() -> None:

@@ -18,9 +18,10 @@ OURS = {
     *(f"controlstack.hosts{name}" for name in ("", ".host")),
     "controlstack.model_patch",
     "controlstack.nodes",
-    *(f"controlstack.nodes.{name}" for name in ("factors", "factors_within", "help_pages")),
-    *(f"controlstack.nodes.{name}" for name in ("hints", "inspection", "lazy_node", "presets")),
-    *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream", "widgets")),
+    *(f"controlstack.nodes.{name}" for name in ("drawn", "factors", "factors_within")),
+    *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "inspection")),
+    *(f"controlstack.nodes.{name}" for name in ("lazy_node", "presets", "stack", "training")),
+    *(f"controlstack.nodes.{name}" for name in ("upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded
 host, the command line, training, and every preprocessor come later or never."""

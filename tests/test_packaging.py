@@ -28,8 +28,9 @@ NEEDED = (
     "LICENSE",
     "README.md",
 )
-FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/docs/", "locales/")
+FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/", "locales/")
 SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
+SCRIPTS = ("colours.js", "sentences.js", "toasts.js")
 LARGEST_ARCHIVE = 2_000_000
 
 IMPORT_AS_COMFYUI_DOES = """
@@ -157,3 +158,10 @@ def test_comfy_node_pack_makes_an_archive_that_loads(repository: Path, tmp_path:
     nodes, web = json.loads(run.stdout)
     assert nodes == sorted(controlstack.NODE_CLASS_MAPPINGS)
     assert (unpacked / web / "docs").is_dir()
+    assert {path.name for path in (unpacked / web).rglob("*.js")} == set(SCRIPTS)
+
+
+def test_an_installed_package_has_the_front_end_s_scripts() -> None:
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["controlstack"]
+    packed = {path.name for pattern in patterns for path in ROOT.glob(pattern)}
+    assert packed >= set(SCRIPTS)
