@@ -273,9 +273,11 @@ class Session:
 
     def _require_known_place(self, x: Tensor) -> None:
         """Raise UserError for a part of the latent that another patch cut out: the hint would be
-        squeezed into each part. Films (B, C, frames, h, w) are not looked at."""
+        squeezed into each part. Films (B, C, frames, h, w) are not looked at; pictures that are
+        films of one frame (Qwen-Image, Anima) are."""
         size = (x.shape[-2], x.shape[-1])
-        if x.ndim == 4 and self._latent and size not in self._sizes:
+        picture = x.ndim == 4 or (x.ndim == 5 and x.shape[2] == 1)
+        if picture and self._latent and size not in self._sizes:
             raise UserError(
                 f"another patch on this model calls it with parts of {size[0]} x {size[1]} of a "
                 f"latent of {self._latent[0]} x {self._latent[1]}, and nobody says where they lie "
