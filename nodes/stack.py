@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..ground.errors import UserError
+from ..ground.errors import UserError, named
 from ..hosts import host
 from ..model_patch.conditioning import Conditioning, apply_to_conditioning
 from ..model_patch.control import MODES, Control, ControlStack
@@ -263,12 +263,14 @@ class ControlStackAdd:
         if not enabled:  # also where a host made them for others: the same line each time
             control_net, image = None, None
         file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
+        name = f"control {len(stack) + 1} ({file})"
         if hasattr(control_net, "get_model_object"):  # a MODEL_PATCH; no CONTROL_NET has it
-            control_net = host.current().patch_net(control_net)
+            with named(name):
+                control_net = host.current().patch_net(control_net)
         control = Control(
             net=control_net,
             hint=torch.zeros(1, 3, 1, 1) if image is None else image.movedim(-1, 1),
-            name=f"control {len(stack) + 1} ({file})",
+            name=name,
             strength=strength,
             span=Span(start_percent, end_percent),
             mask=mask,
