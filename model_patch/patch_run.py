@@ -264,8 +264,10 @@ class _Acting:
         old = self._of_rows(before).flatten(1, -2)
         new = after.flatten(1, -2)
         part = slice(offset, offset + self._tokens)
-        if weights is not None:
-            new[:, part] = torch.lerp(old[:, part], new[:, part], weights)
+        if weights is not None:  # other frames beside the latent's go with the most of them
+            everywhere = weights.amax(1, keepdim=True).repeat(1, old.shape[1], 1)
+            everywhere[:, part] = weights
+            new = torch.lerp(old, new, everywhere)
         if self.felt is not None:
             self.felt(place, name, self.rows, old[:, part], new[:, part])
         mixed = new.view(after.shape)

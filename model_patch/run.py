@@ -273,7 +273,8 @@ class Session:
 
     def _require_known_place(self, x: Tensor) -> None:
         """Raise UserError for a part of the latent that another patch cut out: the hint would be
-        squeezed into each part. Films are not looked at."""
+        squeezed into each part. Films are not looked at; pictures that are films of one frame
+        (Qwen-Image, Anima) are."""
         size = (x.shape[-2], x.shape[-1])
         if not is_film(x) and self._latent and size not in self._sizes:
             raise UserError(

@@ -12,6 +12,7 @@ from ..ground.errors import UserError
 from .call import Call
 from .control import Control
 from .inpaint import cut_out
+from .patch_net import PatchNet
 from .protocols import BaseModel, ControlNet
 from .residuals import Residuals
 from .union import set_types
@@ -106,6 +107,11 @@ def explained(control: Control, call: Call) -> Iterator[None]:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"the net failed on a latent of shape {tuple(call.x.shape)} with a hint of shape "
-            f"{tuple(control.hint.shape)} ({reason}); use a ControlNet made for this base model, "
-            "and a latent whose edges it can divide."
+            f"{tuple(control.hint.shape)} ({reason}); {_cure(control)}."
         ) from error
+
+
+def _cure(control: Control) -> str:
+    if isinstance(control.net, PatchNet) and control.net.latent_hint:  # it is of the family
+        return "look first at the vae of Add Control, which must be that of the model"
+    return "use a ControlNet made for this base model, and a latent whose edges it can divide"

@@ -268,13 +268,14 @@ class ControlStackAdd:
         if not enabled:  # also where a host made them for others: the same line each time
             control_net, image = None, None
         file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
+        name = f"control {len(stack) + 1} ({file})"
         if hasattr(control_net, "get_model_object"):  # a MODEL_PATCH; no CONTROL_NET has it
-            with named(f"control {len(stack) + 1} ({file})"):
+            with named(name):
                 control_net = host.current().patch_net(control_net)
         control = Control(
             net=control_net,
             hint=torch.zeros(1, 3, 1, 1) if image is None else image.movedim(-1, 1),
-            name=f"control {len(stack) + 1} ({file})",
+            name=name,
             strength=strength,
             span=Span(start_percent, end_percent),
             mask=mask,

@@ -422,6 +422,18 @@ def test_pictures_of_a_film_model_have_their_strengths(made: dict[str, Any], sid
     torch.testing.assert_close(last[1:], stacked(case, line).result[1:], rtol=1e-4, atol=1e-4)
 
 
+def test_frames_beside_the_latents_go_with_them(made: dict[str, Any], parity: Parity) -> None:
+    """Phantom's subjects lie behind the film as further frames, which Uni3C acts on as well."""
+    case = case_of(made, "wan uni3c", steps=2)
+    subjects = {"time_dim_concat": noise(6, 1, 16, 1, HEIGHT, WIDTH)}
+    texts = ([[text, subjects]] for ((text, _),) in (case.positive, case.negative))
+    case = replace(case, positive=next(texts), negative=next(texts))
+    line = line_of(made, "wan uni3c")
+    parity.same(case, core(case, line), stacked(case, line))
+    off = replace(line, factors=(Blocks((("all", 0.0),)),))
+    parity.same(case, case, stacked(case, off), effect=False)
+
+
 def test_frames_of_a_film_have_their_strengths(made: dict[str, Any]) -> None:
     case = case_of(made, "wan uni3c", steps=2)
     keys = FrameStrengths(((0.0, 0.0), (1.0, 1.0)), "stepped")
@@ -496,6 +508,21 @@ def test_nothing_is_left_after_an_error(made: dict[str, Any], parity: Parity, na
     parity.same(case, core(case, line), mine)
 
 
+@pytest.mark.parametrize("name", ["z-image 2.1", "qwen-image", "anima"])
+def test_parts_that_another_patch_cuts_are_refused(made: dict[str, Any], name: str) -> None:
+    """The hint would be squeezed into each of them."""
+
+    def halves(apply: Any, given: dict[str, Any]) -> Tensor:
+        parts = given["input"].split(WIDTH // 2, -1)
+        return torch.cat([apply(part, given["timestep"], **given["c"]) for part in parts], -1)
+
+    case = stacked(case_of(made, name), line_of(made, name))
+    model = case.model.clone()
+    model.set_model_unet_function_wrapper(halves)
+    with pytest.raises(UserError, match=r"control 1 .* nobody says where they lie"):
+        _ = replace(case, model=model).result
+
+
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_twenty_runs_keep_nothing(made: dict[str, Any], name: str) -> None:
     import gc
@@ -534,6 +561,13 @@ def test_without_a_vae(made: dict[str, Any], name: str) -> None:
     line = line_of(made, name)
     with pytest.raises(UserError, match="needs a VAE to encode its hint"):
         stacked(case_of(made, name), replace(line, kind=replace(line.kind, vae=None)))
+
+
+def test_the_vae_of_another_model(made: dict[str, Any]) -> None:
+    line = line_of(made, "z-image union")
+    case = stacked(case_of(made, "z-image union"), replace(line, kind=KINDS["wan uni3c"]))
+    with pytest.raises(UserError, match=r"control 1 .* look first at the vae of Add Control"):
+        _ = case.result
 
 
 @pytest.mark.parametrize(
@@ -582,8 +616,8 @@ def test_a_patch_that_is_no_control(comfy: ModuleType) -> None:
         pass
 
     for kind, words in (
-        (DurationHead, "control 1 .*an LTX duration head.* takes it"),
-        (Unknown, "Unknown"),
+        (DurationHead, r"control 1 \(.*\): .* duration head, .* takes it"),
+        (Unknown, r"control 1 \(.*\): .*Unknown"),
     ):
         with pytest.raises(UserError, match=words):
             ControlStackAdd().add(_patch(kind(2, 2), 1), picture(1), 1.0, 0.0, 1.0)
