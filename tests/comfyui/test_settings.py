@@ -54,10 +54,11 @@ def test_a_line_that_another_node_switches_off_makes_neither_net_nor_hint(server
     graph = with_node(pose_and_depth(), "on", "PrimitiveBoolean", value=False)
     graph = with_input(graph, DEPTH_LINE, "enabled", Link("on", 0))
     off = server.run(graph)
-    assert computed(off) == set(graph.nodes) - set(DEPTH_ALONE)
+    assert computed(off) >= {DEPTH_LINE, APPLY, SAVE}
+    assert not computed(off) & set(DEPTH_ALONE)
 
     on = server.run(with_input(graph, "on", "value", True))
-    assert computed(on) >= {*DEPTH_ALONE, DEPTH_LINE}
+    assert computed(on) >= {*DEPTH_ALONE, DEPTH_LINE}  # so none lay in the host's cache before
     both = server.run(with_input(pose_and_depth(), SAVE, "filename_prefix", "both"))
     silent = server.run(with_input(pose_and_depth(), DEPTH_LINE, "strength", 0.0))
     assert pixels(server, on) == pixels(server, both)
