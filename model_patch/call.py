@@ -100,6 +100,12 @@ class Call:
             return ()
         return _window(self.options, 2, self.x.shape[2]) or tuple(range(self.x.shape[2]))
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames of `x` (1 where its latents have none), height and width."""
+        frames = self.x.shape[2] if self.x.ndim == 5 else 1
+        return frames, self.x.shape[-2], self.x.shape[-1]
+
     def only(self, kept: Sequence[int]) -> Call:
         """The same call with these rows alone, whole conditionings where it is some of them."""
         if len(kept) == len(self.rows):

@@ -88,7 +88,7 @@ class PatchRun:
         pictures = [one for one in self._pictures() if one is not None]
         count = max(len(one) for one in pictures)
         seen = None if self._net.film else self._control.view(call, count)
-        key = (call.x.shape[2:], call.frames if seen is None else seen)
+        key = (call.shape, call.frames if seen is None else seen)
         if key not in self._made:
             if len(self._made) >= KEPT:
                 self._made.popitem()
@@ -113,9 +113,8 @@ class PatchRun:
             mask, picture = (
                 None if one is None else self._each(seen, one, count) for one in (mask, picture)
             )
-        frames = call.x.shape[2] if call.x.ndim == 5 else 1
         return Given(
-            *(hint, (frames, *call.x.shape[-2:]), call.x.device, self._control.vae),
+            *(hint, call.shape, call.x.device, self._control.vae),
             *(None if mask is None else mask[:, 0], picture),
         )
 
@@ -224,9 +223,8 @@ class _Acting:
     @property
     def _tokens(self) -> int:
         """How many tokens a latent has."""
-        x = self.seen.x
-        frames = x.shape[2] if x.ndim == 5 else 1
-        return frames * -(-x.shape[-2] // PATCH) * -(-x.shape[-1] // PATCH)
+        frames, height, width = self.seen.shape
+        return frames * -(-height // PATCH) * -(-width // PATCH)
 
     def _weights(self, place: Place | None, like: Tensor, offset: int) -> Tensor | None:
         """(rows, tokens, 1); None where all are 1."""

@@ -17,7 +17,6 @@ MUTED, BYPASSED = 2, 4
 Drawn = Mapping[str, Any]
 """A node, a link or a graph as the front end saves it."""
 
-
 DRAWN = {"extra_pnginfo": "EXTRA_PNGINFO"}
 """What a node declares to be told the drawn graph by the host."""
 

@@ -26,6 +26,15 @@ SMALL: dict[str, dict[str, object]] = {
     "ControlStackDrawPose": {"width": SIDE, "height": SIDE},
 }
 
+LOADER_S_WIRES = (
+    ("ControlStackAdd", "control_net", True),
+    ("ControlNetApplyAdvanced", "control_net", True),
+    ("QwenImageDiffsynthControlnet", "model_patch", True),
+    ("ZImageFunControlnet", "model_patch", True),
+    ("KSampler", "model", False),
+)
+"""Nodes and inputs, and whether what our loader gives goes there."""
+
 
 def small(name: str) -> Graph:
     """The shipped workflow `name` with few steps and small pictures, its canvas changed too."""

@@ -113,16 +113,7 @@ def test_nodes_drawn_by_vue_have_room(server: Server) -> None:
         server.post(f"/settings/{VUE_NODES}", False)
 
 
-@pytest.mark.parametrize(
-    ("node_type", "field", "fits"),
-    [
-        ("ControlStackAdd", "control_net", True),
-        ("ControlNetApplyAdvanced", "control_net", True),
-        ("QwenImageDiffsynthControlnet", "model_patch", True),
-        ("ZImageFunControlnet", "model_patch", True),
-        ("KSampler", "model", False),
-    ],
-)
+@pytest.mark.parametrize(("node_type", "field", "fits"), shipped.LOADER_S_WIRES)
 def test_a_loader_s_wire_goes_to_either_kind_of_node(
     page: Page, node_type: str, field: str, fits: bool
 ) -> None:

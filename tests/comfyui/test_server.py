@@ -48,16 +48,7 @@ def test_a_node_is_told_as_its_class_says(
     assert told["python_module"] == f"custom_nodes.{PACK}"
 
 
-@pytest.mark.parametrize(
-    ("node_type", "field", "fits"),
-    [
-        ("ControlStackAdd", "control_net", True),
-        ("ControlNetApplyAdvanced", "control_net", True),
-        ("QwenImageDiffsynthControlnet", "model_patch", True),
-        ("ZImageFunControlnet", "model_patch", True),
-        ("KSampler", "model", False),
-    ],
-)
+@pytest.mark.parametrize(("node_type", "field", "fits"), shipped.LOADER_S_WIRES)
 def test_a_loader_s_output_is_of_either_type(
     server: Server, node_type: str, field: str, fits: bool
 ) -> None:
