@@ -15,6 +15,7 @@ from ..model_patch.factors import MAX_STRENGTH, Factor, Span
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
 from .drawn import DRAWN, Drawn, require_whole
+from .lazy_node import node_in
 from .line import AUTO, line
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
@@ -394,12 +395,14 @@ class ControlStackApplyConditioning:
 
 # Without a type, so that ComfyUI-Manager's scanner finds it.
 NODE_CLASS_MAPPINGS = {
+    "ControlStackRows": node_in("ControlNet Stack", "rows_node", "ControlStackRows"),
     "ControlStackLoader": ControlStackLoader,
     "ControlStackAdd": ControlStackAdd,
     "ControlStackApply": ControlStackApply,
     "ControlStackApplyConditioning": ControlStackApplyConditioning,
 }
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    "ControlStackRows": "ControlNet Stack",
     "ControlStackLoader": "Load ControlNet (ControlStack)",
     "ControlStackAdd": "Add Control",
     "ControlStackApply": "Apply Control Stack",
