@@ -252,7 +252,7 @@ class ControlStackRows:
                         mask=own["mask"],
                         vae=vae,
                         inpaint_mask=own["inpaint_mask"],
-                        factor=(*row.factors, *(own["factor"] or ())),
+                        factor=(*(own["factor"] or ()), *row.factors),
                         inpaint_image=own["inpaint_image"],
                     )
                 )
