@@ -73,7 +73,8 @@ def _drawn(document: JsonObject, to: To, only: Node | None) -> Converted:
         done += [where + one for one in found.done]
         left += [where + one for one in found.left]
         new += found.new
-    return Converted(drawn_form.counted(document, ids), tuple(done), tuple(left), tuple(new))
+    made = drawn_form.counted(document, ids) if done else document
+    return Converted(made, tuple(done), tuple(left), tuple(new))
 
 
 def _graphs(document: JsonObject) -> Iterator[tuple[JsonObject, str, str | None]]:
