@@ -15,7 +15,6 @@ from controlstack.conversion.convert import To, convert
 from tests import cells, two_hosts
 from tests.two_hosts import embedded, graph_of
 
-
 Latent = Callable[[cells.Prompt], Tensor]
 
 

@@ -340,7 +340,7 @@ def test_one_chain_alone() -> None:
 
 
 def with_subgraph(field: str = "") -> dict[str, Any]:
-    """`applied(1)` whose apply node lies in a subgraph with the loader; `field` is shown outside."""
+    """`applied(1)` with apply node and loader in a subgraph, whose node shows `field`."""
     graph = drawn(applied(1))
     taken = {one["id"]: one for one in graph["nodes"] if one["id"] in (20, 30)}
     apply = taken[20]
