@@ -21,6 +21,7 @@ from .drawn import DRAWN, Drawn, require_whole
 from .line import line
 from .rows import EMPTY, MOST, Row, rows_of
 from .stack import CATEGORY, FACTOR, NETS, STACK
+from .steps import remember
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
 
@@ -202,17 +203,16 @@ class ControlStackRows:
         own = self._own(rows, wires, len(stack), vae, prompt, unique_id)
         whole = (*before, *own)
         patched: AnyModel | None = None
+        seen: dict[str, Any] = {"controlstack_rows": _seen(rows, own)}
         if model is not None:
+            seen["controlstack_model"] = [remember(model)]
             file = file_behind(prompt, unique_id, "model")
             patched = patch(model, whole, model_file=file, window=window, record=record)
         laid = (positive, negative)
         if prompts:
             made = apply_to_conditioning(whole, positive or [], negative or [], window=window)
             laid = made[0], made[1]
-        return {
-            "ui": {"controlstack_rows": _seen(rows, own)},
-            "result": (patched, whole, *laid),
-        }
+        return {"ui": seen, "result": (patched, whole, *laid)}
 
     def _own(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,9 @@ HINTS = {"hint_4": ["hint0", 0], "hint_2": ["hint1", 0]}
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder: Path = two_hosts.write_files(tmp_path_factory.mktemp("rows"))
-    yield embedded(folder)
+    return embedded(folder)
 
 
 def with_rows(rows: Any = ROWS, **wires: Any) -> cells.Prompt:
