@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -54,7 +54,7 @@ def convert_command(
     What has no equal stays as it is, and is said.
     """
     with reported(debug):
-        from ..conversion.convert import To, convert
+        from ..conversion.convert import convert
         from ..ground.errors import UserError
         from ..ground.ours import Results
         from ..headless.graph.workflow import read_saved
@@ -63,7 +63,7 @@ def convert_command(
         out = out or workflow.with_name(f"{workflow.stem}-{to.value}.json")
         results = Results([workflow], overwrite)
         results.expect(out)
-        converted = convert(document, cast(To, to.value))
+        converted = convert(document, to.value)
         if not converted.done:
             what = "ControlNet Stack" if to is not _To.stack else "chain of controls"
             why = converted.left or [f"it holds no {what} that is known"]

@@ -67,8 +67,8 @@ def _drawn(document: JsonObject, to: To, only: Node | None) -> Converted:
         if only is not None and only.subgraph != key:
             continue
         work = _Work(drawn_form.view_of(graph, shown_fields), to, only, drawn=True)
-        made = drawn_form.apply_change(graph, work.change, ids) if work.change.removed else {}
-        found = work.converted(graph, made)
+        keys = drawn_form.apply_change(graph, work.change, ids)
+        found = work.converted(graph, keys)
         where = f"in the subgraph {shown(name)}, " if key is not None else ""
         done += [where + one for one in found.done]
         left += [where + one for one in found.left]
