@@ -103,8 +103,8 @@ def drawn(prompt: Prompt, **modes: int) -> dict[str, Any]:
         spec = REGISTRY.get(kind)
         fields = FIELDS.get(kind, {name: v for name, v in given.items() if not is_link(v)})
         defaults = {each.name: each.default for each in spec.widgets} if spec else fields
-        names = [name for name in defaults if not is_link(given.get(name))]
-        sockets = [name for name in given if name not in names]
+        names = list(defaults)
+        sockets = [name for name in given if name not in names or is_link(given[name])]
         outputs = list(spec.outputs) if spec else ["*"] * used.get(key, 0)
         nodes[key] = {
             "id": int(key),
@@ -114,13 +114,17 @@ def drawn(prompt: Prompt, **modes: int) -> dict[str, Any]:
             "flags": {},
             "order": place,
             "mode": modes.get(f"n{key}", 0),
-            "inputs": [{"name": name, "type": "*", "link": None} for name in sockets],
+            "inputs": [
+                {"name": name, "type": "*", "link": None}
+                | ({"widget": {"name": name}} if name in names else {})
+                for name in sockets
+            ],
             "outputs": [{"name": each, "type": each, "links": []} for each in outputs],
             "properties": {},
             "widgets_values": [],
         }
         for name in names:
-            value = given.get(name, defaults[name])
+            value = defaults[name] if name in sockets else given.get(name, defaults[name])
             nodes[key]["widgets_values"].append(value)
             if name in ("seed", "noise_seed"):
                 nodes[key]["widgets_values"].append("fixed")

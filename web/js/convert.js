@@ -20,9 +20,9 @@ const CHAINED = new Set([
 
 /** By what a node becomes. @type {Record<string, [string, string]>} */
 const WORDS = {
-  stack: ["Convert to ControlNet Stack", "转换为 ControlNet Stack"],
-  nodes: ["Convert to Add Control nodes", "转换为 Add Control 节点"],
-  core: ["Convert to Apply ControlNet nodes", "转换为 Apply ControlNet 节点"],
+  stack: ["Convert to ControlNet Stack", "转换为 ControlNet 堆栈"],
+  nodes: ["Convert to Add Control nodes", "转换为“添加控制”节点"],
+  core: ["Convert to Apply ControlNet nodes", "转换为 ComfyUI 自带的 ControlNet 节点"],
 };
 
 /** @param {"success" | "warn" | "error"} severity @param {string[]} said */
