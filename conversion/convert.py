@@ -63,6 +63,8 @@ def convert(document: JsonObject, to: To = "stack", only: Node | None = None) ->
 def _drawn(document: JsonObject, to: To, only: Node | None) -> Converted:
     ids, shown_fields = drawn_form.ids_of(document), drawn_form.shown_fields(document)
     done, left, new = list[str](), list[str](), list[str]()
+    if only is not None and only.subgraph not in [key for _, _, key in _graphs(document)]:
+        raise UserError(f"there is no node {shown(only.id)}: its subgraph is not in the workflow")
     for graph, name, key in _graphs(document):
         if only is not None and only.subgraph != key:
             continue

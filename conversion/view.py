@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ..ground.structured import Json
 from ..ground.wording import one_line
+from .known import TITLES
 
 MUTED, BYPASSED = 2, 4
 """A drawn node's `mode` (ComfyUI_frontend, `LGraphEventMode`: NEVER and BYPASS)."""
@@ -47,7 +48,7 @@ class Piece:
     @property
     def label(self) -> str:
         """How sentences name it: `node 3 (KSampler)`."""
-        return one_line(f"node {self.id} ({self.title or self.type})")
+        return one_line(f"node {self.id} ({self.title or TITLES.get(self.type, self.type)})")
 
 
 @dataclass(frozen=True)
