@@ -50,7 +50,9 @@ _KEYFRAMES = ("_tk_opt", "timestep_keyframe", "timestep_kf", "tk_optional")
 _ENDS = re.compile(r"sampler|guider|detailer|upscale", re.IGNORECASE)
 """Nodes that hand a conditioning to the sampler as it is."""
 
-_ONE_PROMPT = re.compile(r"encode|^Conditioning(ZeroOut|Concat|Average)$|^FluxGuidance$", re.IGNORECASE)
+_ONE_PROMPT = re.compile(
+    r"encode|^Conditioning(ZeroOut|Concat|Average)$|^FluxGuidance$", re.IGNORECASE
+)
 """Nodes that give one prompt without an area, where they are given one."""
 
 _NOT_ONE_PROMPT = re.compile(r"area|mask|region|combine|inpaint", re.IGNORECASE)

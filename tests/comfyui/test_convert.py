@@ -112,7 +112,10 @@ def right_click(page: Page, node_id: str) -> None:
 
 
 def choose(page: Page, node_id: str, to: str) -> None:
-    """The entry of the node's menu, which has it once."""
+    """Click the entry of the node's menu, which has it once."""
+    if page.drawn_by_vue() and not page.js("return !!app.collectNodeMenuItems"):
+        pytest.skip("in this front end nodes by Vue have no menu")
+    page.complaints(PACK)  # the front end's own, of what came before
     right_click(page, node_id)
     entry = f"//*[normalize-space(text())='{WORDS[to]}']"
     found = page.until(
