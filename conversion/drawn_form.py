@@ -316,8 +316,9 @@ def _nodes(graph: JsonObject) -> Iterator[JsonObject]:
 
 
 def _links(graph: JsonObject) -> Iterator[_Link]:
-    listed: Any = graph.get("links") or []
-    for link in listed.values() if isinstance(listed, dict) else listed:
+    listed = graph.get("links")
+    every = list(listed.values()) if isinstance(listed, dict) else listed
+    for link in every if isinstance(every, list) else []:
         if link is None:
             continue
         try:
@@ -326,7 +327,10 @@ def _links(graph: JsonObject) -> Iterator[_Link]:
                 number, origin, slot, target, target_slot = (link[name] for name in names)
                 kind = link.get("type")
             else:
-                number, origin, slot, target, target_slot, kind = (*link, None)[:6]
+                given: Any = link
+                number, origin, slot, target, target_slot, kind = (*given, None)[:6]
+            if not isinstance(number, (int, str)):
+                raise TypeError
             yield _Link(number, str(origin), int(slot), str(target), int(target_slot), kind, link)
         except (TypeError, ValueError, KeyError) as error:
             raise UserError(

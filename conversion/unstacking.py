@@ -198,13 +198,31 @@ def _rows_of(piece: Piece) -> list[Any]:
             f"{piece.label}: its rows are {shown(value)}, which is not of version 1; update "
             "ControlStack"
         )
-    return [{"id": number, **_set(row)} for number, row in enumerate(rows, start=1)]
+    return [_read(piece, row, number) for number, row in enumerate(rows, start=1)]
 
 
-def _set(row: Json) -> JsonObject:
-    """A row without what is null: that stands for its default."""
-    assert isinstance(row, dict)
-    return {name: value for name, value in row.items() if value is not None}
+def _read(piece: Piece, row: JsonObject, number: int) -> JsonObject:
+    """A row without what is null, which stands for its default.
+
+    Raises UserError for a curve that is none: nodes have it as a text. Other values go as they are.
+    """
+    curve = row.get("curve")
+    if curve is not None:
+        points = curve.get("points") if isinstance(curve, dict) else None
+        if not isinstance(points, list) or not all(_is_point(one) for one in points):
+            raise UserError(
+                f"{piece.label}: the curve of row {number} is {shown(curve)}; it has to be "
+                '{"points": [[place, strength], ...]}'
+            )
+    return {"id": number, **{name: value for name, value in row.items() if value is not None}}
+
+
+def _is_point(value: Json) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(one, (int, float)) and abs(one) < 1e6 for one in value)
+    )
 
 
 def _wires(piece: Piece, row: JsonObject) -> dict[str, Port]:

@@ -187,7 +187,7 @@ def check_links(graph: Any) -> None:
     for number, origin, slot, target, target_slot in rows:
         if origin != -10:
             assert number in nodes[origin]["outputs"][slot]["links"]
-            starts.add(number)
+            starts.add((origin, slot, number))
         else:
             assert number in graph["inputs"][slot]["linkIds"]
         if target != -20:
@@ -198,5 +198,5 @@ def check_links(graph: Any) -> None:
     for one in nodes.values():
         named = [item["link"] for item in one.get("inputs", []) if item.get("link") is not None]
         assert set(named) <= ends
-        for item in one.get("outputs", []):
-            assert set(item.get("links") or []) <= starts
+        for slot, item in enumerate(one.get("outputs", [])):
+            assert {(one["id"], slot, number) for number in item.get("links") or []} <= starts
