@@ -45,6 +45,13 @@ class Stack {
     this.box.addEventListener("keydown", (e) => e.ctrlKey || e.metaKey || e.stopPropagation());
     this.box.addEventListener("wheel", (e) => scrolls(this.box) || app.canvas?.processMouseWheel?.(/** @type {any} */ (e)));
     this.box.addEventListener("pointerenter", () => this.refresh());
+    // What a hand is on is not drawn anew under it, but afterwards.
+    this.held = false;
+    this.box.addEventListener("pointerdown", () => (this.held = true), true);
+    for (const end of ["pointerup", "pointercancel"])
+      window.addEventListener(end, () => this.held && setTimeout(() => ((this.held = false), this.refresh())), true);
+    this.box.addEventListener("focusout", () => setTimeout(() => this.refresh()));
+    this.drawn = "";
   }
 
   get strange() {
@@ -72,7 +79,8 @@ class Stack {
   take(value) {
     this.value = value;
     if (!this.strange) this.sockets();
-    this.refresh();
+    this.askSteps();
+    this.draw();
     this.fit();
   }
 
@@ -80,7 +88,7 @@ class Stack {
   light(index) {
     if (index === this.lit) return;
     this.lit = index;
-    if (this.value.timeline) requestAnimationFrame(() => this.refresh());
+    this.refresh();
   }
 
   /** As large as it has to be at this zoom. */
@@ -88,10 +96,24 @@ class Stack {
     this.box.classList.toggle("far", (app.canvas?.ds?.scale ?? 1) < FAR);
   }
 
+  /** Show what is new around the node, where no hand is on its rows. */
   refresh() {
-    this.look();
     this.askSteps();
+    const edited = this.box.contains(document.activeElement) && document.activeElement?.matches("input, select");
+    if (!this.held && !edited && this.drawn !== this.state()) this.draw();
+  }
+
+  draw() {
+    this.look();
+    this.drawn = this.state();
     draw(this.box, this);
+  }
+
+  /** All that the drawing depends on. */
+  state() {
+    const rows = this.strange ? [] : this.value.rows.map((/** @type {model.Row} */ row) =>
+      [this.hint(row), ...Object.keys(model.SOCKETS).map((kind) => this.wired(row, kind))]);
+    return JSON.stringify([this.value, this.files.length, this.plan, this.step, this.lit, rows]);
   }
 
   /** The node as high as its rows need. */
@@ -148,7 +170,7 @@ class Stack {
     const key = JSON.stringify(asked);
     this.sampler = sampler?.node;
     if (key === this.plan.key) return;
-    this.plan = { ...this.plan, key };
+    this.plan.key = key;
     let { percents, exact } = { percents: [], exact: false };
     try {
       const answer = asked && (await app.api.fetchApi("/controlstack/steps", { method: "POST", body: key }));
@@ -158,7 +180,7 @@ class Stack {
     }
     if (key !== this.plan.key) return;
     this.plan = { key, percents, exact };
-    draw(this.box, this);
+    this.refresh();
     this.fit();
   }
 }
@@ -289,7 +311,7 @@ const extension = {
     for (const end of /** @type {const} */ (["execution_success", "execution_error", "execution_interrupted"]))
       app.api?.addEventListener?.(end, () => mark(null));
     app.api?.addEventListener?.("executed", () => stacks.forEach((stack) => stack.refresh()));
-    if (app.canvas?.ds) after(app.canvas.ds, "onChanged", () => stacks.forEach((stack) => stack.look()));
+    setInterval(() => stacks.forEach((stack) => stack.look()), 250);
   },
 };
 
@@ -300,7 +322,7 @@ function mark(progress) {
     const step = ours && progress.max === stack.percents.length - 1 ? progress.value : -1;
     if (step === stack.step) continue;
     stack.step = step;
-    if (stack.value.timeline) draw(stack.box, stack);
+    if (stack.value.timeline) stack.refresh();
   }
 }
 

@@ -4,10 +4,11 @@
  */
 
 import * as model from "./rows_value.js";
-import { COLOURS, follow, placeIn } from "./rows_view.js";
+import { COLOURS, follow } from "./rows_view.js";
 import { say } from "./rows_words.js";
 
 const WIDTH = 400;
+const SIDE = 8;
 const HEIGHT = 96;
 const FLOOR = 82;
 const ROOF = 6;
@@ -21,14 +22,22 @@ function svg(tag, fields, text = "") {
   return made;
 }
 
+/** @param {number} percent */
+const x = (percent) => SIDE + percent * (WIDTH - 2 * SIDE);
+
+/** The percent under a pointer. @param {MouseEvent} e @param {Element} whole */
+function placeIn(e, whole) {
+  const { left, width } = whole.getBoundingClientRect();
+  return model.clamp((((e.clientX - left) / width) * WIDTH - SIDE) / (WIDTH - 2 * SIDE), 0, 1);
+}
+
 /** @param {import("./rows_view.js").Board} board @returns {SVGElement} */
 export function lines(board) {
   const { rows } = board.value;
   const most = Math.max(1, ...rows.flatMap((row) => [0, ...(row.curve?.points ?? [[0, 1]]).map(([, by]) => by * (row.strength ?? 1))]));
-  const x = (/** @type {number} */ percent) => percent * WIDTH;
   const y = (/** @type {number} */ strength) => FLOOR - ((FLOOR - ROOF) * strength) / most;
   const whole = svg("svg", { class: "cs-time", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": say("timeline") });
-  whole.append(svg("path", { d: `M0 ${FLOOR}H${WIDTH}M0 ${y(1)}H${WIDTH}`, stroke: "currentColor", "stroke-opacity": 0.25, fill: "none" }));
+  whole.append(svg("path", { d: `M${SIDE} ${FLOOR}H${WIDTH - SIDE}M${SIDE} ${y(1)}H${WIDTH - SIDE}`, stroke: "currentColor", "stroke-opacity": 0.25, fill: "none" }));
   const { percents } = board;
   percents.slice(0, -1).forEach((percent, step) => {
     const every = Math.ceil(percents.length / 10);
@@ -40,17 +49,17 @@ export function lines(board) {
     whole.append(svg("rect", { class: "cs-now", x: x(from), y: 0, width: Math.max(2, x(to) - x(from)), height: FLOOR, fill: "#22c55e", "fill-opacity": 0.35 }));
   }
   const order = rows.map((_, index) => index).sort((a, b) => Number(a === board.lit) - Number(b === board.lit));
-  for (const index of order) whole.append(...lineOf(board, index, x, y));
+  for (const index of order) whole.append(...lineOf(board, index, y));
   whole.addEventListener("dblclick", (e) => {
     const row = rows[board.lit];
-    if (row) board.set(model.change(board.value, board.lit, { curve: model.withPoint(row, placeIn(/** @type {any} */ (e), whole)).curve }));
+    if (row) board.set(model.change(board.value, board.lit, { curve: model.withPoint(row, placeIn(/** @type {MouseEvent} */ (e), whole)).curve }));
   });
   for (const [index, row] of rows.entries()) if (index === board.lit) points(board, row, index, whole, most);
   return /** @type {SVGElement} */ (whole);
 }
 
-/** @param {import("./rows_view.js").Board} board @param {number} index @param {(p: number) => number} x @param {(s: number) => number} y */
-function lineOf(board, index, x, y) {
+/** @param {import("./rows_view.js").Board} board @param {number} index @param {(s: number) => number} y */
+function lineOf(board, index, y) {
   const row = board.value.rows[index];
   const { start = 0, end = 1 } = row;
   if (row.on === false || end < start) return [];
@@ -77,7 +86,7 @@ function points(board, row, index, whole, most) {
   row.curve?.points.forEach(([place, by], i) => {
     const dot = svg("ellipse", { class: "cs-point", tabindex: 0, role: "slider", "data-key": `${row.id} point ${i}`,
       "aria-label": `${say("curve")} ${i + 1}`, "aria-valuetext": `${place}: ${by}`, "aria-valuenow": by, "aria-valuemin": 0, "aria-valuemax": model.MAX_STRENGTH,
-      rx: 5, ry: 5, cx: place * WIDTH, cy: FLOOR - ((FLOOR - ROOF) * by * scale) / most, fill: COLOURS[index % COLOURS.length], stroke: "#fff" });
+      rx: 5, ry: 5, cx: x(place), cy: FLOOR - ((FLOOR - ROOF) * by * scale) / most, fill: COLOURS[index % COLOURS.length], stroke: "#fff" });
     const curve = /** @type {model.Curve} */ (row.curve);
     const put = (/** @type {model.Curve | null} */ to) => board.set(model.change(board.value, index, { curve: to }));
     dot.addEventListener("pointerdown", (e) => {
@@ -88,7 +97,7 @@ function points(board, row, index, whole, most) {
         const up = (FLOOR - ((to.clientY - top) / height) * HEIGHT) / (FLOOR - ROOF);
         made = model.movePoint(curve, i, placeIn(to, whole), (up * most) / scale);
         const [at, strength] = made.points[i];
-        dot.setAttribute("cx", `${at * WIDTH}`);
+        dot.setAttribute("cx", `${x(at)}`);
         dot.setAttribute("cy", `${FLOOR - ((FLOOR - ROOF) * strength * scale) / most}`);
       }, (moved) => moved && put(made));
     });

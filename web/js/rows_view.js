@@ -256,7 +256,7 @@ function more(board, row, index, key, put) {
 }
 
 /** Where a pointer is along an element, 0..1, at any zoom. @param {PointerEvent} e @param {Element} element */
-export function placeIn(e, element) {
+function placeIn(e, element) {
   const { left, width } = element.getBoundingClientRect();
   return model.clamp((e.clientX - left) / width, 0, 1);
 }
