@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from .convert import convert_command
 from .demo import demo_command
 from .demo_model import model_app
 from .evaluate import evaluate_command
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 app.command("run")(run_command)
 app.command("plan")(plan_command)
+app.command("convert")(convert_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("transfer")(transfer_command)

@@ -79,6 +79,7 @@ def _origin(link: Any) -> tuple[Any, Any]:
 
 def _wire(node: Drawn, kind: str) -> Any:
     """The link at the node's first input of the type, of a Reroute at its only one, or None."""
-    wanted = (kind, "*") if node.get("type") == "Reroute" else (kind,)
-    links = (slot.get("link") for slot in node.get("inputs") or () if slot.get("type") in wanted)
+    wanted = {kind, "*"} if node.get("type") == "Reroute" else {kind}
+    slots = [one for one in node.get("inputs") or () if wanted & {*str(one.get("type")).split(",")}]
+    links = (slot.get("link") for slot in slots)
     return next((link for link in links if link is not None), None)

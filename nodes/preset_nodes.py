@@ -17,7 +17,8 @@ from ..hosts import host
 from ..model_patch import preset as presets
 from ..model_patch.control import ControlStack
 from ..model_patch.lines import DO, Do, cut
-from .stack import CATEGORY, STACK
+from .stack import CATEGORY
+from .stack_list import STACK, STACKS, stack_of
 from .widgets import answer
 
 ENDING = ".json"
@@ -44,7 +45,7 @@ class ControlStackPreset:
         """The node's inputs and widgets."""
         return {
             "required": {
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
                 "preset": (
                     "STRING",
                     {
@@ -65,7 +66,7 @@ class ControlStackPreset:
 
     def apply(self, stack: ControlStack, preset: str) -> tuple[ControlStack, str]:
         """The stack changed, and what its settings are then."""
-        changed = presets.applied(_read(preset), stack)
+        changed = presets.applied(_read(preset), stack_of(stack))
         return changed, presets.written(presets.lines_of(changed))
 
 
@@ -89,7 +90,7 @@ class ControlStackSavePreset:
         """The node's inputs and widgets."""
         return {
             "required": {
-                "stack": (STACK, {"tooltip": "The controls whose settings are saved."}),
+                "stack": (STACKS, {"tooltip": "The controls whose settings are saved."}),
                 "name": (
                     "STRING",
                     {
@@ -109,7 +110,7 @@ class ControlStackSavePreset:
     def save(self, stack: ControlStack, name: str) -> dict[str, Any]:
         """Write the file, and say where and what."""
         _require_place(name)
-        text = presets.written(presets.lines_of(stack))
+        text = presets.written(presets.lines_of(stack_of(stack)))
         try:
             _folder().mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -178,7 +179,7 @@ class ControlStackCut:
         """The node's inputs and widgets."""
         return {
             "required": {
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
                 "lines": (
                     "STRING",
                     {
@@ -200,7 +201,7 @@ class ControlStackCut:
 
     def cut(self, stack: ControlStack, lines: str, mode: Do) -> tuple[ControlStack]:
         """The stack with some lines off."""
-        return (cut(stack, lines, mode),)
+        return (cut(stack_of(stack), lines, mode),)
 
 
 def _read(text: str) -> tuple[presets.Line, ...]:

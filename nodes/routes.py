@@ -21,7 +21,10 @@ def _later(module: str, name: str) -> Answer:
     return answer
 
 
-ROUTES: dict[str, Answer] = {"/controlstack/steps": _later("steps", "steps")}
+ROUTES: dict[str, Answer] = {
+    "/controlstack/steps": _later("steps", "steps"),
+    "/controlstack/convert": _later("convert", "converted"),
+}
 
 
 def serve_routes() -> None:

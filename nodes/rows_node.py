@@ -20,7 +20,8 @@ from ..model_patch.patch import AnyModel, patch
 from .drawn import DRAWN, Drawn, require_whole
 from .line import line
 from .rows import EMPTY, MOST, Row, rows_of
-from .stack import CATEGORY, FACTOR, NETS, STACK
+from .stack import CATEGORY, FACTOR, NETS
+from .stack_list import STACK, STACKS, stack_of
 from .steps import remember
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
@@ -102,7 +103,7 @@ class ControlStackRows:
                     "MODEL",
                     {"tooltip": "The model to control. It is not changed. Or wire the prompts."},
                 ),
-                "stack": (STACK, {"tooltip": "Controls that come before these."}),
+                "stack": (STACKS, {"tooltip": "Controls that come before these."}),
                 "positive": (
                     "CONDITIONING",
                     {
@@ -184,6 +185,7 @@ class ControlStackRows:
                 while what goes in there is not wired.
         """
         require_whole(extra_pnginfo, unique_id, STACK)
+        stack = stack_of(stack)
         prompts = positive is not None or negative is not None
         if model is not None and prompts:
             raise UserError(
@@ -252,7 +254,7 @@ class ControlStackRows:
                         mask=own["mask"],
                         vae=vae,
                         inpaint_mask=own["inpaint_mask"],
-                        factor=(*row.factors, *(own["factor"] or ())),
+                        factor=(*(own["factor"] or ()), *row.factors),
                         inpaint_image=own["inpaint_image"],
                     )
                 )

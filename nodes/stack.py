@@ -17,11 +17,11 @@ from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
 from .drawn import DRAWN, Drawn, require_whole
 from .lazy_node import node_in
 from .line import AUTO, line
+from .stack_list import STACK, STACKS, stack_of
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
 
 CATEGORY = "ControlStack"
-STACK = "CONTROL_STACK"
 NETS = "CONTROL_NET,MODEL_PATCH"
 """What a line takes: either of the two."""
 
@@ -144,7 +144,7 @@ class ControlStackAdd:
                 ),
             },
             "optional": {
-                "stack": (STACK, {"tooltip": "The controls so far. Leave it open for the first."}),
+                "stack": (STACKS, {"tooltip": "The controls so far. Leave it open for the first."}),
                 "mask": (
                     "MASK",
                     {
@@ -265,6 +265,7 @@ class ControlStackAdd:
     ) -> tuple[ControlStack]:
         """Chain one control; `image` is (B, H, W, 3) in 0..1. A line that is off may lack it."""
         require_whole(extra_pnginfo, unique_id, STACK)
+        stack = stack_of(stack)
         control = line(
             control_net,
             image,
@@ -313,7 +314,7 @@ class ControlStackApply:
                 "model": ("MODEL", {"tooltip": "The model to control. It is not changed."}),
             },
             "optional": {
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
                 "record": (
                     "BOOLEAN",
                     {
@@ -338,7 +339,7 @@ class ControlStackApply:
         """Patch a clone."""
         require_whole(extra_pnginfo, unique_id, STACK)
         file = file_behind(prompt, unique_id, "model")
-        return (patch(model, stack, model_file=file, window=window, record=record),)
+        return (patch(model, stack_of(stack), model_file=file, window=window, record=record),)
 
 
 class ControlStackApplyConditioning:
@@ -370,7 +371,7 @@ class ControlStackApplyConditioning:
                     "CONDITIONING",
                     {"tooltip": "The negative prompt. Leave it open to control the prompt alone."},
                 ),
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
                 "vae": (
                     "VAE",
                     {
@@ -389,7 +390,7 @@ class ControlStackApplyConditioning:
         vae: Any = None,
     ) -> tuple[Conditioning, ...]:
         """Both conditionings with the stack."""
-        filled_in = tuple(replace(c, vae=vae) if c.vae is None else c for c in stack)
+        filled_in = tuple(replace(c, vae=vae) if c.vae is None else c for c in stack_of(stack))
         return apply_to_conditioning(filled_in, positive, negative or [], window=window)
 
 

@@ -17,7 +17,8 @@ from ..model_patch.control import ControlStack
 from ..model_patch.protocols import Model
 from ..model_patch.schedule import Schedule, Window
 from . import images
-from .stack import CATEGORY, STACK
+from .stack import CATEGORY
+from .stack_list import STACKS, stack_of
 from .widgets import filled
 
 LAST = 10000
@@ -77,7 +78,7 @@ class ControlStackTimeline:
                 ),
             },
             "optional": {
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
                 "sigmas": (
                     "SIGMAS",
                     {
@@ -115,6 +116,7 @@ class ControlStackTimeline:
         sigmas: Tensor | None = None,
     ) -> dict[str, Any]:
         """The plan as IMAGE (1, H, W, 3) and JSON; `sigmas` are (steps + 1,), descending."""
+        stack = stack_of(stack)
         given = sigmas is not None
         levels = (
             host.current().sigmas(model, scheduler, steps, denoise) if sigmas is None else sigmas

@@ -33,6 +33,7 @@ SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Ma
 SCRIPTS = (
     *(
         "colours.js",
+        "convert.js",
         "rows.js",
         "rows_timeline.js",
         "rows_value.js",

@@ -45,5 +45,5 @@ def _ends(node: Node, registry: Registry) -> Iterator[tuple[str, Link]]:
         return
     for name, declared in spec.inputs.items():
         value = node.inputs.get(name)
-        if declared.type == STACK and isinstance(value, Link):
+        if STACK in declared.type.split(",") and isinstance(value, Link):
             yield name, value

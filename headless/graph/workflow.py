@@ -53,6 +53,38 @@ def read_document(path: Path) -> Document:
     data = read_bytes(path, "the workflow", pipes=True)
     if data.startswith(SIGNATURE):
         return _from_png(data, str(path))
+    return parse(_json(data, path), str(path))
+
+
+def read_saved(path: Path) -> JsonObject:
+    """The workflow in `path` as it is saved, to be edited: what the canvas opens where a PNG or a
+    request holds both that and what ran.
+
+    Raises as `read_document`.
+    """
+    data = read_bytes(path, "the workflow", pipes=True)
+    if data.startswith(SIGNATURE):
+        values = _png_values(data, str(path))
+        for key in ("workflow", "prompt"):
+            value = values.get(key)
+            if isinstance(value, dict):
+                return _innermost(value)
+        raise _no_workflow_in(str(path))
+    value = _json(data, path)
+    parse(value, str(path))  # says what is wrong with it
+    assert isinstance(value, dict)
+    return _innermost(value)
+
+
+def _innermost(value: JsonObject) -> JsonObject:
+    """A workflow without the request to a server that it came in."""
+    if is_ui(value) or is_api(value):
+        return value
+    inner = _sent_along(value) or value.get("workflow") or value.get("prompt")
+    return _innermost(inner) if isinstance(inner, dict) else value
+
+
+def _json(data: bytes, path: Path) -> Json:
     if len(data) > MAX_TEXT:
         raise UserError(f"{path} is no workflow: it has more than {size_in_words(MAX_TEXT)}")
     try:
@@ -62,7 +94,7 @@ def read_document(path: Path) -> Document:
             f"{path} is neither JSON nor a PNG that ComfyUI wrote; give a workflow of one of "
             "the two"
         ) from error
-    return parse(read_json(text, str(path)), str(path))
+    return read_json(text, str(path))
 
 
 def read_workflow(value: Json, registry: Registry, source: str) -> Graph:
@@ -100,19 +132,27 @@ def _sent_along(document: JsonObject) -> JsonObject | None:
 
 
 def _from_png(data: bytes, path: str) -> Document:
-    texts = read_texts(data, path)
-    values = {
-        key: read_json(texts[key], f"{path} ({key})")
-        for key in ("prompt", "workflow")
-        if key in texts
-    }
+    values = _png_values(data, path)
     prompt, canvas = values.get("prompt"), values.get("workflow")
     if isinstance(prompt, dict) and is_api(prompt):
         source, shown = f"{path} (prompt)", canvas if isinstance(canvas, dict) else None
         return Document(source, read_api(prompt, source, shown), ran=True)
     if "workflow" in values:
         return parse(canvas, f"{path} (workflow)")
-    raise UserError(
+    raise _no_workflow_in(path)
+
+
+def _png_values(data: bytes, path: str) -> dict[str, Json]:
+    texts = read_texts(data, path)
+    return {
+        key: read_json(texts[key], f"{path} ({key})")
+        for key in ("prompt", "workflow")
+        if key in texts
+    }
+
+
+def _no_workflow_in(path: str) -> UserError:
+    return UserError(
         f"the picture {path} holds no workflow; pictures lose it when a site or an editor saves "
         "them again"
     )

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from controlstack.model_patch.blocks import SoftWeights
+from controlstack.model_patch.conditioning import apply_to_conditioning
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.factors import Factor
 from controlstack.model_patch.patch import patch
@@ -65,3 +66,37 @@ def test_soft_weights_are_those_of_advanced_controlnet(
     assert (theirs - ours).abs().max() < 1e-5 * size
     if uncond == 1.0:
         assert torch.equal(by_us(0.8, "balanced", SoftWeights()), ours)
+
+
+def through_the_node(advanced: Any, masked: bool, strength: float = 0.8) -> Tensor:
+    """What its apply node does to two lines of the chain, the second with a mask."""
+    masks = [None, small_mask() if masked else None]
+    prompts = words(11), words(12)
+    for seed, mask in zip((5, 6), masks, strict=True):
+        other = advanced.convert_to_advanced(net(seed))
+        if mask is not None:
+            other.set_cond_hint_mask(mask.clone())
+        prompts = chained(*prompts, Line(other, hint(seed), strength))
+    return sample(base(), *prompts)
+
+
+def small_mask() -> Tensor:
+    mask = torch.zeros(1, 48, 48)
+    mask[:, 8:30, :20] = torch.linspace(1, 0.2, 20)
+    return mask
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_its_apply_node_has_an_equal(advanced: Any, masked: bool) -> None:
+    """What `conversion` takes for the same: a chain with, and without, mask_optional."""
+    theirs = through_the_node(advanced, masked)
+    stack = tuple(
+        Control(
+            net(seed), hint(seed), strength=0.8, mask=small_mask() if masked and seed == 6 else None
+        )
+        for seed in (5, 6)
+    )
+    ours = sample(base(), *apply_to_conditioning(stack, words(11), words(12)))
+    assert torch.equal(theirs, ours) or masked
+    # Its masks are resized before strengths are multiplied in: the same but for rounding.
+    assert (theirs - ours).abs().max() < 1e-5 * theirs.abs().max()
