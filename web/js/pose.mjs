@@ -16,6 +16,7 @@ export const FEET = "foot_keypoints_2d";
 const LISTS = [BODY, LEFT, RIGHT, FACE, FEET];
 
 /** Limbs as pairs of joints, away from the neck, in drawing order: preprocessors/pose/body.py. */
+// prettier-ignore
 export const LIMBS = [
   [1, 2], [1, 5], [2, 3], [3, 4], [5, 6], [6, 7], [1, 8], [8, 9], [9, 10], [1, 11], [11, 12],
   [12, 13], [1, 0], [0, 14], [14, 16], [0, 15], [15, 17],
@@ -30,9 +31,12 @@ export const BONES = [1, 5, 9, 13, 17].flatMap((r) => [[0, r], [r, r + 1], [r + 
 export const boneColour = (/** @type {number} */ i) => `hsl(${18 * i} 100% 50%)`;
 
 /** Left and right of the body, of BODY_25's feet and of feet; of a face as training/data/mirror.py. */
+// prettier-ignore
 const SIDES = [[2, 5], [3, 6], [4, 7], [8, 11], [9, 12], [10, 13], [14, 15], [16, 17]];
+// prettier-ignore
 const FEET_SIDES = [[0, 3], [1, 4], [2, 5]];
 const down = (/** @type {number} */ a, /** @type {number} */ b) => Array.from({ length: a - b + 1 }, (_, i) => a - i);
+// prettier-ignore
 const FACE_MIRROR = [
   ...down(16, 0), ...down(26, 17), 27, 28, 29, 30, ...down(35, 31),
   45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
@@ -40,6 +44,7 @@ const FACE_MIRROR = [
 ];
 
 /** A person to begin with, in parts of a square: nodes/hint_inputs.py. */
+// prettier-ignore
 const STANDING = [
   [0.5, 0.14], [0.5, 0.27], [0.41, 0.27], [0.35, 0.4], [0.32, 0.52], [0.59, 0.27], [0.65, 0.4],
   [0.68, 0.52], [0.45, 0.53], [0.44, 0.72], [0.43, 0.9], [0.55, 0.53], [0.56, 0.72], [0.57, 0.9],

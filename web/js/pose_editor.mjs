@@ -12,11 +12,15 @@ const NOBODY = '{"people": []}';
 
 /** Of the shorter side, as preprocessors/pose/draw.py: a joint's radius, a hand's line, a face's dot. */
 const [JOINT, BONE, DOT] = [4 / 512, 2 / 512, 3 / 512];
-const NAMES = "nose,neck,right shoulder,right elbow,right wrist,left shoulder,left elbow,left wrist,right hip,right knee,right ankle,left hip,left knee,left ankle,right eye,left eye,right ear,left ear".split(",");
+const NAMES = (
+  "nose,neck,right shoulder,right elbow,right wrist,left shoulder,left elbow,left wrist,right hip," +
+  "right knee,right ankle,left hip,left knee,left ankle,right eye,left eye,right ear,left ear"
+).split(",");
 /** @type {Record<string, string>} */
 const PARTS = { [LEFT]: "left hand", [RIGHT]: "right hand", [FACE]: "face", [FEET]: "feet", [BODY]: "body" };
 
 /** @type {Record<string, string>} */
+// prettier-ignore
 const CHINESE = {
   "Edit pose": "编辑姿势", "Add person": "添加人物", Copy: "复制", Mirror: "镜像", Delete: "删除",
   Hide: "隐藏", Show: "显示", Larger: "放大", Smaller: "缩小", Undo: "撤销", Redo: "重做",
@@ -405,16 +409,22 @@ function edit(node, changed) {
 }
 
 /** Draw the node's pose in `view`, now and whenever it changes, with a button to edit it.
- * @param {any} node @param {HTMLElement} view */
-export function show(node, view) {
+ * @param {any} made @param {HTMLElement} view */
+export function show(made, view) {
+  // Nodes 2.0 keeps the elements of a node that undo or a file replaces by another of its id.
+  const live = () => {
+    const found = (made.graph ?? app.canvas?.graph)?.getNodeById?.(made.id);
+    return found?.comfyClass === made.comfyClass ? found : made;
+  };
   const canvas = element("canvas");
-  const open = element("button", { type: "button", textContent: said("Edit pose"), onclick: () => edit(node, draw) });
+  const open = element("button", { type: "button", textContent: said("Edit pose"), onclick: () => edit(live(), draw) });
   open.ondblclick = (/** @type {Event} */ event) => event.stopPropagation();
   view.className = "controlstack-pose-view";
-  view.ondblclick = () => edit(node, draw);
+  view.ondblclick = () => edit(live(), draw);
   view.append(canvas, open);
   let drawn = "";
   function draw() {
+    const node = live();
     const state = [textOf(node), sizeOf(node), canvas.clientWidth, canvas.clientHeight].join();
     if (state === drawn || !canvas.clientWidth) return;
     drawn = state;
@@ -433,14 +443,15 @@ export function show(node, view) {
     }
   }
   // A text is typed, linked, loaded and undone in many ways; none of them tells in every front end.
-  const clock = setInterval(draw, 300);
-  const { onRemoved, onExecuted } = node;
-  node.onRemoved = function (/** @type {any[]} */ ...given) {
-    clearInterval(clock);
-    return onRemoved?.apply(this, given);
-  };
-  node.onExecuted = function (/** @type {any} */ output, /** @type {any[]} */ ...more) {
-    if (output?.pose_json?.[0]) ran.set(node, output.pose_json[0]);
+  let mounted = false;
+  const clock = setInterval(() => {
+    if (view.isConnected) mounted = true;
+    else if (mounted && (!made.graph || live() !== made)) clearInterval(clock);
+    draw();
+  }, 300);
+  const { onExecuted } = made;
+  made.onExecuted = function (/** @type {any} */ output, /** @type {any[]} */ ...more) {
+    if (output?.pose_json?.[0]) ran.set(made, output.pose_json[0]);
     return onExecuted?.call(this, output, ...more);
   };
 }
