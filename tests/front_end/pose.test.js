@@ -174,6 +174,23 @@ test("what lies under the pointer", () => {
   assert.equal(made.hit(500, 100, 5), null);
 });
 
+test("a hidden hand can be found again; points that were not found are no part of it", () => {
+  const hand = row(21).map((n, i) => (i % 3 < 2 ? n / 10 + 400 : n));
+  hand.splice(3, 2, -1, 410);
+  hand.splice(6, 3, 0, 0, 0);
+  const made = pose(frame({ [BODY]: row(), [LEFT]: hand }));
+  const part = { person: 0, list: LEFT };
+  assert.equal(made.refs(0, LEFT).length, 19);
+  assert.equal(made.outside(), 0);
+  made.show(part, false);
+  assert.deepEqual(made.refs(0, LEFT), []);
+  assert.deepEqual(made.hit(410, 420, 5), part);
+  made.show(part, true);
+  assert.equal(made.refs(0, LEFT).length, 19);
+  made.remove(part);
+  assert.equal(made.hit(410, 420, 5), null);
+});
+
 test("a pose off its canvas is pulled in, and others stay", () => {
   const away = row().map((n, i) => (i % 3 === 0 ? n + 600 : n));
   const made = pose(frame({ [BODY]: row() }, { [BODY]: away }, { [BODY]: row().map((n, i) => (i % 3 < 2 ? 9 * n : n)) }));

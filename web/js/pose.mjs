@@ -27,7 +27,12 @@ export const jointColour = (/** @type {number} */ i) => `hsl(${20 * i} 100% 50%)
 export const limbColour = (/** @type {number} */ i) => `hsl(${20 * i} 100% 30%)`;
 
 /** The lines of a hand, and their colours: hands_and_face.py. */
-export const BONES = [1, 5, 9, 13, 17].flatMap((r) => [[0, r], [r, r + 1], [r + 1, r + 2], [r + 2, r + 3]]);
+export const BONES = [1, 5, 9, 13, 17].flatMap((r) => [
+  [0, r],
+  [r, r + 1],
+  [r + 1, r + 2],
+  [r + 2, r + 3],
+]);
 export const boneColour = (/** @type {number} */ i) => `hsl(${18 * i} 100% 50%)`;
 
 /** Left and right of the body, of BODY_25's feet and of feet; of a face as training/data/mirror.py. */
@@ -35,7 +40,8 @@ export const boneColour = (/** @type {number} */ i) => `hsl(${18 * i} 100% 50%)`
 const SIDES = [[2, 5], [3, 6], [4, 7], [8, 11], [9, 12], [10, 13], [14, 15], [16, 17]];
 // prettier-ignore
 const FEET_SIDES = [[0, 3], [1, 4], [2, 5]];
-const down = (/** @type {number} */ a, /** @type {number} */ b) => Array.from({ length: a - b + 1 }, (_, i) => a - i);
+const down = (/** @type {number} */ a, /** @type {number} */ b) =>
+  Array.from({ length: a - b + 1 }, (_, i) => a - i);
 // prettier-ignore
 const FACE_MIRROR = [
   ...down(16, 0), ...down(26, 17), 27, 28, 29, 30, ...down(35, 31),
@@ -75,14 +81,23 @@ export class Pose {
         this.editors[i] = frame;
         frame = ofEditors(frame);
       }
-      if (!Array.isArray(frame?.people) || !frame.people.every(isPerson)) throw new Error('"people"?');
+      if (!Array.isArray(frame?.people) || !frame.people.every(isPerson))
+        throw new Error('"people"?');
       return frame;
     });
     this.sizes = this.frames.map(() => [...size]);
     this.fractions = this.frames.map(({ people }) => {
-      const far = Math.max(0, ...people.flatMap((one) => LISTS.slice(0, 4).flatMap((list) =>
-        (one[list] ?? []).map((/** @type {number} */ n, /** @type {number} */ i, /** @type {number[]} */ all) =>
-          i % 3 < 2 && all[i - (i % 3) + 2] > 0 ? Math.abs(n) : 0))));
+      const far = Math.max(
+        0,
+        ...people.flatMap((one) =>
+          LISTS.slice(0, 4).flatMap((list) =>
+            (one[list] ?? []).map(
+              (/** @type {number} */ n, /** @type {number} */ i, /** @type {number[]} */ all) =>
+                i % 3 < 2 && all[i - (i % 3) + 2] > 0 ? Math.abs(n) : 0,
+            ),
+          ),
+        ),
+      );
       return far > 0 && far <= FRACTION_LIMIT;
     });
     this.current = 0;
@@ -123,7 +138,10 @@ export class Pose {
 
   /** x and y in pixels of the canvas, and the confidence. @param {number} person @param {Ref} ref */
   point(person, [list, i]) {
-    const [x = 0, y = 0, confidence = 0] = (this.people[person][list] ?? []).slice(3 * i, 3 * i + 3);
+    const [x = 0, y = 0, confidence = 0] = (this.people[person][list] ?? []).slice(
+      3 * i,
+      3 * i + 3,
+    );
     const [across, along] = this.unit;
     return [x * across, y * along, confidence];
   }
@@ -135,15 +153,21 @@ export class Pose {
   }
 
   /** All points of a person or of one list: those that are drawn, and with `all` the hidden ones
-   * that have a place as well.
+   * that have a place as well. Annotators put points of hands and faces that they did not find at
+   * -1, with full confidence.
    * @param {number} person @param {string} [list] @param {boolean} [all] @returns {Ref[]} */
   refs(person, list, all) {
-    return (list ? [list] : LISTS).flatMap((name) =>
-      Array.from({ length: (this.people[person][name] ?? []).length / 3 }, (_, i) => /** @type {Ref} */ ([name, i])),
-    ).filter((ref) => {
-      const [x, y, confidence] = this.point(person, ref);
-      return confidence > 0 || (all && (x || y));
-    });
+    const lost = (/** @type {number} */ n) => Math.abs(n + 1) < 0.01;
+    return (list ? [list] : LISTS)
+      .flatMap((name) => {
+        const count = (this.people[person][name] ?? []).length / 3;
+        return Array.from({ length: count }, (_, i) => /** @type {Ref} */ ([name, i]));
+      })
+      .filter((ref) => {
+        const [x, y, confidence] = this.point(person, ref);
+        if (ref[0] !== BODY && (lost(x) || lost(y))) return false;
+        return confidence > 0 || (all && (x || y));
+      });
   }
 
   /** What moves with a part: a joint takes along all below it where `follow` says so.
@@ -165,7 +189,8 @@ export class Pose {
       13: [0, 1, 2].map((i) => /** @type {Ref} */ ([feet[0], Number(feet[1]) + i])),
     };
     const all = this.refs(person, undefined, true).map(String);
-    return joints.flatMap((i) => [this.joint(person, i), ...(more[i] ?? [])])
+    return joints
+      .flatMap((i) => [this.joint(person, i), ...(more[i] ?? [])])
       .filter((ref) => all.includes(String(ref)));
   }
 
@@ -174,16 +199,16 @@ export class Pose {
     return Array.from({ length: JOINTS }, (_, i) => this.joint(person, i)[1]);
   }
 
-  /** Left, top, right and bottom of points that are drawn. @param {number} person @param {Ref[]} refs */
+  /** Left, top, right and bottom of points. @param {number} person @param {Ref[]} refs */
   box(person, refs = this.refs(person)) {
-    const points = refs.map((ref) => this.point(person, ref)).filter(([, , confidence]) => confidence > 0);
+    const points = refs.map((ref) => this.point(person, ref));
     if (!points.length) return null;
     const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis]));
     return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
   }
 
-  /** The part at a place: a point within `radius`, those of hands and faces where `fine`; else a
-   * hand or a face; else a person by a limb.
+  /** The part at a place, drawn or hidden: a point within `radius`, those of hands and faces where
+   * `fine`; else a hand or a face; else a person by a limb.
    * @param {number} x @param {number} y @param {number} radius @param {boolean} [fine]
    * @returns {Part | null} */
   hit(x, y, radius, fine) {
@@ -193,7 +218,7 @@ export class Pose {
     const each = this.people.map((_, i) => i).reverse();
     for (const person of each) {
       const joints = this.order(person);
-      for (const [list, index] of this.refs(person)) {
+      for (const [list, index] of this.refs(person, undefined, true)) {
         if (!(list === BODY ? joints.includes(index) : fine)) continue;
         const [px, py] = this.point(person, [list, index]);
         const away = Math.hypot(px - x, py - y) + (list === BODY ? 0 : 1e-6);
@@ -203,8 +228,15 @@ export class Pose {
     if (found) return found;
     for (const person of each) {
       for (const list of [LEFT, RIGHT, FACE]) {
-        const box = this.box(person, this.refs(person, list));
-        if (box && x > box[0] - radius && y > box[1] - radius && x < box[2] + radius && y < box[3] + radius) return { person, list };
+        const box = this.box(person, this.refs(person, list, true));
+        if (
+          box &&
+          x > box[0] - radius &&
+          y > box[1] - radius &&
+          x < box[2] + radius &&
+          y < box[3] + radius
+        )
+          return { person, list };
       }
     }
     for (const person of each) {
@@ -212,7 +244,10 @@ export class Pose {
         const [a, b] = limb.map((i) => this.point(person, this.joint(person, i)));
         if (!(a[2] > 0 && b[2] > 0)) continue;
         const [dx, dy] = [b[0] - a[0], b[1] - a[1]];
-        const t = Math.min(1, Math.max(0, ((x - a[0]) * dx + (y - a[1]) * dy) / (dx * dx + dy * dy || 1)));
+        const t = Math.min(
+          1,
+          Math.max(0, ((x - a[0]) * dx + (y - a[1]) * dy) / (dx * dx + dy * dy || 1)),
+        );
         if (Math.hypot(a[0] + t * dx - x, a[1] + t * dy - y) < radius) return { person };
       }
     }
@@ -227,7 +262,9 @@ export class Pose {
     const parts = this.fractions[this.current];
     // As people.py tells parts of the canvas from pixels, no part may leave its range.
     const kept = (/** @type {number} */ n) =>
-      parts ? Math.min(FRACTION_LIMIT, Math.max(-FRACTION_LIMIT, Math.round(n * 1e6) / 1e6)) : Math.round(n * 100) / 100;
+      parts
+        ? Math.min(FRACTION_LIMIT, Math.max(-FRACTION_LIMIT, Math.round(n * 1e6) / 1e6))
+        : Math.round(n * 100) / 100;
     const numbers = this.people[person][list];
     numbers[3 * i] = kept(x / across);
     numbers[3 * i + 1] = kept(y / along);
@@ -254,7 +291,8 @@ export class Pose {
   /** Hide points, which keep their places, or bring them back. A joint that never had a place gets
    * the one it has on a standing person of this size. @param {Part} part @param {boolean} on */
   show({ person, list, index }, on) {
-    const all = index === undefined ? this.refs(person, list, true) : [/** @type {Ref} */ ([list, index])];
+    const all =
+      index === undefined ? this.refs(person, list, true) : [/** @type {Ref} */ ([list, index])];
     for (const ref of all) {
       const [x, y] = this.point(person, ref);
       if (on && !x && !y && ref[0] === BODY) this.place(person, this.order(person).indexOf(ref[1]));
@@ -265,15 +303,31 @@ export class Pose {
   /** @param {number} person @param {number} number of the 18 joints */
   place(person, number) {
     if (number < 0) return;
-    const seen = STANDING.map((_, i) => i).filter((i) => this.point(person, this.joint(person, i))[2] > 0);
-    const box = this.box(person, seen.map((i) => this.joint(person, i)));
+    const seen = STANDING.map((_, i) => i).filter(
+      (i) => this.point(person, this.joint(person, i))[2] > 0,
+    );
+    const box = this.box(
+      person,
+      seen.map((i) => this.joint(person, i)),
+    );
     const heights = seen.map((i) => STANDING[i][1]);
     const tall = Math.max(...heights) - Math.min(...heights);
     const side = box && tall > 0 ? (box[3] - box[1]) / tall : Math.min(...this.size) / 2;
-    const next = LIMBS.flatMap(([a, b]) => (a === number ? [b] : b === number ? [a] : [])).find((i) => seen.includes(i)) ?? seen[0];
-    const [x, y] = next === undefined ? this.size.map((n) => n / 2) : this.point(person, this.joint(person, next));
+    const next =
+      LIMBS.flatMap(([a, b]) => (a === number ? [b] : b === number ? [a] : [])).find((i) =>
+        seen.includes(i),
+      ) ?? seen[0];
+    const [x, y] =
+      next === undefined
+        ? this.size.map((n) => n / 2)
+        : this.point(person, this.joint(person, next));
     const from = next === undefined ? [0.5, 0.5] : STANDING[next];
-    this.put(person, this.joint(person, number), x + side * (STANDING[number][0] - from[0]), y + side * (STANDING[number][1] - from[1]));
+    this.put(
+      person,
+      this.joint(person, number),
+      x + side * (STANDING[number][0] - from[0]),
+      y + side * (STANDING[number][1] - from[1]),
+    );
   }
 
   /** A standing person more. @returns {number} which one it is */
@@ -281,7 +335,14 @@ export class Pose {
     const [width, height] = this.size;
     const [side, aside] = [Math.min(width, height), 0.04 * width * (this.people.length % 5)];
     const person = this.people.push({ [BODY]: new Array(3 * JOINTS).fill(1) }) - 1;
-    STANDING.forEach(([x, y], i) => this.put(person, [BODY, i], width / 2 + aside + side * (x - 0.5), height / 2 + side * (y - 0.5)));
+    STANDING.forEach(([x, y], i) =>
+      this.put(
+        person,
+        [BODY, i],
+        width / 2 + aside + side * (x - 0.5),
+        height / 2 + side * (y - 0.5),
+      ),
+    );
     return person;
   }
 
@@ -310,10 +371,11 @@ export class Pose {
       one[FACE] = FACE_MIRROR.slice(0, points).flatMap((i) => face.slice(3 * i, 3 * i + 3));
     }
     const hands = [one[RIGHT], one[LEFT]];
-    if (hands.some((hand) => hand?.length)) [LEFT, RIGHT].forEach((list, i) => {
-      if (hands[i] === undefined) delete one[list];
-      else one[list] = hands[i];
-    });
+    if (hands.some((hand) => hand?.length))
+      [LEFT, RIGHT].forEach((list, i) => {
+        if (hands[i] === undefined) delete one[list];
+        else one[list] = hands[i];
+      });
   }
 
   /** Take out a person, or a hand, a face or feet. @param {Part} part */
@@ -325,7 +387,8 @@ export class Pose {
   /** How many drawn points lie off the canvas. */
   outside() {
     const [width, height] = this.size;
-    return this.people.flatMap((_, person) => this.refs(person).map((ref) => this.point(person, ref)))
+    return this.people
+      .flatMap((_, person) => this.refs(person).map((ref) => this.point(person, ref)))
       .filter(([x, y]) => x < 0 || y < 0 || x > width || y > height).length;
   }
 
@@ -336,9 +399,14 @@ export class Pose {
       const box = this.box(person);
       if (!box) return;
       const factor = Math.min(1, ...size.map((side, i) => side / (box[i + 2] - box[i] || 1)));
-      const starts = size.map((side, i) => Math.min(Math.max(box[i], 0), side - factor * (box[i + 2] - box[i])));
+      const starts = size.map((side, i) =>
+        Math.min(Math.max(box[i], 0), side - factor * (box[i + 2] - box[i])),
+      );
       if (factor === 1 && starts.every((start, i) => start === box[i])) return;
-      this.move(person, this.refs(person, undefined, true), (x, y) => [starts[0] + factor * (x - box[0]), starts[1] + factor * (y - box[1])]);
+      this.move(person, this.refs(person, undefined, true), (x, y) => [
+        starts[0] + factor * (x - box[0]),
+        starts[1] + factor * (y - box[1]),
+      ]);
     });
   }
 
@@ -352,7 +420,14 @@ export class Pose {
     const frame = this.frames[this.current];
     this.sizes[this.current] = [width, height];
     if (frame.canvas_width) [frame.canvas_width, frame.canvas_height] = [width, height];
-    all.forEach((refs, person) => this.move(person, refs, (x, y) => [starts[0] + factor * x, starts[1] + factor * y], from[person]));
+    all.forEach((refs, person) =>
+      this.move(
+        person,
+        refs,
+        (x, y) => [starts[0] + factor * x, starts[1] + factor * y],
+        from[person],
+      ),
+    );
   }
 
   // Undo.
@@ -378,14 +453,24 @@ export class Pose {
 
 /** @param {any} one */
 function isPerson(one) {
-  return one && typeof one === "object" && LISTS.every((list) => !one[list] || (Array.isArray(one[list]) &&
-    one[list].length % 3 === 0 && one[list].every((/** @type {any} */ n) => Number.isFinite(n))));
+  return (
+    one &&
+    typeof one === "object" &&
+    LISTS.every(
+      (list) =>
+        !one[list] ||
+        (Array.isArray(one[list]) &&
+          one[list].length % 3 === 0 &&
+          one[list].every((/** @type {any} */ n) => Number.isFinite(n))),
+    )
+  );
 }
 
 /** @param {number[] | null | undefined} list @param {number} a @param {number} b */
 function swap(list, a, b) {
   if (!list?.length) return;
-  for (const i of [0, 1, 2]) [list[3 * a + i], list[3 * b + i]] = [list[3 * b + i], list[3 * a + i]];
+  for (const i of [0, 1, 2])
+    [list[3 * a + i], list[3 * b + i]] = [list[3 * b + i], list[3 * a + i]];
 }
 
 /** `{width, height, keypoints}`, one list of [x, y] or one for each person: people.py has the
@@ -394,7 +479,9 @@ function ofEditors({ width, height, keypoints, ...more }) {
   const points = typeof keypoints[0]?.[0] === "number" ? keypoints : keypoints.flat();
   if (points.length % JOINTS) throw new Error('"keypoints"?');
   const people = Array.from({ length: points.length / JOINTS }, (_, i) => ({
-    [BODY]: points.slice(i * JOINTS, (i + 1) * JOINTS).flatMap((/** @type {number[]} */ [x, y]) => [x, y, 1]),
+    [BODY]: points
+      .slice(i * JOINTS, (i + 1) * JOINTS)
+      .flatMap((/** @type {number[]} */ [x, y]) => [x, y, 1]),
   }));
   return { ...more, people, canvas_width: width, canvas_height: height };
 }
@@ -402,9 +489,13 @@ function ofEditors({ width, height, keypoints, ...more }) {
 /** A frame as the older editor would write it, or null where that cannot hold it.
  * @param {any} frame @param {any} before */
 function asEditors({ people, canvas_width: width, canvas_height: height }, before) {
-  const whole = (/** @type {Person} */ one) => Object.keys(one).every((key) => key === BODY) && one[BODY].every((/** @type {number} */ n, /** @type {number} */ i) => i % 3 < 2 || n > 0);
+  const whole = (/** @type {Person} */ one) =>
+    Object.keys(one).every((key) => key === BODY) &&
+    one[BODY].every((/** @type {number} */ n, /** @type {number} */ i) => i % 3 < 2 || n > 0);
   if (!before || !people.every(whole)) return null;
-  const groups = people.map((/** @type {Person} */ one) => Array.from({ length: JOINTS }, (_, i) => one[BODY].slice(3 * i, 3 * i + 2)));
+  const groups = people.map((/** @type {Person} */ one) =>
+    Array.from({ length: JOINTS }, (_, i) => one[BODY].slice(3 * i, 3 * i + 2)),
+  );
   const flat = typeof before.keypoints[0]?.[0] === "number";
   return { ...before, width, height, keypoints: flat ? groups.flat() : groups };
 }

@@ -4,7 +4,19 @@
  */
 
 import { app } from "../../../scripts/app.js";
-import { BODY, BONES, FACE, FEET, LEFT, LIMBS, Pose, RIGHT, boneColour, jointColour, limbColour } from "./pose.mjs";
+import {
+  BODY,
+  BONES,
+  FACE,
+  FEET,
+  LEFT,
+  LIMBS,
+  Pose,
+  RIGHT,
+  boneColour,
+  jointColour,
+  limbColour,
+} from "./pose.mjs";
 
 /** @typedef {import("./pose.mjs").Part} Part */
 
@@ -16,8 +28,21 @@ const NAMES = (
   "nose,neck,right shoulder,right elbow,right wrist,left shoulder,left elbow,left wrist,right hip," +
   "right knee,right ankle,left hip,left knee,left ankle,right eye,left eye,right ear,left ear"
 ).split(",");
+/** The points of parts but the body's: feet are not drawn in the hint. @type {Record<string, [number, string]>} */
+const LOOKS = {
+  [LEFT]: [JOINT, "#00f"],
+  [RIGHT]: [JOINT, "#00f"],
+  [FACE]: [DOT, "#fff"],
+  [FEET]: [BONE, "#888"],
+};
 /** @type {Record<string, string>} */
-const PARTS = { [LEFT]: "left hand", [RIGHT]: "right hand", [FACE]: "face", [FEET]: "feet", [BODY]: "body" };
+const PARTS = {
+  [LEFT]: "left hand",
+  [RIGHT]: "right hand",
+  [FACE]: "face",
+  [FEET]: "feet",
+  [BODY]: "body",
+};
 
 /** @type {Record<string, string>} */
 // prettier-ignore
@@ -34,9 +59,17 @@ const CHINESE = {
   nose: "鼻", neck: "颈", shoulder: "肩", elbow: "肘", wrist: "腕", hip: "髋", knee: "膝", ankle: "踝", eye: "眼", ear: "耳",
   hand: "手", face: "脸", feet: "脚", left: "左", right: "右", body: "身体",
 };
-const isChinese = () => /^zh/.test(String(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? ""));
+const isChinese = () =>
+  /^zh/.test(String(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? ""));
 /** @param {string} text */
-const said = (text) => !isChinese() ? text : CHINESE[text] ?? text.split(" ").map((word) => CHINESE[word] ?? word).join("");
+const said = (text) =>
+  !isChinese()
+    ? text
+    : (CHINESE[text] ??
+      text
+        .split(" ")
+        .map((word) => CHINESE[word] ?? word)
+        .join(""));
 
 const STYLE = `
 .controlstack-pose { width: 96vw; height: 94vh; max-width: none; max-height: none; padding: 8px; box-sizing: border-box;
@@ -65,21 +98,36 @@ function element(tag, properties, ...children) {
 const widgetOf = (node, name) => node.widgets?.find((/** @type {any} */ one) => one.name === name);
 
 /** @param {any} node */
-const sizeOf = (node) => ["width", "height"].map((name) => Number(widgetOf(node, name)?.value) || 512);
+const sizeOf = (node) =>
+  ["width", "height"].map((name) => Number(widgetOf(node, name)?.value) || 512);
 
 /** The places of the wires that bring a pose. @param {any} node @returns {number[]} */
-const wiresOf = (node) => ["pose_keypoint", "pose_json"]
-  .map((name) => node.inputs?.findIndex((/** @type {any} */ slot) => slot.name === name && slot.link != null) ?? -1)
-  .filter((slot) => slot >= 0);
+const wiresOf = (node) =>
+  ["pose_keypoint", "pose_json"]
+    .map(
+      (name) =>
+        node.inputs?.findIndex(
+          (/** @type {any} */ slot) => slot.name === name && slot.link != null,
+        ) ?? -1,
+    )
+    .filter((slot) => slot >= 0);
 
 /** @param {any} node @returns {string} */
-const textOf = (node) => wiresOf(node).length ? ran.get(node) ?? NOBODY : String(widgetOf(node, "pose_json")?.value ?? "");
+const textOf = (node) =>
+  wiresOf(node).length
+    ? (ran.get(node) ?? NOBODY)
+    : String(widgetOf(node, "pose_json")?.value ?? "");
 
 /** @param {CanvasRenderingContext2D} pen @param {Pose} pose in pixels of its canvas */
 function drawPose(pen, pose) {
   const side = Math.min(...pose.size);
   const radius = Math.max(1, JOINT * side);
-  const disc = (/** @type {number[]} */ [x, y], /** @type {number} */ r, /** @type {string} */ colour, hollow = false) => {
+  const disc = (
+    /** @type {number[]} */ [x, y],
+    /** @type {number} */ r,
+    /** @type {string} */ colour,
+    hollow = false,
+  ) => {
     pen.beginPath();
     pen.arc(x, y, r, 0, 7);
     [pen.fillStyle, pen.strokeStyle, pen.lineWidth] = [colour, colour, r / 3];
@@ -92,13 +140,17 @@ function drawPose(pen, pose) {
       const [a, b] = [at(from), at(to)];
       if (!(a[2] > 0 && b[2] > 0)) return;
       pen.beginPath();
-      pen.ellipse((a[0] + b[0]) / 2, (a[1] + b[1]) / 2, Math.hypot(a[0] - b[0], a[1] - b[1]) / 2, radius, Math.atan2(a[1] - b[1], a[0] - b[0]), 0, 7);
+      pen.ellipse(
+        (a[0] + b[0]) / 2,
+        (a[1] + b[1]) / 2,
+        Math.hypot(a[0] - b[0], a[1] - b[1]) / 2,
+        radius,
+        Math.atan2(a[1] - b[1], a[0] - b[0]),
+        0,
+        7,
+      );
       pen.fillStyle = limbColour(i);
       pen.fill();
-    });
-    NAMES.forEach((_, i) => {
-      const [x, y, confidence] = at(i);
-      if (confidence > 0 || x || y) disc([x, y], radius, jointColour(i), !(confidence > 0));
     });
     for (const list of [LEFT, RIGHT]) {
       const points = (/** @type {number} */ i) => pose.point(person, [list, i]);
@@ -111,10 +163,14 @@ function drawPose(pen, pose) {
         [pen.strokeStyle, pen.lineWidth] = [boneColour(i), BONE * side];
         pen.stroke();
       });
-      for (const ref of pose.refs(person, list)) disc(pose.point(person, ref), radius, "#00f");
     }
-    for (const ref of pose.refs(person, FACE)) disc(pose.point(person, ref), DOT * side, "#fff");
-    for (const ref of pose.refs(person, FEET)) disc(pose.point(person, ref), radius / 2, "#888");
+    for (const [list, i] of pose.refs(person, undefined, true)) {
+      const joint = list === BODY ? pose.order(person).indexOf(i) : 0;
+      if (joint < 0) continue;
+      const [r, colour] = LOOKS[list] ?? [JOINT, jointColour(joint)];
+      const [x, y, confidence] = pose.point(person, [list, i]);
+      disc([x, y], Math.max(1, r * side), colour, !(confidence > 0));
+    }
   });
 }
 
@@ -128,7 +184,9 @@ function pictureAbove(node) {
     const name = /^LoadImage/.test(one.comfyClass ?? "") && widgetOf(one, "image")?.value;
     if (one !== node && one.imgs?.[0]?.src) return one.imgs[0].src;
     if (typeof name === "string") {
-      const [, path, type = "input"] = /** @type {string[]} */ (/^(.*?)(?: \[(\w+)\])?$/.exec(name));
+      const [, path, type = "input"] = /** @type {string[]} */ (
+        /^(.*?)(?: \[(\w+)\])?$/.exec(name)
+      );
       const [, subfolder = "", filename] = /** @type {string[]} */ (/^(?:(.*)\/)?(.*)$/.exec(path));
       return app.api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
     }
@@ -153,9 +211,11 @@ function edit(node, changed) {
     pose = new Pose(NOBODY, sizeOf(node));
   }
   if (wires.length) {
-    note = said(ran.has(node)
-      ? "A wire brings the pose, here as of the last run. OK takes it over as text and cuts the wire."
-      : "A wire brings the pose: run once to see it here. OK takes over what is here and cuts the wire.");
+    note = said(
+      ran.has(node)
+        ? "A wire brings the pose, here as of the last run. OK takes it over as text and cuts the wire."
+        : "A wire brings the pose: run once to see it here. OK takes over what is here and cuts the wire.",
+    );
   }
   const size = String(pose.size);
   /** @type {Part | null} */
@@ -170,41 +230,130 @@ function edit(node, changed) {
 
   const canvas = element("canvas", { tabIndex: 0 });
   canvas.setAttribute("role", "application");
-  canvas.setAttribute("aria-label", said("Drag joints; Shift: with all below. Wheel: zoom. Space: pan. Tab, arrows, Delete: by keyboard."));
+  canvas.setAttribute(
+    "aria-label",
+    said(
+      "Drag joints; Shift: with all below. Wheel: zoom. Space: pan. Tab, arrows, Delete: by keyboard.",
+    ),
+  );
   const pen = canvas.getContext("2d");
   const status = element("span", { role: "status" });
   const button = (/** @type {string} */ name, /** @type {() => void} */ act) =>
-    element("button", { type: "button", textContent: said(name), onclick: () => { act(); pose.commit(); paint(); } });
-  const one = (/** @type {(part: Part) => void} */ act) => () => { if (chosen) act(chosen); };
-  const hides = button("Hide", one((part) => pose.show(part, isHidden(part))));
+    element("button", {
+      type: "button",
+      textContent: said(name),
+      onclick: () => {
+        act();
+        pose.commit();
+        paint();
+      },
+    });
+  const one = (/** @type {(part: Part) => void} */ act) => () => {
+    if (chosen) act(chosen);
+  };
+  const hides = button(
+    "Hide",
+    one((part) => pose.show(part, isHidden(part))),
+  );
   const ofOne = [
-    button("Copy", one(({ person }) => { chosen = { person: pose.copy(person) }; })),
-    button("Mirror", one(({ person }) => pose.mirror(person))),
+    button(
+      "Copy",
+      one(({ person }) => {
+        chosen = { person: pose.copy(person) };
+      }),
+    ),
+    button(
+      "Mirror",
+      one(({ person }) => pose.mirror(person)),
+    ),
     hides,
-    button("Larger", one((part) => pose.scale(part, 1.1))),
-    button("Smaller", one((part) => pose.scale(part, 1 / 1.1))),
-    button("Delete", one((part) => { pose.remove(part); chosen = null; })),
+    button(
+      "Larger",
+      one((part) => pose.scale(part, 1.1)),
+    ),
+    button(
+      "Smaller",
+      one((part) => pose.scale(part, 1 / 1.1)),
+    ),
+    button(
+      "Delete",
+      one((part) => {
+        pose.remove(part);
+        chosen = null;
+      }),
+    ),
   ];
   const undo = button("Undo", () => pose.undo());
   const redo = button("Redo", () => pose.undo(true));
   const pullIn = button("Pull in", () => pose.pullIn());
-  const snap = button("Snap to picture", () => { pose.resize(picture.naturalWidth, picture.naturalHeight); fit(); });
+  const snap = button("Snap to picture", () => {
+    pose.resize(picture.naturalWidth, picture.naturalHeight);
+    fit();
+  });
   const follows = element("input", { type: "checkbox" });
-  const opacity = element("input", { type: "range", max: "1", step: "0.05", value: "0.6", oninput: () => paint() });
-  const file = element("input", { type: "file", accept: "image/*", hidden: true, onchange: () => show(file.files[0]) });
-  const frames = element("select", { ariaLabel: said("Frame"), hidden: pose.frames.length < 2,
-    onchange: () => { pose.current = frames.selectedIndex; chosen = null; fit(); paint(); } },
-    ...pose.frames.map((_, i) => element("option", { textContent: `${said("Frame")} ${i + 1}` })));
-  const dialog = element("dialog", { className: "controlstack-pose", ariaLabel: said("Edit pose"), onclose: closed },
-    element("div", {}, button("Add person", () => { chosen = { person: pose.add() }; }), ...ofOne,
-      element("label", {}, follows, said("Limb follows")), undo, redo, frames),
-    element("div", {}, button("Picture", () => file.click()), file, element("label", {}, `${said("Opacity")} `, opacity), snap,
-      button("Whole view", () => fit()), pullIn, button("Cancel", () => dialog.close()), button("OK", () => dialog.close("take"))),
-    canvas, status);
+  const opacity = element("input", {
+    type: "range",
+    max: "1",
+    step: "0.05",
+    value: "0.6",
+    oninput: () => paint(),
+  });
+  const file = element("input", {
+    type: "file",
+    accept: "image/*",
+    hidden: true,
+    onchange: () => show(file.files[0]),
+  });
+  const frames = element(
+    "select",
+    {
+      ariaLabel: said("Frame"),
+      hidden: pose.frames.length < 2,
+      onchange: () => {
+        pose.current = frames.selectedIndex;
+        chosen = null;
+        fit();
+        paint();
+      },
+    },
+    ...pose.frames.map((_, i) => element("option", { textContent: `${said("Frame")} ${i + 1}` })),
+  );
+  const dialog = element(
+    "dialog",
+    { className: "controlstack-pose", ariaLabel: said("Edit pose"), onclose: closed },
+    element(
+      "div",
+      {},
+      button("Add person", () => {
+        chosen = { person: pose.add() };
+      }),
+      ...ofOne,
+      element("label", {}, follows, said("Limb follows")),
+      undo,
+      redo,
+      frames,
+    ),
+    element(
+      "div",
+      {},
+      button("Picture", () => file.click()),
+      file,
+      element("label", {}, `${said("Opacity")} `, opacity),
+      snap,
+      button("Whole view", () => fit()),
+      pullIn,
+      button("Cancel", () => dialog.close()),
+      button("OK", () => dialog.close("take")),
+    ),
+    canvas,
+    status,
+  );
 
   /** @param {Part} part */
   function isHidden({ person, list, index }) {
-    return index === undefined ? !pose.refs(person, list).length : !(pose.point(person, [list ?? BODY, index])[2] > 0);
+    return index === undefined
+      ? !pose.refs(person, list).length
+      : !(pose.point(person, [list ?? BODY, index])[2] > 0);
   }
 
   /** @param {Blob | undefined} blob */
@@ -259,22 +408,38 @@ function edit(node, changed) {
     }
     const off = pose.outside();
     const hidden = chosen && isHidden(chosen);
-    status.textContent = [note, off ? `${off} ${said("points lie off the canvas")}` : "", chosen ? nameOf(chosen) + (hidden ? ` (${said("hidden")})` : "") : ""].filter(Boolean).join(" · ")
-      || canvas.ariaLabel;
+    status.textContent =
+      [
+        note,
+        off ? `${off} ${said("points lie off the canvas")}` : "",
+        chosen ? nameOf(chosen) + (hidden ? ` (${said("hidden")})` : "") : "",
+      ]
+        .filter(Boolean)
+        .join(" · ") || canvas.ariaLabel;
     hides.textContent = said(hidden ? "Show" : "Hide");
     for (const each of ofOne) each.disabled = !chosen;
-    [undo.disabled, redo.disabled, pullIn.hidden, snap.disabled] = [!pose.past.length, !pose.future.length, !off, !picture.naturalWidth];
+    [undo.disabled, redo.disabled, pullIn.hidden, snap.disabled] = [
+      !pose.past.length,
+      !pose.future.length,
+      !off,
+      !picture.naturalWidth,
+    ];
   }
 
   /** @param {Part} part */
   function nameOf({ person, list, index }) {
     const joint = list === BODY && index !== undefined ? pose.order(person).indexOf(index) : -1;
-    const part = joint >= 0 ? said(NAMES[joint]) : list ? said(PARTS[list]) + (index === undefined ? "" : ` ${index}`) : "";
+    const part =
+      joint >= 0
+        ? said(NAMES[joint])
+        : list
+          ? said(PARTS[list]) + (index === undefined ? "" : ` ${index}`)
+          : "";
     return `${said("person")} ${person + 1} ${part}`.trim();
   }
 
   /** @param {Part} part */
-  const boxOf = (part) => pose.box(part.person, pose.refs(part.person, part.list));
+  const boxOf = (part) => pose.box(part.person, pose.refs(part.person, part.list, true));
   /** @param {any} event */
   const placeOf = (event) => [(event.offsetX - left) / scale, (event.offsetY - top) / scale];
 
@@ -291,7 +456,11 @@ function edit(node, changed) {
     const radius = (event.pointerType === "touch" ? 18 : 9) / scale;
     const box = chosen && chosen.index === undefined ? boxOf(chosen) : null;
     if (event.button === 1 || space) drag = { pan: true, x, y };
-    else if (box && Math.abs(x - box[2] - 5 / scale) < radius && Math.abs(y - box[3] - 5 / scale) < radius) {
+    else if (
+      box &&
+      Math.abs(x - box[2] - 5 / scale) < radius &&
+      Math.abs(y - box[3] - 5 / scale) < radius
+    ) {
       drag = { grow: box, x, y };
     } else {
       const inside = box && x > box[0] && y > box[1] && x < box[2] && y < box[3];
@@ -310,17 +479,27 @@ function edit(node, changed) {
     const [x, y] = placeOf(event);
     const now = [event.offsetX, event.offsetY];
     if (fingers.size > 1) {
-      const [other] = [...fingers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
+      const [other] = [...fingers]
+        .filter(([id]) => id !== event.pointerId)
+        .map(([, place]) => place);
       const far = ([a, b] = before) => Math.hypot(a - other[0], b - other[1]) || 1;
       [left, top] = [left + (now[0] - before[0]) / 2, top + (now[1] - before[1]) / 2];
       zoom((now[0] + other[0]) / 2, (now[1] + other[1]) / 2, far(now) / far());
     } else if (drag?.pan) [left, top] = [left + now[0] - before[0], top + now[1] - before[1]];
     else if (drag?.refs && chosen) {
       const { grow, x: x0, y: y0 } = drag;
-      const factor = grow ? Math.max(0.05, (x - grow[0] + y - grow[1]) / (x0 - grow[0] + y0 - grow[1])) : 1;
-      pose.move(chosen.person, drag.refs, (px, py) => grow
-        ? [grow[0] + factor * (px - grow[0]), grow[1] + factor * (py - grow[1])]
-        : [px + x - x0, py + y - y0], drag.from);
+      const factor = grow
+        ? Math.max(0.05, (x - grow[0] + y - grow[1]) / (x0 - grow[0] + y0 - grow[1]))
+        : 1;
+      pose.move(
+        chosen.person,
+        drag.refs,
+        (px, py) =>
+          grow
+            ? [grow[0] + factor * (px - grow[0]), grow[1] + factor * (py - grow[1])]
+            : [px + x - x0, py + y - y0],
+        drag.from,
+      );
     }
     fingers.set(event.pointerId, now);
     paint();
@@ -346,16 +525,22 @@ function edit(node, changed) {
     else if (target !== canvas) return false;
     else if (key === " ") space = true;
     else if (key === "Tab") {
-      const person = chosen?.person ?? 0;
-      if (!pose.people[person]) return false;
-      const order = pose.order(person);
-      const next = (chosen?.list === BODY ? order.indexOf(chosen.index ?? -1) : shiftKey ? order.length : -1) + (shiftKey ? -1 : 1);
-      if (!(next in order)) return false; // on to the buttons
-      chosen = { person, list: BODY, index: order[next] };
+      const all = pose.people.flatMap((_, person) =>
+        pose.order(person).map((index) => ({ person, list: BODY, index })),
+      );
+      const here = all.findIndex(
+        (one) =>
+          one.person === chosen?.person && one.index === chosen.index && chosen.list === BODY,
+      );
+      const next = all[here < 0 && shiftKey ? all.length - 1 : here + (shiftKey ? -1 : 1)];
+      if (!next) return false; // on to the buttons
+      chosen = next;
     } else if (key === "Delete" && chosen) pose.show(chosen, false);
     else if (key.startsWith("Arrow") && chosen) {
       const step = shiftKey ? 10 : 1;
-      const [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step] }[key] ?? [0, step];
+      const [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step] }[
+        key
+      ] ?? [0, step];
       pose.move(chosen.person, pose.moving(chosen, follows.checked), (x, y) => [x + dx, y + dy]);
     } else return false;
     return true;
@@ -367,14 +552,31 @@ function edit(node, changed) {
     pose.commit();
     paint();
   };
-  dialog.onkeyup = (/** @type {KeyboardEvent} */ { key }) => { if (key === " ") space = false; };
+  dialog.onkeyup = (/** @type {KeyboardEvent} */ { key }) => {
+    if (key === " ") space = false;
+  };
   dialog.ondragover = (/** @type {DragEvent} */ event) => event.preventDefault();
   dialog.ondrop = (/** @type {DragEvent} */ event) => {
     event.preventDefault();
     show(event.dataTransfer?.files[0]);
   };
   // What happens in here is none of the graph's business.
-  for (const type of ["keydown", "keyup", "keypress", "wheel", "dragover", "drop", "copy", "cut", "paste", "contextmenu", "pointerdown", "pointerup", "mousedown", "dblclick"]) {
+  for (const type of [
+    "keydown",
+    "keyup",
+    "keypress",
+    "wheel",
+    "dragover",
+    "drop",
+    "copy",
+    "cut",
+    "paste",
+    "contextmenu",
+    "pointerdown",
+    "pointerup",
+    "mousedown",
+    "dblclick",
+  ]) {
     dialog.addEventListener(type, (/** @type {Event} */ event) => event.stopPropagation());
   }
 
@@ -390,16 +592,21 @@ function edit(node, changed) {
       widget.callback?.(value);
     };
     put("pose_json", pose.text());
-    if (String(pose.size) !== size) ["width", "height"].forEach((name, i) => put(name, Math.round(pose.size[i])));
+    if (String(pose.size) !== size)
+      ["width", "height"].forEach((name, i) => put(name, Math.round(pose.size[i])));
     for (const slot of wires) node.disconnectInput(slot);
     changed();
     app.graph?.setDirtyCanvas(true, true);
-    const tracker = /** @type {any} */ (app.extensionManager)?.workflow?.activeWorkflow?.changeTracker;
+    const tracker = /** @type {any} */ (app.extensionManager)?.workflow?.activeWorkflow
+      ?.changeTracker;
     (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
   }
 
   picture.onload = () => paint();
-  const observer = new ResizeObserver(() => { fit(); paint(); });
+  const observer = new ResizeObserver(() => {
+    fit();
+    paint();
+  });
   document.body.append(dialog);
   dialog.showModal();
   observer.observe(canvas);
@@ -417,7 +624,11 @@ export function show(made, view) {
     return found?.comfyClass === made.comfyClass ? found : made;
   };
   const canvas = element("canvas");
-  const open = element("button", { type: "button", textContent: said("Edit pose"), onclick: () => edit(live(), draw) });
+  const open = element("button", {
+    type: "button",
+    textContent: said("Edit pose"),
+    onclick: () => edit(live(), draw),
+  });
   open.ondblclick = (/** @type {Event} */ event) => event.stopPropagation();
   view.className = "controlstack-pose-view";
   view.ondblclick = () => edit(live(), draw);
@@ -435,7 +646,14 @@ export function show(made, view) {
       const pose = new Pose(textOf(node), sizeOf(node));
       const [width, height] = pose.size;
       const scale = Math.min(canvas.width / width, canvas.height / height);
-      pen.setTransform(scale, 0, 0, scale, (canvas.width - scale * width) / 2, (canvas.height - scale * height) / 2);
+      pen.setTransform(
+        scale,
+        0,
+        0,
+        scale,
+        (canvas.width - scale * width) / 2,
+        (canvas.height - scale * height) / 2,
+      );
       pen.fillRect(0, 0, width, height);
       drawPose(pen, pose);
     } catch {

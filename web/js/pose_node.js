@@ -13,7 +13,12 @@ const HEIGHT = 160;
 function nodeCreated(node) {
   if (node.comfyClass !== NODE || !node.addDOMWidget) return;
   const view = document.createElement("div");
-  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => HEIGHT, getValue: () => "" };
+  const options = {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => HEIGHT,
+    getValue: () => "",
+  };
   const widget = node.addDOMWidget("pose_view", "controlstack_pose", view, options);
   widget.serialize = false; // after all others, and not among the saved values
   import("./pose_editor.mjs").then(
@@ -23,4 +28,5 @@ function nodeCreated(node) {
 }
 
 // ComfyUI serves a folder such as controlstack-0.1.0 under two names (nodes/help_pages.py).
-if (!app.extensions?.some(({ name }) => name === NAME)) app.registerExtension({ name: NAME, nodeCreated });
+if (!app.extensions?.some(({ name }) => name === NAME))
+  app.registerExtension({ name: NAME, nodeCreated });
