@@ -29,6 +29,9 @@ STANDING = {
 }
 """A person to begin with, in fractions of the canvas."""
 
+POSE_KEYPOINT = "POSE_KEYPOINT"
+"""The type of comfyui_controlnet_aux's and the core's wires of people."""
+
 EDGES = tuple(
     Parameter(edge, 512, "In pixels: best that of your picture.", 1, MAX_EDGE)
     for edge in ("width", "height")
@@ -41,9 +44,10 @@ def input_types(entry: Preprocessor) -> dict[str, Any]:
     Settings are optional: a prompt without one that came later runs with its default.
     """
     model = {"model": _model_widget(entry)} if entry.has_choice else {}
+    wires = {"pose_keypoint": _WIRED_POSE} if entry.takes == "pose" else {}
     return {
         "required": {**_SOURCES[entry.takes], **model},
-        "optional": {**widgets(entry.parameters), **optional_inputs(entry)},
+        "optional": {**widgets(entry.parameters), **optional_inputs(entry), **wires},
     }
 
 
@@ -87,7 +91,7 @@ _SOURCES: dict[str, dict[str, Any]] = {
                 "multiline": True,
                 "tooltip": "OpenPose JSON, as pose editors export it: people with "
                 "pose_keypoints_2d (x, y, confidence for each of 18 or 25 joints), "
-                "canvas_width, canvas_height.",
+                "canvas_width, canvas_height. Or width, height, keypoints. Edit pose changes it.",
             },
         ),
         **widgets(EDGES),
@@ -104,4 +108,12 @@ _DOWNLOAD = (
 _LATENT = (
     "LATENT",
     {"tooltip": "Gives the hint the size of the picture that this latent becomes."},
+)
+_WIRED_POSE = (
+    POSE_KEYPOINT,
+    {
+        "tooltip": "People from a pose estimator of another pack or the core's SDPose, one frame a "
+        "picture. While this is wired, pose_json is not used. Points below a confidence of 0.3 "
+        "are left out."
+    },
 )

@@ -8,18 +8,23 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ..ground.errors import UserError
+from ..ground.log import log
 from ..hosts import host
 from ..preprocessors import model_choice
 from ..preprocessors.making import Source
-from ..preprocessors.pose.people import parse_poses, to_json
+from ..preprocessors.pose.people import parse_keypoints, parse_poses, to_json, to_keypoints
 from ..preprocessors.ready import KeptModel
 from ..preprocessors.spec import Preprocessor
 from . import images
 from .hint_batch import make_batch
-from .hint_inputs import input_types
+from .hint_inputs import POSE_KEYPOINT, input_types
 from .widgets import filled
 
 CATEGORY = "ControlStack/hints"
+_PEOPLE = (
+    "The people in the hint's pixels, one frame a picture, for nodes of other packs and the core's "
+    "SDPose that take POSE_KEYPOINT."
+)
 
 
 @filled
@@ -38,21 +43,34 @@ class HintNode:
         """The node's inputs and widgets."""
         return input_types(cls.PREPROCESSOR)
 
-    def make(self, **inputs: Any) -> tuple[Any, ...]:
-        """The hints of a batch: (B, H, W, 3) in 0..1, and of learned poses their JSON."""
+    def make(self, **inputs: Any) -> Any:
+        """The hints of a batch: (B, H, W, 3) in 0..1, and of poses their people."""
         entry = self.PREPROCESSOR
         names = {parameter.name for parameter in entry.parameters}
         settings = entry.settings({n: value for n, value in inputs.items() if n in names})
-        made = make_batch(entry, _sources(entry, inputs), settings, inputs, self._model)
+        sources = _sources(entry, inputs)
+        made = make_batch(entry, sources, settings, inputs, self._model)
         hints = images.image_of([one.hint for one in made])
+        poses = [one.pose for one in made if one.pose is not None]
         if entry.finds_people:
-            return hints, json.dumps([to_json(one.pose) for one in made if one.pose is not None])
+            return hints, _text(poses), [to_keypoints(pose) for pose in poses]
+        if entry.takes == "pose":
+            # The editor on the node shows what came through a wire: web/js/pose_editor.js.
+            wired = inputs.get("pose_keypoint") is not None
+            ui = {"pose_json": [_text(sources) if wired else inputs["pose_json"]]}
+            return {"ui": ui, "result": (hints, [to_keypoints(pose) for pose in poses])}
         return (hints,)
 
 
 def node_of(entry: Preprocessor) -> type[HintNode]:
     """The node class of `entry`."""
-    people = entry.finds_people
+    hint = f"The hint, for Add Control with a ControlNet for it. {entry.controls}."
+    outputs = [("IMAGE", "hint", hint)]
+    if entry.finds_people:
+        outputs.append(("STRING", "pose_json", "The people as OpenPose JSON, for Draw Pose Hint."))
+    if entry.finds_people or entry.takes == "pose":
+        outputs.append((POSE_KEYPOINT, "pose_keypoint", _PEOPLE))
+    types, names, tooltips = zip(*outputs, strict=True)
     return type(
         entry.node,
         (HintNode,),
@@ -62,12 +80,9 @@ def node_of(entry: Preprocessor) -> type[HintNode]:
             "VALIDATE_INPUTS": _validator(entry),
             "DESCRIPTION": entry.description,
             "SEARCH_ALIASES": entry.aliases,
-            "RETURN_TYPES": ("IMAGE", "STRING") if people else ("IMAGE",),
-            "RETURN_NAMES": ("hint", "pose_json") if people else ("hint",),
-            "OUTPUT_TOOLTIPS": (
-                f"The hint, for Add Control with a ControlNet for it. {entry.controls}.",
-                *(["The people as OpenPose JSON, for Draw Pose Hint."] if people else []),
-            ),
+            "RETURN_TYPES": types,
+            "RETURN_NAMES": names,
+            "OUTPUT_TOOLTIPS": tooltips,
         },
     )
 
@@ -91,7 +106,7 @@ def _validator(entry: Preprocessor) -> Any:
         """Whether settings, pose and model are in order; what comes through a link waits."""
         return accepted(lambda: check(entry, inputs))
 
-    names = ["pose_json"] if entry.takes == "pose" else []
+    names = ["pose_json", "pose_keypoint"] if entry.takes == "pose" else []
     names += [parameter.name for parameter in entry.parameters if entry.check is not None]
     names += ["model"] if entry.has_choice else []
     names += ["download"] if entry.learning is not None else []
@@ -117,7 +132,7 @@ def check(entry: Preprocessor, inputs: Mapping[str, Any]) -> None:
             parameter.checked(settings[parameter.name], entry.name)
     if None not in settings.values():
         entry.settings(settings)
-    if isinstance(inputs.get("pose_json"), str):
+    if isinstance(inputs.get("pose_json"), str) and "pose_keypoint" not in inputs:
         parse_poses(inputs["pose_json"])
     model = inputs.get("model", None if entry.has_choice else "")
     if entry.learning is not None and model is not None and _is_off(inputs.get("download", False)):
@@ -130,5 +145,12 @@ def _is_off(switch: bool | None) -> bool:
 
 def _sources(entry: Preprocessor, inputs: Mapping[str, Any]) -> list[Source]:
     if entry.takes == "pose":
+        if inputs.get("pose_keypoint") is not None:
+            log.info("%s draws the POSE_KEYPOINT that is wired; its text is not used.", entry.title)
+            return list(parse_keypoints(inputs["pose_keypoint"]))
         return list(parse_poses(inputs["pose_json"]))
     return images.sources(entry.takes, inputs["image"], inputs.get("mask"))
+
+
+def _text(poses: list[Any]) -> str:
+    return json.dumps([to_json(pose) for pose in poses])

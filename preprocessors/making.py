@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..ground.errors import UserError
+from ..ground.log import log
 from ..ground.parameters import Parameter
 from .picture import MAX_EDGE, Bytes
 from .pose.draw import DRAWING, draw_pose
@@ -98,6 +99,8 @@ def make(
         size = sizing.size or _canvas(source, POSE_SIZE)
         canvas = _canvas(source, size)
         pose = placed(source, canvas, place(canvas, size, sizing.fit))
+        if source.animals:
+            log.warning("%s: animals are not drawn: %d of them.", preprocessor.name, source.animals)
         return Made(draw_pose(pose, *size, **settings), pose)
     pictures = list(source) if isinstance(source, tuple) else [source]
     height, width = pictures[0].shape[:2]
@@ -152,7 +155,7 @@ def placed(pose: Pose, seen: Size, placement: Placement) -> Pose:
         return tuple(p and Joint(from_left + across * p.x, from_top + down * p.y) for p in points)
 
     people = tuple(
-        Person(moved(p.body), moved(p.left_hand), moved(p.right_hand), moved(p.face))
+        Person(*map(moved, (p.body, p.left_hand, p.right_hand, p.face, p.feet)))
         for p in pose.people
     )
     return Pose(people, placement.size)

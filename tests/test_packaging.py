@@ -31,16 +31,9 @@ NEEDED = (
 FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/", "locales/")
 SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
 SCRIPTS = (
-    *(
-        "colours.js",
-        "convert.js",
-        "rows.js",
-        "rows_timeline.js",
-        "rows_value.js",
-        "rows_view.js",
-        "rows_words.js",
-    ),
-    *("sentences.js", "toasts.js"),
+    *("colours.js", "convert.js", "pose.mjs", "pose_editor.mjs"),
+    *("pose_node.js", "rows.js", "rows_timeline.js", "rows_value.js"),
+    *("rows_view.js", "rows_words.js", "sentences.js", "toasts.js"),
 )
 LARGEST_ARCHIVE = 2_000_000
 
@@ -169,7 +162,7 @@ def test_comfy_node_pack_makes_an_archive_that_loads(repository: Path, tmp_path:
     nodes, web = json.loads(run.stdout)
     assert nodes == sorted(controlstack.NODE_CLASS_MAPPINGS)
     assert (unpacked / web / "docs").is_dir()
-    assert {path.name for path in (unpacked / web).rglob("*.js")} == set(SCRIPTS)
+    assert {path.name for path in (unpacked / web).rglob("*.*js")} == set(SCRIPTS)
 
 
 def test_an_installed_package_has_the_front_end_s_scripts() -> None:

@@ -103,3 +103,7 @@ def test_every_script_is_loaded_and_they_are_small() -> None:
     assert scripts
     assert {path.parent for path in scripts} == {SCRIPTS}
     assert sum(path.stat().st_size for path in scripts) < LARGEST
+    # Loaded when they are used.
+    later = set((ROOT / "web").rglob("*.mjs"))
+    assert {path.parent for path in later} == {SCRIPTS}
+    assert sum(path.stat().st_size for path in later) < LARGEST

@@ -79,6 +79,7 @@ def test_a_node_has_what_its_preprocessor_needs_and_nothing_else(entry: Preproce
         "pose": {"pose_json", "width", "height"},
     }[entry.takes]
     optional = {"fit", "latent", *(parameter.name for parameter in entry.parameters)}
+    optional |= {"pose_keypoint"} if entry.takes == "pose" else set()
     if entry.learning is not None:
         optional |= {"download", *(["resolution"] if entry.learning.any_size else [])}
         if len(entry.learning.models) > 1 or entry.learning.model_types:
@@ -254,12 +255,15 @@ def finder(find: Callable[[Any], Pose]) -> type[HintNode]:
 def test_people_come_as_a_hint_and_as_json_that_draws_the_same_hint() -> None:
     body = (Joint(5, 5), Joint(15, 15), *(None,) * 16)
     found = finder(lambda picture: Pose((Person(body=body),), canvas=(30, 20)))
-    hint, text = found().make(image=IMAGE, latent={"samples": torch.zeros(1, 4, 10, 15)})
+    hint, text, people = found().make(image=IMAGE, latent={"samples": torch.zeros(1, 4, 10, 15)})
     assert hint.shape == (2, 80, 120, 3)
     frames = parse_poses(text)
     assert [frame.canvas for frame in frames] == [(120, 80)] * 2
-    (drawn,) = NODES["ControlStackDrawPose"]().make(pose_json=text, width=120, height=80)
-    assert torch.equal(drawn, hint)
+    size = {"width": 120, "height": 80}
+    for given in ({"pose_json": text}, {"pose_json": "", "pose_keypoint": people}):
+        drawn, again = NODES["ControlStackDrawPose"]().make(**given, **size)["result"]
+        assert torch.equal(drawn, hint)
+        assert again == people
     assert torch.equal(drawn[0] * 255, _drawn(frames[0]))
 
 
@@ -271,7 +275,7 @@ def _drawn(pose: Pose) -> torch.Tensor:
 def test_nobody_is_a_black_hint_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     found = finder(lambda picture: Pose((), canvas=(30, 20)))
     with caplog.at_level(logging.WARNING, "controlstack"):
-        hint, text = found().make(image=IMAGE)
+        hint, text, _ = found().make(image=IMAGE)
     assert not hint.any()
     assert [frame.people for frame in parse_poses(text)] == [(), ()]
     assert [record.getMessage() for record in caplog.records] == [

@@ -54,7 +54,10 @@ def test_saved_workflows_find_their_first_inputs_in_place(
 def test_everything_a_user_meets_is_explained(node: Any) -> None:
     assert node.CATEGORY == "ControlStack/hints"
     assert node.DESCRIPTION
-    assert node.RETURN_TYPES in [("IMAGE",), ("IMAGE", "STRING")]
+    keypoints = ("POSE_KEYPOINT",)
+    assert node.RETURN_TYPES in [
+        *(("IMAGE",), ("IMAGE", *keypoints), ("IMAGE", "STRING", *keypoints))
+    ]
     assert len(node.OUTPUT_TOOLTIPS) == len(node.RETURN_TYPES) == len(node.RETURN_NAMES)
     for name, spec in _inputs(node).items():
         assert spec[1]["tooltip"].endswith("."), name
@@ -145,7 +148,7 @@ def test_a_linked_threshold_is_not_judged_before_it_is_known() -> None:
 
 def test_frames_become_a_batch_of_the_preprocessor_s_pictures() -> None:
     frames = json.dumps([json.loads(POSE), {"people": []}])
-    (image,) = DrawPose().make(pose_json=frames, width=40, height=24)
+    image, _ = DrawPose().make(pose_json=frames, width=40, height=24)["result"]
     assert image.shape == (2, 24, 40, 3)
     expected = draw_pose(parse_poses(POSE)[0], 40, 24)
     assert torch.equal(image[0], torch.from_numpy(expected) / 255)
@@ -171,7 +174,7 @@ def test_a_latent_gives_the_hint_its_size() -> None:
     sparse = {"samples": torch.zeros(1, 16, 5, 7), "downscale_ratio_spacial": 16}
     (edges,) = Canny().make(image=torch.rand(1, 30, 30, 3), latent=sparse, fit="fit")
     assert edges.shape == (1, 80, 112, 3)
-    (people,) = DrawPose().make(pose_json=POSE, width=9, height=9, latent=latent)
+    people, _ = DrawPose().make(pose_json=POSE, width=9, height=9, latent=latent)["result"]
     assert people.shape == (1, 40, 56, 3)
 
 
@@ -198,7 +201,7 @@ def test_a_size_that_came_through_a_link_is_refused_when_it_runs(inputs: dict[st
     ("node_type", "names"),
     [
         ("ControlStackCanny", ["low_threshold", "high_threshold"]),
-        ("ControlStackDrawPose", ["pose_json"]),
+        ("ControlStackDrawPose", ["pose_json", "pose_keypoint"]),
         ("ControlStackDepth", ["model", "download"]),
         ("ControlStackHed", ["download"]),
         ("ControlStackTile", []),

@@ -55,6 +55,7 @@ def mirrored_pose(pose: Pose, width: float) -> Pose:
             turned(person.right_hand, range(len(person.right_hand))),
             turned(person.left_hand, range(len(person.left_hand))),
             turned(person.face, FACE_MIRROR),
+            turned(person.feet, (3, 4, 5, 0, 1, 2)),
         )
         for person in pose.people
     )

@@ -151,9 +151,10 @@ class Stack {
     return this.node.inputs?.[at(this.node, `${kind}_${row.id}`)]?.link != null;
   }
 
-  /** The picture of a row's hint: the one that is wired as the page shows it, or that of the last run. @param {model.Row} row */
+  /** The picture of a row's hint: that of the last run, before it one that the page shows upstream. @param {model.Row} row */
   hint(row) {
-    return pictureOf(before(this.node, `hint_${row.id}`)) || this.ran.hints[row.id] || "";
+    const wired = this.wired(row, "hint");
+    return wired ? this.ran.hints[row.id] || pictureOf(before(this.node, `hint_${row.id}`)) : "";
   }
 
   /** What the last run of the node told. @param {any} told */
@@ -201,15 +202,17 @@ function before(node, name) {
   return link && node.graph.getNodeById(link.origin_id);
 }
 
-/** @param {any} node */
-function pictureOf(node) {
-  if (!node) return "";
+/** The picture that the page shows of a node, or of the nearest one before it. @param {any} node @param {number} [far] @returns {string} */
+function pictureOf(node, far = 0) {
+  if (!node || far > 8) return "";
   const { images } = /** @type {any} */ (app).nodeOutputs?.[node.id] ?? {};
   const view = (/** @type {Record<string, string>} */ of) => app.api.apiURL(`/view?${new URLSearchParams(of)}`);
   if (images?.[0]?.filename) return view(images[0]);
   if (node.imgs?.[0]?.src) return node.imgs[0].src;
   const name = node.widgets?.find((/** @type {any} */ one) => one.name === "image")?.value;
-  return typeof name === "string" && name ? view({ filename: name, type: "input" }) : "";
+  if (typeof name === "string" && name) return view({ filename: name, type: "input" });
+  const picture = node.inputs?.find((/** @type {any} */ one) => one.type === "IMAGE" && one.link != null);
+  return picture ? pictureOf(before(node, picture.name), far + 1) : "";
 }
 
 /**
@@ -289,7 +292,7 @@ const extension = {
     const stack = /** @type {Stack} */ (/** @type {any} */ (node).controlstack);
     if (!stack) return;
     const soon = () => requestAnimationFrame(() => stack.refresh());
-    after(node, "onConnectionsChange", soon);
+    after(node, "onConnectionsChange", () => ((stack.ran.hints = {}), soon()));
     after(node, "onAdded", () => (stacks.add(stack), soon()));
     after(node, "onRemoved", () => stacks.delete(stack));
     after(node, "onExecuted", (told) => stack.executed(told));

@@ -27,6 +27,7 @@ COUNTS = {
     "hand_left_keypoints_2d": 21,
     "hand_right_keypoints_2d": 21,
     "face_keypoints_2d": 70,
+    "foot_keypoints_2d": 6,
 }
 
 
@@ -127,7 +128,7 @@ def frames(draw: st.DrawFn) -> dict[str, Any]:
     """A frame as some program may write it: parts missing, null, empty, of either length."""
     lengths = {key: [count] for key, count in COUNTS.items()}
     lengths["pose_keypoints_2d"].append(25)
-    lengths["face_keypoints_2d"].append(68)
+    lengths["face_keypoints_2d"] += [1, 5, 68]
     people = []
     scale = draw(st.sampled_from([1.0, 700.0]))
     for _ in range(draw(st.integers(0, 3))):
@@ -196,8 +197,9 @@ def test_bad_json_is_one_sentence_that_says_where(source: str, says: str) -> Non
         ("hand_left_keypoints_2d", 60, "60 numbers .* before the left hand little 4; 21 points "
          "need 63"),
         ("hand_right_keypoints_2d", 12, "12 numbers .* before the right hand thumb 4; "),
-        ("face_keypoints_2d", 69 * 3, "207 numbers .* before the face point 69; 70 points need 210 "
-         "and 68 points need 204"),
+        ("face_keypoints_2d", 71 * 3, "213 numbers in face_keypoints_2d; up to 70 points need 210"),
+        ("face_keypoints_2d", 2, "2 numbers in face_keypoints_2d; up to 70 points need 210"),
+        ("foot_keypoints_2d", 9, "9 numbers .* before the right big toe; 6 points need 18"),
         ("face_keypoints_2d", 3 * 10**6, "3000000 numbers"),
     ],
 )  # fmt: skip
@@ -218,6 +220,7 @@ def test_missing_points_are_named(key: str, count: int, says: str) -> None:
         ("hand_left_keypoints_2d", 0, "left hand wrist"),
         ("hand_right_keypoints_2d", 10, "right hand middle 2"),
         ("face_keypoints_2d", 33, "face point 33"),
+        ("foot_keypoints_2d", 5, "right heel"),
     ],
 )
 def test_a_point_that_is_no_number_is_named(key: str, index: int, name: str, value: str) -> None:
