@@ -14,6 +14,7 @@ torch.set_num_threads(1)
 SLOW = {
     *("cli/test_commands.py", "cli/test_evaluate.py", "cli/test_frame.py"),
     *("cli/test_hint_learned.py", "cli/test_run_pictures.py", "cli/test_train.py"),
+    "conversion/test_pictures.py",
     "cli/test_transfer_command.py",
     *("demo/test_build.py", "demo/test_sheet.py", "demo/test_weights.py"),
     "ground/test_workers.py",
