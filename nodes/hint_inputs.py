@@ -34,6 +34,19 @@ EDGES = tuple(
     for edge in ("width", "height")
 )
 
+BY_HAND = tuple(
+    Parameter(
+        edge,
+        0,
+        "In pixels, by hand. 0 is the picture's own, or by its shape where only the other is "
+        "given. What a wire says wins.",
+        0,
+        MAX_EDGE,
+        8,
+    )
+    for edge in ("width", "height")
+)
+
 
 def input_types(entry: Preprocessor) -> dict[str, Any]:
     """INPUT_TYPES of the node of `entry`.
@@ -48,13 +61,18 @@ def input_types(entry: Preprocessor) -> dict[str, Any]:
 
 
 def optional_inputs(*entries: Preprocessor) -> dict[str, Any]:
-    """What the entries have besides their source and settings: resolution, size, download."""
+    """What the entries have besides their source and settings: resolution, size, download.
+
+    Poses ask for their edges among the required inputs.
+    """
     learnings: list[Learning] = [entry.learning for entry in entries if entry.learning is not None]
     return {
         **({"resolution": widget(RESOLUTION)} if any(one.any_size for one in learnings) else {}),
         "fit": widget(FIT),
         **({"download": _DOWNLOAD} if learnings else {}),
         "latent": _LATENT,
+        "size_of": _SIZE_OF,
+        **({} if entries[0].takes == "pose" else widgets(BY_HAND)),
     }
 
 
@@ -104,4 +122,8 @@ _DOWNLOAD = (
 _LATENT = (
     "LATENT",
     {"tooltip": "Gives the hint the size of the picture that this latent becomes."},
+)
+_SIZE_OF = (
+    "IMAGE",
+    {"tooltip": "Gives the hint the size of this picture, in the place of a latent."},
 )

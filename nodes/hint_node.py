@@ -17,6 +17,7 @@ from ..preprocessors.spec import Preprocessor
 from . import images
 from .hint_batch import make_batch
 from .hint_inputs import input_types
+from .seen import seen
 from .widgets import filled
 
 CATEGORY = "ControlStack/hints"
@@ -38,16 +39,17 @@ class HintNode:
         """The node's inputs and widgets."""
         return input_types(cls.PREPROCESSOR)
 
-    def make(self, **inputs: Any) -> tuple[Any, ...]:
-        """The hints of a batch: (B, H, W, 3) in 0..1, and of learned poses their JSON."""
+    def make(self, **inputs: Any) -> Any:
+        """The hints of a batch: (B, H, W, 3) in 0..1, and of learned poses their JSON; `seen`."""
         entry = self.PREPROCESSOR
         names = {parameter.name for parameter in entry.parameters}
         settings = entry.settings({n: value for n, value in inputs.items() if n in names})
         made = make_batch(entry, _sources(entry, inputs), settings, inputs, self._model)
         hints = images.image_of([one.hint for one in made])
         if entry.finds_people:
-            return hints, json.dumps([to_json(one.pose) for one in made if one.pose is not None])
-        return (hints,)
+            poses = [to_json(one.pose) for one in made if one.pose is not None]
+            return seen(hints, json.dumps(poses))
+        return seen(hints)
 
 
 def node_of(entry: Preprocessor) -> type[HintNode]:

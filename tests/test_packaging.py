@@ -30,7 +30,7 @@ NEEDED = (
 )
 FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/", "locales/")
 SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
-SCRIPTS = ("colours.js", "sentences.js", "toasts.js")
+SCRIPTS = ("colours.js", "hint_prompt.js", "hint_run.js", "sentences.js", "toasts.js")
 LARGEST_ARCHIVE = 2_000_000
 
 IMPORT_AS_COMFYUI_DOES = """
