@@ -13,8 +13,9 @@ const PROMPT = {
 };
 
 test("a hint's part is what it needs, and one preview", () => {
-  const part = partFor(PROMPT, ["2"]);
-  const [preview] = Object.keys(part).filter((id) => !(id in PROMPT));
+  const previews = {};
+  const part = partFor(PROMPT, ["2"], previews);
+  const [preview] = Object.keys(previews);
   assert.deepEqual(part, {
     1: PROMPT[1],
     2: PROMPT[2],
@@ -23,17 +24,21 @@ test("a hint's part is what it needs, and one preview", () => {
 });
 
 test("inside of a subgraph, and several at once", () => {
-  const part = partFor(PROMPT, ["5:3", "2"]);
+  const previews = {};
+  const part = partFor(PROMPT, ["5:3", "2"], previews);
   const kept = Object.keys(part).filter((id) => id in PROMPT);
   assert.deepEqual(kept.sort(), ["1", "2", "4", "5:1", "5:3"]);
   assert.equal(Object.keys(part).length, 7);
+  assert.deepEqual(Object.values(previews), ["5:3", "2"]);
+  partFor(PROMPT, ["2"], previews);
+  assert.equal(Object.keys(previews).length, 3, "each run has previews of its own");
 });
 
-test("what is muted has no part", () => assert.equal(partFor(PROMPT, ["9"]), null));
+test("what is muted has no part", () => assert.equal(partFor(PROMPT, ["9"], {}), null));
 
 test("a wire in a circle ends", () => {
   const circle = { 1: node("A", { a: ["2", 0] }), 2: node("B", { b: ["1", 0] }) };
-  assert.equal(Object.keys(partFor(circle, ["1"])).length, 3);
+  assert.equal(Object.keys(partFor(circle, ["1"], {})).length, 3);
 });
 
 test("a node's ids go through the subgraphs that it is in", () => {

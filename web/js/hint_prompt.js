@@ -28,13 +28,15 @@ export function idsOf(graph, wanted) {
 
 /**
  * The part of `prompt` that the nodes `ids` need, with a Preview Image behind each: a prompt has to
- * end in an output. Ids that are not in the prompt (muted or bypassed nodes) have no part.
+ * end in an output. `previews` learns whose each is. Ids that are not in the prompt (muted or
+ * bypassed nodes) have no part.
  *
  * @param {Prompt} prompt
  * @param {string[]} ids
+ * @param {Record<string, string>} previews
  * @returns {Prompt | null} null where nothing is left
  */
-export function partFor(prompt, ids) {
+export function partFor(prompt, ids, previews) {
   /** @type {Prompt} */
   const part = {};
   /** @param {string} id */
@@ -46,17 +48,17 @@ export function partFor(prompt, ids) {
     }
   };
   const there = ids.filter((id) => id in prompt);
-  there.forEach(take);
-  there.forEach((id, count) => {
-    const images = [id, 0];
-    part[FIRST_PREVIEW + count] = { class_type: "PreviewImage", inputs: { images } };
-  });
+  for (const id of there) {
+    take(id);
+    const preview = FIRST_PREVIEW + Object.keys(previews).length;
+    previews[preview] = id;
+    part[preview] = { class_type: "PreviewImage", inputs: { images: [id, 0] } };
+  }
   return there.length ? part : null;
 }
 
 /**
- * Why the server refused a prompt, where the nodes concerned are not the pack's, whose sentences
- * toasts.js shows; "" where that says all.
+ * Why a prompt was refused; "" where toasts.js has said it, as it does of the pack's own nodes.
  *
  * @param {any} error
  * @returns {string}

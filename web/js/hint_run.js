@@ -22,6 +22,9 @@ const TEXTS = {
 /** The types of hint nodes. @type {Set<string>} */
 const hints = new Set();
 
+/** Preview Images of our prompts, and the nodes whose hints they show. @type {Record<string, string>} */
+const previews = {};
+
 function texts() {
   const locale = String(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? "");
   return locale.startsWith("zh") ? TEXTS.zh : TEXTS.en;
@@ -41,7 +44,7 @@ async function run(nodes) {
   try {
     const { output, workflow } = await app.graphToPrompt();
     const graph = /** @type {any} */ (app.rootGraph ?? app.graph);
-    const part = partFor(output, nodes.flatMap((node) => idsOf(graph, node)));
+    const part = partFor(output, nodes.flatMap((node) => idsOf(graph, node)), previews);
     if (part) await app.api.queuePrompt(-1, { output: /** @type {any} */ (part), workflow });
     else tell(texts().asleep);
   } catch (error) {
@@ -62,8 +65,17 @@ function beforeRegisterNodeDef(nodeType, { name, category }) {
   };
 }
 
+/** A hint that is in the server's cache is not told again; its preview is. */
+function setup() {
+  app.api?.addEventListener?.("executed", ({ detail }) => {
+    const node = previews[detail?.node];
+    if (node) app.api.dispatchCustomEvent("executed", { ...detail, node, display_node: node });
+  });
+}
+
 const extension = {
   name: NAME,
+  setup,
   beforeRegisterNodeDef,
   commands: [
     {
