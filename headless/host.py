@@ -74,6 +74,11 @@ class EmbeddedHost:
 
         return schedule(scheduler, model.get_model_object("model_sampling"), steps, denoise)
 
+    def usual_sampling(self) -> Any:
+        from .sampling.model_sampling import DiscreteSampling
+
+        return DiscreteSampling.from_betas()
+
     def preview(self, picture: Image) -> Mapping[str, str]:
 
         png = BytesIO()

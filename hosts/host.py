@@ -82,6 +82,9 @@ class Host(Protocol):
         """The noise levels (steps + 1,) of a MODEL by a schedule, as the core's BasicScheduler
         gives them: `denoise` below 1 takes the end of a longer one, at 0 there are none."""
 
+    def usual_sampling(self) -> Any:
+        """The noise levels of Stable Diffusion 1.x, 2.x and SDXL, for where no model is known."""
+
     def preview(self, picture: Image) -> Mapping[str, str]:
         """Save a picture among those that are only shown, and name it as the front end wants it in
         the `images` of a node's `ui`."""

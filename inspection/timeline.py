@@ -256,8 +256,8 @@ def _line(
         sides=tuple(dict.fromkeys(_SIDES[row.side] for row in running)),
         rows=len(running) / len(rows) if rows else 0.0,
         cost=cost,
-        hint=_thumbnail(control.hint.movedim(1, -1)),
-        mask=_thumbnail(_product(masks)) if masks else None,
+        hint=thumbnail(control.hint.movedim(1, -1)),
+        mask=thumbnail(_product(masks)) if masks else None,
     )
 
 
@@ -331,7 +331,7 @@ def _product(masks: Sequence[Tensor]) -> Tensor:
     return first
 
 
-def _thumbnail(pictures: Tensor) -> Picture | None:
+def thumbnail(pictures: Tensor) -> Picture | None:
     """(N, H, W, 3) or (N, H, W) in 0..1; None for a single pixel, which stands for no picture."""
     height, width = size = (pictures.shape[1], pictures.shape[2])
     if size == (1, 1):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from . import factors, factors_within, hints, inspection, presets, stack, training
 from .help_pages import WEB_DIRECTORY, serve_as_asked
+from .routes import serve_routes
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
     **stack.NODE_CLASS_MAPPINGS,
@@ -26,5 +27,6 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
 }
 
 serve_as_asked(Path(__file__).parents[1])
+serve_routes()
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]

@@ -106,7 +106,7 @@ class ControlStackBlocks(FactorNode):
 
     def make(self, rule: str, weights: str, factor: Factors = ()) -> tuple[Factors]:
         """One more factor."""
-        return ((*factor, RULES[rule] if rule in RULES else Blocks(_weights_of(weights))),)
+        return ((*factor, blocks_of(weights if rule == WEIGHTS else rule)),)
 
 
 class ControlStackMask(FactorNode):
@@ -193,6 +193,15 @@ class ControlStackMask(FactorNode):
             blocks=() if ALL in names else names,
         )
         return ((*factor, made),)
+
+
+def blocks_of(text: str) -> Factor:
+    """The factor of a rule by its name, or of weights as they are written.
+
+    Raises:
+        UserError: what is neither, and blocks that no net has.
+    """
+    return RULES[text] if text in RULES else Blocks(_weights_of(text))
 
 
 def _weights_of(text: str) -> tuple[tuple[str, float], ...]:

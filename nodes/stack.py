@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..ground.errors import UserError, named
+from ..ground.errors import UserError
 from ..hosts import host
 from ..model_patch.conditioning import Conditioning, apply_to_conditioning
-from ..model_patch.control import MODES, Control, ControlStack
+from ..model_patch.control import MODES, ControlStack
 from ..model_patch.factors import MAX_STRENGTH, Factor, Span
 from ..model_patch.patch import AnyModel, patch
 from ..model_patch.view import AREA_HINTS, FRAMES, AreaHint, Frames
 from .drawn import DRAWN, Drawn, require_whole
+from .lazy_node import node_in
+from .line import AUTO, line
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
 
@@ -25,7 +26,6 @@ NETS = "CONTROL_NET,MODEL_PATCH"
 """What a line takes: either of the two."""
 
 FACTOR = "CONTROL_FACTOR"
-AUTO = "auto"
 
 
 class ControlStackLoader:
@@ -265,17 +265,11 @@ class ControlStackAdd:
     ) -> tuple[ControlStack]:
         """Chain one control; `image` is (B, H, W, 3) in 0..1. A line that is off may lack it."""
         require_whole(extra_pnginfo, unique_id, STACK)
-        if not enabled:  # also where a host made them for others: the same line each time
-            control_net, image = None, None
-        file = file_behind(prompt, unique_id, "control_net") or type(control_net).__name__
-        name = f"control {len(stack) + 1} ({file})"
-        if hasattr(control_net, "get_model_object"):  # a MODEL_PATCH; no CONTROL_NET has it
-            with named(name):
-                control_net = host.current().patch_net(control_net)
-        control = Control(
-            net=control_net,
-            hint=torch.zeros(1, 3, 1, 1) if image is None else image.movedim(-1, 1),
-            name=name,
+        control = line(
+            control_net,
+            image,
+            len(stack) + 1,
+            file_behind(prompt, unique_id, "control_net"),
             strength=strength,
             span=Span(start_percent, end_percent),
             mask=mask,
@@ -284,11 +278,10 @@ class ControlStackAdd:
             area_hint=area_hint,
             frames=frames,
             inpaint_mask=inpaint_mask,
-            union_types=tuple(one for one in union_type.split(",") if one.strip() != AUTO),
-            also=factor,
+            union_type=union_type,
+            factor=factor,
             enabled=enabled,
-            file=file,
-            inpaint_image=None if inpaint_image is None else inpaint_image.movedim(-1, 1),
+            inpaint_image=inpaint_image,
         )
         return ((*stack, control),)
 
@@ -402,12 +395,14 @@ class ControlStackApplyConditioning:
 
 # Without a type, so that ComfyUI-Manager's scanner finds it.
 NODE_CLASS_MAPPINGS = {
+    "ControlStackRows": node_in("ControlNet Stack", "rows_node", "ControlStackRows"),
     "ControlStackLoader": ControlStackLoader,
     "ControlStackAdd": ControlStackAdd,
     "ControlStackApply": ControlStackApply,
     "ControlStackApplyConditioning": ControlStackApplyConditioning,
 }
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    "ControlStackRows": "ControlNet Stack",
     "ControlStackLoader": "Load ControlNet (ControlStack)",
     "ControlStackAdd": "Add Control",
     "ControlStackApply": "Apply Control Stack",

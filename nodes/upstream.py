@@ -24,19 +24,21 @@ _FILES_OF = {"ModelPatchLoader": ("name",)}
 
 
 def file_behind(prompt: Prompt | None, node_id: str | None, wire: str) -> str:
-    """The file that the input `wire` ("model" or "control_net") of a node comes from, or "".
+    """The file that the input `wire` of a node comes from ("model", "control_net", or one of
+    several: "control_net_2"), or "".
 
     Walks up to the loader through nodes that have an input of the same name: LoRAs, patches.
     """
     seen: set[str] = set()
     node = (prompt or {}).get(str(node_id), {})
+    kind = wire.rstrip("_0123456789")
     while True:
         link = node.get("inputs", {}).get(wire)
         if not isinstance(link, list) or not link or str(link[0]) in seen:
             return ""
         seen.add(str(link[0]))
-        node = (prompt or {}).get(str(link[0]), {})
-        for widget in _FILES_OF.get(str(node.get("class_type")), _FILES[wire]):
+        node, wire = (prompt or {}).get(str(link[0]), {}), kind
+        for widget in _FILES_OF.get(str(node.get("class_type")), _FILES[kind]):
             name = node.get("inputs", {}).get(widget)
             if isinstance(name, str):
                 return name

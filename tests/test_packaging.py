@@ -30,7 +30,11 @@ NEEDED = (
 )
 FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/", "locales/")
 SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
-SCRIPTS = ("colours.js", "hint_prompt.js", "hint_run.js", "sentences.js", "toasts.js")
+SCRIPTS = (
+    *("colours.js", "hint_prompt.js", "hint_run.js"),
+    *("rows.js", "rows_timeline.js", "rows_value.js", "rows_view.js", "rows_words.js"),
+    *("sentences.js", "toasts.js"),
+)
 LARGEST_ARCHIVE = 2_000_000
 
 IMPORT_AS_COMFYUI_DOES = """

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ import controlstack
 
 LOCALES = Path(__file__).parents[1] / "locales"
 CHINESE = LOCALES / "chinese.json"
+
+_LATER = re.compile(r"_(?!1$)\d+$")
 
 ALIKE = 0.7
 """How alike an English text and its changed form are at least, of 1."""
@@ -62,9 +65,11 @@ def keys(chinese: Mapping[str, str]) -> list[str]:
 
 
 def inputs(node: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Input name -> its type and options: the required ones, then the optional ones."""
+    """Input name -> its type and options: the required ones, then the optional ones. Of numbered
+    ones (`hint_1`, `hint_2` ...) the first: the others are the same again."""
     groups = node.INPUT_TYPES()
-    return {**groups.get("required", {}), **groups.get("optional", {})}
+    every = {**groups.get("required", {}), **groups.get("optional", {})}
+    return {name: spec for name, spec in every.items() if not _LATER.search(name)}
 
 
 def _texts(node: Any) -> Texts:

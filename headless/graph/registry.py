@@ -27,13 +27,18 @@ class InputSpec:
     @property
     def is_widget(self) -> bool:
         """Whether the canvas has a field for it, and so a value of its own in a UI file."""
-        return self.type in WIDGET_TYPES and not self.options.get("forceInput", False)
+        return self._has_field and not self.options.get("forceInput", False)
 
     @property
     def takes_value(self) -> bool:
         """Whether a value may stand in the file for it, and not only a link."""
         kinds = {part.strip() for part in self.type.split(",")}
-        return self.type == "*" or bool(kinds & WIDGET_TYPES)
+        return self.type == "*" or self._has_field or bool(kinds & WIDGET_TYPES)
+
+    @property
+    def _has_field(self) -> bool:
+        """A type of the front end's own, or a pack's that something is in from the start."""
+        return self.type in WIDGET_TYPES or "default" in self.options
 
     @property
     def default(self) -> Json:

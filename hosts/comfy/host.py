@@ -122,6 +122,11 @@ class ComfyHost:
         levels: Tensor = comfy.samplers.calculate_sigmas(sampling, scheduler, whole)
         return levels.cpu()[-(steps + 1) :]
 
+    def usual_sampling(self) -> Any:
+        import comfy.model_sampling
+
+        return comfy.model_sampling.ModelSamplingDiscrete()
+
     def preview(self, picture: Image) -> Mapping[str, str]:
         import folder_paths
 

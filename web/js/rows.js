@@ -1,0 +1,308 @@
+/**
+ * ControlNet Stack on the page: its widget, its sockets, and what it learns of the graph around it.
+ */
+
+import { app } from "../../../scripts/app.js";
+import * as model from "./rows_value.js";
+import { draw, heightOf, STYLE } from "./rows_view.js";
+import { speak } from "./rows_words.js";
+
+const NAME = "ControlStack.Rows";
+const TYPE = "ControlStackRows";
+const WIDGET = "CONTROLSTACK_ROWS";
+const WIDTH = 480;
+
+/** Below this zoom rows are drawn large and short. */
+const FAR = 0.6;
+
+/** A socket of a row: its kind and the row's id. */
+const SOCKET = new RegExp(`^(${Object.keys(model.SOCKETS).join("|")})_(\\d+)$`);
+
+/** All of them in sight, each with its `refresh`. @type {Set<Stack>} */
+const stacks = new Set();
+
+class Stack {
+  /** @param {any} node @param {string[]} files */
+  constructor(node, files) {
+    this.node = node;
+    this.files = files;
+    /** @type {any} */
+    this.value = model.begin(files);
+    /** @type {any} */
+    this.widget = null;
+    /** @type {any} */
+    this.sampler = null;
+    this.lit = 0;
+    this.step = -1;
+    this.grown = false;
+    /** What the last run told: pictures by row, and what knows the model's noise levels. */
+    this.ran = { hints: /** @type {Record<number, string>} */ ({}), model: "" };
+    /** @type {{ key: string, percents: number[], exact: boolean }} */
+    this.plan = { key: "", percents: [], exact: false };
+    this.box = document.createElement("div");
+    this.box.className = "cs-rows";
+    // The page's own keys (Delete, arrows ...) would act on the node; those with Ctrl are the page's.
+    this.box.addEventListener("keydown", (e) => e.ctrlKey || e.metaKey || e.stopPropagation());
+    this.box.addEventListener("wheel", (e) => scrolls(this.box) || app.canvas?.processMouseWheel?.(/** @type {any} */ (e)));
+    this.box.addEventListener("pointerenter", () => this.refresh());
+  }
+
+  get strange() {
+    return model.strange(this.value);
+  }
+
+  get percents() {
+    return this.plan.percents;
+  }
+
+  get exact() {
+    return this.plan.exact;
+  }
+
+  /** A change by hand. @param {model.Value} value */
+  set(value) {
+    this.take(value);
+    this.widget?.callback?.(value);
+    const { changeTracker } = /** @type {any} */ (app.extensionManager)?.workflow?.activeWorkflow ?? {};
+    (changeTracker?.captureCanvasState ?? changeTracker?.checkState)?.call(changeTracker);
+    app.canvas?.setDirty?.(true, true);
+  }
+
+  /** A value from anywhere. @param {any} value */
+  take(value) {
+    this.value = value;
+    if (!this.strange) this.sockets();
+    this.refresh();
+    this.fit();
+  }
+
+  /** @param {number} index */
+  light(index) {
+    if (index === this.lit) return;
+    this.lit = index;
+    if (this.value.timeline) requestAnimationFrame(() => this.refresh());
+  }
+
+  /** As large as it has to be at this zoom. */
+  look() {
+    this.box.classList.toggle("far", (app.canvas?.ds?.scale ?? 1) < FAR);
+  }
+
+  refresh() {
+    this.look();
+    this.askSteps();
+    draw(this.box, this);
+  }
+
+  /** The node as high as its rows need. */
+  fit() {
+    const { node } = this;
+    const [, height] = node.computeSize();
+    node.setSize([Math.max(node.size[0], WIDTH), Math.max(height, this.grown ? 0 : node.size[1])]);
+    this.grown = true;
+    this.node.graph?.setDirtyCanvas?.(true, true);
+  }
+
+  /** Give the node the sockets of its rows, in their order; wires of those that stay are kept. */
+  sockets() {
+    const { node } = this;
+    const wanted = model.socketsOf(this.value);
+    for (const { name } of [...(node.inputs ?? [])])
+      if (SOCKET.test(name) && !wanted.some((one) => one.name === name)) node.removeInput(at(node, name));
+    for (const { name, type } of wanted) if (at(node, name) < 0) node.addInput(name, type);
+    const order = new Map(wanted.map(({ name }, index) => [name, index]));
+    const own = node.inputs.filter((/** @type {any} */ one) => order.has(one.name));
+    own.sort((/** @type {any} */ a, /** @type {any} */ b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
+    node.inputs.forEach((/** @type {any} */ one, /** @type {number} */ index) => {
+      if (order.has(one.name)) node.inputs[index] = own.shift();
+    });
+    node.inputs.forEach((/** @type {any} */ one, /** @type {number} */ index) => {
+      const link = one.link != null && linkOf(node.graph, one.link);
+      if (link) link.target_slot = index;
+      const socket = wanted[order.get(one.name) ?? -1];
+      if (socket) one.label = `${socket.row} ${socket.kind.replace("_", " ")}`;
+    });
+  }
+
+  /** @param {model.Row} row @param {string} kind */
+  wired(row, kind) {
+    return this.node.inputs?.[at(this.node, `${kind}_${row.id}`)]?.link != null;
+  }
+
+  /** The picture of a row's hint: the one that is wired as the page shows it, or that of the last run. @param {model.Row} row */
+  hint(row) {
+    return pictureOf(before(this.node, `hint_${row.id}`)) || this.ran.hints[row.id] || "";
+  }
+
+  /** What the last run of the node told. @param {any} told */
+  executed({ controlstack_rows: rows, controlstack_model: [token] = [""] }) {
+    for (const { id, hint } of rows ?? []) this.ran.hints[id] = hint;
+    this.ran.model = token;
+    this.refresh();
+  }
+
+  /** Ask the server for the steps of the sampler downstream, where these or the model are new. */
+  async askSteps() {
+    const sampler = samplerAfter(this.node);
+    const asked = sampler && { ...sampler.settings, model: this.ran.model };
+    const key = JSON.stringify(asked);
+    this.sampler = sampler?.node;
+    if (key === this.plan.key) return;
+    this.plan = { ...this.plan, key };
+    let { percents, exact } = { percents: [], exact: false };
+    try {
+      const answer = asked && (await app.api.fetchApi("/controlstack/steps", { method: "POST", body: key }));
+      if (answer?.ok) ({ percents, exact } = await answer.json());
+    } catch {
+      // a server without the route: percents alone are shown
+    }
+    if (key !== this.plan.key) return;
+    this.plan = { key, percents, exact };
+    draw(this.box, this);
+    this.fit();
+  }
+}
+
+/** @param {any} node @param {string} name */
+function at(node, name) {
+  return node.inputs?.findIndex((/** @type {any} */ one) => one.name === name) ?? -1;
+}
+
+/** @param {any} graph @param {any} id */
+function linkOf(graph, id) {
+  return graph?.links?.get?.(id) ?? graph?.links?.[id] ?? graph?._links?.get?.(id);
+}
+
+/** The node that an input is wired to. @param {any} node @param {string} name */
+function before(node, name) {
+  const link = linkOf(node?.graph, node?.inputs?.[at(node, name)]?.link);
+  return link && node.graph.getNodeById(link.origin_id);
+}
+
+/** @param {any} node */
+function pictureOf(node) {
+  if (!node) return "";
+  const { images } = /** @type {any} */ (app).nodeOutputs?.[node.id] ?? {};
+  const view = (/** @type {Record<string, string>} */ of) => app.api.apiURL(`/view?${new URLSearchParams(of)}`);
+  if (images?.[0]?.filename) return view(images[0]);
+  if (node.imgs?.[0]?.src) return node.imgs[0].src;
+  const name = node.widgets?.find((/** @type {any} */ one) => one.name === "image")?.value;
+  return typeof name === "string" && name ? view({ filename: name, type: "input" }) : "";
+}
+
+/**
+ * The sampler that this node's model or prompts go to, with what its steps depend on.
+ *
+ * @param {any} node
+ */
+function samplerAfter(node) {
+  const seen = new Set();
+  const waiting = [node];
+  while (waiting.length) {
+    const here = waiting.shift();
+    if (!here || seen.has(here.id)) continue;
+    seen.add(here.id);
+    const own = here !== node && settingsOf(here);
+    if (own) return { node: here, settings: own };
+    const scheduler = before(here, "sigmas");
+    const told = scheduler && settingsOf(scheduler);
+    if (told) return { node: here, settings: told };
+    for (const output of here.outputs ?? [])
+      for (const id of output.links ?? []) waiting.push(node.graph?.getNodeById(linkOf(node.graph, id)?.target_id));
+  }
+  return null;
+}
+
+/** @param {any} node */
+function settingsOf(node) {
+  const value = (/** @type {string} */ name) => node.widgets?.find((/** @type {any} */ one) => one.name === name)?.value;
+  const [steps, scheduler] = [value("steps"), value("scheduler")];
+  if (typeof steps !== "number" || typeof scheduler !== "string") return null;
+  return { steps, scheduler, denoise: value("denoise") ?? 1, first: value("start_at_step") ?? 0, last: value("end_at_step") ?? steps };
+}
+
+/** @param {HTMLElement} box */
+function scrolls(box) {
+  return box.scrollHeight > box.clientHeight + 1;
+}
+
+/** @param {any} node @param {string} name @param {any} spec */
+function widgetOf(node, name, spec) {
+  const stack = new Stack(node, spec[1]?.files ?? []);
+  node.controlstack = stack;
+  const widget = node.addDOMWidget(name, WIDGET, stack.box, {
+    getValue: () => stack.value,
+    setValue: (/** @type {any} */ value) => stack.take(value),
+    getMinHeight: () => heightOf(stack),
+    hideOnZoom: false,
+    margin: 4,
+  });
+  stack.widget = widget;
+  stacks.add(stack);
+  return { widget, minWidth: WIDTH, minHeight: heightOf(stack) };
+}
+
+/** After a node's own handler, ours. @param {any} node @param {string} name @param {(...given: any[]) => void} then */
+function after(node, name, then) {
+  const own = node[name];
+  node[name] = function (/** @type {any[]} */ ...given) {
+    const answer = own?.apply(this, given);
+    then(...given);
+    return answer;
+  };
+}
+
+/** @type {Parameters<typeof app.registerExtension>[0]} */
+const extension = {
+  name: NAME,
+  // The server knows the sockets of all rows there can be; a node begins with those of one.
+  addCustomNodeDefs(defs) {
+    const inputs = defs[TYPE]?.input;
+    const later = (/** @type {string} */ name) => SOCKET.test(name) && name !== "hint_1";
+    if (inputs?.optional) inputs.optional = Object.fromEntries(Object.entries(inputs.optional).filter(([name]) => !later(name)));
+  },
+  getCustomWidgets: () => /** @type {any} */ ({ [WIDGET]: widgetOf }),
+  nodeCreated(node) {
+    if (/** @type {any} */ (node).comfyClass !== TYPE) return;
+    const stack = /** @type {Stack} */ (/** @type {any} */ (node).controlstack);
+    if (!stack) return;
+    const soon = () => requestAnimationFrame(() => stack.refresh());
+    after(node, "onConnectionsChange", soon);
+    after(node, "onAdded", () => (stacks.add(stack), soon()));
+    after(node, "onRemoved", () => stacks.delete(stack));
+    after(node, "onExecuted", (told) => stack.executed(told));
+    stack.take(stack.value);
+  },
+  refreshComboInNodes(/** @type {any} */ defs) {
+    const files = defs[TYPE]?.input?.required?.controls?.[1]?.files;
+    for (const stack of stacks) {
+      if (files) stack.files = files;
+      stack.refresh();
+    }
+  },
+  setup() {
+    speak(/** @type {any} */ (app.extensionManager)?.setting?.get?.("Comfy.Locale"));
+    const style = document.createElement("style");
+    style.textContent = STYLE;
+    document.head.append(style);
+    app.api?.addEventListener?.("progress", ({ detail }) => mark(detail));
+    for (const end of /** @type {const} */ (["execution_success", "execution_error", "execution_interrupted"]))
+      app.api?.addEventListener?.(end, () => mark(null));
+    app.api?.addEventListener?.("executed", () => stacks.forEach((stack) => stack.refresh()));
+    if (app.canvas?.ds) after(app.canvas.ds, "onChanged", () => stacks.forEach((stack) => stack.look()));
+  },
+};
+
+/** Show the step that is sampled in the stacks before that sampler. @param {any} progress */
+function mark(progress) {
+  for (const stack of stacks) {
+    const ours = progress && String(progress.node) === String(stack.sampler?.id);
+    const step = ours && progress.max === stack.percents.length - 1 ? progress.value : -1;
+    if (step === stack.step) continue;
+    stack.step = step;
+    if (stack.value.timeline) draw(stack.box, stack);
+  }
+}
+
+// ComfyUI serves a folder such as controlstack-0.1.0 under two names (nodes/help_pages.py).
+if (!app.extensions?.some(({ name }) => name === NAME)) app.registerExtension(extension);
