@@ -11,6 +11,7 @@ import pytest
 
 from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
 from tests.comfyui.server import PACK, Server
+from tests.comfyui.test_sentences import toasts
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
@@ -99,22 +100,25 @@ def shown_on(page: Page, node: Any) -> int:
 
 
 def asked(server: Server) -> list[dict[str, Any]]:
-    """The prompts that the server has run, in order."""
-    history = server.get("/history").json
-    ordered = sorted(history.values(), key=lambda run: run["prompt"][0])
-    return [run["prompt"][2] for run in ordered]
+    """The prompts that the server has run, as they ended."""
+    return [run["prompt"][2] for run in server.get("/history").json.values()]
 
 
 def types(prompt: dict[str, Any]) -> list[str]:
     return sorted(node["class_type"] for node in prompt.values())
 
 
-def run_alone(page: Page, server: Server, node: Any) -> dict[str, Any]:
-    """Right-click, "Run this hint alone"; the prompt that came of it."""
-    before = len(server.get("/history").json)
+def menu(page: Page, node: Any) -> None:
+    """Right-click, "Run this hint alone"."""
     click(page, node)
     click(page, node, right=True)
     page.click(f"//*[normalize-space(text())='{ALONE}']")
+
+
+def run_alone(page: Page, server: Server, node: Any) -> dict[str, Any]:
+    """The prompt that came of it."""
+    before = len(server.get("/history").json)
+    menu(page, node)
     page.until(lambda: len(server.get("/history").json) > before, "a run")
     return asked(server)[-1]
 
@@ -122,7 +126,8 @@ def run_alone(page: Page, server: Server, node: Any) -> dict[str, Any]:
 def test_a_hint_that_is_used_is_seen_on_its_node(page: Page, tmp_path: Path) -> None:
     hint, shown = fresh(page)
     page.js(
-        "const g = app.graph; g.getNodeById(arguments[0]).connect(0, g.getNodeById(arguments[1]), 0)",
+        "const [hint, shown] = [...arguments].map(id => app.graph.getNodeById(id));"
+        "hint.connect(0, shown, 0); hint.widgets[0].value = 37",  # not in the server's cache
         *(hint, shown),
     )
     page.click("//button[normalize-space(.)='Run']")
@@ -186,22 +191,20 @@ def test_a_hint_inside_of_a_subgraph_runs_alone(page: Page, server: Server, tmp_
     assert page.complaints(PACK) == []
 
 
-def test_what_hinders_it_is_said(page: Page, server: Server) -> None:
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("app.graph.getNodeById(arguments[0]).mode = 2", "is muted or bypassed"),
+        ("app.graph.nodes.find(n => n.type === 'LoadImage').widgets[0].value = 'gone.png'",
+         "LoadImage: "),
+    ],
+)  # fmt: skip
+def test_what_hinders_it_is_said(page: Page, change: str, says: str, tmp_path: Path) -> None:
     hint, _ = fresh(page)
-    page.js("app.graph.getNodeById(arguments[0]).mode = 2", hint)
-    click(page, hint)
-    click(page, hint, right=True)
-    page.click(f"//*[normalize-space(text())='{ALONE}']")
-    page.until(lambda: "muted or bypassed" in page.text(), "the sentence")
-    page.js(
-        "app.graph.getNodeById(arguments[0]).mode = 0;"
-        "app.graph.nodes.find(n => n.type === 'LoadImage').widgets[0].value = 'gone.png'",
-        hint,
-    )
-    click(page, hint)
-    click(page, hint, right=True)
-    page.click(f"//*[normalize-space(text())='{ALONE}']")
-    page.until(lambda: "gone.png" in page.text(), "the sentence")
+    page.js(change, hint)
+    menu(page, hint)
+    page.until(lambda: [text for _, text in toasts(page, says)], "the sentence")
+    page.screenshot(tmp_path / "hindered.png")
 
 
 def test_a_saved_graph_holds_nothing_of_it(page: Page, server: Server) -> None:
