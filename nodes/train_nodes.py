@@ -62,8 +62,20 @@ class ControlStackTrainingData:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's inputs and widgets."""
+        from ..preprocessors.registry import PREPROCESSORS
+
         fields = _fields(DataSettings)
+        fields["condition"] = (["", *PREPROCESSORS], fields["condition"][1])
         return {"required": {"path": fields.pop("path")}, "optional": fields}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, condition: str | None = None) -> bool | str:
+        """Whether there is such a preprocessor, which says what may be meant: hosts leave to a node
+        the menus that it names. None comes through a link.
+        """
+        from ..training.data.condition import check_condition
+
+        return answer(check_condition, condition)
 
     @classmethod
     def IS_CHANGED(cls, **settings: Any) -> float | str:

@@ -33,7 +33,7 @@ SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Ma
 SCRIPTS = (
     *("colours.js", "hint_prompt.js", "hint_run.js"),
     *("rows.js", "rows_timeline.js", "rows_value.js", "rows_view.js", "rows_words.js"),
-    *("sentences.js", "toasts.js"),
+    *("sentences.js", "slots.js", "toasts.js"),
 )
 LARGEST_ARCHIVE = 2_000_000
 

@@ -93,7 +93,7 @@ def shown_on(page: Page, node: Any) -> int:
     count: int = page.js(
         "const n = app.canvas.graph.getNodeById(arguments[0]);"
         "return n.imgs?.length || document.querySelectorAll("
-        "`[data-node-id=\"${arguments[0]}\"] img`).length",
+        '`[data-node-id="${arguments[0]}"] img`).length',
         node,
     )
     return count
@@ -162,7 +162,9 @@ def test_a_hint_runs_alone_from_the_toolbox(page: Page, server: Server, tmp_path
     hint, _ = page.js(_DRAW, CANNY, PICTURE)
     before = len(server.get("/history").json)
     click(page, hint)
-    page.click("//*[contains(@class,'selection-toolbox')]//button[.//*[contains(@class,'pi-play')]]")
+    page.click(
+        "//*[contains(@class,'selection-toolbox')]//button[.//*[contains(@class,'pi-play')]]"
+    )
     page.until(lambda: len(server.get("/history").json) > before, "a run")
     page.screenshot(tmp_path / "toolbox.png")
     assert types(asked(server)[-1]) == [CANNY, "LoadImage", "PreviewImage"]

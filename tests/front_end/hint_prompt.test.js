@@ -54,7 +54,7 @@ test("what others refuse is told, what the pack refuses has been", () => {
     message: "no",
     response: { node_errors: { 1: { class_type: type, errors: [{ message: "bad", details: "x" }] } } },
   });
-  assert.equal(reasonOf(refused("LoadImage")), "LoadImage: bad. x");
+  assert.equal(reasonOf(refused("LoadImage")), "LoadImage: x");
   assert.equal(reasonOf(refused("ControlStackCanny")), "");
   assert.equal(reasonOf(new Error("offline")), "offline");
 });

@@ -1,19 +1,17 @@
 /**
- * What of a prompt one hint needs. Nothing here touches the page: tests/front_end.
+ * What of a prompt one hint needs; nothing here touches the page.
  *
- * @typedef {{ class_type: string, inputs: Record<string, any> }} PromptNode
- * @typedef {Record<string, PromptNode>} Prompt
- *
+ * @typedef {Record<string, { class_type: string, inputs: Record<string, any> }>} Prompt
  * @typedef {{ id: string | number, subgraph?: Nodes | null }} Placed
  * @typedef {{ nodes?: Placed[], _nodes?: Placed[] }} Nodes
  */
 
-/** Ids of what is only in the prompt: no page counts that far. */
+/** No page counts so far. */
 const FIRST_PREVIEW = 999_000_001;
 
 /**
- * The ids that a node has in the prompt: "5:3" is node 3 inside of the subgraph at node 5, and a
- * subgraph that is there twice gives its nodes two ids each.
+ * The ids of a node in the prompt: "5:3" is node 3 in the subgraph at node 5, which may be there
+ * twice.
  *
  * @param {Nodes} graph
  * @param {Placed} wanted
@@ -27,14 +25,13 @@ export function idsOf(graph, wanted) {
 }
 
 /**
- * The part of `prompt` that the nodes `ids` need, with a Preview Image behind each: a prompt has to
- * end in an output. `previews` learns whose each is. Ids that are not in the prompt (muted or
- * bypassed nodes) have no part.
+ * What the nodes `ids` need, with a Preview Image behind each, as a prompt ends in an output;
+ * `previews` learns whose each is. Null where all are muted or bypassed.
  *
  * @param {Prompt} prompt
  * @param {string[]} ids
  * @param {Record<string, string>} previews
- * @returns {Prompt | null} null where nothing is left
+ * @returns {Prompt | null}
  */
 export function partFor(prompt, ids, previews) {
   /** @type {Prompt} */
@@ -43,22 +40,19 @@ export function partFor(prompt, ids, previews) {
   const take = (id) => {
     if (id in part || !(id in prompt)) return;
     part[id] = prompt[id];
-    for (const value of Object.values(prompt[id].inputs)) {
-      if (Array.isArray(value)) take(String(value[0]));
-    }
+    for (const value of Object.values(prompt[id].inputs)) if (Array.isArray(value)) take(`${value[0]}`);
   };
-  const there = ids.filter((id) => id in prompt);
-  for (const id of there) {
+  for (const id of ids.filter((one) => one in prompt)) {
     take(id);
     const preview = FIRST_PREVIEW + Object.keys(previews).length;
     previews[preview] = id;
     part[preview] = { class_type: "PreviewImage", inputs: { images: [id, 0] } };
   }
-  return there.length ? part : null;
+  return Object.keys(part).length ? part : null;
 }
 
 /**
- * Why a prompt was refused; "" where toasts.js has said it, as it does of the pack's own nodes.
+ * Why a prompt was refused; "" where toasts.js has said it.
  *
  * @param {any} error
  * @returns {string}
@@ -67,8 +61,7 @@ export function reasonOf(error) {
   const nodes = Object.values(error?.response?.node_errors ?? {});
   const others = nodes.filter(({ class_type: type }) => !type?.startsWith("ControlStack"));
   if (nodes.length && !others.length) return "";
-  const told = others.flatMap(({ class_type: type, errors }) =>
-    (errors ?? []).map((/** @type {any} */ one) => `${type}: ${one.message}. ${one.details ?? ""}`),
-  );
-  return told.join("\n") || error?.message || String(error);
+  const [first] = others;
+  const details = first?.errors?.[0]?.details;
+  return details ? `${first.class_type}: ${details}` : error?.message || String(error);
 }
