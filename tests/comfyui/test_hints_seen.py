@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
 
 def fresh(page: Page) -> tuple[Any, Any]:
     """A photo, a hint of it that nobody uses, and another line; the hint's and its preview's id."""
-    page.open(page.driver.current_url, CANNY)
+    page.open(page.driver.current_url.partition("#")[0], CANNY)
     hint, shown = page.js(_DRAW, CANNY, PICTURE)
     page.complaints(PACK)
     return hint, shown
@@ -158,7 +157,7 @@ def test_a_hint_that_is_in_the_cache_is_shown_again(page: Page, server: Server) 
 def test_a_hint_runs_alone_from_the_toolbox(page: Page, server: Server, tmp_path: Path) -> None:
     hint, _ = fresh(page)
     server.post("/settings/Comfy.Canvas.SelectionToolbox", True)
-    page.open(page.driver.current_url, CANNY)
+    page.open(page.driver.current_url.partition("#")[0], CANNY)
     hint, _ = page.js(_DRAW, CANNY, PICTURE)
     before = len(server.get("/history").json)
     click(page, hint)
@@ -205,8 +204,9 @@ def test_what_hinders_it_is_said(page: Page, change: str, says: str, tmp_path: P
     hint, _ = fresh(page)
     page.js(change, hint)
     menu(page, hint)
-    page.until(lambda: [text for _, text in toasts(page, says)], "the sentence")
+    page._settle()
     page.screenshot(tmp_path / "hindered.png")
+    page.until(lambda: [text for _, text in toasts(page, says)], "the sentence")
 
 
 def test_a_saved_graph_holds_nothing_of_it(page: Page, server: Server) -> None:
@@ -214,5 +214,4 @@ def test_a_saved_graph_holds_nothing_of_it(page: Page, server: Server) -> None:
     before, _ = page.saved()
     run_alone(page, server, hint)
     after, _ = page.saved()
-    assert json.dumps(after["nodes"]).count("PreviewImage") == 1
-    assert len(after["nodes"]) == len(before["nodes"])
+    assert [node["type"] for node in after["nodes"]] == [node["type"] for node in before["nodes"]]
