@@ -60,7 +60,7 @@ SIZES: Mapping[str, tuple[str, ...]] = {
     "EmptyLatentImage": ("width", "height"),
     "ImageScale": ("width", "height"),
     "LatentUpscale": ("width", "height"),
-    **{hint: ("width", "height") for hint in HINTS},
+    **dict.fromkeys(HINTS, ("width", "height")),
     "ConditioningSetArea": ("width", "height", "x", "y"),
 }
 """Inputs counted in pixels of the picture that is made."""

@@ -43,7 +43,7 @@ class ControlStackHint:
     FUNCTION = "make"
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("hint",)
-    OUTPUT_TOOLTIPS = ("The hint, for Add Control with the ControlNet that follows it.",)
+    OUTPUT_TOOLTIPS = ("The hint, for Add ControlNet with the ControlNet that follows it.",)
 
     def __init__(self) -> None:
         self._model = KeptModel()

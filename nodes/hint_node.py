@@ -67,7 +67,7 @@ def node_of(entry: Preprocessor) -> type[HintNode]:
             "RETURN_TYPES": ("IMAGE", "STRING") if people else ("IMAGE",),
             "RETURN_NAMES": ("hint", "pose_json") if people else ("hint",),
             "OUTPUT_TOOLTIPS": (
-                f"The hint, for Add Control with a ControlNet for it. {entry.controls}.",
+                f"The hint, for Add ControlNet with a ControlNet for it. {entry.controls}.",
                 *(["The people as OpenPose JSON, for Draw Pose Hint."] if people else []),
             ),
         },

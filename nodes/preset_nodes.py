@@ -44,7 +44,7 @@ class ControlStackPreset:
         """The node's inputs and widgets."""
         return {
             "required": {
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACK, {"tooltip": "The controls, from Add ControlNet."}),
                 "preset": (
                     "STRING",
                     {
@@ -164,7 +164,8 @@ class ControlStackCut:
 
     DESCRIPTION = (
         "Lets some controls of a stack act and switches the others off, to see what each one does. "
-        "They keep their numbers. To save loading a ControlNet as well, use enabled on Add Control."
+        "They keep their numbers. To save loading a ControlNet as well, use enabled on Add "
+        "ControlNet."
     )
     SEARCH_ALIASES = ("mute controlnet", "disable controlnet", "solo", "关闭控制")
     CATEGORY = CATEGORY
@@ -178,7 +179,7 @@ class ControlStackCut:
         """The node's inputs and widgets."""
         return {
             "required": {
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACK, {"tooltip": "The controls, from Add ControlNet."}),
                 "lines": (
                     "STRING",
                     {

@@ -93,7 +93,7 @@ class ControlStackRows:
                     {
                         "default": EMPTY,
                         "files": host.control_names(),
-                        "tooltip": "The rows, from top to bottom. Each acts as an Add Control.",
+                        "tooltip": "The rows, from top to bottom. Each acts as an Add ControlNet.",
                     },
                 ),
             },

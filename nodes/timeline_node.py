@@ -77,7 +77,7 @@ class ControlStackTimeline:
                 ),
             },
             "optional": {
-                "stack": (STACK, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACK, {"tooltip": "The controls, from Add ControlNet."}),
                 "sigmas": (
                     "SIGMAS",
                     {

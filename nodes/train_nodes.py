@@ -116,7 +116,7 @@ class ControlStackTrain:
     RETURN_TYPES = ("CONTROL_NET", TRAINABLE, CURVE, "IMAGE")
     RETURN_NAMES = ("control_net", "net", "curve", "sheet")
     OUTPUT_TOOLTIPS = (
-        "The trained ControlNet, for Add Control.",
+        "The trained ControlNet, for Add ControlNet.",
         "The trained network, for Save ControlNet or more training.",
         "Loss and fidelity over the steps, for Loss Plot.",
         "The last validation: hints, pictures without and with control.",

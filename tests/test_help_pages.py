@@ -43,7 +43,8 @@ def _rows(section: str) -> dict[str, tuple[str, str, list[str]]]:
     """The lines of all lists, by the name in backticks that each begins with: label, what it is,
     and the facts at its end.
     """
-    lines = re.findall(r"^- ((?:[^`\n]+ )?`\w+`)(?:: |：)(.*?) ?\*([^*]*)\*$", section, re.MULTILINE)
+    line = r"^- ((?:[^`\n]+ )?`\w+`)(?:: |：)(.*?) ?\*([^*]*)\*$"
+    lines = re.findall(line, section, re.MULTILINE)
     return {
         _NAMED.findall(label)[-1]: (label, what, facts.split(" · ")) for label, what, facts in lines
     }

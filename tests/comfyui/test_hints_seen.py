@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def test_a_hint_that_is_in_the_cache_is_shown_again(page: Page, server: Server) 
     for _ in range(2):
         hint, _ = fresh(page)
         run_alone(page, server, hint)
-        page.until(lambda: shown_on(page, hint) == 1, "a picture on the hint")
+        page.until(partial(shown_on, page, hint), "a picture on the hint")
     assert page.complaints(PACK) == []
 
 

@@ -47,7 +47,7 @@ def test_a_pose_may_have_a_picture_s_size_too() -> None:
 
 
 def test_two_wires_that_say_a_size_are_refused() -> None:
-    with pytest.raises(UserError, match="canny: latent and size_of both say how large .* unplug"):
+    with pytest.raises(UserError, match=r"canny: latent and size_of both say how large .* unplug"):
         size("ControlStackCanny", latent=LATENT, size_of=PICTURE)
 
 

@@ -30,8 +30,9 @@ from controlstack.headless.sampling.sample import ksample
 from controlstack.hosts import host
 from controlstack.nodes.net_nodes import ControlStackSaveControlNet
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, ControlStackLoader
-from controlstack.nodes.train_nodes import ControlStackLossPlot
+from controlstack.nodes.train_nodes import ControlStackLossPlot, ControlStackTrainingData
 from controlstack.nodes.train_values import Trainable
+from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training import export
 from controlstack.training.config import read_config
 from controlstack.training.settings import RunSettings, TrainingSettings, ValidationSettings

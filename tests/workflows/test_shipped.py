@@ -52,7 +52,7 @@ def _shipped(name: str) -> Path:
 
 
 FIRST = ("canny", "depth", "pose", "stack_pose_depth", "step_ranges")
-"""Those that people had before Add Control got further inputs."""
+"""Those that people had before Add ControlNet got further inputs."""
 
 
 def _steps(name: str) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIRST)
 def test_as_it_was_saved_before_inputs_were_added_it_is_the_same(name: str, tmp_path: Path) -> None:
-    """Add Control had five sockets and five widgets, and Apply Control Stack needed its stack."""
+    """Add ControlNet had five sockets and widgets, and Apply ControlNet Stack needed its stack."""
     document = json.loads(_shipped(name).read_text())
     for node in document["nodes"]:
         if node["type"] == "ControlStackAdd":

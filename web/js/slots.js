@@ -1,5 +1,5 @@
 /**
- * Puts `stack` first among Add Control's sockets, where the server has required ones: the wire from
+ * Puts `stack` first among Add ControlNet's sockets, where the server has required ones: the wire from
  * node to node would loop. Front ends read graphs by the names of inputs, in whatever order.
  */
 
