@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from controlstack.cli.app import app
 from controlstack.headless.graph.registry import default_registry, types_fit
 from controlstack.headless.graph.workflow import load_workflow
-from tests.workflows.names import ALL, DEMO, FAMILIES, WORKFLOWS
+from tests.workflows.names import ALL, DEMO, FAMILIES, TRAINING, WORKFLOWS
 from tools.workflow_layout import Canvas, Crossing
 
 FEW_STEPS = ("--demo", "--set", "KSampler.steps=2")
@@ -70,7 +70,7 @@ def _pixels(path: Path) -> Pixels:
 def test_all_are_there() -> None:
     further = {"fine_control", "modes", "preset", "report", "switched_lines", "timeline"}
     assert set(DEMO) == {*FIRST, *further}
-    assert set(ALL) == {*DEMO, *FAMILIES}
+    assert set(ALL) == {*DEMO, *FAMILIES, *TRAINING}
 
 
 @pytest.mark.parametrize("name", DEMO)
@@ -121,7 +121,7 @@ def test_both_ends_of_a_link_agree(name: str) -> None:
 def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
     registry = default_registry()
     for node in json.loads(_shipped(name).read_text())["nodes"]:
-        if node["type"] == "Note":
+        if node["type"] == "MarkdownNote":
             continue
         spec = registry.spec(node["type"])
         sockets = [
