@@ -32,8 +32,8 @@ def convert_command(
     to: Annotated[
         _To,
         typer.Option(
-            help="stack: chains of apply nodes, of Add Control and of other packs' lists become a "
-            "ControlNet Stack. nodes: that becomes Add Control nodes; core: ComfyUI's own."
+            help="stack: chains of apply nodes, of Add ControlNet and of other packs' lists become "
+            "a ControlNet Stack. nodes: that becomes Add ControlNet nodes; core: ComfyUI's own."
         ),
     ] = _To.stack,
     out: Annotated[

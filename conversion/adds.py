@@ -1,4 +1,4 @@
-"""Our own chains: Add Control, and the Apply node behind them."""
+"""Our own chains: Add ControlNet, and the Apply node behind them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SOCKETS |= {"inpaint_mask": "inpaint_mask", "inpaint_image": "inpaint_image"}
 
 
 def chains(view: View) -> Iterator[Chain]:
-    """Every chain of Add Control in the graph, with the Apply node behind it if there is one."""
+    """Every chain of Add ControlNet in the graph, with the Apply node behind it if there is one."""
     pieces = [one for one in view.pieces.values() if one.type == ADD and one.mode != MUTED]
     for nodes in chains_in(pieces, lambda piece: _before(view, piece)):
         yield _chain(view, nodes)

@@ -136,7 +136,7 @@ class _Work:
 
     def _unstack(self, to: To) -> None:
         make = to_nodes if to == "nodes" else to_core
-        what = "Add Control nodes" if to == "nodes" else "Apply ControlNet nodes"
+        what = "Add ControlNet nodes" if to == "nodes" else "Apply ControlNet nodes"
         for number, piece in enumerate(self._stacks()):
             try:
                 change, said = make(self._view, piece, f"@{number}.", self._drawn)

@@ -317,7 +317,7 @@ def _nodes(graph: JsonObject) -> Iterator[JsonObject]:
 
 def _links(graph: JsonObject) -> Iterator[_Link]:
     listed = graph.get("links")
-    every = list(listed.values()) if isinstance(listed, dict) else listed
+    every: Any = list(listed.values()) if isinstance(listed, dict) else listed
     for link in every if isinstance(every, list) else []:
         if link is None:
             continue
@@ -327,8 +327,7 @@ def _links(graph: JsonObject) -> Iterator[_Link]:
                 number, origin, slot, target, target_slot = (link[name] for name in names)
                 kind = link.get("type")
             else:
-                given: Any = link
-                number, origin, slot, target, target_slot, kind = (*given, None)[:6]
+                number, origin, slot, target, target_slot, kind = (*link, None)[:6]
             if not isinstance(number, (int, str)):
                 raise TypeError
             yield _Link(number, str(origin), int(slot), str(target), int(target_slot), kind, link)

@@ -142,9 +142,9 @@ SHAPES: dict[str, Shape] = {
 }
 TITLES: dict[str, str] = {
     ROWS: "ControlNet Stack",
-    ADD: "Add Control",
-    APPLY: "Apply Control Stack",
-    APPLY_CONDITIONING: "Apply Control Stack to Conditioning",
+    ADD: "Add ControlNet",
+    APPLY: "Apply ControlNet Stack",
+    APPLY_CONDITIONING: "Apply ControlNet Stack to Conditioning",
     LOADER: "Load ControlNet (ControlStack)",
     CURVE: "Control Curve",
     SIDES: "Control Sides",

@@ -172,7 +172,7 @@ def _is_plain(piece: Piece) -> bool:
 
 
 _ORDER = (CURVE, SIDES, BLOCKS)
-"""In which a row's factors act (`nodes/rows.py`); the last is nearest to Add Control."""
+"""In which a row's factors act (`nodes/rows.py`); the last is nearest to Add ControlNet."""
 
 
 def _fits(view: View, piece: Piece, user: str) -> bool:

@@ -1,4 +1,4 @@
-"""A ControlNet Stack -> Add Control nodes with an Apply, or ComfyUI's own apply nodes."""
+"""A ControlNet Stack -> Add ControlNet nodes with an Apply, or ComfyUI's own apply nodes."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ class _Made:
 
 
 def to_nodes(view: View, piece: Piece, prefix: str, drawn: bool) -> tuple[Change, list[str]]:
-    """Add Control nodes and an Apply in the stack's place, and what is to be said of it.
+    """Add ControlNet nodes and an Apply in the stack's place, and what is to be said of it.
 
     `drawn`: nodes can be bypassed. Raises UserError for what they cannot do.
     """
     rows = _rows_of(piece)
     if LIST in view.slots(piece.id):
         raise UserError(
-            f"{piece.label}: its output control_net_stack is used, and Add Control has none; wire "
-            "stack instead"
+            f"{piece.label}: its output control_net_stack is used, and Add ControlNet has none; "
+            "wire stack instead"
         )
     made, said = _Made(piece, prefix, Change(removed={piece.id})), list[str]()
     before = piece.wires.get("stack")
@@ -83,7 +83,7 @@ def to_nodes(view: View, piece: Piece, prefix: str, drawn: bool) -> tuple[Change
         wires, y = _wires(piece, row), index * _ROW_HEIGHT
         on = row.get("on", True) is not False
         whole = "hint" in wires and (row.get("file") is not None or "control_net" in wires)
-        if not (on or whole or drawn):  # Add Control cannot run without them
+        if not (on or whole or drawn):  # Add ControlNet cannot run without them
             said.append(f"row {index + 1}, which is off and lacks a hint or a net, is left out")
             continue
         net = wires.pop("control_net", None)
@@ -201,7 +201,7 @@ def _rows_of(piece: Piece) -> list[Any]:
     return [_read(piece, row, number) for number, row in enumerate(rows, start=1)]
 
 
-def _read(piece: Piece, row: JsonObject, number: int) -> JsonObject:
+def _read(piece: Piece, row: Any, number: int) -> JsonObject:
     """A row without what is null, which stands for its default.
 
     Raises UserError for a curve that is none: nodes have it as a text. Other values go as they are.

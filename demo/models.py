@@ -18,6 +18,7 @@ from ..headless.graph.registry import InputSpec, Registry
 from ..headless.graph.values import convert
 from ..headless.models import inspect
 from ..model_files.folders import CONFIG, read_config
+from ..nodes.hints import NODE_CLASS_MAPPINGS as HINTS
 from ..training.base_fit import per_level
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -59,7 +60,7 @@ SIZES: Mapping[str, tuple[str, ...]] = {
     "EmptyLatentImage": ("width", "height"),
     "ImageScale": ("width", "height"),
     "LatentUpscale": ("width", "height"),
-    "ControlStackDrawPose": ("width", "height"),
+    **dict.fromkeys(HINTS, ("width", "height")),
     "ConditioningSetArea": ("width", "height", "x", "y"),
 }
 """Inputs counted in pixels of the picture that is made."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -85,6 +85,9 @@ class EmbeddedHost:
         picture.save(png, format="png", compress_level=1)
         path = folders.save("temp", "controlstack", png.getvalue())
         return {"filename": path.name, "subfolder": "", "type": "temp"}
+
+    def shown(self, pictures: Iterable[Image]) -> list[Mapping[str, str]]:
+        return []
 
     def running(self) -> Mapping[str, Any]:
         from .graph.execute import RUNNING

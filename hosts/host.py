@@ -7,7 +7,7 @@ they are. Nothing here imports a host that is not already running.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -88,6 +88,10 @@ class Host(Protocol):
     def preview(self, picture: Image) -> Mapping[str, str]:
         """Save a picture among those that are only shown, and name it as the front end wants it in
         the `images` of a node's `ui`."""
+
+    def shown(self, pictures: Iterable[Image]) -> list[Mapping[str, str]]:
+        """The first of the pictures that a node made, saved and named as `preview` does, to be seen
+        on the node; none, and nothing is taken of `pictures`, where nobody could look."""
 
     def running(self) -> Mapping[str, Any]:
         """The inputs of the node that runs now, as far as the graph tells their values."""

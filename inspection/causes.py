@@ -51,7 +51,7 @@ def causes(record: Record, index: int) -> tuple[Cause, ...]:
 def _silent(control: Control) -> Cause | None:
     """Why it acts in no run at all."""
     if not control.enabled:
-        return Cause("off", "its line is switched off; switch enabled on at its Add Control.")
+        return Cause("off", "its line is switched off; switch enabled on at its Add ControlNet.")
     if control.strength == 0.0:
         return Cause("strength", "its strength is 0; raise it.")
     mask = () if control.mask is None else (Mask(control.mask),)

@@ -54,13 +54,13 @@ def apply_to_conditioning(
         if isinstance(control.net, PatchNet):
             raise UserError(
                 f"{control.name} is {control.net.words}, which acts inside the model and cannot "
-                "lie on a prompt. Use Apply Control Stack, on the model."
+                "lie on a prompt. Use Apply ControlNet Stack, on the model."
             )
         require_usable(control)
         if control.area_hint == "crop":
             raise UserError(
                 f"{control.name}: area_hint crop needs the place of each area, which a control on "
-                "the conditioning is not told. Use Apply Control Stack, on the model."
+                "the conditioning is not told. Use Apply ControlNet Stack, on the model."
             )
     chains: dict[int, Any] = {}
 
@@ -170,7 +170,7 @@ class StackedControl:
     ) -> StackedControl:
         """Another hint (B, 3, H, W), strength and range, as nodes that apply a net set them."""
         if extra_concat:
-            raise UserError(f"{self.control.name}: its inpaint_mask is an input of Add Control.")
+            raise UserError(f"{self.control.name}: its inpaint_mask is an input of Add ControlNet.")
         self.cond_hint_original = cond_hint
         self._become(strength=strength, span=Span(*timestep_percent_range), vae=vae)
         return self

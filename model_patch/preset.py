@@ -120,7 +120,7 @@ def applied(lines: Sequence[Line], stack: ControlStack) -> ControlStack:
 
     A line goes to the control of its name, where that stands once in both; the others go to those
     that are left, in order. Controls that no line is for stay as they are. The log says both. Masks
-    are pictures: they stay. A control that is off at its Add Control has no net, and stays off.
+    are pictures: they stay. A control that is off at its Add ControlNet has no net, and stays off.
 
     Raises:
         UserError: more lines than the stack has controls.
@@ -131,7 +131,7 @@ def applied(lines: Sequence[Line], stack: ControlStack) -> ControlStack:
         changed[number] = _changed(stack[number], line)
         if line.settings.get("enabled") and not changed[number].enabled:
             log.warning(
-                "%s stays off, though the preset has it on: switch it on at its Add Control",
+                "%s stays off, though the preset has it on: switch it on at its Add ControlNet",
                 stack[number].name,
             )
     if kept := [control.name for i, control in enumerate(stack) if i not in numbers]:

@@ -29,7 +29,7 @@ from .schedule import Schedule, Window
 from .source import OfNet, Source
 
 WHOLE = Window()
-ELSEWHERE = "Apply Control Stack to Conditioning"
+ELSEWHERE = "Apply ControlNet Stack to Conditioning"
 """The node whose stack is cut along with the conditioning that it lies on."""
 
 

@@ -113,5 +113,5 @@ def explained(control: Control, call: Call) -> Iterator[None]:
 
 def _cure(control: Control) -> str:
     if isinstance(control.net, PatchNet) and control.net.latent_hint:  # it is of the family
-        return "look first at the vae of Add Control, which must be that of the model"
+        return "look first at the vae of Add ControlNet, which must be that of the model"
     return "use a ControlNet made for this base model, and a latent whose edges it can divide"

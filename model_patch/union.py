@@ -63,7 +63,7 @@ def numbers_of(chosen: Sequence[str], net: ControlNet, name: str) -> list[int]:
     if len(found) > 1:  # neither network takes several for one hint
         raise UserError(
             f"{name} is given {len(found)} union types, {listing(chosen)}, and takes one for each "
-            "hint: use an Add Control for each, with the same net."
+            "hint: use an Add ControlNet for each, with the same net."
         )
     return found
 

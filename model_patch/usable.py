@@ -30,7 +30,7 @@ def require_usable(control: Control) -> None:
     if control.vae is None and getattr(net, "latent_format", None) is not None:
         raise UserError(
             f"{name} works on latents and needs a VAE to encode its hint: connect one to the vae "
-            "input of Add Control."
+            "input of Add ControlNet."
         )
     if control.inpaint_mask is not None and not takes_mask(net):
         raise UserError(
@@ -58,7 +58,7 @@ def _require_usable_patch(control: Control, net: PatchNet) -> None:
     if control.vae is None and net.latent_hint:
         raise UserError(
             f"{name} is {net.words} and needs a VAE to encode its hint: connect that of the model "
-            "to the vae input of Add Control."
+            "to the vae input of Add ControlNet."
         )
     for what, given, taken in (
         ("inpaint_mask", control.inpaint_mask, net.mask),

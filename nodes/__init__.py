@@ -5,6 +5,7 @@ from pathlib import Path
 
 from . import factors, factors_within, hints, inspection, presets, stack, training
 from .help_pages import WEB_DIRECTORY, serve_as_asked
+from .own_pictures import lend
 from .routes import serve_routes
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
@@ -26,7 +27,9 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **training.NODE_DISPLAY_NAME_MAPPINGS,
 }
 
-serve_as_asked(Path(__file__).parents[1])
+PACK = Path(__file__).parents[1]
+serve_as_asked(PACK)
+lend(PACK)
 serve_routes()
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]

@@ -13,6 +13,7 @@ from . import images
 from .hint_batch import make_batch
 from .hint_inputs import optional_inputs
 from .hint_node import CATEGORY, accepted, check
+from .seen import seen
 from .widgets import filled
 
 OF_PICTURES = {name: entry for name, entry in PREPROCESSORS.items() if entry.takes == "picture"}
@@ -42,7 +43,7 @@ class ControlStackHint:
     FUNCTION = "make"
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("hint",)
-    OUTPUT_TOOLTIPS = ("The hint, for Add Control with the ControlNet that follows it.",)
+    OUTPUT_TOOLTIPS = ("The hint, for Add ControlNet with the ControlNet that follows it.",)
 
     def __init__(self) -> None:
         self._model = KeptModel()
@@ -66,9 +67,9 @@ class ControlStackHint:
         """Whether the preprocessor's model is there; None is what comes through a link."""
         return accepted_name(preprocessor, download)
 
-    def make(self, image: Tensor, preprocessor: str, **inputs: Any) -> tuple[Tensor]:
-        """(B, H, W, 3) in 0..1 -> hints in 0..1, of that size or the latent's."""
+    def make(self, image: Tensor, preprocessor: str, **inputs: Any) -> Any:
+        """(B, H, W, 3) in 0..1 -> hints in 0..1, of that size or the latent's; `seen`."""
         entry: Preprocessor = OF_PICTURES[preprocessor]
         sources = images.sources(entry.takes, image)
         made = make_batch(entry, sources, entry.settings({}), inputs, self._model)
-        return (images.image_of([one.hint for one in made]),)
+        return seen(images.image_of([one.hint for one in made]))

@@ -34,7 +34,7 @@ class FactorNode:
     FUNCTION = "make"
     RETURN_TYPES = (FACTOR,)
     RETURN_NAMES = ("factor",)
-    OUTPUT_TOOLTIPS = ("For the factor input of Add Control, or for another factor.",)
+    OUTPUT_TOOLTIPS = ("For the factor input of Add ControlNet, or for another factor.",)
 
 
 class ControlStackSteps(FactorNode):

@@ -37,6 +37,19 @@ EDGES = tuple(
     for edge in ("width", "height")
 )
 
+BY_HAND = tuple(
+    Parameter(
+        edge,
+        0,
+        "In pixels, by hand. 0 is the picture's own, or by its shape where only the other is "
+        "given. What a wire says wins.",
+        0,
+        MAX_EDGE,
+        8,
+    )
+    for edge in ("width", "height")
+)
+
 
 def input_types(entry: Preprocessor) -> dict[str, Any]:
     """INPUT_TYPES of the node of `entry`.
@@ -52,13 +65,18 @@ def input_types(entry: Preprocessor) -> dict[str, Any]:
 
 
 def optional_inputs(*entries: Preprocessor) -> dict[str, Any]:
-    """What the entries have besides their source and settings: resolution, size, download."""
+    """What the entries have besides their source and settings: resolution, size, download.
+
+    Poses ask for their edges among the required inputs.
+    """
     learnings: list[Learning] = [entry.learning for entry in entries if entry.learning is not None]
     return {
         **({"resolution": widget(RESOLUTION)} if any(one.any_size for one in learnings) else {}),
         "fit": widget(FIT),
         **({"download": _DOWNLOAD} if learnings else {}),
         "latent": _LATENT,
+        "size_of": _SIZE_OF,
+        **({} if entries[0].takes == "pose" else widgets(BY_HAND)),
     }
 
 
@@ -116,4 +134,8 @@ _WIRED_POSE = (
         "picture. While this is wired, pose_json is not used. Points below a confidence of 0.3 "
         "are left out."
     },
+)
+_SIZE_OF = (
+    "IMAGE",
+    {"tooltip": "Gives the hint the size of this picture, in the place of a latent."},
 )

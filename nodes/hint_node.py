@@ -18,6 +18,7 @@ from ..preprocessors.spec import Preprocessor
 from . import images
 from .hint_batch import make_batch
 from .hint_inputs import POSE_KEYPOINT, input_types
+from .seen import seen
 from .widgets import filled
 
 CATEGORY = "ControlStack/hints"
@@ -44,7 +45,7 @@ class HintNode:
         return input_types(cls.PREPROCESSOR)
 
     def make(self, **inputs: Any) -> Any:
-        """The hints of a batch: (B, H, W, 3) in 0..1, and of poses their people."""
+        """The hints of a batch: (B, H, W, 3) in 0..1, and of poses their people; `seen`."""
         entry = self.PREPROCESSOR
         names = {parameter.name for parameter in entry.parameters}
         settings = entry.settings({n: value for n, value in inputs.items() if n in names})
@@ -53,18 +54,18 @@ class HintNode:
         hints = images.image_of([one.hint for one in made])
         poses = [one.pose for one in made if one.pose is not None]
         if entry.finds_people:
-            return hints, _text(poses), [to_keypoints(pose) for pose in poses]
+            return seen(hints, _text(poses), [to_keypoints(pose) for pose in poses])
         if entry.takes == "pose":
-            # The editor on the node shows what came through a wire: web/js/pose_editor.js.
+            # The editor on the node shows what came through a wire: web/js/pose_node.js.
             wired = inputs.get("pose_keypoint") is not None
             ui = {"pose_json": [_text(sources) if wired else inputs["pose_json"]]}
-            return {"ui": ui, "result": (hints, [to_keypoints(pose) for pose in poses])}
-        return (hints,)
+            return seen(hints, [to_keypoints(pose) for pose in poses], ui=ui)
+        return seen(hints)
 
 
 def node_of(entry: Preprocessor) -> type[HintNode]:
     """The node class of `entry`."""
-    hint = f"The hint, for Add Control with a ControlNet for it. {entry.controls}."
+    hint = f"The hint, for Add ControlNet with a ControlNet for it. {entry.controls}."
     outputs = [("IMAGE", "hint", hint)]
     if entry.finds_people:
         outputs.append(("STRING", "pose_json", "The people as OpenPose JSON, for Draw Pose Hint."))

@@ -60,6 +60,12 @@ def size_of(latent: Mapping[str, Any]) -> Size:
     return int(width) * ratio, int(height) * ratio
 
 
+def size_of_picture(image: Tensor) -> Size:
+    """Width and height of IMAGE (B, H, W, C). Raises UserError where it is none."""
+    height, width = _rgb(image[:1]).shape[1:3]
+    return int(width), int(height)
+
+
 def _rgb(image: Tensor) -> Tensor:
     """IMAGE -> float32 (B, H, W, 3) in 0..1: grey is repeated, alpha left out, NaN black."""
     if image.ndim != 4 or image.shape[3] not in (1, 3, 4) or image.numel() == 0:

@@ -45,7 +45,7 @@ class ControlStackPreset:
         """The node's inputs and widgets."""
         return {
             "required": {
-                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add ControlNet."}),
                 "preset": (
                     "STRING",
                     {
@@ -165,7 +165,8 @@ class ControlStackCut:
 
     DESCRIPTION = (
         "Lets some controls of a stack act and switches the others off, to see what each one does. "
-        "They keep their numbers. To save loading a ControlNet as well, use enabled on Add Control."
+        "They keep their numbers. To save loading a ControlNet as well, use enabled on Add "
+        "ControlNet."
     )
     SEARCH_ALIASES = ("mute controlnet", "disable controlnet", "solo", "关闭控制")
     CATEGORY = CATEGORY
@@ -179,7 +180,7 @@ class ControlStackCut:
         """The node's inputs and widgets."""
         return {
             "required": {
-                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add ControlNet."}),
                 "lines": (
                     "STRING",
                     {

@@ -10,7 +10,7 @@ from ..hosts import host
 from ..model_patch.record import recordings
 
 NO_RECORDING = (
-    "This model has no recording: switch record on at Apply Control Stack, and sample again."
+    "This model has no recording: switch record on at Apply ControlNet Stack, and sample again."
 )
 NOT_SAMPLED = (
     "This model has not sampled since record was switched on: wire the latent of the sampler that "
@@ -24,7 +24,7 @@ class ControlStackReport:
     DESCRIPTION = (
         "What each control did in the last run of a model: how much it added, in which blocks and "
         "steps, and where in the picture; whether controls pull against each other; and why one "
-        "did nothing. Switch record on at Apply Control Stack."
+        "did nothing. Switch record on at Apply ControlNet Stack."
     )
     SEARCH_ALIASES = (
         *("controlnet report", "control inspector", "controlnet heat map", "attention map"),
@@ -48,7 +48,7 @@ class ControlStackReport:
             "required": {
                 "model": (
                     "MODEL",
-                    {"tooltip": "The model from Apply Control Stack, with record switched on."},
+                    {"tooltip": "The model from Apply ControlNet Stack, with record switched on."},
                 ),
                 "latent": (
                     "LATENT",

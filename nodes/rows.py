@@ -39,7 +39,7 @@ class Row:
         strength: 0..10.
         span: when it acts, by the host's percents.
         factors: its curve, sides and blocks.
-        mode, union_type, frames, area_hint: as of Add Control.
+        mode, union_type, frames, area_hint: as of Add ControlNet.
     """
 
     id: int

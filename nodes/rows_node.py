@@ -21,13 +21,13 @@ from .drawn import DRAWN, Drawn, require_whole
 from .line import line
 from .rows import EMPTY, MOST, Row, rows_of
 from .stack import CATEGORY, FACTOR, NETS
-from .stack_list import STACK, STACKS, stack_of
+from .stack_list import STACK, STACKS, list_of, stack_of
 from .steps import remember
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
 
 ROWS = "CONTROLSTACK_ROWS"
-MODEL, STACK_OUT, POSITIVE, NEGATIVE = range(4)
+MODEL, WHOLE, POSITIVE, NEGATIVE, LIST = range(5)
 """The outputs."""
 
 SOCKETS: dict[str, tuple[str, str]] = {
@@ -67,13 +67,14 @@ class ControlStackRows:
     )
     CATEGORY = CATEGORY
     FUNCTION = "apply"
-    RETURN_TYPES = ("MODEL", STACK, "CONDITIONING", "CONDITIONING")
-    RETURN_NAMES = ("model", "stack", "positive", "negative")
+    RETURN_TYPES = ("MODEL", STACK, "CONDITIONING", "CONDITIONING", "CONTROL_NET_STACK")
+    RETURN_NAMES = ("model", "stack", "positive", "negative", "control_net_stack")
     OUTPUT_TOOLTIPS = (
         "The model with its controls, for a KSampler.",
         "All controls, for another ControlNet Stack or Control Timeline.",
         "The prompt with the controls.",
         "The negative prompt with the controls.",
+        "The controls as the list that Efficiency Nodes, Comfyroll and others take.",
     )
 
     def __init__(self) -> None:
@@ -94,7 +95,7 @@ class ControlStackRows:
                     {
                         "default": EMPTY,
                         "files": host.control_names(),
-                        "tooltip": "The rows, from top to bottom. Each acts as an Add Control.",
+                        "tooltip": "The rows, from top to bottom. Each acts as an Add ControlNet.",
                     },
                 ),
             },
@@ -210,11 +211,12 @@ class ControlStackRows:
             seen["controlstack_model"] = [remember(model)]
             file = file_behind(prompt, unique_id, "model")
             patched = patch(model, whole, model_file=file, window=window, record=record)
+        listed = list_of(whole) if _is_used(prompt, unique_id, LIST) else None
         laid = (positive, negative)
         if prompts:
             made = apply_to_conditioning(whole, positive or [], negative or [], window=window)
             laid = made[0], made[1]
-        return {"ui": seen, "result": (patched, whole, *laid)}
+        return {"ui": seen, "result": (patched, whole, *laid, listed)}
 
     def _own(
         self,

@@ -32,7 +32,7 @@ class ControlStackLoader:
     """A file -> CONTROL_NET or MODEL_PATCH, interchangeable with the core's loaders."""
 
     DESCRIPTION = (
-        "Loads a ControlNet file, for Add Control: also those that ComfyUI calls model patches "
+        "Loads a ControlNet file, for Add ControlNet: also those that ComfyUI calls model patches "
         "(Z-Image Fun, Qwen-Image DiffSynth, Anima LLLite, Wan Uni3C). It also fits ComfyUI's own "
         "Apply nodes."
     )
@@ -45,7 +45,7 @@ class ControlStackLoader:
     RETURN_TYPES = (NETS,)
     RETURN_NAMES = ("control_net",)
     OUTPUT_TOOLTIPS = (
-        "The ControlNet, for Add Control or ComfyUI's own Apply node for such a file.",
+        "The ControlNet, for Add ControlNet or ComfyUI's own Apply node for such a file.",
     )
 
     @classmethod
@@ -81,7 +81,7 @@ class ControlStackAdd:
 
     DESCRIPTION = (
         "Adds one control to a stack: a ControlNet with its hint, strength, range and mask. Chain "
-        "several of these, then use Apply Control Stack once."
+        "several of these, then use Apply ControlNet Stack once."
     )
     SEARCH_ALIASES = (
         *("controlnet", "control net", "cn", "apply controlnet", "use controlnet"),
@@ -307,14 +307,14 @@ class ControlStackApply:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        """The node's inputs; without a stack, as when its last Add Control is bypassed, the model
+        """The node's inputs; without a stack, as when its last control is bypassed, the model
         goes through."""
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model to control. It is not changed."}),
             },
             "optional": {
-                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add ControlNet."}),
                 "record": (
                     "BOOLEAN",
                     {
@@ -371,7 +371,7 @@ class ControlStackApplyConditioning:
                     "CONDITIONING",
                     {"tooltip": "The negative prompt. Leave it open to control the prompt alone."},
                 ),
-                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add ControlNet."}),
                 "vae": (
                     "VAE",
                     {
@@ -405,7 +405,7 @@ NODE_CLASS_MAPPINGS = {
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "ControlStackRows": "ControlNet Stack",
     "ControlStackLoader": "Load ControlNet (ControlStack)",
-    "ControlStackAdd": "Add Control",
-    "ControlStackApply": "Apply Control Stack",
-    "ControlStackApplyConditioning": "Apply Control Stack to Conditioning",
+    "ControlStackAdd": "Add ControlNet",
+    "ControlStackApply": "Apply ControlNet Stack",
+    "ControlStackApplyConditioning": "Apply ControlNet Stack to Conditioning",
 }

@@ -78,7 +78,7 @@ class ControlStackTimeline:
                 ),
             },
             "optional": {
-                "stack": (STACKS, {"tooltip": "The controls, from Add Control."}),
+                "stack": (STACKS, {"tooltip": "The controls, from Add ControlNet."}),
                 "sigmas": (
                     "SIGMAS",
                     {

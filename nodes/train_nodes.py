@@ -62,8 +62,20 @@ class ControlStackTrainingData:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's inputs and widgets."""
+        from ..preprocessors.registry import PREPROCESSORS
+
         fields = _fields(DataSettings)
+        fields["condition"] = (["", *PREPROCESSORS], fields["condition"][1])
         return {"required": {"path": fields.pop("path")}, "optional": fields}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, condition: str | None = None) -> bool | str:
+        """Whether there is such a preprocessor, which says what may be meant: hosts leave to a node
+        the menus that it names. None comes through a link.
+        """
+        from ..training.data.condition import check_condition
+
+        return answer(check_condition, condition)
 
     @classmethod
     def IS_CHANGED(cls, **settings: Any) -> float | str:
@@ -104,7 +116,7 @@ class ControlStackTrain:
     RETURN_TYPES = ("CONTROL_NET", TRAINABLE, CURVE, "IMAGE")
     RETURN_NAMES = ("control_net", "net", "curve", "sheet")
     OUTPUT_TOOLTIPS = (
-        "The trained ControlNet, for Add Control.",
+        "The trained ControlNet, for Add ControlNet.",
         "The trained network, for Save ControlNet or more training.",
         "Loss and fidelity over the steps, for Loss Plot.",
         "The last validation: hints, pictures without and with control.",

@@ -31,9 +31,10 @@ NEEDED = (
 FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/", "locales/")
 SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
 SCRIPTS = (
-    *("colours.js", "convert.js", "pose.mjs", "pose_editor.mjs"),
-    *("pose_node.js", "rows.js", "rows_timeline.js", "rows_value.js"),
-    *("rows_view.js", "rows_words.js", "sentences.js", "toasts.js"),
+    *("colours.js", "convert.js", "hint_prompt.js", "hint_run.js"),
+    *("pose.mjs", "pose_editor.mjs", "pose_node.js", "rows.js"),
+    *("rows_timeline.js", "rows_value.js", "rows_view.js", "rows_words.js"),
+    *("sentences.js", "slots.js", "toasts.js"),
 )
 LARGEST_ARCHIVE = 2_000_000
 

@@ -32,6 +32,7 @@ BY_HAND = (
 MADE = [node_id for node_id in NODES if node_id not in BY_HAND]
 LEARNED = {entry.node: entry.learning for entry in PREPROCESSORS.values() if entry.learning}
 WIDTH = 104
+WIDGETS = ("BOOLEAN", "INT", "FLOAT", "STRING")
 CONFIGS = ("config.json", "preprocessor_config.json")
 """What every folder of transformers has beside its weights."""
 
@@ -53,8 +54,8 @@ def page(node_id: str, language: str, now: str) -> str:
     words, texts = WORDS[language], texts_of(node_id, language)
     begin, sections = _parts(now)
     made = {
-        words.inputs: _input_tables(node_id, language),
-        words.outputs: _output_table(node_id, language),
+        words.inputs: _input_lists(node_id, language),
+        words.outputs: _output_list(node_id, language),
     }
     if node_id in LEARNED:
         made[words.weights] = _weights(LEARNED[node_id], words)
@@ -82,35 +83,40 @@ def _parts(now: str) -> tuple[str, dict[str, str]]:
     return by_hand.strip(), {name: body.strip() for name, _, body in named}
 
 
-def _input_tables(node_id: str, language: str) -> str:
+def _input_lists(node_id: str, language: str) -> str:
     """What is always in sight, then what the front end folds away."""
     words, found = WORDS[language], inputs(NODES[node_id])
     folded = [name for name, (_, options) in found.items() if options.get("advanced")]
-    tables = [_input_table(node_id, language, [name for name in found if name not in folded])]
+    lists = [_input_list(node_id, language, [name for name in found if name not in folded])]
     if folded:
-        tables += [f"### {words.advanced}", _input_table(node_id, language, folded)]
-    return "\n\n".join(tables)
+        lists += [f"### {words.advanced}", _input_list(node_id, language, folded)]
+    return "\n\n".join(lists)
 
 
-def _input_table(node_id: str, language: str, names: Iterable[str]) -> str:
+def _input_list(node_id: str, language: str, names: Iterable[str]) -> str:
     words, texts = WORDS[language], texts_of(node_id, language)["inputs"]
     specs = inputs(NODES[node_id])
     optional = NODES[node_id].INPUT_TYPES().get("optional", {})
-    rows = []
+    lines = []
     for name in names:
         kind, options = specs[name]
         default, span = _default_and_range(name, kind, options, words)
-        linked = options.get("forceInput") or kind in ("LATENT", "MASK", "VAE")
-        rows.append(
-            (
-                _named(name, texts[name]["name"]),
-                texts[name]["tooltip"],
-                "COMBO" if isinstance(kind, list) else kind,
-                words.optional if linked and name in optional else default,
-                span,
-            )
+        linked = options.get("forceInput") or not (isinstance(kind, list) or kind in WIDGETS)
+        facts = ["COMBO" if isinstance(kind, list) else kind]
+        if linked:
+            facts += [words.optional] if name in optional else []
+        else:
+            facts += [f"{words.default} {default}"] if default != "" else []
+        lines.append(
+            _line(_named(name, texts[name]["name"]), texts[name]["tooltip"], facts, span, words)
         )
-    return _table(words.input_table, rows)
+    return "\n".join(lines)
+
+
+def _line(name: str, text: str, facts: Iterable[str], span: str, words: Words) -> str:
+    """One line of a list: the help panel is 290 pixels wide, which no table fits."""
+    told = " · ".join([*facts, *([span] if span else [])])
+    return f"- {name}{words.colon}{text}{words.space}*{told}*"
 
 
 def _default_and_range(
@@ -142,19 +148,24 @@ def _power(found: re.Match[str]) -> str:
     return "e" + found[1].replace("+", "")
 
 
-def _output_table(node_id: str, language: str) -> str:
+def _output_list(node_id: str, language: str) -> str:
     node, texts = NODES[node_id], texts_of(node_id, language)["outputs"]
-    rows = [
-        (_named(name, texts[str(i)]["name"]), texts[str(i)]["tooltip"], kind)
+    return "\n".join(
+        _line(
+            _named(name, texts[str(i)]["name"]),
+            texts[str(i)]["tooltip"],
+            [kind],
+            "",
+            WORDS[language],
+        )
         for i, (name, kind) in enumerate(zip(node.RETURN_NAMES, node.RETURN_TYPES, strict=True))
-    ]
-    return _table(WORDS[language].output_table, rows)
+    )
 
 
 def _weights(learning: Learning, words: Words) -> str:
-    rows = [_weights_row(one, "", words) for one in learning.models]
-    rows += [_weights_row(one, words.needed_besides, words) for one in learning.also]
-    blocks = [_table(words.weights_table, rows)]
+    lines = [_weights_line(one, "", words) for one in learning.models]
+    lines += [_weights_line(one, words.needed_besides, words) for one in learning.also]
+    blocks = ["\n".join(lines)]
     if learning.models[0].is_folder:
         blocks.append(words.folders.format(*(f"`{file}`" for file in CONFIGS)))
     blocks.append(words.places)
@@ -164,26 +175,17 @@ def _weights(learning: Learning, words: Words) -> str:
     return "\n\n".join(blocks)
 
 
-def _weights_row(weights: Weights, note: str, words: Words) -> tuple[str, ...]:
+def _weights_line(weights: Weights, note: str, words: Words) -> str:
     terms = weights.licence if weights.commercial else f"{weights.licence} ({words.not_commercial})"
-    files = [file for file in weights.files if file not in CONFIGS]
-    return (
-        f"[{weights.name}](https://huggingface.co/{weights.repo})" + (f" ({note})" if note else ""),
-        ", ".join(f"`{file}`" for file in files),
-        f"{weights.megabytes} MB",
-        terms,
+    files = ", ".join(f"`{file}`" for file in weights.files if file not in CONFIGS)
+    link = f"[{weights.name}](https://huggingface.co/{weights.repo})" + (
+        f" ({note})" if note else ""
     )
+    return f"- {link}{words.colon}{files}, {weights.megabytes} MB, {terms}"
 
 
 def _named(name: str, shown: str) -> str:
     return f"`{name}`" if shown == name else f"{shown} `{name}`"
-
-
-def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [heading, *rows]
-    text = ["| " + " | ".join(line) + " |" for line in lines]
-    text.insert(1, re.sub(r"[^|]+", "---", text[0]))
-    return re.sub(r"\|  (?=\|)", "| ", "\n".join(text))
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ class Words:
     weights: str
     example: str
     mistakes: str
-    input_table: tuple[str, ...]
-    output_table: tuple[str, ...]
-    weights_table: tuple[str, ...]
     to: str
+    default: str
+    colon: str
+    space: str
     optional: str
     on: str
     off: str
@@ -41,15 +41,15 @@ WORDS = {
         weights="Weights",
         example="Example",
         mistakes="Common mistakes",
-        input_table=("input", "what it is", "type", "default", "range"),
-        output_table=("output", "what it is", "type"),
-        weights_table=("model", "files", "size", "licence"),
         to="to",
+        default="default",
+        colon=": ",
+        space=" ",
         optional="optional",
         on="on",
         off="off",
         standing="a standing person",
-        models="those of **Weights** below",
+        models="those of Weights below",
         of_this_machine="the first on this machine",
         folders="Each is a folder: {} and {} of its page lie beside that file.",
         places="Looked for in `models/controlstack` and its extra paths, in a folder of the "
@@ -68,15 +68,15 @@ WORDS = {
         weights="权重",
         example="示例",
         mistakes="常见错误",
-        input_table=("输入", "说明", "类型", "默认值", "范围"),
-        output_table=("输出", "说明", "类型"),
-        weights_table=("模型", "文件", "大小", "许可证"),
         to="到",
+        default="默认",
+        colon="：",
+        space="",
         optional="可选",
         on="开",
         off="关",
         standing="一个站立的人",
-        models="见下文**权重**",
+        models="见下文“权重”",
         of_this_machine="本机已有的第一个",
         folders="每个模型是一个文件夹，里面还要有同一页面的 {} 和 {}。",
         places="依次查找：`models/controlstack` 及其额外路径里以模型或页面命名的文件夹，"

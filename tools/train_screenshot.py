@@ -1,4 +1,4 @@
-"""Take docs/train-nodes.png: docs/train-workflow.json in the front end, run on the demo model.
+"""Take docs/train-nodes.png: workflows/train.json in the front end, run on the demo model.
 
 COMFYUI_PATH=... python -m tools.train_screenshot docs/train-nodes.png
 """
@@ -19,7 +19,7 @@ from tests.comfyui.browser import VUE_NODES, browsing
 from tests.comfyui.server import serving
 from tools.comfyui_screenshot import DEMO_PACK
 
-WORKFLOW = Path(__file__).resolve().parents[1] / "docs" / "train-workflow.json"
+WORKFLOW = Path(__file__).resolve().parents[1] / "workflows" / "train.json"
 WINDOW = (1880, 1290)
 PICTURES = 500
 SETTINGS = {

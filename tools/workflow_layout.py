@@ -33,6 +33,8 @@ LINE = 100
 VIEW, VIEW_TOP = (1400, 800), 40
 """Pixels of a small window's canvas, and those of its bars above."""
 NOTES = ("Note", "MarkdownNote")
+FIRST = {"ControlStackAdd": "stack"}
+"""The socket that the page draws first (web/js/slots.js), where the file has others before it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Canvas:
         self.start = np.array([number[link[1]] for link in links])
         self.end = np.array([number[link[3]] for link in links])
         self.out = np.array([(link[2] + 0.7) * SOCKET for link in links])
-        self.into = np.array([(link[4] + 0.7) * SOCKET for link in links])
+        drawn = {node["id"]: _as_drawn(node) for node in nodes}
+        self.into = np.array([(drawn[link[3]].index(link[4]) + 0.7) * SOCKET for link in links])
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Both coordinates (links, points) of the wires."""
@@ -110,6 +113,12 @@ class Canvas:
         slopes = float(np.abs(y1 - y0).sum())
         tall = float((self.y + self.height).max() - self.y.min())
         return 400 * float(self.over().sum()) + 200 * self.touching() + 0.3 * slopes + 3 * tall
+
+
+def _as_drawn(node: Mapping[str, Any]) -> list[int]:
+    """The numbers of the node's inputs from top to bottom."""
+    inputs = list(enumerate(node["inputs"]))
+    return [i for i, one in sorted(inputs, key=lambda e: e[1]["name"] != FIRST.get(node["type"]))]
 
 
 def arranged(document: dict[str, Any], seed: int = 0) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def with_preset(graph: Graph, registry: Registry, text: str, title: str) -> Grap
         changed[node.id] = replace(node, inputs=inputs)
     if not made:
         raise UserError(
-            "there is no stack to put the preset on: no Apply Control Stack of this workflow is "
+            "there is no stack to put the preset on: no Apply ControlNet Stack of this workflow is "
             "given one"
         )
     added = {node.id: node for node in made.values()}

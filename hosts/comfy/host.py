@@ -6,9 +6,10 @@ Imported where ComfyUI runs; each of its modules is imported when it is first ne
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...training.base import Base
+
+
+SHOWN = 16
+"""Pictures of a batch that are shown on a node: a film has hundreds, and each is a file."""
 
 
 class ComfyHost:
@@ -130,6 +135,9 @@ class ComfyHost:
         name = f"controlstack_{uuid4().hex}.png"
         picture.save(folder / name, compress_level=1)
         return {"filename": name, "subfolder": "", "type": "temp"}
+
+    def shown(self, pictures: Iterable[Image]) -> list[Mapping[str, str]]:
+        return [self.preview(picture) for picture in islice(pictures, SHOWN)]
 
     def running(self) -> Mapping[str, Any]:
         """ComfyUI tells the node's id, and its queue the graph."""

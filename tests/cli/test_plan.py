@@ -49,7 +49,7 @@ def test_several_samplers_are_one_page(run: Run, folder: Path) -> None:
         (("none.json",), "cannot read the workflow none.json"),
         ((STACK, "--set", "KSampler.steps=0"), "node 15 (KSampler): input steps is 0, but has to"),
         ((STACK, "--set", "KSampler.depth=0"), "node 15 (KSampler) has no input 'depth'"),
-        ((STACK, "--set", "Add Control"), "--set Add Control has no value"),
+        ((STACK, "--set", "Add ControlNet"), "--set Add ControlNet has no value"),
         ((STACK, "--out", "."), "--out .: the picture is a PNG; give it a name that ends .png"),
         ((STACK, "--out", "a/"), "--out a: the picture is a PNG"),
         ((STACK, "--json", "."), "is a folder"),

@@ -87,7 +87,7 @@ class Line:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """The inputs that ControlNetApplyAdvanced and Add Control share, by the same names."""
+        """The inputs that ControlNetApplyAdvanced and Add ControlNet share, by the same names."""
         given = {
             "control_net": self.net,
             "image": self.image,

@@ -288,7 +288,7 @@ class Kind:
     picture: str = "image"
     vae: Callable[[], Any] | None = None
     frames: int = 0
-    inputs: Mapping[str, str] = field(default_factory=dict)  # the node's -> Add Control's
+    inputs: Mapping[str, str] = field(default_factory=dict)  # the node's -> Add ControlNet's
     spans: bool = False  # whether the node has a range
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -69,11 +68,11 @@ def control_net_names() -> list[str]:
 
 
 def write_files(base: Path) -> None:
-    """All models and pictures that the shipped workflows name, into ComfyUI's folders in `base`."""
+    """All models that the shipped workflows name, into ComfyUI's folders in `base`; the pack puts
+    their pictures there itself."""
     write_checkpoint(_checkpoint(base))
     for seed, path in enumerate(_control_nets(base), start=1):
         write_control_net(path, seed)
-    shutil.copytree(WORKFLOWS / "input", base / "input")
 
 
 def write_stand_ins(base: Path) -> None:
@@ -81,7 +80,6 @@ def write_stand_ins(base: Path) -> None:
     for path in (_checkpoint(base), *_control_nets(base)):
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"stand_in": torch.zeros(1)}, path)
-    shutil.copytree(WORKFLOWS / "input", base / "input")
 
 
 def _checkpoint(base: Path) -> Path:

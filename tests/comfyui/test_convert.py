@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.joi
 STACK, APPLY = "ControlStackRows", "ControlNetApplyAdvanced"
 WORDS = {
     "stack": "Convert to ControlNet Stack",
-    "nodes": "Convert to Add Control nodes",
+    "nodes": "Convert to Add ControlNet nodes",
     "core": "Convert to Apply ControlNet nodes",
 }
 SAVE = "11"

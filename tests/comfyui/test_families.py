@@ -38,7 +38,7 @@ def document(name: str) -> Told:
 
 def nodes(name: str) -> list[Told]:
     """The workflow's nodes, without notes."""
-    return [node for node in document(name)["nodes"] if node["type"] != "Note"]
+    return [node for node in document(name)["nodes"] if node["type"] != "MarkdownNote"]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import json
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -118,6 +119,8 @@ def saved(server: Server, run: Run) -> dict[str, np.ndarray]:
     """The saved pictures by the name of the node that made them."""
     found = {}
     for node, output in run.outputs.items():
+        if not node.startswith("save "):
+            continue  # a hint, shown on its node
         for named in output["images"]:
             path = server.base / "output" / named["subfolder"] / named["filename"]
             found[node.removeprefix("save ")] = np.asarray(Image.open(path))
@@ -203,6 +206,23 @@ def test_the_same_hints_again_are_not_made_again(server: Server) -> None:
     assert executed(server.run(graph_of(changed))) == {"canny", "save canny"}
 
 
+def test_every_hint_is_seen_on_its_node(server: Server) -> None:
+    run = server.run(graph_of(exact_nodes(fit="fit")))
+    for name, picture in saved(server, run).items():
+        (named,) = run.outputs[name]["images"]
+        assert named["type"] == "temp"
+        shown = np.asarray(Image.open(BytesIO(server.picture(named))).convert("RGB"))
+        assert np.array_equal(shown, picture), name
+
+
+def test_a_hint_that_is_not_needed_is_not_made(server: Server) -> None:
+    """It is no output node: what is wired to nothing, or to a line that is off, is left out."""
+    graph = graph_of(exact_nodes(fit="stretch"))
+    spare = Node("spare", "ControlStackTile", {"image": Link("photo", 0), "width": 40})
+    run = server.run(Graph({**graph.nodes, "spare": spare}))
+    assert "spare" not in executed(run) | run.outputs.keys()
+
+
 def test_each_picture_of_a_batch_moves_the_bar(server: Server) -> None:
     graph = graph_of(
         {"tile": {"class_type": "ControlStackTile", "inputs": {"image": ["photo", 0]}}}
@@ -281,9 +301,9 @@ def test_a_network_is_kept_by_its_node_and_goes_with_it(
     monkeypatch.setattr(Choice, "load", lambda choice: loads.append(choice) or load(choice))
     node = NODES["ControlStackDepth"]()
     image = torch.rand(2, 40, 56, 3)
-    (first,) = node.make(image=image, model=DEPTH_MODEL)
+    (first,) = node.make(image=image, model=DEPTH_MODEL)["result"]
     manager.unload_all_models()
-    (again,) = node.make(image=image, model=DEPTH_MODEL)
+    (again,) = node.make(image=image, model=DEPTH_MODEL)["result"]
     assert torch.equal(first, again)
     assert len(loads) == 1
     assert len(manager.current_loaded_models) == 1

@@ -566,7 +566,7 @@ def test_without_a_vae(made: dict[str, Any], name: str) -> None:
 def test_the_vae_of_another_model(made: dict[str, Any]) -> None:
     line = line_of(made, "z-image union")
     case = stacked(case_of(made, "z-image union"), replace(line, kind=KINDS["wan uni3c"]))
-    with pytest.raises(UserError, match=r"control 1 .* look first at the vae of Add Control"):
+    with pytest.raises(UserError, match=r"control 1 .* look first at the vae of Add ControlNet"):
         _ = case.result
 
 
@@ -600,7 +600,7 @@ def test_a_film_is_not_cropped(made: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_it_cannot_lie_on_a_prompt(made: dict[str, Any], name: str) -> None:
     case = case_of(made, name)
-    with pytest.raises(UserError, match=r"cannot lie on a prompt\. Use Apply Control Stack"):
+    with pytest.raises(UserError, match=r"cannot lie on a prompt\. Use Apply ControlNet Stack"):
         ControlStackApplyConditioning().apply(
             case.positive, case.negative, line_of(made, name).on(())
         )

@@ -191,7 +191,7 @@ def pixels(server: Server, prompt: dict[str, Any]) -> Any:
 
 
 def with_old_nodes(prompt: dict[str, Any], *adds: dict[str, Any]) -> dict[str, Any]:
-    """The prompt with a chain of Add Control of these inputs instead of the rows."""
+    """The prompt with a chain of Add ControlNet of these inputs instead of the rows."""
     made = copy.deepcopy(prompt)
     (key,) = (key for key, node in made.items() if node["class_type"] == NODE)
     wires = made.pop(key)["inputs"]

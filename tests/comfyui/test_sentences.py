@@ -126,7 +126,8 @@ def test_several_problems_are_a_line_each(page: Page) -> None:
 
 def test_the_extension_is_there_once(page: Page) -> None:
     ours = page.js("return app.extensions.map(e => e.name).filter(n => /^ControlStack/.test(n))")
-    names = ("Colours", "Convert", "Pose", "Rows", "Toasts")
+    names = ("Colours", "Convert", "HintRun", "Pose", "Rows", "Slots", "Toasts")
+    assert sorted(ours) == [f"ControlStack.{name}" for name in names]
     assert sorted(ours) == [f"ControlStack.{name}" for name in names]
     # The browser keeps times of the first 250 files only; an older front end has more.
     for address, milliseconds in page.js(

@@ -1,4 +1,4 @@
-"""docs/train-workflow.json in the real front end: whole, with every value where it belongs."""
+"""workflows/train.json in the real front end: whole, with every value where it belongs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.comfyui.test_browser import check_canvas, inputs
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
-WORKFLOW = Path(__file__).resolve().parents[2] / "docs" / "train-workflow.json"
+WORKFLOW = Path(__file__).resolve().parents[2] / "workflows" / "train.json"
 
 
 @pytest.fixture(params=[False, True], ids=["canvas", "vue"])

@@ -73,7 +73,7 @@ def single(count: int = 1, kind: str = "ControlNetApply") -> Prompt:
 
 
 def added(count: int = 2, **changes: Any) -> Prompt:
-    """The same through Add Control (20 ...) and an Apply (8) on the model."""
+    """The same through Add ControlNet (20 ...) and an Apply (8) on the model."""
     graph = applied(count)
     before: dict[str, Any] = {}
     for index in range(count):

@@ -76,7 +76,7 @@ def test_factors_there_and_back() -> None:
 
 
 def with_factors() -> Prompt:
-    """Add Control behind factors of which a row has the last three itself."""
+    """Add ControlNet behind factors of which a row has the last three itself."""
     graph = added(
         1, mode="balanced", area_hint="whole", frames="repeat", union_type="auto", enabled=True
     )
@@ -178,7 +178,7 @@ def test_two_stacks_in_a_row_and_a_use_of_the_list() -> None:
 
 
 def filled(graph: Prompt) -> Prompt:
-    """With Add Control's defaults."""
+    """With Add ControlNet's defaults."""
     graph = copy.deepcopy(graph)
     for one in graph.values():
         if one["class_type"] == "ControlStackAdd":

@@ -62,7 +62,7 @@ test("a chain's node and a stack have their entries, others none", async () => {
   const words = (type) => getNodeMenuItems({ type }).map(({ content }) => content);
   assert.deepEqual(words("ControlNetApply"), ["Convert to ControlNet Stack"]);
   assert.deepEqual(words("ControlStackRows"), [
-    "Convert to Add Control nodes",
+    "Convert to Add ControlNet nodes",
     "Convert to Apply ControlNet nodes",
   ]);
   assert.deepEqual(words("KSampler"), []);

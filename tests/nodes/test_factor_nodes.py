@@ -1,4 +1,4 @@
-"""The nodes that make factors, and Add Control that takes them."""
+"""The nodes that make factors, and Add ControlNet that takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control Preset, Save and Load Control Preset, Cut Control Stack, and `enabled` of Add Control."""
+"""Control Preset, saved and loaded, Cut Control Stack, and `enabled` of Add ControlNet."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from controlstack.nodes.train_nodes import ControlStackTrainingData
 from tests.nodes.training_nodes import SIDE
 from tests.training_files import fill50k, picture, save
 
-WORKFLOW = Path(__file__).resolve().parents[2] / "docs" / "train-workflow.json"
+WORKFLOW = Path(__file__).resolve().parents[2] / "workflows" / "train.json"
 
 
 def graph_of(place: Path, **changed: dict[str, Any]) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def test_the_workflow_to_begin_with_is_that_of_the_nodes() -> None:
     registry = default_registry()
     document = json.loads(WORKFLOW.read_text())
     for node in document["nodes"]:
-        if node["type"] == "Note":
+        if node["type"] == "MarkdownNote":
             continue
         spec = registry.spec(node["type"])
         sockets = [(one.name, one.type) for one in spec.inputs.values() if not one.is_widget]

@@ -30,8 +30,9 @@ from controlstack.headless.sampling.sample import ksample
 from controlstack.hosts import host
 from controlstack.nodes.net_nodes import ControlStackSaveControlNet
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, ControlStackLoader
-from controlstack.nodes.train_nodes import ControlStackLossPlot
+from controlstack.nodes.train_nodes import ControlStackLossPlot, ControlStackTrainingData
 from controlstack.nodes.train_values import Trainable
+from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training import export
 from controlstack.training.config import read_config
 from controlstack.training.settings import RunSettings, TrainingSettings, ValidationSettings
@@ -358,3 +359,14 @@ def test_a_name_that_no_file_can_have_is_said_before_anything_runs(
     assert not (place / "models").exists()
     (place / "models").write_text("a file where the folder belongs")
     assert "cannot be written" in str(check(name="x"))
+
+
+def test_the_condition_is_a_menu_that_takes_what_was_typed_before() -> None:
+    names, options = ControlStackTrainingData.INPUT_TYPES()["optional"]["condition"]
+    assert names == ["", *PREPROCESSORS]
+    assert options["default"] == ""
+    check = ControlStackTrainingData.VALIDATE_INPUTS
+    assert all(check(condition=name) is True for name in (*names, None))
+    said = check(condition="cany")
+    assert isinstance(said, str)
+    assert "'cany', which is no preprocessor; canny may be meant" in said

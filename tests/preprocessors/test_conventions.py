@@ -107,7 +107,7 @@ def of_kind(*kinds: Kind) -> list[str]:
 def hint_of(
     name: str, sizing: Sizing | None = None, image: Tensor | None = None, **settings: Value
 ) -> Tensor:
-    """The hint (H, W, 3) of the scene, or of IMAGE, as Add Control is given it."""
+    """The hint (H, W, 3) of the scene, or of IMAGE, as Add ControlNet is given it."""
     entry = PREPROCESSORS[name]
     scene, mask = _scene(entry)
     image = scene if image is None else image

@@ -11,5 +11,8 @@ FAMILIES = (
 """Of models that neither the demo nor the embedded host has: only ComfyUI runs these."""
 
 ALL = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-DEMO = [name for name in ALL if name not in FAMILIES]
+TRAINING = ("train",)
+"""Needs pictures to learn from, which people bring."""
+
+DEMO = [name for name in ALL if name not in (*FAMILIES, *TRAINING)]
 """Those that run in both hosts, on the demo model."""

@@ -66,7 +66,7 @@ def _hints(name: str) -> list[Node]:
 def test_its_nodes_are_ours_or_the_core_s_with_their_sockets(name: str) -> None:
     registry = default_registry()
     for node in _nodes(name):
-        if node["type"] == "Note":
+        if node["type"] == "MarkdownNote":
             continue
         sockets = [f"{entry['name']}:{entry['type']}" for entry in node["inputs"]]
         given = tuple(entry["type"] for entry in node["outputs"])
@@ -93,7 +93,7 @@ def test_the_list_of_core_nodes_holds_no_others() -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_file_of_a_loader_is_named_with_its_folder_and_link(name: str) -> None:
-    (note,) = (node["widgets_values"][0] for node in _of(name, "Note"))
+    (note,) = (node["widgets_values"][0] for node in _of(name, "MarkdownNote"))
     loaders = _of(name, *FOLDERS)
     assert loaders
     for node in _nodes(name):
@@ -109,12 +109,12 @@ def test_each_file_of_a_loader_is_named_with_its_folder_and_link(name: str) -> N
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_its_pictures_are_shipped_and_named(name: str) -> None:
-    (note,) = (node["widgets_values"][0] for node in _of(name, "Note"))
+    (note,) = (node["widgets_values"][0] for node in _of(name, "MarkdownNote"))
     for node in _of(name, "LoadImage", "LoadImageMask", "LoadVideo"):
         file = node["widgets_values"][0]
         if file not in USERS_OWN:
             assert (WORKFLOWS / "input" / file).is_file()
-            assert f"workflows/input/{file}" in note
+            assert f"`{file}`" in note
 
 
 @pytest.mark.parametrize("name", FAMILIES)

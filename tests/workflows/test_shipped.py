@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from controlstack.cli.app import app
 from controlstack.headless.graph.registry import default_registry, types_fit
 from controlstack.headless.graph.workflow import load_workflow
-from tests.workflows.names import ALL, DEMO, FAMILIES, WORKFLOWS
+from tests.workflows.names import ALL, DEMO, FAMILIES, TRAINING, WORKFLOWS
 from tools.workflow_layout import Canvas, Crossing
 
 FEW_STEPS = ("--demo", "--set", "KSampler.steps=2")
@@ -52,7 +52,7 @@ def _shipped(name: str) -> Path:
 
 
 FIRST = ("canny", "depth", "pose", "stack_pose_depth", "step_ranges")
-"""Those that people had before Add Control got further inputs."""
+"""Those that people had before Add ControlNet got further inputs."""
 
 
 def _steps(name: str) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def _pixels(path: Path) -> Pixels:
 def test_all_are_there() -> None:
     further = {"fine_control", "modes", "preset", "report", "switched_lines", "timeline"}
     assert set(DEMO) == {*FIRST, *further}
-    assert set(ALL) == {*DEMO, *FAMILIES}
+    assert set(ALL) == {*DEMO, *FAMILIES, *TRAINING}
 
 
 @pytest.mark.parametrize("name", DEMO)
@@ -121,7 +121,7 @@ def test_both_ends_of_a_link_agree(name: str) -> None:
 def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
     registry = default_registry()
     for node in json.loads(_shipped(name).read_text())["nodes"]:
-        if node["type"] == "Note":
+        if node["type"] == "MarkdownNote":
             continue
         spec = registry.spec(node["type"])
         sockets = [
@@ -136,7 +136,7 @@ def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIRST)
 def test_as_it_was_saved_before_inputs_were_added_it_is_the_same(name: str, tmp_path: Path) -> None:
-    """Add Control had five sockets and five widgets, and Apply Control Stack needed its stack."""
+    """Add ControlNet had five sockets and widgets, and Apply ControlNet Stack needed its stack."""
     document = json.loads(_shipped(name).read_text())
     for node in document["nodes"]:
         if node["type"] == "ControlStackAdd":

@@ -127,6 +127,11 @@ def looks_for_hints(settings: DataSettings) -> bool:
     return not (settings.hints == "made" and entry is not None and entry.takes == "picture")
 
 
+def check_condition(name: str) -> None:
+    """Raise UserError for a `condition` that is neither a preprocessor's name nor empty."""
+    _entry(name)
+
+
 def _entry(name: str) -> Preprocessor | None:
     if not name:
         return None

@@ -21,7 +21,7 @@ const CHAINED = new Set([
 /** By what a node becomes. @type {Record<string, [string, string]>} */
 const WORDS = {
   stack: ["Convert to ControlNet Stack", "转换为 ControlNet 堆栈"],
-  nodes: ["Convert to Add Control nodes", "转换为“添加控制”节点"],
+  nodes: ["Convert to Add ControlNet nodes", "转换为“添加 ControlNet”节点"],
   core: ["Convert to Apply ControlNet nodes", "转换为 ComfyUI 自带的 ControlNet 节点"],
 };
 
