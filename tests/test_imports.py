@@ -20,8 +20,12 @@ OURS = {
     "controlstack.nodes",
     *(f"controlstack.nodes.{name}" for name in ("drawn", "factors", "factors_within")),
     *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "inspection")),
-    *(f"controlstack.nodes.{name}" for name in ("lazy_node", "line", "presets", "routes")),
-    *(f"controlstack.nodes.{name}" for name in ("stack", "training", "upstream", "widgets")),
+    *(
+        f"controlstack.nodes.{name}"
+        for name in ("lazy_node", "line", "own_pictures", "presets", "routes")
+    ),
+    *(f"controlstack.nodes.{name}" for name in ("stack", "stack_list", "training")),
+    *(f"controlstack.nodes.{name}" for name in ("upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded
 host, the command line, training, and every preprocessor come later or never."""

