@@ -83,7 +83,7 @@ const STYLE = `
 .controlstack-pose .space { flex: 1; }
 .controlstack-pose [role="status"] { min-height: 1.4em; }
 .controlstack-pose-view { display: flex; flex-direction: column; gap: 4px; height: 100%; }
-.controlstack-pose-view canvas { flex: 1; min-height: 0; width: 100%; }`;
+.controlstack-pose-view canvas { flex: 1 1 60px; height: 60px; min-height: 0; width: 100%; }`;
 
 /** What the last run drew, for a pose that comes through a wire. @type {WeakMap<object, string>} */
 const ran = new WeakMap();
