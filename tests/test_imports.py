@@ -20,7 +20,10 @@ OURS = {
     "controlstack.nodes",
     *(f"controlstack.nodes.{name}" for name in ("drawn", "factors", "factors_within")),
     *(f"controlstack.nodes.{name}" for name in ("help_pages", "hints", "inspection")),
-    *(f"controlstack.nodes.{name}" for name in ("lazy_node", "line", "presets", "routes")),
+    *(
+        f"controlstack.nodes.{name}"
+        for name in ("lazy_node", "line", "own_pictures", "presets", "routes")
+    ),
     *(f"controlstack.nodes.{name}" for name in ("stack", "stack_list", "training")),
     *(f"controlstack.nodes.{name}" for name in ("upstream", "widgets")),
 }

@@ -28,7 +28,10 @@ NEEDED = (
     "LICENSE",
     "README.md",
 )
-FOLDERS = ("nodes/", "model_patch/", "preprocessors/", "workflows/", "web/", "locales/")
+FOLDERS = (
+    *("nodes/", "model_patch/", "preprocessors/"),
+    *("workflows/", "subgraphs/", "web/", "locales/"),
+)
 SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
 SCRIPTS = (
     *("colours.js", "convert.js", "hint_prompt.js", "hint_run.js"),

@@ -1,4 +1,4 @@
-"""Graphs drawn by chance keep their meaning, and workflows of any kind end in a sentence."""
+"""Graphs by chance keep their meaning; workflows of any kind end in a sentence at worst."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ let count = 0;
 /** The extensions that a page with this `app` gets. */
 async function extensions(app) {
   globalThis.appOfTest = app;
-  globalThis.requestAnimationFrame ??= (then) => setTimeout(then, 0);
   const text = readFileSync(SCRIPT, "utf8").replace(
     /import \{ app \} from "[^"]+";/,
     "const app = globalThis.appOfTest;",
@@ -40,6 +39,13 @@ function page(told, ok = true) {
         activeWorkflow: {
           changeTracker: {
             redoQueue: ["old"],
+            changeCount: 0,
+            beforeChange() {
+              this.changeCount++;
+            },
+            afterChange() {
+              this.changeCount--;
+            },
             checkState: () => undo.push(app.rootGraph.now),
             async redo() {
               app.rootGraph.now = this.redoQueue.pop().now;
@@ -53,7 +59,7 @@ function page(told, ok = true) {
   return { app, asked, toasts, undo };
 }
 
-const settled = () => new Promise((then) => setTimeout(then, 50));
+const settled = () => new Promise((then) => setTimeout(then, 700));
 
 test("a chain's node and a stack have their entries, others none", async () => {
   const { app } = page({});
@@ -81,7 +87,8 @@ test("the graph that the server gives is a step that can be taken back", async (
   ]);
   assert.deepEqual(undo, ["before"]);
   assert.equal(app.rootGraph.now, "after");
-  assert.deepEqual(app.extensionManager.workflow.activeWorkflow.changeTracker.activeState, { now: "after" });
+  const { activeState, changeCount } = app.extensionManager.workflow.activeWorkflow.changeTracker;
+  assert.deepEqual([activeState, changeCount], [{ now: "after" }, 0]);
   assert.deepEqual(toasts, [["success", "done so"], ["warn", "left so"]]);
 });
 

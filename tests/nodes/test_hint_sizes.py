@@ -26,7 +26,8 @@ def size(node: str, **inputs: Any) -> tuple[int, int]:
         given["preprocessor"] = "tile"
     if node == "ControlStackInpaint":
         given["mask"] = torch.zeros(1, 40, 60)
-    (hint,) = NODES[node]().make(**{**given, **inputs})
+    made = NODES[node]().make(**{**given, **inputs})
+    hint, *_ = made["result"] if isinstance(made, dict) else made
     return tuple(hint.shape[1:3])
 
 

@@ -84,6 +84,34 @@ def test_bad_values_are_refused_by_node_before_anything_runs(
     assert node_type in str(caught.value)
 
 
+@pytest.mark.usefixtures("places")
+def test_a_wire_of_people_goes_before_the_text_and_draws_the_same_batch() -> None:
+    """As Draw Pose Hint gives it; comfyui_controlnet_aux and SDPose give lists of the same form."""
+    joints = [[10.0 + 3 * i, 8.0 + 2 * i, 1] for i in range(18)]
+    blank = [[0.0, 0.0, 0.0]] * 18
+    bodies = [[n for joint in joints[:k] + blank[k:] for n in joint] for k in (18, 9)]
+    frames = [{"people": [{"pose_keypoints_2d": body}]} for body in bodies]
+    size = {"width": 72, "height": 64}
+    prompt = {
+        "1": {
+            "class_type": "ControlStackDrawPose",
+            "inputs": {"pose_json": json.dumps(frames), **size},
+        },
+        "2": {
+            "class_type": "ControlStackDrawPose",
+            "inputs": {"pose_json": "no pose", "pose_keypoint": ["1", 1], **size},
+        },
+        "3": {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}},
+    }
+    graph = read_workflow(prompt, REGISTRY, "test")
+    validate(graph, REGISTRY)
+    run = Executor(REGISTRY).run(graph)
+    first, second = run.value("1"), run.value("2")
+    assert first.shape == (2, 64, 72, 3)
+    assert torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+
+
 def test_a_depth_model_in_the_models_folder_is_offered_checked_and_run(
     places: folders.Folders,
 ) -> None:

@@ -37,11 +37,21 @@ async function load(graph) {
   const tracker = workflow?.changeTracker;
   if (!tracker?.redo) return app.loadGraphData(graph, false, false, workflow);
   (tracker.captureCanvasState ?? tracker.checkState).call(tracker);
-  tracker.redoQueue.splice(0, Infinity, graph);
-  await tracker.redo();
-  // What the page made of it is no further step.
-  for (let frames = 0; frames < 3; frames++) await new Promise(requestAnimationFrame);
-  tracker.activeState = saved();
+  tracker.beforeChange?.();
+  try {
+    tracker.redoQueue.splice(0, Infinity, graph);
+    await tracker.redo();
+    // What the page makes of it (sizes, sockets) is no further step.
+    for (let last = "", calm = 0, tries = 0; calm < 3 && tries < 30; tries++) {
+      await new Promise((then) => setTimeout(then, 100));
+      const now = JSON.stringify(saved());
+      calm = now === last ? calm + 1 : 0;
+      last = now;
+    }
+    tracker.activeState = saved();
+  } finally {
+    tracker.afterChange?.();
+  }
 }
 
 function saved() {

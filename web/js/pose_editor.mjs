@@ -80,9 +80,10 @@ const STYLE = `
 .controlstack-pose button, .controlstack-pose select, .controlstack-pose-view button { padding: 4px 10px; cursor: pointer;
   background: var(--comfy-input-bg); color: var(--input-text); border: 1px solid var(--border-color); border-radius: 4px; }
 .controlstack-pose button:disabled { opacity: 0.4; }
+.controlstack-pose .space { flex: 1; }
 .controlstack-pose [role="status"] { min-height: 1.4em; }
 .controlstack-pose-view { display: flex; flex-direction: column; gap: 4px; height: 100%; }
-.controlstack-pose-view canvas { flex: 1; min-height: 0; width: 100%; }`;
+.controlstack-pose-view canvas { flex: 1 1 60px; height: 60px; min-height: 0; width: 100%; }`;
 
 /** What the last run drew, for a pose that comes through a wire. @type {WeakMap<object, string>} */
 const ran = new WeakMap();
@@ -342,6 +343,7 @@ function edit(node, changed) {
       snap,
       button("Whole view", () => fit()),
       pullIn,
+      element("span", { className: "space" }),
       button("Cancel", () => dialog.close()),
       button("OK", () => dialog.close("take")),
     ),
@@ -667,7 +669,13 @@ export function show(made, view) {
     else if (mounted && (!made.graph || live() !== made)) clearInterval(clock);
     draw();
   }, 300);
-  const { onExecuted } = made;
+  const { onExecuted, getExtraMenuOptions } = made;
+  // The first Nodes 2.0 draw no elements of others on a node.
+  made.getExtraMenuOptions = function (/** @type {any} */ at, /** @type {any[]} */ options) {
+    const more = getExtraMenuOptions?.call(this, at, options);
+    options.push({ content: said("Edit pose"), callback: () => edit(live(), draw) });
+    return more;
+  };
   made.onExecuted = function (/** @type {any} */ output, /** @type {any[]} */ ...more) {
     if (output?.pose_json?.[0]) ran.set(made, output.pose_json[0]);
     return onExecuted?.call(this, output, ...more);

@@ -7,7 +7,8 @@ import { app } from "../../../scripts/app.js";
 
 const NAME = "ControlStack.Pose";
 const NODE = "ControlStackDrawPose";
-const HEIGHT = 160;
+/** At least: the shipped workflows leave room for no more. */
+const HEIGHT = 96;
 
 /** @param {any} node */
 function nodeCreated(node) {
