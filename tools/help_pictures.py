@@ -22,7 +22,7 @@ from controlstack.preprocessors.spec import Preprocessor
 from tools.help_scene import Scene, scene
 
 IMAGES = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs" / "images"
-LARGEST = 25_000
+LARGEST = 17_000
 """Bytes: a page has to show at once."""
 
 FROM_RESULTS = ("canny", "pose")
@@ -107,8 +107,8 @@ def _small(picture: Array, entry: Preprocessor) -> Array:
 
 def _save(picture: Array, path: Path) -> None:
     """As the best JPEG of no more than LARGEST bytes."""
-    for quality in range(92, 40, -4):
-        Image.fromarray(picture).save(path, quality=quality, optimize=True)
+    for quality in range(70, 38, -4):
+        Image.fromarray(picture).save(path, quality=quality, optimize=True, progressive=True)
         if path.stat().st_size <= LARGEST:
             return
     raise ValueError(f"{path} stays over {LARGEST} bytes")
