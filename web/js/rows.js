@@ -18,8 +18,11 @@ const FAR = 0.6;
 /** A socket of a row: its kind and the row's id. */
 const SOCKET = new RegExp(`^(${Object.keys(model.SOCKETS).join("|")})_(\\d+)$`);
 
-/** All of them in sight, each with its `refresh`. @type {Set<Stack>} */
+/** All of them in sight. @type {Set<Stack>} */
 const stacks = new Set();
+
+/** What is drawn by modules that are loaded when they are first needed. @type {Record<string, any>} */
+const parts = {};
 
 class Stack {
   /** @param {any} node @param {string[]} files */
@@ -113,7 +116,8 @@ class Stack {
   state() {
     const rows = this.strange ? [] : this.value.rows.map((/** @type {model.Row} */ row) =>
       [this.hint(row), ...Object.keys(model.SOCKETS).map((kind) => this.wired(row, kind))]);
-    return JSON.stringify([this.value, this.files.length, this.plan, this.step, this.lit, rows]);
+    const loaded = Object.values(parts).filter(Boolean).length;
+    return JSON.stringify([this.value, this.files.length, this.plan, this.step, this.lit, loaded, rows]);
   }
 
   /** The node as high as its rows need. */
@@ -155,6 +159,18 @@ class Stack {
   hint(row) {
     const wired = this.wired(row, "hint");
     return wired ? this.ran.hints[row.id] || pictureOf(before(this.node, `hint_${row.id}`)) : "";
+  }
+
+  /** @param {"details" | "timeline"} name */
+  part(name) {
+    if (!(name in parts)) {
+      parts[name] = null;
+      import(`./rows_${name}.mjs`).then((loaded) => {
+        parts[name] = loaded.default;
+        stacks.forEach((stack) => stack.refresh());
+      });
+    }
+    return parts[name];
   }
 
   /** What the last run of the node told. @param {any} told */

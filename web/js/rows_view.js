@@ -8,11 +8,11 @@
  *   exact: boolean, step: number, lit: number,
  *   set(value: Value): void, light(index: number): void,
  *   hint(row: Row): string, wired(row: Row, kind: string): boolean,
+ *   part(name: "details" | "timeline"): ((...given: any[]) => Element) | null,
  * }} Board what is drawn, and whom a change is told
  */
 
 import * as model from "./rows_value.js";
-import { lines } from "./rows_timeline.js";
 import { say } from "./rows_words.js";
 
 export const COLOURS = ["#60A5FA", "#F59E0B", "#34D399", "#F472B6", "#A78BFA", "#F87171", "#22D3EE", "#A3E635"];
@@ -63,7 +63,7 @@ export const STYLE = `
  * @param {Tag} tag @param {Record<string, any>} [fields] @param {...(Node | string)} inside
  * @returns {HTMLElementTagNameMap[Tag]}
  */
-function el(tag, fields = {}, ...inside) {
+export function el(tag, fields = {}, ...inside) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(fields)) {
     if (name in made && name !== "style") /** @type {any} */ (made)[name] = value;
@@ -89,7 +89,7 @@ export function draw(box, board) {
       button("add", say("add"), () => board.set(model.add(board.value, board.files)), { disabled: rows.length >= model.MOST }),
       button("time", board.value.timeline ? "▾" : "▸", () => board.set({ ...board.value, timeline: !board.value.timeline }), {
         title: say("timeline"), ariaLabel: say("timeline"), ariaExpanded: `${!!board.value.timeline}` })),
-    ...(board.value.timeline ? [lines(board)] : []),
+    ...(board.value.timeline ? [board.part("timeline")?.(board) ?? ""] : []),
   );
   if (key) /** @type {HTMLElement | null} */ (box.querySelector(`[data-key="${CSS.escape(key)}"]`))?.focus();
 }
@@ -102,7 +102,7 @@ export function heightOf({ value, strange, percents }) {
 }
 
 /** @param {string} key @param {string} text @param {() => void} onclick @param {Record<string, any>} [more] */
-function button(key, text, onclick, more = {}) {
+export function button(key, text, onclick, more = {}) {
   return el("button", { type: "button", "data-key": key, onclick, ...more }, text);
 }
 
@@ -141,7 +141,7 @@ function rowOf(box, board, row, index) {
   const made = el("div", { className: `cs-row${on ? "" : " off"}`, role: "group", ariaLabel: name,
     style: `--row: ${COLOURS[index % COLOURS.length]}`, onpointerdown: () => board.light(index) }, line);
   if (board.percents.length) made.append(words);
-  if (row.open) made.append(more(board, row, index, key, put));
+  if (row.open) made.append(board.part("details")?.(board, row, index, key, put) ?? "");
   return made;
 }
 
@@ -158,7 +158,7 @@ function fileOf(board, row, key, put) {
 }
 
 /** @param {string} key @param {number} value @param {number} max @param {string} ariaLabel @param {(value: number) => void} then @param {string} [className] */
-function number(key, value, max, ariaLabel, then, className = "") {
+export function number(key, value, max, ariaLabel, then, className = "") {
   const field = el("input", { type: "number", min: "0", max: `${max}`, step: max > 1 ? "0.05" : "0.01", value: `${value}`, ariaLabel,
     title: ariaLabel, className, "data-key": key,
     onchange: () => {
@@ -213,46 +213,6 @@ function bar(board, row, words, put) {
   };
   paint();
   return whole;
-}
-
-/** @param {Board} board @param {Row} row @param {number} index @param {(name: string) => string} key @param {(fields: Partial<Row>) => void} put */
-function more(board, row, index, key, put) {
-  /** @param {string} field @param {Iterable<string>} choices @param {string} now @param {(chosen: string) => void} then */
-  const menu = (field, choices, now, then) => {
-    const select = el("select", { "data-key": key(field), ariaLabel: say(field), onchange: () => then(select.value) });
-    for (const one of choices) select.append(el("option", { value: one, selected: one === now }, say(one)));
-    return [el("span", {}, say(field)), select];
-  };
-  /** @param {string} field @param {string} now @param {string} hint @param {(text: string) => void} then */
-  const text = (field, now, hint, then) => {
-    const input = el("input", { value: now, "data-key": key(field), ariaLabel: say(field), placeholder: hint, title: hint, onchange: () => then(input.value.trim()) });
-    return [el("span", {}, say(field)), input];
-  };
-  const points = JSON.stringify(row.curve?.points);
-  const preset = row.curve ? Object.entries(model.PRESETS).find(([, own]) => JSON.stringify(own) === points)?.[0] ?? "own" : "none";
-  const between = row.curve?.between ?? "linear";
-  /** @param {"cond" | "uncond"} side */
-  const side = (side) => [el("span", {}, say(side)), number(key(side), row.sides?.[side] ?? 1, model.MAX_STRENGTH, say(side), (to) => put({ sides: { ...row.sides, [side]: to } }))];
-  const extra = Object.keys(model.SOCKETS).slice(2).map((kind) => {
-    const has = !!row.sockets?.includes(kind);
-    const box = el("input", { type: "checkbox", checked: has, "data-key": key(kind), onchange: () =>
-      put({ sockets: has ? row.sockets?.filter((one) => one !== kind) : [...(row.sockets ?? []), kind] }) });
-    return el("label", {}, box, say(kind));
-  });
-  return el("div", { className: "cs-more-box" },
-    ...menu("mode", ["balanced", "prompt is more important", "control is more important", "CFG resolution weighting", "cfg_rw"], row.mode ?? "balanced", (mode) => put({ mode })),
-    ...text("union_type", row.union_type ?? "auto", "auto, depth, openpose ...", (to) => put({ union_type: to || "auto" })),
-    ...menu("curve", ["none", ...Object.keys(model.PRESETS), ...(preset === "own" ? ["own"] : [])], preset, (to) =>
-      to === "own" || put({ curve: to === "none" ? null : { points: model.PRESETS[to], between } })),
-    ...menu("between", model.BETWEEN, between, (to) => row.curve && put({ curve: { ...row.curve, between: to } })),
-    ...side("cond"), ...side("uncond"),
-    ...text("blocks", row.blocks ?? "", "soft weights; first half:0.5", (blocks) => put({ blocks })),
-    ...menu("frames", ["repeat", "hold", "loop", "strict"], row.frames ?? "repeat", (frames) => put({ frames })),
-    ...menu("area_hint", ["whole", "crop"], row.area_hint ?? "whole", (area_hint) => put({ area_hint })),
-    el("div", { className: "wide" }, say("sockets"), ...extra),
-    el("div", { className: "wide" },
-      button(key("copy"), say("duplicate"), () => board.set(model.duplicate(board.value, index)), { disabled: board.value.rows.length >= model.MOST }),
-      button(key("remove"), say("remove"), () => board.set(model.remove(board.value, index)))));
 }
 
 /** Where a pointer is along an element, 0..1, at any zoom. @param {PointerEvent} e @param {Element} element */

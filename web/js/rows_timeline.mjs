@@ -1,6 +1,6 @@
 /**
  * The timeline below the rows: each row's strength over the run, with points to be dragged.
- * Percents go from left to right; the sampler's steps are the ticks.
+ * Percents go from left to right; the sampler's steps are the ticks. Loaded when it is first shown.
  */
 
 import * as model from "./rows_value.js";
@@ -32,7 +32,7 @@ function placeIn(e, whole) {
 }
 
 /** @param {import("./rows_view.js").Board} board @returns {SVGElement} */
-export function lines(board) {
+export default function timeline(board) {
   const { rows } = board.value;
   const most = Math.max(1, ...rows.flatMap((row) => [0, ...(row.curve?.points ?? [[0, 1]]).map(([, by]) => by * (row.strength ?? 1))]));
   const y = (/** @type {number} */ strength) => FLOOR - ((FLOOR - ROOF) * strength) / most;
