@@ -165,7 +165,8 @@ def _fields(blueprint: Blueprint) -> list[tuple[str, InputSpec, Any]]:
 
 
 def _subgraph(blueprint: Blueprint, key: str) -> dict[str, Any]:
-    numbers = {name: number for number, name in enumerate(blueprint.nodes, start=1)}
+    # The front end gives another id to a node inside that has the outer one's, which is 1.
+    numbers = {name: number for number, name in enumerate(blueprint.nodes, start=2)}
     nodes = {name: _node(numbers[name], node) for name, node in blueprint.nodes.items()}
     names = [*blueprint.sockets, *(name for name, *_ in _fields(blueprint))]
     types = {**blueprint.sockets, **{name: spec.type for name, spec, _ in _fields(blueprint)}}
@@ -211,7 +212,7 @@ def _subgraph(blueprint: Blueprint, key: str) -> dict[str, Any]:
     return {
         **{"id": key, "version": 1, "revision": 0, "name": blueprint.title},
         "state": {
-            **{"lastGroupId": 0, "lastNodeId": len(nodes), "lastLinkId": len(links)},
+            **{"lastGroupId": 0, "lastNodeId": len(nodes) + 1, "lastLinkId": len(links)},
             "lastRerouteId": 0,
         },
         "config": {},

@@ -19,6 +19,8 @@ CANNY = "ControlStackCanny"
 ALONE = "Run this hint alone"
 PICTURE = "controlstack_scene.png"
 
+_HAS_MENU = "return !!document.querySelector('.litecontextmenu, .p-contextmenu, [role=\"menu\"]')"
+
 _DRAW = """
 app.graph.clear()
 const add = (type, x, y) => {
@@ -112,6 +114,9 @@ def menu(page: Page, node: Any) -> None:
     """Right-click, "Run this hint alone"."""
     click(page, node)
     click(page, node, right=True)
+    page._settle()
+    if page.drawn_by_vue() and not page.js(_HAS_MENU):
+        pytest.skip("this front end has no menu of nodes that Vue draws; its toolbox is tried")
     page.click(f"//*[normalize-space(text())='{ALONE}']")
 
 
@@ -215,4 +220,5 @@ def test_a_saved_graph_holds_nothing_of_it(page: Page, server: Server) -> None:
     before, _ = page.saved()
     run_alone(page, server, hint)
     after, _ = page.saved()
-    assert [node["type"] for node in after["nodes"]] == [node["type"] for node in before["nodes"]]
+    kept, now = (sorted(node["type"] for node in saved["nodes"]) for saved in (before, after))
+    assert now == kept

@@ -59,9 +59,7 @@ export function partFor(prompt, ids, previews) {
  */
 export function reasonOf(error) {
   const nodes = Object.values(error?.response?.node_errors ?? {});
-  const others = nodes.filter(({ class_type: type }) => !type?.startsWith("ControlStack"));
-  if (nodes.length && !others.length) return "";
-  const [first] = others;
-  const details = first?.errors?.[0]?.details;
-  return details ? `${first.class_type}: ${details}` : error?.message || String(error);
+  const other = nodes.find(({ class_type: type }) => !type?.startsWith("ControlStack"));
+  if (other) return `${other.class_type}: ${other.errors?.[0]?.details}`;
+  return nodes.length ? "" : String(error?.message ?? error);
 }
