@@ -19,6 +19,7 @@ from ..headless.graph.values import convert
 from ..headless.models import inspect
 from ..model_files.folders import CONFIG, read_config
 from ..nodes.hints import NODE_CLASS_MAPPINGS as HINTS
+from ..nodes.rows import files_of
 from ..training.base_fit import per_level
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -141,6 +142,8 @@ def _control_nets(graph: Graph) -> Iterator[tuple[Node, str]]:
         for name, value in node.inputs.items():
             if (node.type, name) in CONTROL_INPUTS and isinstance(value, str):
                 yield node, value
+            if (node.type, name) == ("ControlStackRows", "controls"):
+                yield from ((node, file) for file in files_of(value))
 
 
 def _control_net(node: Node, name: str) -> Path:

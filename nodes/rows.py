@@ -90,6 +90,14 @@ def rows_of(value: Any) -> tuple[Row, ...]:
     return rows
 
 
+def files_of(value: Any) -> list[str]:
+    """The files that the rows of a node's value name, also of rows that are off; none of a value
+    that is no such one."""
+    rows = value.get("rows") if isinstance(value, Mapping) else None
+    given = [one.get("file") for one in rows or () if isinstance(one, Mapping)]
+    return [file for file in given if isinstance(file, str)]
+
+
 def _row(given: Any, number: int) -> Row:
     with named(f"row {number}"):
         if not isinstance(given, Mapping):

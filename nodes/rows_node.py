@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -203,7 +203,13 @@ class ControlStackRows:
                 )
         rows = rows_of(controls)
         before = tuple(replace(one, vae=vae) if one.vae is None else one for one in stack)
-        own = self._own(rows, wires, len(stack), vae, prompt, unique_id)
+        named_files = {row.file for row in rows if row.on}
+        self._nets = {file: net for file, net in self._nets.items() if file in named_files}
+
+        def file_of(row: Row) -> str:
+            return row.file or file_behind(prompt, unique_id, f"control_net_{row.id}")
+
+        own = controls_of(rows, wires, len(stack), vae, self._net, file_of)
         whole = (*before, *own)
         patched: AnyModel | None = None
         seen: dict[str, Any] = {"controlstack_rows": _seen(rows, own)}
@@ -218,50 +224,6 @@ class ControlStackRows:
             laid = made[0], made[1]
         return {"ui": seen, "result": (patched, whole, *laid, listed)}
 
-    def _own(
-        self,
-        rows: Sequence[Row],
-        wires: Mapping[str, Any],
-        before: int,
-        vae: Any,
-        prompt: Prompt | None,
-        unique_id: str | None,
-    ) -> ControlStack:
-        """The rows as controls; nets that no row names any more are let go."""
-        named_files = {row.file for row in rows if row.on and row.file is not None}
-        self._nets = {file: net for file, net in self._nets.items() if file in named_files}
-        made = []
-        for number, row in enumerate(rows, start=1):
-            with named(f"row {number}"):
-                own = {name: wires.get(f"{name}_{row.id}") for name in SOCKETS}
-                if row.on and own["hint"] is None:
-                    raise UserError(
-                        f"it is on and has no hint: wire a picture to hint_{row.id}, or switch the "
-                        "row off."
-                    )
-                file = row.file or file_behind(prompt, unique_id, f"control_net_{row.id}")
-                made.append(
-                    line(
-                        self._net(row, own["control_net"]),
-                        own["hint"],
-                        before + number,
-                        file,
-                        strength=row.strength,
-                        span=row.span,
-                        mode=row.mode,
-                        area_hint=row.area_hint,
-                        frames=row.frames,
-                        union_type=row.union_type,
-                        enabled=row.on,
-                        mask=own["mask"],
-                        vae=vae,
-                        inpaint_mask=own["inpaint_mask"],
-                        factor=(*(own["factor"] or ()), *row.factors),
-                        inpaint_image=own["inpaint_image"],
-                    )
-                )
-        return tuple(made)
-
     def _net(self, row: Row, wired: Any) -> Any:
         """The row's net, loaded once for as long as a row names its file."""
         if not row.on:
@@ -275,6 +237,53 @@ class ControlStackRows:
         if row.file not in self._nets:
             self._nets[row.file] = host.current().load_control_net(row.file)
         return self._nets[row.file]
+
+
+def controls_of(
+    rows: Sequence[Row],
+    wires: Mapping[str, Any],
+    before: int,
+    vae: Any,
+    net_of: Callable[[Row, Any], Any],
+    file_of: Callable[[Row], str],
+) -> ControlStack:
+    """The rows as controls, which come after `before` others.
+
+    `wires` are the rows' sockets by name; `net_of` gives a row's net, told what is wired to it.
+
+    Raises:
+        UserError: a row that cannot act; names it.
+    """
+    made = []
+    for number, row in enumerate(rows, start=1):
+        with named(f"row {number}"):
+            own = {name: wires.get(f"{name}_{row.id}") for name in SOCKETS}
+            if row.on and own["hint"] is None:
+                raise UserError(
+                    f"it is on and has no hint: wire a picture to hint_{row.id}, or switch the "
+                    "row off."
+                )
+            made.append(
+                line(
+                    net_of(row, own["control_net"]),
+                    own["hint"],
+                    before + number,
+                    file_of(row),
+                    strength=row.strength,
+                    span=row.span,
+                    mode=row.mode,
+                    area_hint=row.area_hint,
+                    frames=row.frames,
+                    union_type=row.union_type,
+                    enabled=row.on,
+                    mask=own["mask"],
+                    vae=vae,
+                    inpaint_mask=own["inpaint_mask"],
+                    factor=(*(own["factor"] or ()), *row.factors),
+                    inpaint_image=own["inpaint_image"],
+                )
+            )
+    return tuple(made)
 
 
 def _is_used(prompt: Prompt | None, unique_id: str | None, slot: int) -> bool:

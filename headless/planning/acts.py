@@ -18,13 +18,27 @@ from ...ground.wording import shown
 from ...model_patch.control import Control, ControlStack
 from ...model_patch.factors import Span
 from ...model_patch.schedule import Schedule, Window
+from ...nodes.rows import Row, rows_of
+from ...nodes.rows_node import controls_of
 from ..core_nodes.declare import integer, number
 from ..core_nodes.sampling import CFG, SEED, STEPS
 from ..sampling.sample import windowed
 from ..sampling.samplers import SAMPLERS
 from ..sampling.schedules import SCHEDULES, schedule
 from .files import facts_of
-from .values import Guider, Latent, Model, Net, Prompt, Sampled, Unknown, picture
+from .values import (
+    NO_MASK,
+    NO_PICTURE,
+    UNKNOWN,
+    Guider,
+    Latent,
+    Model,
+    Net,
+    Prompt,
+    Sampled,
+    Unknown,
+    picture,
+)
 
 Act = Callable[..., tuple[Any, ...]]
 """Takes a node's inputs by name, gives its outputs."""
@@ -186,6 +200,39 @@ def _apply_to_prompts(
         one.with_chain(lambda chain: (*chain, *added), both=False) if added else one
         for one in prompts
     )
+
+
+@act("ControlStackRows")
+def _rows(
+    controls: Any = None,
+    model: Any = None,
+    stack: Any = (),
+    positive: Any = None,
+    negative: Any = None,
+    **wires: Any,
+) -> tuple[Any, ...]:
+    """As its node, with nets that are names alone."""
+
+    def net_of(row: Row, wired: Any) -> Net:
+        return wired if row.file is None and isinstance(wired, Net) else Net(row.file or "")
+
+    known = {name: _standing(name, value) for name, value in wires.items()}
+    before = _stack(stack)
+    own = controls_of(
+        rows_of(controls), known, len(before), None, net_of,
+        lambda row: net_of(row, known.get(f"control_net_{row.id}")).file,
+    )  # fmt: skip
+    whole = (*before, *own)
+    (patched,) = _apply(model, whole)
+    return (patched, whole, *_apply_to_prompts(positive, negative, whole), UNKNOWN)
+
+
+def _standing(name: str, value: Any) -> Any:
+    """A row's wire, with what stands for a picture or a mask that is not known."""
+    if not isinstance(value, Unknown):
+        return value
+    stands = {"hint": NO_PICTURE, "inpaint_image": NO_PICTURE, "mask": NO_MASK}
+    return stands.get(name.rstrip("_0123456789"))
 
 
 @act("ConditioningCombine")
