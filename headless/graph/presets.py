@@ -10,7 +10,7 @@ from ...ground.errors import UserError
 from .model import Graph, Link, Node
 from .registry import Registry
 
-STACK, PRESET = "CONTROL_STACK", "ControlStackPreset"
+STACK, PRESET, ROWS = "CONTROL_STACK", "ControlStackPreset", "ControlStackRows"
 
 
 def with_preset(graph: Graph, registry: Registry, text: str, title: str) -> Graph:
@@ -22,7 +22,7 @@ def with_preset(graph: Graph, registry: Registry, text: str, title: str) -> Grap
     ids = (str(number) for number in count(1) if str(number) not in graph.nodes)
     made: dict[Link, Node] = {}
     changed: dict[str, Node] = {}
-    for node in graph.nodes.values():
+    for node in _with_apply(graph, ids).values():
         inputs = dict(node.inputs)
         for name, link in _ends(node, registry):
             if link not in made:
@@ -36,6 +36,42 @@ def with_preset(graph: Graph, registry: Registry, text: str, title: str) -> Grap
         )
     added = {node.id: node for node in made.values()}
     return replace(graph, nodes={**changed, **added}, workflow=None)
+
+
+_APPLIES = {
+    "ControlStackApply": ({"model": 0}, ("record",)),
+    "ControlStackApplyConditioning": ({"positive": 2, "negative": 3}, ("vae",)),
+}
+"""What a ControlNet Stack does beside its rows: by node, the inputs with the outputs that they come
+out of there (here they are the first ones), and what else that node is told."""
+
+
+def _with_apply(graph: Graph, ids: Iterator[str]) -> dict[str, Node]:
+    """The nodes with each ControlNet Stack as one that gives a stack, and an Apply behind it."""
+    nodes, moved = dict(graph.nodes), dict[Link, Link]()
+    for node in graph.nodes.values():
+        for kind, (through, told) in _APPLIES.items() if node.type == ROWS else ():
+            given = {name: node.inputs[name] for name in through if name in node.inputs}
+            if not given:
+                continue
+            also = {name: node.inputs[name] for name in told if name in node.inputs}
+            apply = Node(next(ids), kind, {**given, **also, "stack": Link(node.id, 1)}, kind)
+            nodes[apply.id] = apply
+            moved |= {
+                Link(node.id, old): Link(apply.id, i) for i, old in enumerate(through.values())
+            }
+            left = {n: v for n, v in nodes[node.id].inputs.items() if n not in through}
+            nodes[node.id] = replace(node, inputs=left)
+    return {
+        key: replace(
+            node,
+            inputs={
+                name: moved.get(value, value) if isinstance(value, Link) else value
+                for name, value in node.inputs.items()
+            },
+        )
+        for key, node in nodes.items()
+    }
 
 
 def _ends(node: Node, registry: Registry) -> Iterator[tuple[str, Link]]:

@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 from controlstack.cli.app import app
 from controlstack.headless.graph.registry import default_registry, types_fit
 from controlstack.headless.graph.workflow import load_workflow
+from controlstack.nodes.rows import files_of, rows_of
 from tests.workflows.names import ALL, DEMO, FAMILIES, TRAINING, WORKFLOWS
 from tools.workflow_layout import Canvas, Crossing
 
+ROWS = "ControlStackRows"
 FEW_STEPS = ("--demo", "--set", "KSampler.steps=2")
 
 Draw = Callable[..., Sequence[Path]]
@@ -68,7 +70,15 @@ def _pixels(path: Path) -> Pixels:
 
 
 def test_all_are_there() -> None:
-    further = {"fine_control", "modes", "preset", "report", "switched_lines", "timeline"}
+    further = {
+        "controlnet_stack",
+        "fine_control",
+        "modes",
+        "preset",
+        "report",
+        "switched_lines",
+        "timeline",
+    }
     assert set(DEMO) == {*FIRST, *further}
     assert set(ALL) == {*DEMO, *FAMILIES, *TRAINING}
 
@@ -94,14 +104,21 @@ def test_it_runs_and_its_picture_runs_again(draw: Draw, name: str) -> None:
 def test_it_says_where_each_model_is_to_be_had(name: str) -> None:
     nodes = json.loads(_shipped(name).read_text())["nodes"]
     folders = {"CheckpointLoaderSimple": "checkpoints", "ControlStackLoader": "controlnet"}
-    loaders = [node for node in nodes if node["type"] in folders]
-    assert len(loaders) >= 2
-    for node in loaders:
-        (model,) = node["properties"]["models"]
-        assert [model["name"]] == node["widgets_values"]
-        assert model["directory"] == folders[node["type"]]
-        assert model["url"].startswith("https://huggingface.co/")
-        assert model["url"].endswith(f"/resolve/main/{model['name']}")
+    named = {
+        node["id"]: [(folders[node["type"]], node["widgets_values"][0])]
+        for node in nodes
+        if node["type"] in folders
+    }
+    for node in nodes:
+        if node["type"] == ROWS:
+            named[node["id"]] = [("controlnet", one) for one in files_of(node["widgets_values"][0])]
+    assert sum(map(len, named.values())) >= 2
+    for node in nodes:
+        models = node["properties"].get("models", [])
+        assert [(one["directory"], one["name"]) for one in models] == named.get(node["id"], [])
+        for model in models:
+            assert model["url"].startswith("https://huggingface.co/")
+            assert model["url"].endswith(f"/resolve/main/{model['name']}")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -127,6 +144,10 @@ def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
         sockets = [
             (entry.name, entry.type) for entry in spec.inputs.values() if not entry.is_widget
         ]
+        if node["type"] == ROWS:  # those of its rows alone are drawn
+            drawn = {entry["name"] for entry in node["inputs"]}
+            assert {f"hint_{row.id}" for row in rows_of(node["widgets_values"][0])} <= drawn
+            sockets = [one for one in sockets if one[0] in drawn]
         assert [(entry["name"], entry["type"]) for entry in node["inputs"]] == sockets
         assert tuple(entry["type"] for entry in node["outputs"]) == spec.outputs
         seeds = sum(field.has_seed_control for field in spec.widgets)
@@ -175,6 +196,12 @@ def test_a_seed_means_a_picture(draw: Draw) -> None:
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_one_node_draws_what_a_chain_of_nodes_draws(draw: Draw) -> None:
+    (rows,) = draw(_shipped("controlnet_stack"), *FEW_STEPS)
+    (chain,) = draw(_shipped("stack_pose_depth"), *FEW_STEPS)
+    assert np.array_equal(_pixels(rows), _pixels(chain))
 
 
 def test_control_makes_a_difference(draw: Draw, pose: Pixels) -> None:

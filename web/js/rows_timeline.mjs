@@ -39,10 +39,12 @@ export default function timeline(board) {
   const whole = svg("svg", { class: "cs-time", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": say("timeline") });
   whole.append(svg("path", { d: `M${SIDE} ${FLOOR}H${WIDTH - SIDE}M${SIDE} ${y(1)}H${WIDTH - SIDE}`, stroke: "currentColor", "stroke-opacity": 0.25, fill: "none" }));
   const { percents } = board;
+  let free = 0;
   percents.slice(0, -1).forEach((percent, step) => {
-    const every = Math.ceil(percents.length / 10);
     whole.append(svg("path", { d: `M${x(percent)} ${FLOOR}v4`, stroke: "currentColor", "stroke-opacity": 0.6 }));
-    if (step % every === 0) whole.append(svg("text", { x: x(percent) + 1, y: HEIGHT - 2 }, `${step}`));
+    if (x(percent) < free) return;
+    whole.append(svg("text", { x: x(percent) + 1, y: HEIGHT - 2 }, `${step}`));
+    free = x(percent) + 18;
   });
   if (board.step >= 0 && percents.length) {
     const [from, to] = [percents[board.step] ?? 1, percents[board.step + 1] ?? 1];

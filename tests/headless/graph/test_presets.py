@@ -46,3 +46,37 @@ def test_a_preset_stands_before_whatever_ends_a_stack() -> None:
 def test_a_graph_without_a_stack_is_refused() -> None:
     with pytest.raises(UserError, match="no stack to put the preset on"):
         with_preset(graph_of(ControlStackApply={}), REGISTRY, "{}", "my.json")
+
+
+def test_a_preset_goes_between_the_rows_of_a_node_and_what_they_act_on() -> None:
+    rows = {"rows": [{"id": 1, "file": "x"}]}
+    document = {
+        "model": {"class_type": "CheckpointLoaderSimple", "inputs": {}},
+        "text": {"class_type": "CLIPTextEncode", "inputs": {}},
+        "on model": {
+            "class_type": "ControlStackRows",
+            "inputs": {"controls": rows, "model": ["model", 0], "record": True},
+        },
+        "on prompt": {
+            "class_type": "ControlStackRows",
+            "inputs": {"controls": rows, "positive": ["text", 0], "negative": ["text", 0]},
+        },
+        "run": {
+            "class_type": "KSampler",
+            "inputs": {
+                "model": ["on model", 0], "positive": ["on prompt", 2],
+                "negative": ["on prompt", 3],
+            },
+        },
+    }  # fmt: skip
+    made = with_preset(read_workflow(document, REGISTRY, "x"), REGISTRY, "{}", "my.json").nodes
+    sampler = made["run"].inputs
+    apply, prompts = (made[sampler[name].node] for name in ("model", "positive"))
+    assert (apply.type, prompts.type) == ("ControlStackApply", "ControlStackApplyConditioning")
+    assert sampler["negative"] == Link(prompts.id, 1)
+    assert apply.inputs["model"] == Link("model", 0)
+    assert apply.inputs["record"] is True
+    for node, name in ((apply, "on model"), (prompts, "on prompt")):
+        preset = made[node.inputs["stack"].node]
+        assert (preset.type, preset.inputs["stack"]) == ("ControlStackPreset", Link(name, 1))
+        assert set(made[name].inputs) <= {"controls", "record"}

@@ -176,6 +176,20 @@ def test_the_core_s_chain_is_the_same_stack(place: Path) -> None:
     assert stack[0]["hint"] == {"count": 1, "width": 30, "height": 20}
     assert stack[1]["hint"] is None
     assert controls(planned(chain)) == controls(planned(on_prompts)) == stack
+    rows = [
+        {"id": 3, "file": "pose.safetensors", "strength": 0.8, "start": 0.0, "end": 0.5},
+        {"id": 1, "strength": 1.2, "start": 0.3, "end": 1.0},
+    ]
+    wires = {"hint_3": ["6", 0], "hint_1": ["7", 0], "control_net_1": ["5", 0]}
+    one_node = {
+        **base(model=["22", 0]),
+        "22": node("ControlStackRows", controls={"rows": rows}, model=["1", 0], **wires),
+    }
+    assert controls(planned(one_node)) == stack
+    prompts = {"positive": ["2", 0], "negative": ["3", 0]}
+    one_node |= base(positive=["22", 2], negative=["22", 3])
+    one_node["22"] = node("ControlStackRows", controls={"rows": rows}, **prompts, **wires)
+    assert controls(planned(one_node)) == stack
     assert (
         planned(stacked())
         .notes[0]
