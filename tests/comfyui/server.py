@@ -6,6 +6,7 @@ HTTP by urllib, events over the websocket: nothing of ComfyUI is imported here.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -164,6 +165,8 @@ def serving(
 
 
 def _command(comfyui: Path, server: Server) -> list[str]:
+    # Another front end than the one that is installed: the folder `static` of its wheel.
+    front_end = os.environ.get("COMFYUI_FRONT_END")
     # The classic cache: the newer default forgets results when the machine is short of memory.
     # The database in memory: its file is shared by all servers of one ComfyUI, and locked.
     return [
@@ -171,6 +174,7 @@ def _command(comfyui: Path, server: Server) -> list[str]:
         *("--listen", "127.0.0.1", "--port", str(server.port)),
         *("--base-directory", str(server.base), "--database-url", "sqlite:///:memory:"),
         *("--cache-classic", "--preview-method", "latent2rgb", "--disable-auto-launch"),
+        *(("--front-end-root", front_end) if front_end else ()),
     ]
 
 

@@ -29,7 +29,7 @@ DEPTH, POSE = (
 )
 HINTS = ("controlstack_depth.png", "controlstack_scene.png")
 SIDE, STEPS = 64, 3
-ITS_OWN = ("graph accessed before initialization", "Jobs API")
+ITS_OWN = ("graph accessed before initialization", "Jobs API", "JobsApiError")
 """What the front end says where a test asks for its graph too early, and of prompts that did not
 come from it."""
 
