@@ -42,6 +42,13 @@ for _n in (1, 2, 3):
     _EASY |= {f"controlnet_{_n}": "None", f"controlnet_{_n}_strength": 1.0}
     _EASY |= {f"start_percent_{_n}": 0.0, f"end_percent_{_n}": 1.0, f"scale_soft_weight_{_n}": 1.0}
 
+MOST_ROWS = 16
+"""Rows of one ControlNet Stack: each has sockets of its own."""
+
+EMPTY_ROWS: dict[str, Json] = {"version": 1, "type": "controls", "rows": []}
+"""A ControlNet Stack's value without a row. `type` is the input's name, by which comfy-cli finds a
+value that is an object."""
+
 FIELDS: dict[str, Mapping[str, Json]] = {
     "ControlNetApply": {"strength": 1.0},
     CORE_APPLY: _RANGE,
@@ -69,7 +76,7 @@ FIELDS: dict[str, Mapping[str, Json]] = {
     CURVE: {"preset": "fade in", "points": "", "between": "linear", "over": "percent"},
     SIDES: {"cond": 1.0, "uncond": 1.0},
     BLOCKS: {"rule": "soft weights", "weights": ""},
-    ROWS: {"controls": {"version": 1, "rows": []}, "record": False},
+    ROWS: {"controls": EMPTY_ROWS, "record": False},
 }
 """The fields of each type in the order of `widgets_values`, with their defaults: other packs' as
 Advanced-ControlNet 1.5, efficiency-nodes 1.0.8, Comfyroll 1.76 and Easy-Use 1.3 have them."""

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from ..ground.structured import Json, JsonObject
 from .chain import Chain, Line
 from .curve_text import points_of
-from .known import BLOCKS, CORE_UNION, CURVE, LOADERS, ROWS, SIDES
+from .known import BLOCKS, CORE_UNION, CURVE, EMPTY_ROWS, LOADERS, MOST_ROWS, ROWS, SIDES
 from .lists import STACK_OUT
 from .view import Change, New, Piece, Port, View, without_loose_ends
-
-MOST = 16
-"""Rows of one node (`nodes/rows.py`)."""
 
 _WHERE = {CORE_UNION: "control_net", CURVE: "factor", SIDES: "factor", BLOCKS: "factor"}
 """Nodes whose only work is a setting of the row, and the socket that they go on at."""
@@ -58,7 +55,7 @@ def _put(view: View, chain: Chain, key: str, gone: Set[str], change: Change) -> 
             rows.append(read.row)
             wires |= read.wires
         fields: JsonObject = {
-            "controls": {"version": 1, "rows": rows},
+            "controls": {**EMPTY_ROWS, "rows": rows},
             "record": chain.record and last,
         }
         near = chain.nodes[-1]
@@ -72,11 +69,11 @@ def _put(view: View, chain: Chain, key: str, gone: Set[str], change: Change) -> 
 
 
 def _parts(lines: Sequence[Line]) -> list[list[Line]]:
-    """In pieces of at most `MOST` rows, each with one VAE."""
+    """In pieces of at most `MOST_ROWS` rows, each with one VAE."""
     parts: list[list[Line]] = [[]]
     for line in lines:
         vaes = {one.vae for one in (*parts[-1], line)} - {None}
-        if len(parts[-1]) == MOST or len(vaes) > 1:
+        if len(parts[-1]) == MOST_ROWS or len(vaes) > 1:
             parts.append([])
         parts[-1].append(line)
     return parts

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..conversion.known import MOST_ROWS
 from ..ground.errors import UserError, named
 from ..ground.wording import listing, shown
 from ..model_patch.control import MODES
@@ -24,8 +25,6 @@ from .factors_within import blocks_of
 from .line import AUTO
 
 VERSION = 1
-MOST = 16
-"""Rows of one node: each has sockets of its own. Nodes are chained through `stack`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Row:
     """One row, as it is written.
 
     Args:
-        id: 1 to `MOST`, which names its sockets: hint_1, mask_1 ...
+        id: 1 to `MOST_ROWS`, which names its sockets: hint_1, mask_1 ...
         on: whether it acts.
         file: the net's file; None where the net comes through its socket.
         strength: 0..10.
@@ -52,9 +51,6 @@ class Row:
     union_type: str
     frames: Frames
     area_hint: AreaHint
-
-
-EMPTY = {"version": VERSION, "rows": []}
 
 
 def rows_of(value: Any) -> tuple[Row, ...]:
@@ -78,10 +74,10 @@ def rows_of(value: Any) -> tuple[Row, ...]:
             f"{VERSION}; update ControlStack. Nothing of them is lost."
         )
     given = value["rows"]
-    if len(given) > MOST:
+    if len(given) > MOST_ROWS:
         raise UserError(
-            f"there are {len(given)} rows, and one node holds {MOST}; put the others on a second "
-            "ControlNet Stack and wire its stack to this one."
+            f"there are {len(given)} rows, and one node holds {MOST_ROWS}; put the others on a "
+            "second ControlNet Stack and wire its stack to this one."
         )
     rows = tuple(_row(one, number) for number, one in enumerate(given, start=1))
     for number, row in enumerate(rows, start=1):
@@ -141,8 +137,8 @@ def _number(low: float, high: float) -> Callable[[Any], float]:
 
 
 def _id(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
-        raise ValueError(f"a whole number from 1 to {MOST}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_ROWS:
+        raise ValueError(f"a whole number from 1 to {MOST_ROWS}")
     return value
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from ..conversion.known import EMPTY_ROWS, MOST_ROWS
 from ..ground.errors import UserError, named
 from ..hosts import host
 from ..inspection.timeline import thumbnail
@@ -19,7 +20,7 @@ from ..model_patch.control import Control, ControlStack
 from ..model_patch.patch import AnyModel, patch
 from .drawn import DRAWN, Drawn, require_whole
 from .line import line
-from .rows import EMPTY, MOST, Row, rows_of
+from .rows import Row, rows_of
 from .stack import CATEGORY, FACTOR, NETS
 from .stack_list import STACK, STACKS, list_of, stack_of
 from .steps import remember
@@ -85,7 +86,7 @@ class ControlStackRows:
         """The node's inputs and widgets, with the sockets of as many rows as there may be."""
         rows = {
             f"{name}_{number}": (kind, {"lazy": True, "tooltip": words})
-            for number in range(1, MOST + 1)
+            for number in range(1, MOST_ROWS + 1)
             for name, (kind, words) in SOCKETS.items()
         }
         return {
@@ -93,7 +94,7 @@ class ControlStackRows:
                 "controls": (
                     ROWS,
                     {
-                        "default": EMPTY,
+                        "default": EMPTY_ROWS,
                         "files": host.control_names(),
                         "tooltip": "The rows, from top to bottom. Each acts as an Add ControlNet.",
                     },

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controlstack.conversion.convert import Converted, Node, convert
+from controlstack.conversion.known import EMPTY_ROWS
 from controlstack.ground.errors import UserError
 from tests.conversion.graphs import (
     Prompt,
@@ -64,7 +65,7 @@ def both(prompt: Prompt, **modes: int) -> tuple[Any, Converted]:
 def test_a_chain_of_apply_nodes(count: int) -> None:
     made, converted = both(applied(count))
     [stack] = stacks(made)
-    assert stack["controls"] == {"version": 1, "rows": rows(count)}
+    assert stack["controls"] == {**EMPTY_ROWS, "rows": rows(count)}
     assert (stack["positive"], stack["negative"]) == (["2", 0], ["3", 0])
     assert stack[f"hint_{count}"] == [str(39 + count), 0]
     assert "ControlNetApplyAdvanced" not in types(made)

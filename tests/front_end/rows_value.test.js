@@ -11,6 +11,7 @@ const ids = (value) => value.rows.map(({ id }) => id);
 test("a stack begins with one row, of the first file there is", () => {
   assert.deepEqual(rows.begin(FILES), {
     version: 1,
+    type: "controls",
     rows: [{ id: 1, on: true, file: FILES[0], strength: 1, start: 0, end: 1 }],
   });
   assert.equal(rows.begin([]).rows[0].file, null);

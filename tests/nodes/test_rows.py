@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from controlstack.conversion.known import MOST_ROWS
 from controlstack.ground.errors import UserError
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.model_patch.factors import Span
 from controlstack.nodes import steps as steps_module
-from controlstack.nodes.rows import MOST, rows_of
+from controlstack.nodes.rows import rows_of
 from controlstack.nodes.rows_node import SOCKETS, ControlStackRows
 from controlstack.nodes.steps import remember, steps
 
@@ -43,7 +44,10 @@ def test_what_the_front_end_adds_is_let_be() -> None:
         ("{", "the rows are no JSON: Expecting property name"),
         ([PLAIN], 'the rows are .*; write {"version": 1, "rows": '),
         ({"version": 2, "rows": []}, "version 2, and this ControlStack reads version 1; update"),
-        ({"rows": [PLAIN] * 100}, f"there are 100 rows, and one node holds {MOST}; put the others"),
+        (
+            {"rows": [PLAIN] * 100},
+            f"there are 100 rows, and one node holds {MOST_ROWS}; put the others",
+        ),
         ({"rows": [PLAIN, PLAIN]}, "row 2 has the id 1, as another row above it"),
         ({"rows": [PLAIN, 3]}, "row 2: it is 3, and has to be an object"),
         ({"rows": [{"id": 17}]}, "row 1: its id is 17; it has to be a whole number from 1 to 16"),

@@ -8,12 +8,13 @@
  *   end?: number, mode?: string, curve?: Curve | null, blocks?: string,
  *   sides?: { cond?: number, uncond?: number }, union_type?: string, frames?: string,
  *   area_hint?: string, open?: boolean, sockets?: string[] }} Row
- * @typedef {{ version: number, rows: Row[], timeline?: boolean }} Value
+ * @typedef {{ version: number, type?: string, rows: Row[], timeline?: boolean }} Value `type` is the
+ *   input's name, by which comfy-cli finds a value that is an object
  */
 
 export const VERSION = 1;
 
-/** Rows of one node, as in nodes/rows.py. */
+/** Rows of one node: conversion/known.py. */
 export const MOST = 16;
 
 /** The sockets of a row, in the order they are drawn; the hint's is always there. */
@@ -47,7 +48,7 @@ export const MAX_STRENGTH = 10;
 
 /** A first row with the first file there is. @param {string[]} files @returns {Value} */
 export function begin(files) {
-  return add({ version: VERSION, rows: [] }, files);
+  return add({ version: VERSION, type: "controls", rows: [] }, files);
 }
 
 /**
