@@ -51,8 +51,6 @@ class Stack {
     // What a hand is on is not drawn anew under it, but afterwards.
     this.held = false;
     this.box.addEventListener("pointerdown", () => (this.held = true), true);
-    for (const end of ["pointerup", "pointercancel"])
-      window.addEventListener(end, () => this.held && setTimeout(() => ((this.held = false), this.refresh())), true);
     this.box.addEventListener("focusout", () => setTimeout(() => this.refresh()));
     this.drawn = "";
   }
@@ -104,6 +102,13 @@ class Stack {
     this.askSteps();
     const edited = this.box.contains(document.activeElement) && document.activeElement?.matches("input, select");
     if (!this.held && !edited && this.drawn !== this.state()) this.draw();
+  }
+
+  /** The hand is off. */
+  release() {
+    if (!this.held) return;
+    this.held = false;
+    this.refresh();
   }
 
   draw() {
@@ -279,7 +284,6 @@ function widgetOf(node, name, spec) {
     margin: 4,
   });
   stack.widget = widget;
-  stacks.add(stack);
   return { widget, minWidth: WIDTH, minHeight: heightOf(stack) };
 }
 
@@ -331,6 +335,8 @@ const extension = {
       app.api?.addEventListener?.(end, () => mark(null));
     app.api?.addEventListener?.("executed", () => stacks.forEach((stack) => stack.refresh()));
     setInterval(() => stacks.forEach((stack) => stack.look()), 250);
+    for (const end of ["pointerup", "pointercancel"])
+      window.addEventListener(end, () => setTimeout(() => stacks.forEach((stack) => stack.release())), true);
   },
 };
 
