@@ -312,7 +312,9 @@ def test_a_limb_is_dark_and_lies_under_its_bright_joints() -> None:
         "canvas_width": 128,
         "canvas_height": 96,
     }
-    (hint,) = NODES["ControlStackDrawPose"]().make(pose_json=json.dumps(pose), width=128, height=96)
+    size = {"width": 128, "height": 96}
+    made = NODES["ControlStackDrawPose"]().make(pose_json=json.dumps(pose), **size)
+    hint, _ = made["result"]
     pixels = hint[0].mul(255).round().int()
     limb, nose, neck, shoulder, nothing = pixels[[60, 20, 60, 60, 90], [42, 64, 64, 20, 5]].tolist()
     assert limb == [153, 0, 0]
