@@ -71,7 +71,7 @@ def needed_nodes(graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
 
 def origins(node: Node, specs: Mapping[str, NodeSpec]) -> list[str]:
     """The ids of the nodes that feed the inputs `node` declares."""
-    declared = specs[node.type].inputs
+    declared = specs[node.type].live(node.inputs).inputs
     return [
         value.node
         for name, value in node.inputs.items()
@@ -113,7 +113,7 @@ def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) 
 def _node_problems(
     node: Node, graph: Graph, specs: Mapping[str, NodeSpec], sources: Mapping[str, str]
 ) -> list[str]:
-    spec = specs[node.type]
+    spec = specs[node.type].live(node.inputs)
     judge = own_check(spec)
     problems: list[str] = []
     accepted: dict[str, Json] = {}
