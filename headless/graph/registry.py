@@ -39,6 +39,13 @@ class InputSpec:
         """The further inputs that there are while it stands at `value`."""
         return self.brings.get(value, ()) if isinstance(value, str) else ()
 
+    def all_brought(self) -> Iterator[InputSpec]:
+        """The further inputs of every choice, and theirs."""
+        for brought in self.brings.values():
+            for one in brought:
+                yield one
+                yield from one.all_brought()
+
     @property
     def is_widget(self) -> bool:
         """Whether the canvas has a field for it, and so a value of its own in a UI file."""

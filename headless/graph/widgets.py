@@ -39,6 +39,8 @@ def field_positions(fields: Sequence[InputSpec], stored: Sequence[Json]) -> dict
     waiting = list(fields)
     while waiting:
         field = waiting.pop(0)
+        if field.name in positions:  # brought, and among the `fields` of a live node besides
+            continue
         positions[field.name] = index
         if index < len(stored):
             waiting[:0] = [one for one in field.brought_by(stored[index]) if one.is_widget]
