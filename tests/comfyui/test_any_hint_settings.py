@@ -109,9 +109,8 @@ def write(page: Page, hint: int, name: str, value: int) -> None:
     from selenium.webdriver.common.keys import Keys
 
     if page.drawn_by_vue():
-        label = name.partition(".")[2]
-        field = f"//*[@data-node-id='{hint}']//*[@aria-label='{label}']//input"
-        page.click(field)
+        over = "*[contains(@class,'cursor-ew-resize')]"  # which lies over the field to be dragged
+        page.click(f"//*[@data-node-id='{hint}']//*[@aria-label='{name}']//{over}")
     else:
         press(page, *page.js(_PLACE, hint, name))
         page.until(lambda: page.js("return !!document.querySelector('.graphdialog input')"), "it")
@@ -160,6 +159,7 @@ def test_it_is_saved_and_opened_again_the_same(page: Page, tmp_path: Path) -> No
     page.js("app.graph.getNodeById(arguments[0]).widgets.at(-1).value = 64", hint)
     canvas, prompt = page.saved()
     page.open(page.driver.current_url.partition("#")[0], NODE)
+    page.complaints(PACK)
     page.open_graph(canvas)
     page.screenshot(tmp_path / "again.png")
     again, prompt_again = page.saved()
