@@ -35,7 +35,7 @@ def _describe(entry: InputSpec) -> str:
     """`steps: INT 1 to 10000, default 20`."""
     facts = []
     low, high = entry.options.get("min"), entry.options.get("max")
-    if entry.type == "COMBO":
+    if entry.is_choice:
         choices = ", ".join(str(choice) for choice in entry.choices)
         facts.append(f"one of {choices}" if choices else "a file (there is none here)")
     elif low is not None and high is not None:

@@ -64,7 +64,13 @@ class Parameter:
             if isinstance(value, str) and not is_text(value):
                 raise UserError(f"{who}: {self.name} is {shown(value)}, which is no text in UTF-8.")
             return type(self.default)(value)
-        number = type(self.default)(value)
+        try:
+            number = type(self.default)(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError(
+                f"{who}: {self.name} is {shown(value)}; give a number from "
+                f"{_number(self.low)} to {_number(self.high)}."
+            ) from error
         if not self.low <= number <= self.high:
             raise UserError(
                 f"{who}: {self.name} is {_number(number)}; give a number from "

@@ -8,7 +8,7 @@ from .help_pages import WEB_DIRECTORY, serve_as_asked
 from .own_pictures import lend
 from .routes import serve_routes
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {
+EVERY_NODE: dict[str, type] = {
     **stack.NODE_CLASS_MAPPINGS,
     **factors.NODE_CLASS_MAPPINGS,
     **factors_within.NODE_CLASS_MAPPINGS,
@@ -17,6 +17,8 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **hints.NODE_CLASS_MAPPINGS,
     **training.NODE_CLASS_MAPPINGS,
 }
+"""Those of the embedded host."""
+NODE_CLASS_MAPPINGS: dict[str, type] = hints.drawn_here(EVERY_NODE)
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **stack.NODE_DISPLAY_NAME_MAPPINGS,
     **factors.NODE_DISPLAY_NAME_MAPPINGS,

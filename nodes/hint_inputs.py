@@ -90,12 +90,14 @@ def _model_widget(entry: Preprocessor) -> tuple[list[str], dict[str, str]]:
     return model_choice.names(entry.learning, places), {"tooltip": tooltip}
 
 
+MASK = ("MASK", {"tooltip": "White where the picture is to be painted anew."})
+
 _IMAGE = ("IMAGE", {"tooltip": "The picture or pictures to make a hint of."})
 _SOURCES: dict[str, dict[str, Any]] = {
     "picture": {"image": _IMAGE},
     "masked picture": {
         "image": _IMAGE,
-        "mask": ("MASK", {"tooltip": "White where the picture is to be painted anew."}),
+        "mask": MASK,
     },
     "depth": {"image": ("IMAGE", {"tooltip": "Depth, near is white."})},
     "labels": {

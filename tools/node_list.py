@@ -9,15 +9,16 @@ import json
 from pathlib import Path
 
 import controlstack
+from controlstack.nodes.hints import WITH_SETTINGS
 from controlstack.preprocessors.registry import PREPROCESSORS
 
 PATH = Path(controlstack.__file__).parent / "node_list.json"
 
 
 def titles() -> dict[str, str]:
-    """The title of each hint node by its id, that for all of them first."""
+    """The title of each hint node by its id, those for all of them first."""
     own = {entry.node: entry.title for entry in PREPROCESSORS.values()}
-    return {"ControlStackHint": "Any Hint", **own}
+    return {"ControlStackHint": "Any Hint", WITH_SETTINGS: "Any Hint (with settings)", **own}
 
 
 if __name__ == "__main__":

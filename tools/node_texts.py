@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import controlstack
+from controlstack.headless.graph.registry import DYNAMIC_COMBO
 
 LOCALES = Path(__file__).parents[1] / "locales"
 CHINESE = LOCALES / "chinese.json"
@@ -69,7 +70,25 @@ def inputs(node: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
     ones (`hint_1`, `hint_2` ...) the first: the others are the same again."""
     groups = node.INPUT_TYPES()
     every = {**groups.get("required", {}), **groups.get("optional", {})}
-    return {name: spec for name, spec in every.items() if not _LATER.search(name)}
+    return {name: (_menu(spec), spec[1]) for name, spec in every.items() if not _LATER.search(name)}
+
+
+def _menu(spec: tuple[Any, dict[str, Any]]) -> Any:
+    """An input's type; a menu that brings inputs is one of its choices."""
+    kind, words = spec
+    return [one["key"] for one in words["options"]] if kind == DYNAMIC_COMBO else kind
+
+
+def _brought(node: Any) -> dict[str, str]:
+    """What the front end looks for -> the name of each input that a menu brings. It shows their
+    tooltips as they are."""
+    return {
+        f"{menu}_{name}": name
+        for menu, (_, words) in inputs(node).items()
+        for one in words.get("options", ())
+        for group in (one["inputs"].values() if isinstance(one, dict) else ())
+        for name in group
+    }
 
 
 def _texts(node: Any) -> Texts:
@@ -79,7 +98,8 @@ def _texts(node: Any) -> Texts:
         "inputs": {
             name: {"name": name, "tooltip": spec[1]["tooltip"]}
             for name, spec in inputs(node).items()
-        },
+        }
+        | {key: {"name": name} for key, name in _brought(node).items()},
         "outputs": {str(i): {"name": n, "tooltip": t} for i, (n, t) in enumerate(outputs)},
     }
 

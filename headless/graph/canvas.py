@@ -12,10 +12,11 @@ def with_value(
 ) -> JsonObject | None:
     """`workflow` with the field `name` of `node` set to `value`.
 
-    None where the canvas keeps the value elsewhere: inside a subgraph, or behind a link.
+    None where the canvas keeps the value elsewhere: inside a subgraph, or behind a link; and for a
+    choice that brings fields, which would be others.
     """
     nodes = workflow.get("nodes")
-    if not isinstance(nodes, list):
+    if not isinstance(nodes, list) or spec.inputs[name].brings:
         return None
     for index, drawn in enumerate(nodes):
         if isinstance(drawn, dict) and str(drawn.get("id")) == node.id:

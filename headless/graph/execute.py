@@ -232,7 +232,7 @@ def _require_outputs(
 def _values(node: Node, spec: NodeSpec) -> dict[str, Json | Link]:
     """The inputs the node declares, converted; the core passes no others."""
     found: dict[str, Json | Link] = {}
-    for name, declared in spec.inputs.items():
+    for name, declared in spec.live(node.inputs).inputs.items():
         value = node.inputs.get(name)
         if isinstance(value, Link):
             found[name] = value

@@ -161,9 +161,8 @@ class _Flattener:
         fields = spec.widgets if spec is not None else []
         values = widget_values(fields, node.stored, node.named)
         # By name the canvas also keeps what is its own: an upload button, what a seed does next.
-        inputs: dict[str, Value] = {
-            name: value for name, value in values.items() if spec is None or name in spec.inputs
-        }
+        known = values if spec is None else spec.live(values).inputs
+        inputs: dict[str, Value] = {n: value for n, value in values.items() if n in known}
         for (inner, name), value in scope.shown_values.items():
             if inner == node.id:
                 inputs[name] = value

@@ -20,9 +20,11 @@ def override(graph: Graph, registry: Registry, target: str, text: str) -> Graph:
     and the graph's notes say so. A link into the input is replaced. Raises UserError for a node or
     an input that is not there, an input that takes a link only, and a value that does not fit.
     """
-    name, dot, input_name = target.rpartition(".")
-    if not dot or not name or not input_name:
+    splits = [split for split in _splits(target) if all(split)]
+    if not splits:
         raise UserError(f"{shown(target)} names no input; write NODE.INPUT, such as 3.seed")
+    # 3.preprocessor.low_threshold: inputs that a choice brings have dots, and so may titles.
+    name, input_name = next((one for one in splits if _named(graph, one[0])), splits[0])
     found = _find(graph, name)
     for node in found:
         graph = _set(graph, registry, node, input_name, text)
@@ -36,6 +38,7 @@ def _set(graph: Graph, registry: Registry, node: Node, input_name: str, text: st
     spec = registry.get(node.type)
     if spec is None:
         raise UserError(f"this host does not have the node type of {node.label}")
+    spec = spec.live(node.inputs)
     if input_name not in spec.inputs:
         raise UserError(
             f"{node.label} has no input {shown(input_name)}; it has {listing(spec.inputs)}"
@@ -49,14 +52,24 @@ def _set(graph: Graph, registry: Registry, node: Node, input_name: str, text: st
     return replace(graph, nodes={**graph.nodes, node.id: changed}, workflow=workflow)
 
 
-def _find(graph: Graph, name: str) -> list[Node]:
+def _splits(target: str) -> list[tuple[str, str]]:
+    """Node and input, cut at each dot of `target`, the last one first."""
+    dots = [index for index, letter in enumerate(target) if letter == "."]
+    return [(target[:dot], target[dot + 1 :]) for dot in reversed(dots)]
+
+
+def _named(graph: Graph, name: str) -> list[Node]:
     if name in graph.nodes:
         return [graph.nodes[name]]
     every = list(graph.nodes.values())
     found = [node for node in every if node.type == name]
-    found = found or [node for node in every if node.title == name]
-    if found:
+    return found or [node for node in every if node.title == name]
+
+
+def _find(graph: Graph, name: str) -> list[Node]:
+    if found := _named(graph, name):
         return found
+    every = list(graph.nodes.values())
     inner = [node for node in every if node.id.startswith(f"{name}:")]
     if inner:
         raise UserError(

@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
 from .model import Json
 
 NodeClass: TypeAlias = type[Any]
 
+DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+"""ComfyUI's type of a choice that brings inputs of its own: those of `preprocessor` are called
+`preprocessor.low_threshold`, as long as it stands at the choice that has them."""
+
 # Input types that ComfyUI's canvas draws as a field to type into.
-WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO})
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input: its type, and for a choice (COMBO) what there is to choose from."""
+    """One input: its type, and for a choice what there is to choose from; `brings` are the further
+    inputs of each choice, by their whole names."""
 
     name: str
     type: str
     required: bool
     choices: tuple[Json, ...]
     options: Mapping[str, Any]
+    brings: Mapping[str, tuple[InputSpec, ...]] = field(default_factory=dict)
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether it is one of a menu."""
+        return self.type in ("COMBO", DYNAMIC_COMBO)
+
+    def brought_by(self, value: object) -> tuple[InputSpec, ...]:
+        """The further inputs that there are while it stands at `value`."""
+        return self.brings.get(value, ()) if isinstance(value, str) else ()
+
+    def all_brought(self) -> Iterator[InputSpec]:
+        """The further inputs of every choice, and theirs."""
+        for brought in self.brings.values():
+            for one in brought:
+                yield one
+                yield from one.all_brought()
 
     @property
     def is_widget(self) -> bool:
@@ -45,7 +67,7 @@ class InputSpec:
         """What the canvas shows in a field that nobody has touched."""
         if "default" in self.options:
             return cast(Json, self.options["default"])
-        if self.type == "COMBO":
+        if self.is_choice:
             return self.choices[0] if self.choices else None
         blank: dict[str, Json] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}
         return blank.get(self.type)
@@ -76,6 +98,18 @@ class NodeSpec:
     def widgets(self) -> list[InputSpec]:
         """The inputs that have a field, in the order of a UI file's `widgets_values`."""
         return [spec for spec in self.inputs.values() if spec.is_widget]
+
+    def live(self, values: Mapping[str, object]) -> NodeSpec:
+        """This node with the inputs that its choices among `values` bring, behind each of them."""
+        if not any(spec.brings for spec in self.inputs.values()):
+            return self
+        found: dict[str, InputSpec] = {}
+        waiting = list(self.inputs.values())
+        while waiting:
+            spec = waiting.pop(0)
+            found[spec.name] = spec
+            waiting[:0] = spec.brought_by(values.get(spec.name, spec.default))
+        return replace(self, inputs=found)
 
     def requires(self, name: str) -> bool:
         """Whether the node cannot run without its input `name`."""
@@ -115,11 +149,7 @@ def read_spec(node_type: str, cls: NodeClass) -> NodeSpec:
     declared = cls.INPUT_TYPES()
     outputs = tuple(_type_name(item) for item in getattr(cls, "RETURN_TYPES", ()))
     names = tuple(getattr(cls, "RETURN_NAMES", ()) or outputs)
-    inputs = {
-        name: _read_input(name, info, required=section == "required")
-        for section in ("required", "optional")
-        for name, info in declared.get(section, {}).items()
-    }
+    inputs = {spec.name: spec for spec in _read_inputs(declared)}
     return NodeSpec(
         type=node_type,
         cls=cls,
@@ -145,15 +175,26 @@ def types_fit(given: str, wanted: str) -> bool:
 
 def default_registry() -> Registry:
     """The core nodes of the embedded host and this package's own."""
-    from ...nodes import NODE_CLASS_MAPPINGS as OURS
+    from ...nodes import EVERY_NODE as OURS
     from ..core_nodes import CORE_NODES as CORE
 
     return Registry({**CORE, **OURS})
 
 
+def _read_inputs(declared: Mapping[str, Any], before: str = "") -> tuple[InputSpec, ...]:
+    return tuple(
+        _read_input(before + name, info, required=section == "required")
+        for section in ("required", "optional")
+        for name, info in declared.get(section, {}).items()
+    )
+
+
 def _read_input(name: str, info: tuple[Any, ...], *, required: bool) -> InputSpec:
     declared = info[0]
     options: Mapping[str, Any] = info[1] if len(info) > 1 else {}
+    if declared == DYNAMIC_COMBO:
+        brings = {o["key"]: _read_inputs(o["inputs"], f"{name}.") for o in options["options"]}
+        return InputSpec(name, DYNAMIC_COMBO, required, tuple(brings), options, brings)
     listed = declared if isinstance(declared, (list, tuple)) else options.get("options", ())
     choices = tuple(listed) if _type_name(declared) == "COMBO" else ()
     return InputSpec(name, _type_name(declared), required, choices, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from ...ground.errors import UserError, several
@@ -71,7 +71,7 @@ def needed_nodes(graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
 
 def origins(node: Node, specs: Mapping[str, NodeSpec]) -> list[str]:
     """The ids of the nodes that feed the inputs `node` declares."""
-    declared = specs[node.type].inputs
+    declared = specs[node.type].live(node.inputs).inputs
     return [
         value.node
         for name, value in node.inputs.items()
@@ -113,7 +113,7 @@ def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) 
 def _node_problems(
     node: Node, graph: Graph, specs: Mapping[str, NodeSpec], sources: Mapping[str, str]
 ) -> list[str]:
-    spec = specs[node.type]
+    spec = specs[node.type].live(node.inputs)
     judge = own_check(spec)
     problems: list[str] = []
     accepted: dict[str, Json] = {}
@@ -134,7 +134,20 @@ def _node_problems(
     ]
     hint = f"; the workflow's author got it from {listing(urls)}" if urls else ""
     said = judge.problems(accepted, received, hidden(node, spec, graph))
-    return problems + [f"{node.label}: {line}{hint}" for line in said]
+    strays = [f"{node.label}: {line}" for line in _strays(node, specs[node.type])]
+    return problems + strays + [f"{node.label}: {line}{hint}" for line in said]
+
+
+def _strays(node: Node, spec: NodeSpec) -> Iterator[str]:
+    """What is wrong with inputs that are called as if a choice brought them. A choice that was
+    changed by hand may leave those of another one behind: they do nothing."""
+    for choice in spec.inputs.values():
+        known = {one.name for one in choice.all_brought()}
+        for name in node.inputs:
+            if choice.brings and name.startswith(f"{choice.name}.") and name not in known:
+                value = node.inputs.get(choice.name)
+                has = listing(one.name for one in choice.brought_by(value))
+                yield f"{choice.name} {shown(value)} has no {plain(name)}; it has {has}"
 
 
 def _accept(value: Json, declared: InputSpec, *, exempt: bool) -> Json:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ...ground.errors import UserError
 from ...ground.wording import listing, shown
 from .model import Json
-from .registry import InputSpec
+from .registry import DYNAMIC_COMBO, InputSpec
 
 
 def convert(spec: InputSpec, value: Json) -> Json:
@@ -23,7 +23,7 @@ def convert(spec: InputSpec, value: Json) -> Json:
     try:
         if isinstance(value, (dict, list)) or value is None:
             raise ValueError
-        if spec.type == "COMBO" and not isinstance(value, str) and _all_texts(spec):
+        if spec.is_choice and not isinstance(value, str) and _all_texts(spec):
             raise ValueError
         return converter(value)
     except (ValueError, OverflowError) as error:
@@ -43,8 +43,8 @@ def check_range(spec: InputSpec, value: Json) -> None:
 
 
 def check_choice(spec: InputSpec, value: Json) -> None:
-    """Raise UserError where a COMBO's value is none of its choices."""
-    if spec.type == "COMBO" and value not in spec.choices:
+    """Raise UserError where a menu's value is none of its choices."""
+    if spec.is_choice and value not in spec.choices:
         raise UserError(f"is {shown(value)}, but has to be one of: {listing(spec.choices)}")
 
 
@@ -73,12 +73,12 @@ _CONVERTERS: dict[str, Callable[[bool | int | float | str], Json]] = {
     "FLOAT": _number,
     "STRING": str,
     "BOOLEAN": _truth,
-    "COMBO": lambda value: value,
+    **dict.fromkeys(("COMBO", DYNAMIC_COMBO), lambda value: value),
 }
 _WANTED = {
     "INT": "a whole number",
     "FLOAT": "a number",
     "STRING": "a text",
     "BOOLEAN": "true or false",
-    "COMBO": "one of its choices",
+    **dict.fromkeys(("COMBO", DYNAMIC_COMBO), "one of its choices"),
 }

@@ -7,7 +7,6 @@ A seed is followed by the field "control after generate", which is the canvas's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 
 from .model import Json
 from .registry import InputSpec
@@ -34,11 +33,18 @@ def widget_values(
 
 
 def field_positions(fields: Sequence[InputSpec], stored: Sequence[Json]) -> dict[str, int]:
-    """Where in `stored` the value of each field stands."""
+    """Where in `stored` the value of each field stands, and of those that a choice there brings."""
     positions: dict[str, int] = {}
     index = 0
-    for field, following in zip_longest(fields, fields[1:]):
+    waiting = list(fields)
+    while waiting:
+        field = waiting.pop(0)
+        if field.name in positions:  # brought, and among the `fields` of a live node besides
+            continue
         positions[field.name] = index
+        if index < len(stored):
+            waiting[:0] = [one for one in field.brought_by(stored[index]) if one.is_widget]
+        following = waiting[0] if waiting else None
         index += 1
         if field.has_seed_control and index < len(stored):
             # The oldest files have a tick there: "random seed after every generation".

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ...ground.errors import UserError
-from ...nodes import NODE_CLASS_MAPPINGS as OURS
+from ...nodes import EVERY_NODE as OURS
 from ..core_nodes import CORE_NODES as CORE
 from ..graph.call import call_node
 from ..graph.model import Graph, Link, Node

@@ -29,8 +29,12 @@ def _inputs(node: Any) -> dict[str, Any]:
 
 def test_every_preprocessor_has_its_node_and_the_first_ids_are_for_ever() -> None:
     titles = {entry.node: entry.title for entry in PREPROCESSORS.values()}
-    assert {"ControlStackHint": "Any Hint", **titles} == hints.NODE_DISPLAY_NAME_MAPPINGS
-    assert list(NODES) == ["ControlStackHint", *titles]
+    of_all = {
+        "ControlStackHint": "Any Hint",
+        "ControlStackAnyHintSettings": "Any Hint (with settings)",
+    }
+    assert {**of_all, **titles} == hints.NODE_DISPLAY_NAME_MAPPINGS
+    assert list(NODES) == [*of_all, *titles]
     for entry in PREPROCESSORS.values():
         assert NODES[entry.node].PREPROCESSOR is entry
     assert {"ControlStackCanny", "ControlStackDrawPose", "ControlStackDepth"} <= NODES.keys()
