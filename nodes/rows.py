@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +128,7 @@ def _number(low: float, high: float) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError("a number")
-        if not (math.isfinite(value) and low <= value <= high):
+        if not low <= value <= high:  # nor NaN
             raise ValueError(f"from {low:g} to {high:g}")
         return float(value)
 

@@ -22,7 +22,7 @@ from .drawn import DRAWN, Drawn, require_whole
 from .line import line
 from .rows import Row, rows_of
 from .stack import CATEGORY, FACTOR, NETS
-from .stack_list import STACK, STACKS, list_of, stack_of
+from .stack_list import STACK, STACKS, list_of, list_or_why, stack_of
 from .steps import remember
 from .upstream import HIDDEN, Prompt, file_behind, window
 from .widgets import filled
@@ -218,7 +218,7 @@ class ControlStackRows:
             seen["controlstack_model"] = [remember(model)]
             file = file_behind(prompt, unique_id, "model")
             patched = patch(model, whole, model_file=file, window=window, record=record)
-        listed = list_of(whole) if _is_used(prompt, unique_id, LIST) else None
+        listed = (list_of if _is_used(prompt, unique_id, LIST) else list_or_why)(whole)
         laid = (positive, negative)
         if prompts:
             made = apply_to_conditioning(whole, positive or [], negative or [], window=window)

@@ -8,6 +8,7 @@ all. (`TSC_Apply_ControlNet_Stack`, `CR_ApplyControlNetStack`, Easy-Use's `apply
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -48,6 +49,30 @@ def stack_of(value: Any) -> ControlStack:
     return tuple(stack)
 
 
+class Unlisted:
+    """The entry of a list that could not be made: who takes it apart is told why.
+
+    ComfyUI keeps what a node gave, also for a wire that is put on its output later.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __iter__(self) -> Iterator[Any]:
+        raise UserError(self.why)
+
+    def __getitem__(self, _: Any) -> Any:
+        raise UserError(self.why)
+
+
+def list_or_why(stack: ControlStack) -> list[Any]:
+    """As `list_of`; what it refuses is said by those who read the list, if anyone does."""
+    try:
+        return list_of(stack)
+    except UserError as error:
+        return [Unlisted(str(error))]
+
+
 def list_of(stack: ControlStack) -> list[tuple[Any, Tensor, float, float, float]]:
     """The controls of a stack that are on, as other packs' list; images are (B, H, W, 3).
 
@@ -58,6 +83,8 @@ def list_of(stack: ControlStack) -> list[tuple[Any, Tensor, float, float, float]
 
 
 def _control(entry: Any, number: int) -> Control | None:
+    if isinstance(entry, Unlisted):
+        raise UserError(entry.why)
     if entry is None or (isinstance(entry, (list, tuple)) and entry[:1] in (["None"], ("None",))):
         return None
     if not isinstance(entry, (list, tuple)):

@@ -14,6 +14,8 @@ from ..model_patch.schedule import Schedule
 
 KEPT, MOST = 32, 1000
 """Models whose noise levels are kept, and steps that are counted."""
+WHOLE = 100_000
+"""Steps of the whole schedule, of which `denoise` leaves the last: more take minutes to make."""
 
 _SAMPLINGS: OrderedDict[str, Any] = OrderedDict()
 
@@ -43,7 +45,7 @@ def steps(asked: dict[str, Any]) -> dict[str, Any]:
     """
     count, scheduler = asked.get("steps"), asked.get("scheduler")
     denoise, first, last = asked.get("denoise", 1.0), asked.get("first", 0), asked.get("last", MOST)
-    if not isinstance(count, int) or not 1 <= count <= MOST:
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
         raise UserError(f"steps is {shown(count)}; it has to be from 1 to {MOST}.")
     if scheduler not in host.schedulers():
         raise UserError(
@@ -51,6 +53,11 @@ def steps(asked: dict[str, Any]) -> dict[str, Any]:
         )
     if not isinstance(denoise, (int, float)) or not 0.0 < denoise <= 1.0:
         raise UserError(f"denoise is {shown(denoise)}; it has to be above 0 and at most 1.")
+    if count / denoise > WHOLE:
+        raise UserError(
+            f"denoise is {shown(denoise)}; with {count} steps it has to be {count / WHOLE:g} or "
+            "more."
+        )
     if not isinstance(first, int) or not isinstance(last, int):
         raise UserError("first and last have to be whole numbers.")
     known = _SAMPLINGS.get(str(asked.get("model")))

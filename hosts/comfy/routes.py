@@ -33,11 +33,13 @@ def _handler(answer: Answer) -> Any:
     async def handle(request: Any) -> Any:
         try:
             asked = await request.json()
+            if not isinstance(asked, dict):
+                raise UserError("the request has to be a JSON object.")
             # In a thread of its own: other pages are served meanwhile.
             return web.json_response(await asyncio.to_thread(answer, asked))
         except UserError as error:
             return web.json_response({"error": str(error)}, status=400)
-        except ValueError as error:  # no JSON
+        except (ValueError, RecursionError) as error:  # no JSON, or far too deep
             return web.json_response({"error": f"the request is no JSON: {error}"}, status=400)
 
     return handle

@@ -247,3 +247,11 @@ def test_what_stays_is_said(page: Page) -> None:
     choose(page, "20", "stack")
     page.until(lambda: "its strength comes through a wire" in page.text(), "why not")
     assert plain(api(page)) == before
+
+
+@pytest.mark.parametrize("path", ["/controlstack/steps", "/controlstack/convert"])
+@pytest.mark.parametrize("asked", [[], None, 3, "x"])
+def test_what_is_no_object_is_refused(server: Server, path: str, asked: object) -> None:
+    answer = server.post(path, asked)
+    assert answer.status == 400
+    assert answer.json == {"error": "the request has to be a JSON object."}

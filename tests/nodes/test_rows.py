@@ -53,6 +53,7 @@ def test_what_the_front_end_adds_is_let_be() -> None:
         ({"rows": [{"id": 17}]}, "row 1: its id is 17; it has to be a whole number from 1 to 16"),
         ({"rows": [{"strength": "1"}]}, "row 1: its strength is '1'; it has to be a number"),
         ({"rows": [{"strength": 11}]}, "row 1: its strength is 11; it has to be from 0 to 10"),
+        ({"rows": [{"strength": 10**400}]}, "row 1: its strength is .*; it has to be from 0 to 10"),
         ({"rows": [{"end": float("nan")}]}, "row 1: its end is nan; it has to be from 0 to 1"),
         ({"rows": [{"on": 1}]}, "row 1: its on is 1; it has to be true or false"),
         ({"rows": [{"mode": "loud"}]}, "row 1: its mode is 'loud'; it has to be one of: balanced"),
@@ -142,6 +143,11 @@ def test_a_model_that_has_run_is_known_again(place: Path) -> None:
     [
         ({}, "steps is None; it has to be from 1 to 1000"),
         ({"steps": 5000, "scheduler": "normal"}, "steps is 5000"),
+        ({"steps": True, "scheduler": "normal"}, "steps is True"),
+        (
+            {"steps": 1000, "scheduler": "normal", "denoise": 1e-9},
+            "denoise is 1e-09; with 1000 steps it has to be 0.01 or more",
+        ),
         ({"steps": 5, "scheduler": "mine"}, "the scheduler is 'mine'; there are simple"),
         ({"steps": 5, "scheduler": "normal", "denoise": 0}, "denoise is 0"),
         ({"steps": 5, "scheduler": "normal", "first": "x"}, "whole numbers"),
@@ -150,3 +156,18 @@ def test_a_model_that_has_run_is_known_again(place: Path) -> None:
 def test_steps_that_nobody_has_are_refused(place: Path, asked: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         steps(asked)
+
+
+def test_a_list_is_there_for_a_wire_that_comes_later(place: Path) -> None:
+    """ComfyUI does not run the node again for it: without a list there were no controls."""
+    hint, net = torch.rand(1, 8, 8, 3), SimpleNamespace()
+    told = ControlStackRows().apply(
+        {"rows": [{"id": 1}]},
+        record=False,
+        hint_1=hint,
+        control_net_1=net,
+        prompt={},
+        unique_id="1",
+    )
+    [entry] = told["result"][4]
+    assert entry[0] is net

@@ -15,7 +15,7 @@ from controlstack.model_patch.control import Control
 from controlstack.model_patch.factors import Sides, StepSpan
 from controlstack.nodes.drawn import require_whole
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApplyConditioning
-from controlstack.nodes.stack_list import list_of, stack_of
+from controlstack.nodes.stack_list import list_of, list_or_why, stack_of
 
 NET = SimpleNamespace()
 PICTURE = torch.rand(2, 8, 16, 3)
@@ -143,3 +143,13 @@ def test_a_muted_line_is_seen_through_such_a_socket() -> None:
     }
     with pytest.raises(UserError, match="node 2"):
         require_whole({"workflow": workflow}, "3", "CONTROL_STACK")
+
+
+def test_a_list_that_is_read_too_late_says_why_it_is_none() -> None:
+    """ComfyUI keeps it from a run in which nobody read it."""
+    [control] = stack_of([ENTRY])
+    assert len(list_or_why((control,))[0]) == len(ENTRY)
+    [entry] = late = list_or_why((replace(control, mask=torch.ones(1, 8, 8)),))
+    for read in (tuple, lambda one: one[0], lambda one: stack_of(late)):
+        with pytest.raises(UserError, match="has mask, and a CONTROL_NET_STACK holds"):
+            read(entry)
