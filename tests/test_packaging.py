@@ -36,7 +36,8 @@ SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Ma
 SCRIPTS = (
     *("colours.js", "convert.js", "hint_prompt.js", "hint_run.js"),
     *("pose.mjs", "pose_editor.mjs", "pose_node.js", "rows.js"),
-    *("rows_details.mjs", "rows_timeline.mjs", "rows_value.js", "rows_view.js", "rows_words.js"),
+    *("rows_details.mjs", "rows_points.mjs", "rows_timeline.mjs"),
+    *("rows_value.js", "rows_view.js", "rows_words.js"),
     *("sentences.js", "slots.js", "toasts.js"),
 )
 LARGEST_ARCHIVE = 2_000_000

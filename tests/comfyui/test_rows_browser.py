@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -286,6 +287,40 @@ def test_by_keyboard(hand: Hand) -> None:
     assert [row["id"] for row in hand.rows] == [1, 2]
 
 
+def test_a_number_that_is_typed_and_left(hand: Hand) -> None:
+    """By the mouse, whose click has to be taken, by Tab, and by running it at once."""
+    from selenium.webdriver.common.keys import Keys
+
+    page = hand.page
+
+    def typed(text: str) -> None:
+        hand._actions().double_click(hand.element("1 strength")).perform()
+        hand.element("1 strength").send_keys(Keys.CONTROL, "a")
+        hand.element("1 strength").send_keys(text)
+
+    typed("0.3")
+    hand._actions().click(hand.element("add")).perform()
+    assert [row["strength"] for row in hand.rows] == [0.3, 1]
+    typed("0.4")
+    hand._actions().click(hand.element("1 on")).perform()
+    assert (hand.rows[0]["strength"], hand.rows[0]["on"]) == (0.4, False)
+    typed("0.5")
+    hand._actions().send_keys(Keys.TAB).perform()
+    page._settle()
+    assert page.js("return document.activeElement.dataset.key") == "1 start"
+    page.js(
+        "window.sent = []; app.api.queuePrompt = async (_, {output}) => {"
+        " const own = Object.values(output).find(n => n.class_type === arguments[0]);"
+        " sent.push(own.inputs.controls);"
+        " return {node_errors: {}} }",
+        NODE,
+    )
+    typed("0.7")
+    hand._actions().key_down(Keys.CONTROL).send_keys(Keys.ENTER).key_up(Keys.CONTROL).perform()
+    (sent,) = page.until(lambda: page.js("return window.sent"), "a prompt")
+    assert sent["rows"][0]["strength"] == 0.7
+
+
 def test_by_touch(hand: Hand) -> None:
     hand.touch("1 end", -hand.box(".cs-bar")["width"] * 0.3)
     assert hand.rows[0]["end"] == pytest.approx(0.7, abs=0.06)
@@ -386,6 +421,31 @@ def test_undo_and_copies(hand: Hand) -> None:
     assert [len(value["rows"]) for value in both[1]] == [1, 2]
 
 
+def test_wires_that_the_value_does_not_name_stay(hand: Hand) -> None:
+    """As others write it: the server reads these wires, so they are shown and kept."""
+    page = hand.page
+    page.js(
+        "const [node] = app.graph.findNodesByType(arguments[0]), {value} = node.controlstack;"
+        "value.rows[0].sockets = ['mask']; node.controlstack.set(value);"
+        "const mask = LiteGraph.createNode('SolidMask'); app.graph.add(mask);"
+        "mask.connect(0, node, node.inputs.findIndex(i => i.name === 'mask_1'))",
+        NODE,
+    )
+    drawn, prompt = page.saved()
+    wires = {name: value for name, value in hand.inputs.items() if isinstance(value, list)}
+    assert "mask_1" in wires
+    node = next(node for node in drawn["nodes"] if node["type"] == NODE)
+    del node["widgets_values"][0]["rows"][0]["sockets"]
+    page.open_graph(drawn)
+    assert wires.items() <= hand.inputs.items()
+    key = next(key for key, one in prompt.items() if one["class_type"] == NODE)
+    prompt[key]["inputs"]["controls"] = json.dumps({"rows": [{"file": DEPTH}]})
+    page.js("app.loadApiJson(JSON.parse(arguments[0]), 'x')", json.dumps(prompt))
+    page.until(lambda: page.js("return app.graph._nodes.length") == len(prompt), "all nodes")
+    assert wires.items() <= hand.inputs.items()
+    assert hand.rows == [{"id": 1, "file": DEPTH, "sockets": ["mask"]}]
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -393,8 +453,9 @@ def test_undo_and_copies(hand: Hand) -> None:
         ({"lines": 3}, "cannot be read"),
         ({"version": 1, "rows": [{"id": i + 1, "file": DEPTH} for i in range(100)]}, "100 rows"),
         ({"version": 1, "rows": [{"id": 1, "file": "gone.safetensors", "hue": 3}]}, "⚠ gone"),
+        ({"version": 1, "rows": [None]}, "cannot be read"),
     ],
-    ids=["newer", "strange", "many", "gone"],
+    ids=["newer", "strange", "many", "gone", "no row"],
 )
 def test_what_cannot_run_is_said_and_kept(
     hand: Hand, server: Server, value: Any, says: str

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { movePoint, withoutPoint, withPoint } from "../../web/js/rows_points.mjs";
 import * as rows from "../../web/js/rows_value.js";
 
 const FILES = ["depth.safetensors", "pose.safetensors"];
@@ -55,6 +56,23 @@ test("what cannot be edited is told apart", () => {
   assert.equal(rows.strange({ rows: [] }), "");
   assert.equal(rows.strange({ version: 2, rows: [] }), "newer");
   for (const none of [undefined, null, "x", {}, { rows: {} }]) assert.equal(rows.strange(none), "none");
+  const row = { id: 1, file: "x", sockets: ["mask"], curve: { points: [[0, 1]] } };
+  assert.equal(rows.strange({ rows: [row, { id: 2 }] }), "");
+  const wrong = [null, 5, [], { id: "1" }, { id: 1, file: 5 }, { id: 1, sockets: {} }, { id: 1, curve: {} },
+    { id: 1, curve: { points: [] } }, { id: 1, curve: { points: [3] } }, { id: 1, curve: { points: [[0, 1]], between: "x" } }];
+  for (const one of wrong) assert.equal(rows.strange({ rows: [one] }), "none", JSON.stringify(one));
+  assert.equal(rows.strange({ rows: [row, row] }), "none");
+  assert.equal(rows.strange({ rows: [null, row] }), "none");
+});
+
+test("what others wrote is read as the server reads it", () => {
+  const wired = ["hint_1", "mask_1", "factor_2", "control_net_1", "model"];
+  assert.deepEqual(rows.adopted({ rows: [{ file: "x" }, { file: "y", sockets: ["mask"] }] }, wired), {
+    rows: [{ id: 1, file: "x", sockets: ["mask"] }, { id: 2, file: "y", sockets: ["mask", "factor"] }],
+  });
+  assert.deepEqual(rows.adopted('{"rows": [{"id": 4}]}', wired), { rows: [{ id: 4 }] });
+  for (const kept of [null, "{", 3, { rows: [null] }, { version: 2, rows: [{}] }, { version: 1, rows: [{ id: 3, open: true }] }])
+    assert.deepEqual(rows.adopted(kept, wired), kept);
 });
 
 test("each row has the sockets that it asks for, by its id", () => {
@@ -66,13 +84,13 @@ test("each row has the sockets that it asks for, by its id", () => {
 });
 
 test("points are added, moved between their neighbours, and taken away", () => {
-  const { curve, index } = rows.withPoint({ id: 1 }, 0.4);
+  const { curve, index } = withPoint({ id: 1 }, 0.4);
   assert.deepEqual(curve.points, [[0, 1], [0.4, 1], [1, 1]]);
   assert.equal(index, 1);
-  assert.deepEqual(rows.movePoint(curve, 1, 2, -1).points[1], [0.999, 0]);
-  assert.deepEqual(rows.movePoint(curve, 1, -2, 99).points[1], [0.001, 10]);
-  assert.deepEqual(rows.withoutPoint(curve, 0)?.points, [[0.4, 1], [1, 1]]);
-  assert.equal(rows.withoutPoint({ points: [[0, 1]] }, 0), null);
+  assert.deepEqual(movePoint(curve, 1, 2, -1).points[1], [0.999, 0]);
+  assert.deepEqual(movePoint(curve, 1, -2, 99).points[1], [0.001, 10]);
+  assert.deepEqual(withoutPoint(curve, 0)?.points, [[0.4, 1], [1, 1]]);
+  assert.equal(withoutPoint({ points: [[0, 1]] }, 0), null);
   assert.deepEqual(curve.points[1], [0.4, 1]);
 });
 

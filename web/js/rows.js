@@ -12,10 +12,8 @@ const TYPE = "ControlStackRows";
 const WIDGET = "CONTROLSTACK_ROWS";
 const WIDTH = 480;
 
-/** Below this zoom rows are drawn large and short. */
-const FAR = 0.6;
+const FAR = 0.6; // below this zoom rows are large and short
 
-/** A socket of a row: its kind and the row's id. */
 const SOCKET = new RegExp(`^(${Object.keys(model.SOCKETS).join("|")})_(\\d+)$`);
 
 /** All of them in sight. @type {Set<Stack>} */
@@ -45,12 +43,20 @@ class Stack {
     this.box = document.createElement("div");
     this.box.className = "cs-rows";
     // The page's own keys (Delete, arrows ...) would act on the node; those with Ctrl are the page's.
-    this.box.addEventListener("keydown", (e) => e.ctrlKey || e.metaKey || e.stopPropagation());
+    this.box.addEventListener("keydown", (e) => {
+      if (!e.ctrlKey && !e.metaKey) e.stopPropagation();
+      // What is typed counts in the run or file that these make.
+      else if (["Enter", "s"].includes(e.key) && this.editing) e.target?.dispatchEvent(new Event("change"));
+    });
     this.box.addEventListener("wheel", (e) => scrolls(this.box) || app.canvas?.processMouseWheel?.(/** @type {any} */ (e)));
     this.box.addEventListener("pointerenter", () => this.refresh());
     // What a hand is on is not drawn anew under it, but afterwards.
-    this.held = false;
+    this.held = this.late = false;
     this.box.addEventListener("pointerdown", () => (this.held = true), true);
+    this.box.addEventListener("change", ({ target }) => {
+      if (target instanceof HTMLSelectElement) this.held = false; // its menu may have taken the pointer's end
+      else if (!this.held) this.held = true, this.release(); // Tab goes on to what is there yet
+    }, true);
     this.box.addEventListener("focusout", () => setTimeout(() => this.refresh()));
     this.drawn = "";
   }
@@ -97,21 +103,24 @@ class Stack {
     this.box.classList.toggle("far", (app.canvas?.ds?.scale ?? 1) < FAR);
   }
 
+  get editing() {
+    return !!this.box.querySelector(":is(select, input:not([type=checkbox])):focus");
+  }
+
   /** Show what is new around the node, where no hand is on its rows. */
   refresh() {
     this.askSteps();
-    const edited = this.box.contains(document.activeElement) && document.activeElement?.matches("input, select");
-    if (!this.held && !edited && this.drawn !== this.state()) this.draw();
+    if (!this.held && !this.editing && this.drawn !== this.state()) this.draw();
   }
 
-  /** The hand is off. */
+  /** No hand is on the rows any more. */
   release() {
-    if (!this.held) return;
-    this.held = false;
-    this.refresh();
+    if (this.held) setTimeout(() => ((this.held = false), this.late ? this.draw() : this.refresh()));
   }
 
   draw() {
+    this.late = this.held;
+    if (this.held) return;
     this.look();
     this.drawn = this.state();
     draw(this.box, this);
@@ -226,12 +235,15 @@ function before(node, name) {
 /** The picture that the page shows of a node, or of the nearest one before it. @param {any} node @param {number} [far] @returns {string} */
 function pictureOf(node, far = 0) {
   if (!node || far > 8) return "";
-  const { images } = /** @type {any} */ (app).nodeOutputs?.[node.id] ?? {};
+  const { images } = /** @type {any} */ (app).nodeOutputs?.[node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : node.id] ?? {};
   const view = (/** @type {Record<string, string>} */ of) => app.api.apiURL(`/view?${new URLSearchParams(of)}`);
   if (images?.[0]?.filename) return view(images[0]);
   if (node.imgs?.[0]?.src) return node.imgs[0].src;
   const name = node.widgets?.find((/** @type {any} */ one) => one.name === "image")?.value;
-  if (typeof name === "string" && name) return view({ filename: name, type: "input" });
+  if (typeof name === "string" && name) {
+    const [, subfolder = "", filename = "", type = "input"] = /^(?:(.*)[/\\])?(.*?)(?: \[(\w+)\])?$/.exec(name) ?? [];
+    return view({ filename, subfolder, type });
+  }
   const picture = node.inputs?.find((/** @type {any} */ one) => one.type === "IMAGE" && one.link != null);
   return picture ? pictureOf(before(node, picture.name), far + 1) : "";
 }
@@ -278,7 +290,7 @@ function widgetOf(node, name, spec) {
   node.controlstack = stack;
   const widget = node.addDOMWidget(name, WIDGET, stack.box, {
     getValue: () => stack.value,
-    setValue: (/** @type {any} */ value) => stack.take(value),
+    setValue: (/** @type {any} */ value) => stack.take(model.adopted(value, node.inputs?.flatMap((/** @type {any} */ one) => (one.link == null ? [] : one.name)) ?? [])),
     getMinHeight: () => heightOf(stack),
     hideOnZoom: false,
     margin: 4,
@@ -330,24 +342,33 @@ const extension = {
     const style = document.createElement("style");
     style.textContent = STYLE;
     document.head.append(style);
+    for (const end of ["pointerup", "pointercancel"])
+      window.addEventListener(end, () => stacks.forEach((stack) => stack.release()), true);
+    // A prompt without our rows' sockets would lose their wires.
+    const load = app.loadApiJson;
+    if (load)
+      app.loadApiJson = function (prompt, ...more) {
+        for (const node of Object.values(prompt ?? {}))
+          if (node?.class_type === TYPE && node.inputs)
+            node.inputs.controls = model.adopted(node.inputs.controls, Object.keys(node.inputs));
+        return load.call(this, prompt, ...more);
+      };
     app.api?.addEventListener?.("progress", ({ detail }) => mark(detail));
     for (const end of /** @type {const} */ (["execution_success", "execution_error", "execution_interrupted"]))
       app.api?.addEventListener?.(end, () => mark(null));
     app.api?.addEventListener?.("executed", () => stacks.forEach((stack) => stack.refresh()));
     setInterval(() => stacks.forEach((stack) => stack.look()), 250);
-    for (const end of ["pointerup", "pointercancel"])
-      window.addEventListener(end, () => setTimeout(() => stacks.forEach((stack) => stack.release())), true);
   },
 };
 
 /** Show the step that is sampled in the stacks before that sampler. @param {any} progress */
 function mark(progress) {
   for (const stack of stacks) {
-    const ours = progress && String(progress.node) === String(stack.sampler?.id);
+    const ours = progress && String(progress.node).split(":").pop() === String(stack.sampler?.id);
     const step = ours && progress.max === stack.percents.length - 1 ? progress.value : -1;
     if (step === stack.step) continue;
     stack.step = step;
-    if (stack.value.timeline) stack.refresh();
+    if (stack.value?.timeline) stack.refresh();
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a row of ControlNet Stack has beside its line; loaded when one is first unfolded. */
 
+import { PRESETS } from "./rows_points.mjs";
 import * as model from "./rows_value.js";
 import { button, el, number } from "./rows_view.js";
 import { say } from "./rows_words.js";
@@ -21,7 +22,7 @@ export default function details(board, row, index, key, put) {
     return [el("span", {}, say(field)), input];
   };
   const points = JSON.stringify(row.curve?.points);
-  const preset = row.curve ? Object.entries(model.PRESETS).find(([, own]) => JSON.stringify(own) === points)?.[0] ?? "own" : "none";
+  const preset = row.curve ? Object.entries(PRESETS).find(([, own]) => JSON.stringify(own) === points)?.[0] ?? "own" : "none";
   const between = row.curve?.between ?? "linear";
   /** @param {"cond" | "uncond"} side */
   const side = (side) => [el("span", {}, say(side)), number(key(side), row.sides?.[side] ?? 1, model.MAX_STRENGTH, say(side), (to) => put({ sides: { ...row.sides, [side]: to } }))];
@@ -34,8 +35,8 @@ export default function details(board, row, index, key, put) {
   return el("div", { className: "cs-more-box" },
     ...menu("mode", ["balanced", "prompt is more important", "control is more important", "CFG resolution weighting", "cfg_rw"], row.mode ?? "balanced", (mode) => put({ mode })),
     ...text("union_type", row.union_type ?? "auto", "auto, depth, openpose ...", (to) => put({ union_type: to || "auto" })),
-    ...menu("curve", ["none", ...Object.keys(model.PRESETS), ...(preset === "own" ? ["own"] : [])], preset, (to) =>
-      to === "own" || put({ curve: to === "none" ? null : { points: model.PRESETS[to], between } })),
+    ...menu("curve", ["none", ...Object.keys(PRESETS), ...(preset === "own" ? ["own"] : [])], preset, (to) =>
+      to === "own" || put({ curve: to === "none" ? null : { points: PRESETS[to], between } })),
     ...menu("between", model.BETWEEN, between, (to) => row.curve && put({ curve: { ...row.curve, between: to } })),
     ...side("cond"), ...side("uncond"),
     ...text("blocks", row.blocks ?? "", "soft weights; first half:0.5", (blocks) => put({ blocks })),

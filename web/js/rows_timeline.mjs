@@ -3,6 +3,7 @@
  * Percents go from left to right; the sampler's steps are the ticks. Loaded when it is first shown.
  */
 
+import { movePoint, withoutPoint, withPoint } from "./rows_points.mjs";
 import * as model from "./rows_value.js";
 import { COLOURS, follow } from "./rows_view.js";
 import { say } from "./rows_words.js";
@@ -54,7 +55,7 @@ export default function timeline(board) {
   for (const index of order) whole.append(...lineOf(board, index, y));
   whole.addEventListener("dblclick", (e) => {
     const row = rows[board.lit];
-    if (row) board.set(model.change(board.value, board.lit, { curve: model.withPoint(row, placeIn(/** @type {MouseEvent} */ (e), whole)).curve }));
+    if (row) board.set(model.change(board.value, board.lit, { curve: withPoint(row, placeIn(/** @type {MouseEvent} */ (e), whole)).curve }));
   });
   for (const [index, row] of rows.entries()) if (index === board.lit) points(board, row, index, whole, most);
   return /** @type {SVGElement} */ (whole);
@@ -97,18 +98,18 @@ function points(board, row, index, whole, most) {
       follow(/** @type {PointerEvent} */ (e), dot, (to) => {
         const { top, height } = whole.getBoundingClientRect();
         const up = (FLOOR - ((to.clientY - top) / height) * HEIGHT) / (FLOOR - ROOF);
-        made = model.movePoint(curve, i, placeIn(to, whole), (up * most) / scale);
+        made = movePoint(curve, i, placeIn(to, whole), (up * most) / scale);
         const [at, strength] = made.points[i];
         dot.setAttribute("cx", `${x(at)}`);
         dot.setAttribute("cy", `${FLOOR - ((FLOOR - ROOF) * strength * scale) / most}`);
       }, (moved) => moved && put(made));
     });
-    dot.addEventListener("dblclick", (e) => (e.stopPropagation(), put(model.withoutPoint(curve, i))));
+    dot.addEventListener("dblclick", (e) => (e.stopPropagation(), put(withoutPoint(curve, i))));
     dot.addEventListener("keydown", (/** @type {any} */ e) => {
       const [dx, dy] = { ArrowLeft: [-0.01, 0], ArrowRight: [0.01, 0], ArrowUp: [0, 0.05], ArrowDown: [0, -0.05] }[/** @type {string} */ (e.key)] ?? [0, 0];
       if (!dx && !dy && e.key !== "Delete") return;
       e.preventDefault();
-      put(e.key === "Delete" ? model.withoutPoint(curve, i) : model.movePoint(curve, i, place + dx, by + dy));
+      put(e.key === "Delete" ? withoutPoint(curve, i) : movePoint(curve, i, place + dx, by + dy));
     });
     whole.append(dot);
   });

@@ -27,14 +27,6 @@ export const SOCKETS = Object.freeze({
   inpaint_image: "IMAGE",
 });
 
-/** Curves by name: model_patch/curve.py. @type {Record<string, Point[]>} */
-export const PRESETS = {
-  "fade in": [[0, 0], [1, 1]],
-  "fade out": [[0, 1], [1, 0]],
-  "hold then release": [[0, 1], [0.5, 1], [0.8, 0]],
-  pulse: [[0, 0], [0.5, 1], [1, 0]],
-};
-
 /** How far a curve is between two points: model_patch/curve.py. */
 const EASINGS = /** @type {Record<string, (share: number) => number>} */ ({
   linear: (share) => share,
@@ -46,7 +38,7 @@ export const BETWEEN = Object.keys(EASINGS);
 
 export const MAX_STRENGTH = 10;
 
-/** A first row with the first file there is. @param {string[]} files @returns {Value} */
+/** @param {string[]} files @returns {Value} */
 export function begin(files) {
   return add({ version: VERSION, type: "controls", rows: [] }, files);
 }
@@ -59,10 +51,38 @@ export function begin(files) {
  */
 export function strange(value) {
   if (!value || !Array.isArray(value.rows)) return "none";
-  return (value.version ?? VERSION) === VERSION ? "" : "newer";
+  if ((value.version ?? VERSION) !== VERSION) return "newer";
+  return value.rows.every(readable) ? "" : "none";
 }
 
-/** The smallest id that no row has, or 0. @param {Row[]} rows */
+/** Whether a row can be drawn; nodes/rows.py says what is wrong with it. @param {any} row @param {number} index @param {any[]} rows */
+function readable(row, index, rows) {
+  const { id, file, sockets, curve } = row ?? {};
+  return Number.isInteger(id) && rows.findIndex((one) => one.id === id) === index && typeof (file ?? "") === "string" &&
+    Array.isArray(sockets ?? []) && (!curve || (Array.isArray(curve.points) && curve.points.length > 0 &&
+      curve.points.every(Array.isArray) && (curve.between ?? "linear") in EASINGS));
+}
+
+/**
+ * A value that others wrote, as nodes/rows.py reads it: a text, no ids, sockets wired but not named.
+ *
+ * @param {any} value @param {string[]} wired names of inputs
+ */
+export function adopted(value, wired) {
+  try {
+    const read = typeof value === "string" ? JSON.parse(value) : value;
+    const rows = /** @type {any[]} */ (read.rows).map((row, index) => {
+      const { id = index + 1, sockets = [] } = row;
+      const more = Object.keys(SOCKETS).slice(2).filter((kind) => wired.includes(`${kind}_${id}`) && !sockets.includes(kind));
+      return { id, ...row, ...(more.length && { sockets: [...sockets, ...more] }) };
+    });
+    return strange({ ...read, rows }) ? value : { ...read, rows };
+  } catch {
+    return value;
+  }
+}
+
+/** @param {Row[]} rows */
 function freeId(rows) {
   for (let id = 1; id <= MOST; id++) if (!rows.some((row) => row.id === id)) return id;
   return 0;
@@ -139,35 +159,6 @@ export function along({ points, between }, place) {
 }
 
 /**
- * A row whose curve has a point more, where it is now: a row without a curve gets one.
- *
- * @param {Row} row @param {number} place @returns {{ curve: Curve, index: number }}
- */
-export function withPoint(row, place) {
-  const curve = row.curve ?? { points: /** @type {Point[]} */ ([[0, 1], [1, 1]]) };
-  const at = round(place);
-  const points = curve.points.filter(([one]) => one !== at);
-  points.push([at, round(along(curve, at))]);
-  points.sort(([a], [b]) => a - b);
-  return { curve: { ...curve, points }, index: points.findIndex(([one]) => one === at) };
-}
-
-/** A curve with a point elsewhere, between its neighbours. @param {Curve} curve @param {number} index @param {number} place @param {number} strength @returns {Curve} */
-export function movePoint(curve, index, place, strength) {
-  const points = curve.points.map((point) => /** @type {Point} */ ([...point]));
-  const low = index ? points[index - 1][0] + 0.001 : 0;
-  const high = index < points.length - 1 ? points[index + 1][0] - 0.001 : 1;
-  points[index] = [round(clamp(place, low, high)), round(clamp(strength, 0, MAX_STRENGTH))];
-  return { ...curve, points };
-}
-
-/** A curve without a point, or null where one is all there is. @param {Curve} curve @param {number} index @returns {Curve | null} */
-export function withoutPoint(curve, index) {
-  const points = curve.points.filter((_, i) => i !== index);
-  return points.length ? { ...curve, points } : null;
-}
-
-/**
  * A range with one end elsewhere, the other end kept.
  *
  * @param {Row} row @param {"start" | "end"} side @param {number} to @returns {Partial<Row>}
@@ -211,7 +202,7 @@ export function clamp(value, low, high) {
   return Math.min(high, Math.max(low, value));
 }
 
-/** To a thousandth, as the old nodes have it. @param {number} value */
+/** To a thousandth. @param {number} value */
 export function round(value) {
   return Math.round(value * 1000) / 1000;
 }

@@ -18,11 +18,12 @@ import { say } from "./rows_words.js";
 export const COLOURS = ["#60A5FA", "#F59E0B", "#34D399", "#F472B6", "#A78BFA", "#F87171", "#22D3EE", "#A3E635"];
 
 export const STYLE = `
-.cs-rows { display: flex; flex-direction: column; gap: 4px; font: 13px/1.2 system-ui, sans-serif;
-  color: var(--input-text, #ddd); box-sizing: border-box; overflow: hidden auto; padding: 2px; }
+.cs-rows { --line: var(--border-color, #4e4e4e); --field: var(--comfy-input-bg, #222); --ink: var(--input-text, #ddd);
+  display: flex; flex-direction: column; gap: 4px; font: 13px/1.2 system-ui, sans-serif;
+  color: var(--ink); box-sizing: border-box; overflow: hidden auto; padding: 2px; }
 .cs-rows * { box-sizing: border-box; font: inherit; color: inherit; }
-.cs-rows :is(select, input, button) { background: var(--comfy-input-bg, #222); height: 26px; min-width: 0;
-  border: 1px solid var(--border-color, #4e4e4e); border-radius: 4px; padding: 0 4px; margin: 0; }
+.cs-rows :is(select, input, button) { background: var(--field); height: 26px; min-width: 0;
+  border: 1px solid var(--line); border-radius: 4px; padding: 0 4px; margin: 0; }
 .cs-rows button { cursor: pointer; padding: 0 6px; flex: none; }
 .cs-rows :focus-visible { outline: 2px solid #3b82f6; outline-offset: 0; }
 .cs-row { border-left: 4px solid var(--row); border-radius: 4px; background: var(--comfy-menu-bg, #353535); }
@@ -33,15 +34,15 @@ export const STYLE = `
 .cs-rows .cs-on { width: 18px; height: 18px; flex: none; accent-color: #3b82f6; }
 .cs-number { width: 16px; text-align: center; flex: none; }
 .cs-hint { width: 28px; height: 28px; flex: none; border-radius: 3px; background: #0008 center/cover;
-  border: 1px solid var(--border-color, #4e4e4e); }
+  border: 1px solid var(--line); }
 .cs-hint.none { border: 1px dashed #ef4444; }
 .cs-rows .cs-file { flex: 3 1 90px; text-overflow: ellipsis; }
 .cs-rows .missing { border-color: #ef4444; color: #f87171; }
 .cs-rows .cs-strength { width: 52px; flex: none; }
 .cs-bar { position: relative; flex: 2 1 70px; height: 22px; border-radius: 4px; touch-action: none; cursor: ew-resize;
-  background: var(--comfy-input-bg, #222) ; border: 1px solid var(--border-color, #4e4e4e); }
+  background: var(--field); border: 1px solid var(--line); }
 .cs-span { position: absolute; top: 0; bottom: 0; background: color-mix(in srgb, var(--row) 55%, transparent); }
-.cs-tick { position: absolute; bottom: 0; height: 5px; width: 1px; background: var(--input-text, #ddd); opacity: 0.45; }
+.cs-tick { position: absolute; bottom: 0; height: 5px; width: 1px; background: var(--ink); opacity: 0.45; }
 .cs-end { position: absolute; top: -1px; bottom: -1px; width: 8px; margin-left: -4px; border-radius: 3px; background: var(--row); }
 .cs-words { font-size: 11px; opacity: 0.85; padding: 0 6px 3px 28px; }
 .cs-say { color: #f87171; padding: 2px 6px; white-space: normal; }
@@ -51,8 +52,8 @@ export const STYLE = `
 .cs-rows input[type=checkbox] { height: 16px; }
 .cs-foot { display: flex; gap: 4px; }
 .cs-foot > :first-child { flex: 1; }
-.cs-time { width: 100%; height: 96px; flex: none; border-radius: 4px; background: var(--comfy-input-bg, #222); touch-action: none; }
-.cs-time text { fill: var(--input-text, #ddd); font-size: 10px; opacity: 0.8; }
+.cs-time { width: 100%; height: 96px; flex: none; border-radius: 4px; background: var(--field); touch-action: none; }
+.cs-time text { fill: var(--ink); font-size: 10px; opacity: 0.8; }
 .cs-rows.far { font-size: 22px; }
 .cs-rows.far :is(.cs-grip, .cs-hint, .cs-words, .cs-more, .cs-foot) { display: none; }
 .cs-rows.far :is(.cs-file, .cs-strength) { font-size: 20px; height: 30px; border: 0; appearance: none; }
@@ -91,7 +92,8 @@ export function draw(box, board) {
         title: say("timeline"), ariaLabel: say("timeline"), ariaExpanded: `${!!board.value.timeline}` })),
     ...(board.value.timeline ? [board.part("timeline")?.(board) ?? ""] : []),
   );
-  if (key) /** @type {HTMLElement | null} */ (box.querySelector(`[data-key="${CSS.escape(key)}"]`))?.focus();
+  const again = key && /** @type {HTMLInputElement | null} */ (box.querySelector(`[data-key="${CSS.escape(key)}"]`));
+  if (again) (again.focus(), again.select?.());
 }
 
 /** How high the drawing is. @param {Board} board */
@@ -205,8 +207,10 @@ function bar(board, row, words, put) {
   whole.onpointerdown = (e) => {
     const place = placeIn(e, whole);
     const side = Math.abs(place - (now.start ?? 0)) < Math.abs(place - (now.end ?? 1)) || (now.start === now.end && place < (now.end ?? 1)) ? "start" : "end";
+    // A handle is not moved by a press beside its middle.
+    const off = e.target === whole || e.target === span ? 0 : place - (now[side] ?? (side === "end" ? 1 : 0));
     follow(e, whole, (to) => {
-      const at = placeIn(to, whole);
+      const at = placeIn(to, whole) - off;
       now = { ...now, ...model.withEnd(now, side, to.altKey ? at : model.snapped(at, board.percents)) };
       paint();
     }, () => put({ start: now.start, end: now.end }));
@@ -222,7 +226,7 @@ function placeIn(e, element) {
 }
 
 /**
- * A drag from here on: `move` for each place, `done` at its end; Escape or a lost pointer changes nothing more.
+ * A drag from here on: `move` for each place, `done` at its end.
  *
  * @param {PointerEvent} e @param {Element} element @param {(e: PointerEvent) => void} move @param {(moved: boolean) => void} done
  */
