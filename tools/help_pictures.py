@@ -107,7 +107,7 @@ def _small(picture: Array, entry: Preprocessor) -> Array:
 
 def _save(picture: Array, path: Path) -> None:
     """As the best JPEG of no more than LARGEST bytes."""
-    for quality in range(70, 38, -4):
+    for quality in range(62, 34, -4):
         Image.fromarray(picture).save(path, quality=quality, optimize=True, progressive=True)
         if path.stat().st_size <= LARGEST:
             return
