@@ -15,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+from controlstack.nodes.hints import WITH_SETTINGS
 from tests.comfyui import shipped
 from tests.comfyui.models import Shelf
 from tests.comfyui.parity import Parity
@@ -29,14 +30,26 @@ def comfyui_path() -> Path | None:
     return Path(named).resolve() if named else None
 
 
+def has_dynamic_combos() -> bool:
+    """Whether this ComfyUI knows menus that bring inputs of their own, by its source."""
+    schema = (comfyui_path() or HERE) / "comfy_api" / "latest" / "_io.py"
+    return schema.is_file() and "class DynamicCombo" in schema.read_text(encoding="utf-8")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the whole folder, and skip it where there is no ComfyUI."""
+    """Mark the whole folder, and skip it where there is no ComfyUI; and the node with a menu of
+    settings where there are no such menus."""
     skip = pytest.mark.skip(reason="set COMFYUI_PATH to a ComfyUI to run this against it")
+    older = pytest.mark.skip(reason=f"this ComfyUI has no DynamicCombo, so no {WITH_SETTINGS}")
+    is_older = comfyui_path() is not None and not has_dynamic_combos()
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.comfyui)
             if comfyui_path() is None:
                 item.add_marker(skip)
+            params = getattr(item, "callspec", None)
+            if is_older and params is not None and WITH_SETTINGS in params.params.values():
+                item.add_marker(older)
 
 
 @pytest.fixture(scope="session")

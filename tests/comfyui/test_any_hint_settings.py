@@ -13,13 +13,18 @@ from PIL import Image
 
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import read_workflow
+from controlstack.nodes.hints import WITH_SETTINGS
 from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
+from tests.comfyui.conftest import has_dynamic_combos
 from tests.comfyui.server import PACK, Server
 from tests.comfyui.test_hints_seen import at
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.skipif(not has_dynamic_combos(), reason="this ComfyUI has no DynamicCombo"),
+]
 
-NODE = "ControlStackAnyHintSettings"
+NODE = WITH_SETTINGS
 PICTURE = "controlstack_scene.png"
 CANNY = {"preprocessor": "canny", "low_threshold": 100, "high_threshold": 200}
 SCRIBBLE = {"preprocessor": "scribble", "threshold": 127}
@@ -59,8 +64,6 @@ return [box.left + (node.pos[0] + node.size[0] * 0.7 + offset[0]) * scale,
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
 def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
     """The page in both ways of drawing nodes."""
-    if not server.get(f"/object_info/{NODE}").json:
-        pytest.skip("this ComfyUI has no DynamicCombo, and so not the node")
     assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
     server.post(f"/settings/{VUE_NODES}", request.param)
     try:
@@ -203,6 +206,55 @@ def test_it_is_copied_with_its_settings(page: Page) -> None:
         NODE,
     )
     assert values == [[["preprocessor.threshold", 90]]] * 2
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["wire", "wire in a subgraph"])
+def test_a_setting_comes_through_a_wire(page: Page, server: Server, inside: bool) -> None:
+    hint, _ = fresh(page)
+    choose(page, hint, "canny", "scribble")
+    page.js(
+        """
+        const [id, inside] = arguments, node = app.graph.getNodeById(id)
+        const number = LiteGraph.createNode('PrimitiveInt')
+        number.pos = [60, 640]
+        app.graph.add(number)
+        number.widgets[0].value = 90
+        number.connect(0, node, node.inputs.findIndex(i => i.name === 'preprocessor.threshold'))
+        if (inside) app.graph.convertToSubgraph(new Set([node]))
+        """,
+        *(hint, inside),
+    )
+    page._settle()
+    canvas, prompt = page.saved()
+    read = read_workflow(json.loads(json.dumps(canvas)), default_registry(), "canvas").prompt()
+    (key,) = [key for key, node in prompt.items() if node["class_type"] == NODE]
+    assert isinstance(prompt[key]["inputs"]["preprocessor.threshold"], list)
+    assert _values(read[key]) == _values(prompt[key])
+    prompt["90"] = {"class_type": NODE, "inputs": {**prompt[key]["inputs"]}}
+    prompt["90"]["inputs"]["preprocessor.threshold"] = 90
+    prompt["900"] = {"class_type": "PreviewImage", "inputs": {"images": ["90", 0]}}
+    run = server.run(read_workflow(json.loads(json.dumps(prompt)), default_registry(), "page"))
+    (shown,) = [k for k, n in prompt.items() if n["inputs"].get("images") == [key, 0]]
+    assert _pixels(server, run.outputs[shown]) == _pixels(server, run.outputs["900"])
+
+
+def test_its_settings_are_kept_inside_of_a_subgraph(page: Page) -> None:
+    hint, _ = fresh(page)
+    choose(page, hint, "canny", "scribble")
+    write(page, hint, "preprocessor.threshold", 90)
+    page.js(
+        "app.graph.convertToSubgraph(new Set([app.graph.getNodeById(arguments[0])]))",
+        hint,
+    )
+    page._settle()
+    assert sent(page) == expected({**SCRIBBLE, "threshold": 90})
+    canvas, prompt = page.saved()
+    page.open(page.driver.current_url.partition("#")[0], NODE)
+    page.open_graph(canvas)
+    assert page.saved()[1] == prompt
+    read = read_workflow(json.loads(json.dumps(canvas)), default_registry(), "canvas").prompt()
+    (key,) = [key for key, node in prompt.items() if node["class_type"] == NODE]
+    assert _values(read[key]) == _values(prompt[key])
 
 
 def test_its_picture_is_that_of_the_preprocessor_s_own_node(page: Page, server: Server) -> None:
