@@ -17,9 +17,10 @@ import pytest
 
 from controlstack.nodes.hints import WITH_SETTINGS
 from tests.comfyui import shipped
+from tests.comfyui.browser import VUE_NODES, Page, browsing
 from tests.comfyui.models import Shelf
 from tests.comfyui.parity import Parity
-from tests.comfyui.server import Server, serving
+from tests.comfyui.server import PACK, Server, serving
 
 HERE = Path(__file__).parent
 
@@ -87,6 +88,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     shipped.write_files(base)
     with serving(path, base) as running:
         yield running
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
+def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
+    """The page of somebody who has been here before, in both ways of drawing nodes."""
+    assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
+    server.post(f"/settings/{VUE_NODES}", request.param)
+    try:
+        with browsing() as opened:
+            opened.open(server.url, "ControlStackAdd")
+            opened.complaints(PACK)
+            yield opened
+    finally:
+        server.post(f"/settings/{VUE_NODES}", False)
 
 
 @pytest.fixture(scope="session")

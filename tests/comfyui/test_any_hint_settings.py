@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from PIL import Image
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import read_workflow
 from controlstack.nodes.hints import WITH_SETTINGS
-from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
+from tests.comfyui.browser import MISSING, Page
 from tests.comfyui.conftest import has_dynamic_combos
 from tests.comfyui.server import PACK, Server
 from tests.comfyui.test_hints_seen import at
@@ -59,19 +58,6 @@ return [box.left + (node.pos[0] + node.size[0] * 0.7 + offset[0]) * scale,
   box.top + (node.pos[1] + widget.y + height / 2 + offset[1]) * scale]
 """
 """Where a field's value is drawn on the canvas, in the window."""
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
-def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
-    """The page in both ways of drawing nodes."""
-    assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
-    server.post(f"/settings/{VUE_NODES}", request.param)
-    try:
-        with browsing() as opened:
-            opened.open(server.url, NODE)
-            yield opened
-    finally:
-        server.post(f"/settings/{VUE_NODES}", False)
 
 
 def fresh(page: Page) -> tuple[int, int]:

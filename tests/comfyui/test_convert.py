@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from controlstack.conversion.convert import convert
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import read_workflow
 from tests.comfyui import shipped
-from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
+from tests.comfyui.browser import MISSING, Page
 from tests.comfyui.server import PACK, Server
 from tests.conversion.graphs import Prompt, drawn, node, same
 
@@ -29,20 +28,6 @@ WORDS = {
     "core": "Convert to Apply ControlNet nodes",
 }
 SAVE = "11"
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
-def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
-    """The page in both ways of drawing nodes."""
-    assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
-    server.post(f"/settings/{VUE_NODES}", request.param)
-    try:
-        with browsing() as opened:
-            opened.open(server.url, STACK)
-            opened.complaints(PACK)
-            yield opened
-    finally:
-        server.post(f"/settings/{VUE_NODES}", False)
 
 
 def chain() -> Prompt:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
+from tests.comfyui.browser import MISSING, Page
 from tests.comfyui.server import PACK, Server
 from tests.comfyui.test_sentences import toasts
 
@@ -40,19 +39,6 @@ photo.connect(0, other, 0)
 other.connect(0, shown, 0)
 return [hint.id, shown.id]
 """
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
-def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
-    """The page in both ways of drawing nodes."""
-    assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
-    server.post(f"/settings/{VUE_NODES}", request.param)
-    try:
-        with browsing() as opened:
-            opened.open(server.url, CANNY)
-            yield opened
-    finally:
-        server.post(f"/settings/{VUE_NODES}", False)
 
 
 def fresh(page: Page) -> tuple[Any, Any]:

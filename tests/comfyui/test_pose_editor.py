@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,8 +15,8 @@ from PIL import Image
 
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import parse_poses
-from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
-from tests.comfyui.server import PACK, Server
+from tests.comfyui.browser import MISSING, Page
+from tests.comfyui.server import PACK
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
@@ -31,19 +30,6 @@ JOINTS = [
 ]
 NOSE, WRIST, EAR = 0, 4, 17
 SIDES = ((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17))
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
-def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
-    """The page in both ways of drawing nodes."""
-    assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
-    server.post(f"/settings/{VUE_NODES}", request.param)
-    try:
-        with browsing() as opened:
-            opened.open(server.url, NODE)
-            yield opened
-    finally:
-        server.post(f"/settings/{VUE_NODES}", False)
 
 
 def pose(joints: Any = JOINTS) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from PIL import Image
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import read_workflow
 from tests.comfyui import shipped
-from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
+from tests.comfyui.browser import MISSING, Page
 from tests.comfyui.server import PACK, Server
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
@@ -157,19 +157,6 @@ class Hand:
         (found,) = (node["inputs"] for node in prompt.values() if node["class_type"] == NODE)
         inputs: dict[str, Any] = found
         return inputs
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
-def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
-    """The page in both ways of drawing nodes."""
-    assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
-    server.post(f"/settings/{VUE_NODES}", request.param)
-    try:
-        with browsing() as opened:
-            opened.open(server.url, NODE)
-            yield opened
-    finally:
-        server.post(f"/settings/{VUE_NODES}", False)
 
 
 @pytest.fixture

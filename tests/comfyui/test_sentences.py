@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
+from tests.comfyui.browser import MISSING, Page
 from tests.comfyui.server import PACK, Server
 from tests.workflows.names import WORKFLOWS
 
@@ -21,19 +20,6 @@ TOAST = ".p-toast-message"
 EMPTY = "The pose JSON is an empty list; give at least one frame."
 ITS_OWN = "Prompt execution failed"
 """What the front end itself writes into the console for a prompt that is refused."""
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
-def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
-    """The page in both ways of drawing nodes."""
-    assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
-    server.post(f"/settings/{VUE_NODES}", request.param)
-    try:
-        with browsing() as opened:
-            opened.open(server.url, NODE)
-            yield opened
-    finally:
-        server.post(f"/settings/{VUE_NODES}", False)
 
 
 def draw(page: Page, *, linked: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from controlstack.headless.graph.model import Graph
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.workflow import load_workflow, read_workflow
-from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
+from tests.comfyui.browser import MISSING, Page
 from tests.comfyui.server import PACK, Server
 from tests.workflows.names import WORKFLOWS
 from tools.blueprints import BLUEPRINTS, path_of
@@ -37,20 +36,6 @@ look(app.graph, '')
 return wrong
 """
 """Links that are drawn to another socket than the one they feed."""
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["classic", "Nodes 2.0"])
-def page(request: pytest.FixtureRequest, server: Server) -> Iterator[Page]:
-    """The page in both ways of drawing nodes."""
-    assert server.post("/settings/Comfy.TutorialCompleted", True).status == 200
-    server.post(f"/settings/{VUE_NODES}", request.param)
-    try:
-        with browsing() as opened:
-            opened.open(server.url, ADD)
-            opened.complaints(PACK)
-            yield opened
-    finally:
-        server.post(f"/settings/{VUE_NODES}", False)
 
 
 def inputs(graph: Graph) -> list[tuple[str, dict[str, Any]]]:
