@@ -28,6 +28,8 @@ from controlstack.headless.graph.execute import Executor
 from controlstack.headless.graph.registry import NodeSpec, Registry, default_registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import read_workflow
+from controlstack.nodes.hint_node import accepted
+from controlstack.nodes.rows import rows_of
 from tests.headless.graph.mutations import mutated
 from tests.workflows.names import DEMO, WORKFLOWS
 
@@ -48,6 +50,10 @@ def _made(kind: str) -> Any:
     return torch.zeros(1, 16, 16) if kind == "MASK" else kind
 
 
+def _readable(controls: Any = None) -> bool | str:
+    return accepted(lambda: controls is None or rows_of(controls))
+
+
 def _light(spec: NodeSpec) -> NodeSpec:
     wires = {*spec.outputs, *(one.type for one in spec.inputs.values())}
     if spec.type in CORE_NODES and not wires & MODELS:
@@ -56,7 +62,11 @@ def _light(spec: NodeSpec) -> NodeSpec:
     def stub(self: object, **_: object) -> tuple[Any, ...]:
         return tuple(_made(kind) for kind in spec.outputs)
 
-    kept = {"VALIDATE_INPUTS": staticmethod(lambda **_: True)} if spec.type in LOADERS else {}
+    kept: dict[str, Any] = {}
+    if spec.type in LOADERS:
+        kept["VALIDATE_INPUTS"] = staticmethod(lambda **_: True)
+    if spec.type == "ControlStackRows":  # loads files, too
+        kept["VALIDATE_INPUTS"] = staticmethod(_readable)
     for name in ("VALIDATE_INPUTS", "IS_CHANGED"):
         if hasattr(spec.cls, name):
             kept.setdefault(name, getattr(spec.cls, name))
