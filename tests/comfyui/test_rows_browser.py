@@ -379,12 +379,12 @@ def test_undo_and_copies(hand: Hand) -> None:
     hand.click("add")
     assert len(hand.rows) == 2
     page.js("document.activeElement?.blur()")
-    page.until(
-        lambda: page.js(
-            "return app.extensionManager.workflow.activeWorkflow.changeTracker.undoQueue.length > 1"
-        ),
-        "something to undo",
+    kept = (
+        "return app.extensionManager.workflow.activeWorkflow.changeTracker.activeState.nodes"
+        ".find(n => n.type === arguments[0])?.widgets_values[0].rows.length"
     )
+    page.until(lambda: page.js(kept, NODE) == 2, "two rows to go back from")
+    page._settle()
     ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
     page.until(lambda: len(hand.rows) == 1, "one row again")
     page.js(

@@ -43,20 +43,12 @@ class Stack {
     this.box = document.createElement("div");
     this.box.className = "cs-rows";
     // The page's own keys (Delete, arrows ...) would act on the node; those with Ctrl are the page's.
-    this.box.addEventListener("keydown", (e) => {
-      if (!e.ctrlKey && !e.metaKey) e.stopPropagation();
-      // What is typed counts in the run or file that these make.
-      else if (["Enter", "s"].includes(e.key) && this.editing) e.target?.dispatchEvent(new Event("change"));
-    });
+    this.box.addEventListener("keydown", (e) => e.ctrlKey || e.metaKey || e.stopPropagation());
     this.box.addEventListener("wheel", (e) => scrolls(this.box) || app.canvas?.processMouseWheel?.(/** @type {any} */ (e)));
     this.box.addEventListener("pointerenter", () => this.refresh());
     // What a hand is on is not drawn anew under it, but afterwards.
-    this.held = this.late = false;
+    this.held = false;
     this.box.addEventListener("pointerdown", () => (this.held = true), true);
-    this.box.addEventListener("change", ({ target }) => {
-      if (target instanceof HTMLSelectElement) this.held = false; // its menu may have taken the pointer's end
-      else if (!this.held) this.held = true, this.release(); // Tab goes on to what is there yet
-    }, true);
     this.box.addEventListener("focusout", () => setTimeout(() => this.refresh()));
     this.drawn = "";
   }
@@ -115,12 +107,12 @@ class Stack {
 
   /** No hand is on the rows any more. */
   release() {
-    if (this.held) setTimeout(() => ((this.held = false), this.late ? this.draw() : this.refresh()));
+    if (!this.held) return;
+    this.held = false;
+    this.refresh();
   }
 
   draw() {
-    this.late = this.held;
-    if (this.held) return;
     this.look();
     this.drawn = this.state();
     draw(this.box, this);
@@ -343,7 +335,7 @@ const extension = {
     style.textContent = STYLE;
     document.head.append(style);
     for (const end of ["pointerup", "pointercancel"])
-      window.addEventListener(end, () => stacks.forEach((stack) => stack.release()), true);
+      window.addEventListener(end, () => setTimeout(() => stacks.forEach((stack) => stack.release())), true);
     // A prompt without our rows' sockets would lose their wires.
     const load = app.loadApiJson;
     if (load)

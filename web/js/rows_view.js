@@ -93,7 +93,7 @@ export function draw(box, board) {
     ...(board.value.timeline ? [board.part("timeline")?.(board) ?? ""] : []),
   );
   const again = key && /** @type {HTMLInputElement | null} */ (box.querySelector(`[data-key="${CSS.escape(key)}"]`));
-  if (again) (again.focus(), again.select?.());
+  again && again.focus();
 }
 
 /** How high the drawing is. @param {Board} board */
@@ -207,10 +207,8 @@ function bar(board, row, words, put) {
   whole.onpointerdown = (e) => {
     const place = placeIn(e, whole);
     const side = Math.abs(place - (now.start ?? 0)) < Math.abs(place - (now.end ?? 1)) || (now.start === now.end && place < (now.end ?? 1)) ? "start" : "end";
-    // A handle is not moved by a press beside its middle.
-    const off = e.target === whole || e.target === span ? 0 : place - (now[side] ?? (side === "end" ? 1 : 0));
     follow(e, whole, (to) => {
-      const at = placeIn(to, whole) - off;
+      const at = placeIn(to, whole);
       now = { ...now, ...model.withEnd(now, side, to.altKey ? at : model.snapped(at, board.percents)) };
       paint();
     }, () => put({ start: now.start, end: now.end }));
