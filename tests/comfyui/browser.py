@@ -71,8 +71,8 @@ class Page:
         self.until(clicked, f"to click {xpath}")
 
     def open(self, url: str, node_type: str) -> None:
-        """Load the page and wait until it knows `node_type`."""
-        self.driver.get(url)
+        """Load the page afresh and wait until it knows `node_type`."""
+        self.driver.get(url.partition("#")[0])  # with what is behind it nothing is loaded again
         self.until(
             lambda: self.js(
                 "return !!window.app?.graph && arguments[0] in LiteGraph.registered_node_types",

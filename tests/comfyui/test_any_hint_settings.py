@@ -62,7 +62,7 @@ return [box.left + (node.pos[0] + node.size[0] * 0.7 + offset[0]) * scale,
 
 def fresh(page: Page) -> tuple[int, int]:
     """A photo, its hint and a preview; the ids of the last two."""
-    page.open(page.driver.current_url.partition("#")[0], NODE)
+    page.open(page.driver.current_url, NODE)
     hint, shown = page.js(_DRAW, NODE, PICTURE)
     page._settle()
     page.complaints(PACK)
@@ -147,7 +147,7 @@ def test_it_is_saved_and_opened_again_the_same(page: Page, tmp_path: Path) -> No
     write(page, hint, "preprocessor.threshold", 90)
     page.js("app.graph.getNodeById(arguments[0]).widgets.at(-1).value = 64", hint)
     canvas, prompt = page.saved()
-    page.open(page.driver.current_url.partition("#")[0], NODE)
+    page.open(page.driver.current_url, NODE)
     page.complaints(PACK)
     page.open_graph(canvas)
     page.screenshot(tmp_path / "again.png")
@@ -235,7 +235,7 @@ def test_its_settings_are_kept_inside_of_a_subgraph(page: Page) -> None:
     page._settle()
     assert sent(page) == expected({**SCRIBBLE, "threshold": 90})
     canvas, prompt = page.saved()
-    page.open(page.driver.current_url.partition("#")[0], NODE)
+    page.open(page.driver.current_url, NODE)
     page.open_graph(canvas)
     assert page.saved()[1] == prompt
     read = read_workflow(json.loads(json.dumps(canvas)), default_registry(), "canvas").prompt()

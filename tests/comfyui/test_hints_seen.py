@@ -43,7 +43,7 @@ return [hint.id, shown.id]
 
 def fresh(page: Page) -> tuple[Any, Any]:
     """A photo, a hint of it that nobody uses, and another line; the hint's and its preview's id."""
-    page.open(page.driver.current_url.partition("#")[0], CANNY)
+    page.open(page.driver.current_url, CANNY)
     hint, shown = page.js(_DRAW, CANNY, PICTURE)
     page.complaints(PACK)
     return hint, shown
@@ -149,7 +149,7 @@ def test_a_hint_that_is_in_the_cache_is_shown_again(page: Page, server: Server) 
 def test_a_hint_runs_alone_from_the_toolbox(page: Page, server: Server, tmp_path: Path) -> None:
     hint, _ = fresh(page)
     server.post("/settings/Comfy.Canvas.SelectionToolbox", True)
-    page.open(page.driver.current_url.partition("#")[0], CANNY)
+    page.open(page.driver.current_url, CANNY)
     hint, _ = page.js(_DRAW, CANNY, PICTURE)
     before = len(server.get("/history").json)
     click(page, hint)

@@ -116,9 +116,8 @@ class Hand:
         actions.release().perform()
 
     def box(self, selector: str) -> dict[str, float]:
-        found: dict[str, float] = self.page.js(
-            "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", selector
-        )
+        box = "return document.querySelector(arguments[0])?.getBoundingClientRect().toJSON()"
+        found: dict[str, float] = self.page.until(lambda: self.page.js(box, selector), selector)
         return found
 
     def touch(self, key: str, x: float) -> None:

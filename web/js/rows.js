@@ -43,12 +43,26 @@ class Stack {
     this.box = document.createElement("div");
     this.box.className = "cs-rows";
     // The page's own keys (Delete, arrows ...) would act on the node; those with Ctrl are the page's.
-    this.box.addEventListener("keydown", (e) => e.ctrlKey || e.metaKey || e.stopPropagation());
+    this.box.addEventListener("keydown", (e) => {
+      this.held = null;
+      // Ctrl+Enter runs the graph, with the number that is being typed.
+      if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) e.target?.dispatchEvent(new Event("change", { bubbles: true }));
+      e.ctrlKey || e.metaKey || e.stopPropagation();
+    });
     this.box.addEventListener("wheel", (e) => scrolls(this.box) || app.canvas?.processMouseWheel?.(/** @type {any} */ (e)));
     this.box.addEventListener("pointerenter", () => this.refresh());
     // What a hand is on is not drawn anew under it, but afterwards.
-    this.held = false;
-    this.box.addEventListener("pointerdown", () => (this.held = true), true);
+    /** @type {EventTarget | null} */
+    this.held = null;
+    this.box.addEventListener("pointerdown", (e) => (this.held = e.target), true);
+    // A field that is left tells its change before the press or the Tab that leaves it is over.
+    this.leaves = false;
+    this.box.addEventListener("change", () => (this.leaves = true), true);
+    this.box.addEventListener("change", (e) => {
+      this.leaves = false;
+      if (this.held === e.target) this.held = null; // a menu keeps its pointerup to itself
+      setTimeout(() => this.held || this.draw());
+    });
     this.box.addEventListener("focusout", () => setTimeout(() => this.refresh()));
     this.drawn = "";
   }
@@ -79,7 +93,7 @@ class Stack {
     this.value = value;
     if (!this.strange) this.sockets();
     this.askSteps();
-    this.draw();
+    if (!this.leaves) this.draw();
     this.fit();
   }
 
@@ -108,7 +122,7 @@ class Stack {
   /** No hand is on the rows any more. */
   release() {
     if (!this.held) return;
-    this.held = false;
+    this.held = null;
     this.refresh();
   }
 

@@ -93,7 +93,7 @@ export function draw(box, board) {
     ...(board.value.timeline ? [board.part("timeline")?.(board) ?? ""] : []),
   );
   const again = key && /** @type {HTMLInputElement | null} */ (box.querySelector(`[data-key="${CSS.escape(key)}"]`));
-  again && again.focus();
+  again && (again.focus(), again.select?.());
 }
 
 /** How high the drawing is. @param {Board} board */
