@@ -162,6 +162,9 @@ class Hand:
 def hand(page: Page) -> Iterator[Hand]:
     """A fresh graph with one row, and no error in the console at the end."""
     page.open(page.driver.current_url, NODE)
+    version = page.js("return window.__COMFYUI_FRONTEND_VERSION__")
+    if version.startswith("1.27.") and page.js("return LiteGraph.vueNodesMode"):
+        pytest.skip(f"the Nodes 2.0 of front end {version} draw no pack's own widgets")
     page.js(DRAW, HINTS, SIDE, STEPS)
     page.complaints(PACK)
     yield Hand(page)
