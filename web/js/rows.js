@@ -33,6 +33,8 @@ class Stack {
     this.widget = null;
     /** @type {any} */
     this.sampler = null;
+    /** While a saved node is read: its wires, which the page may still have at other sockets. @type {string[] | null} */
+    this.saved = null;
     this.lit = 0;
     this.step = -1;
     this.grown = false;
@@ -285,6 +287,11 @@ function settingsOf(node) {
   return { steps, scheduler, denoise: value("denoise") ?? 1, first: value("start_at_step") ?? 0, last: value("end_at_step") ?? steps };
 }
 
+/** The names of the inputs that have a wire, of a node or of what is saved of one. @param {any} node @returns {string[]} */
+function wiredOf(node) {
+  return node.inputs?.flatMap((/** @type {any} */ one) => (one.link == null ? [] : one.name)) ?? [];
+}
+
 /** @param {HTMLElement} box */
 function scrolls(box) {
   return box.scrollHeight > box.clientHeight + 1;
@@ -296,7 +303,7 @@ function widgetOf(node, name, spec) {
   node.controlstack = stack;
   const widget = node.addDOMWidget(name, WIDGET, stack.box, {
     getValue: () => stack.value,
-    setValue: (/** @type {any} */ value) => stack.take(model.adopted(value, node.inputs?.flatMap((/** @type {any} */ one) => (one.link == null ? [] : one.name)) ?? [])),
+    setValue: (/** @type {any} */ value) => stack.take(model.adopted(value, stack.saved ?? wiredOf(node))),
     getMinHeight: () => heightOf(stack),
     hideOnZoom: false,
     margin: 4,
@@ -329,6 +336,15 @@ const extension = {
     if (/** @type {any} */ (node).comfyClass !== TYPE) return;
     const stack = /** @type {Stack} */ (/** @type {any} */ (node).controlstack);
     if (!stack) return;
+    const { configure } = node;
+    node.configure = function (info) {
+      stack.saved = wiredOf(info);
+      try {
+        configure.call(this, info);
+      } finally {
+        stack.saved = null;
+      }
+    };
     const soon = () => requestAnimationFrame(() => stack.refresh());
     after(node, "onConnectionsChange", () => ((stack.ran.hints = {}), soon()));
     after(node, "onAdded", () => (stacks.add(stack), soon()));
