@@ -34,7 +34,7 @@ FOLDERS = (
 )
 SPARE = ("tests/", "tools/", "benchmarks/", "demo/weights/", ".ci/", ".git", "Makefile")
 SCRIPTS = (
-    *("colours.js", "convert.js", "hint_prompt.js", "hint_run.js"),
+    *("colours.js", "convert.js", "convert_graph.mjs", "hint_prompt.js", "hint_run.js"),
     *("pose.mjs", "pose_editor.mjs", "pose_node.js", "rows.js"),
     *("rows_details.mjs", "rows_points.mjs", "rows_timeline.mjs"),
     *("rows_value.js", "rows_view.js", "rows_words.js"),

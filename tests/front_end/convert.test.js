@@ -2,19 +2,22 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-const SCRIPT = new URL("../../web/js/convert.js", import.meta.url);
 let count = 0;
+
+/** A script as the page has it, with the `app` of this test, as an address to import. */
+function address(name) {
+  const text = readFileSync(new URL(`../../web/js/${name}`, import.meta.url), "utf8")
+    .replace(/import \{ app \} from "[^"]+";/, "const app = globalThis.appOfTest;")
+    .replace(/import\("\.\/(\w+\.mjs)"\)/, (_, later) => `import("${address(later)}")`);
+  return `data:text/javascript,${encodeURIComponent(text).replaceAll("'", "%27")}//${count++}`;
+}
 
 /** The extensions that a page with this `app` gets. */
 async function extensions(app) {
   globalThis.appOfTest = app;
-  const text = readFileSync(SCRIPT, "utf8").replace(
-    /import \{ app \} from "[^"]+";/,
-    "const app = globalThis.appOfTest;",
-  );
   const registered = [];
   app.registerExtension = (one) => registered.push(one);
-  await import(`data:text/javascript,${encodeURIComponent(text)}//${count++}`);
+  await import(address("convert.js"));
   return registered;
 }
 

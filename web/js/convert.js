@@ -1,13 +1,11 @@
 /**
- * In a node's menu: a chain of controls becomes a ControlNet Stack, and back. The server does it, on
- * the graph as it would be saved: controlstack/conversion.
+ * In a node's menu: a chain of controls becomes a ControlNet Stack, and back.
  */
 
 import { app } from "../../../scripts/app.js";
 
 const NAME = "ControlStack.Convert";
 const STACK = "ControlStackRows";
-const LIFE_MS = 15_000;
 
 /** What can be part of a chain: controlstack/conversion/known.py. */
 const CHAINED = new Set([
@@ -25,54 +23,10 @@ const WORDS = {
   core: ["Convert to Apply ControlNet nodes", "转换为 ComfyUI 自带的 ControlNet 节点"],
 };
 
-/** @param {"success" | "warn" | "error"} severity @param {string[]} said */
-function show(severity, said) {
-  for (const detail of said)
-    app.extensionManager?.toast?.add?.({ severity, summary: "ControlStack", detail, life: LIFE_MS });
-}
-
-/** The graph in the place of the one on the page, as a step that Ctrl+Z takes back. @param {any} graph */
-async function load(graph) {
-  const workflow = /** @type {any} */ (app.extensionManager)?.workflow?.activeWorkflow;
-  const tracker = workflow?.changeTracker;
-  if (!tracker?.redo) return app.loadGraphData(graph, false, false, workflow);
-  (tracker.captureCanvasState ?? tracker.checkState).call(tracker);
-  tracker.beforeChange?.();
-  try {
-    tracker.redoQueue.splice(0, Infinity, graph);
-    await tracker.redo();
-    // What the page makes of it (sizes, sockets) is no further step.
-    for (let last = "", calm = 0, tries = 0; calm < 3 && tries < 30; tries++) {
-      await new Promise((then) => setTimeout(then, 100));
-      const now = JSON.stringify(saved());
-      calm = now === last ? calm + 1 : 0;
-      last = now;
-    }
-    tracker.activeState = saved();
-  } finally {
-    tracker.afterChange?.();
-  }
-}
-
-function saved() {
-  return JSON.parse(JSON.stringify((app.rootGraph ?? app.graph).serialize()));
-}
-
 /** @param {any} node @param {string} to */
 async function convert(node, to) {
-  const root = app.rootGraph ?? app.graph;
-  const subgraph = node.graph && node.graph !== root ? node.graph.id : null;
-  const body = JSON.stringify({ graph: saved(), node: String(node.id), subgraph, to });
-  try {
-    const answer = await app.api.fetchApi("/controlstack/convert", { method: "POST", body });
-    const told = await answer.json();
-    if (!answer.ok) return show("error", [told.error]);
-    if (told.done.length) await load(told.graph);
-    show("success", told.done);
-    show("warn", told.left);
-  } catch (error) {
-    show("error", [String(error)]);
-  }
+  const { default: converted } = await import("./convert_graph.mjs");
+  await converted(node, to);
 }
 
 /** The entries of a node's menu. @param {any} node */
