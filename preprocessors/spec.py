@@ -125,7 +125,9 @@ class Preprocessor:
     blended. `background` is what bars around a picture that does not fill its hint hold, in the
     hint's units. `run` makes the hint of an exact preprocessor from what it `takes` and its
     settings; a learned one has `learning` instead.
-    `check` raises UserError for settings that are wrong only together.
+    `added` names the settings that came when the node was out: their widgets stand behind all
+    others, as `widgets_values` are positional. `check` raises UserError for settings that are
+    wrong only together.
     """
 
     name: str
@@ -142,6 +144,7 @@ class Preprocessor:
     run: Callable[..., Hint] | None = None
     learning: Learning | None = None
     check: Callable[..., None] | None = None
+    added: tuple[str, ...] = ()
 
     @property
     def finds_people(self) -> bool:

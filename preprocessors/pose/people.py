@@ -155,10 +155,10 @@ def parse_poses(
     return (_frame(data, "The pose JSON", sure),)
 
 
-def parse_keypoints(frames: object) -> tuple[Pose, ...]:
+def parse_keypoints(frames: object, sure: float = SURE) -> tuple[Pose, ...]:
     """What a POSE_KEYPOINT wire brings -> a Pose each: a list with one frame of OpenPose JSON a
     picture, as comfyui_controlnet_aux (node_wrappers/dwpose.py) and the core's SDPose
-    (comfy_extras/nodes_sdpose.py) give it, where points below SURE were not found.
+    (comfy_extras/nodes_sdpose.py) give it, where points below `sure` were not found.
 
     Raises UserError for anything else, and as `parse_poses` does.
     """
@@ -169,7 +169,7 @@ def parse_keypoints(frames: object) -> tuple[Pose, ...]:
             f"The POSE_KEYPOINT wire brings {shown(frames)}; expected a list with one "
             '{"people": [...], "canvas_width": ..., "canvas_height": ...} for each picture.'
         )
-    return parse_poses(list(frames), SURE)
+    return parse_poses(list(frames), sure)
 
 
 def to_json(pose: Pose) -> dict[str, object]:

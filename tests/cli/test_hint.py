@@ -154,6 +154,17 @@ def test_frames_of_a_pose_are_numbered(run: Run, folder: Path) -> None:
     assert result.stderr == "Note: nobody in walk.json; output/walk_pose_0002.png is black.\n"
 
 
+def test_unsure_points_of_a_pose_are_left_out_when_asked(run: Run, folder: Path) -> None:
+    unsure = json.loads(json.dumps(STANDING))
+    unsure["people"][0]["pose_keypoints_2d"][2::3] = [0.2, 0.8] * 9
+    (folder / "pose.json").write_text(json.dumps(unsure))
+    asked = ("hint", "pose", "pose.json", "--set", "confidence_threshold=0.3")
+    assert run(*asked).exit_code == 0
+    wanted = draw_pose(unsure, 64, 48, confidence_threshold=0.3)
+    assert np.array_equal(pixels("output/pose_pose.png"), wanted)
+    assert not np.array_equal(wanted, draw_pose(STANDING, 64, 48))
+
+
 def test_a_pose_without_a_canvas_is_512_pixels(run: Run, folder: Path) -> None:
     (folder / "pose.json").write_text(json.dumps({"people": STANDING["people"]}), "utf-8-sig")
     assert run("hint", "pose", "pose.json").exit_code == 0
