@@ -16,7 +16,7 @@ from ..preprocessors.pose.people import parse_keypoints, parse_poses
 from ..preprocessors.ready import KeptModel
 from ..preprocessors.spec import Preprocessor
 from . import images
-from .any_hint import OF_PICTURES, accepted_name
+from .any_hint import OF_PICTURES, accepted_name, chosen
 from .hint_batch import make_batch
 from .hint_inputs import POSE_KEYPOINT, optional_inputs
 from .widgets import filled
@@ -99,7 +99,7 @@ class ControlStackFidelity:
         """`images` and `hint` (B, H, W, 3) in 0..1 -> the first figure, all of them, what was
         found (B, H, W, 3).
         """
-        entry = OF_PICTURES[preprocessor]
+        entry = chosen(preprocessor)
         wanted = _wanted(entry, hint, pose_json, pose_keypoint)
         if len(wanted) not in (1, len(images)):
             raise UserError(

@@ -160,4 +160,4 @@ def test_a_preprocessor_s_missing_weights_are_said_before_anything_runs(models: 
     assert check(preprocessor="canny") is True
     assert check(preprocessor=None) is True
     assert "hed" in str(check(preprocessor="hed")).lower()
-    assert "There is no preprocessor nothing" in str(check(preprocessor="nothing"))
+    assert "There is no preprocessor 'nothing'" in str(check(preprocessor="nothing"))

@@ -189,7 +189,7 @@ def test_enormous_resolutions(text: str) -> None:
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ({"condition": "cany"}, "canny may be meant"),
+        ({"condition": "cany"}, r"There is no preprocessor 'cany'; did you mean canny\?"),
         ({"condition": "canny", "hint_settings": "low=3"}, "canny has no setting low"),
         ({"condition": "canny", "hint_settings": "low_threshold"}, "write name=value"),
         ({"condition": "canny", "hint_settings": "low_threshold=x"}, "give a number|whole number"),
