@@ -35,6 +35,12 @@ def named(name: object, offered: Mapping[str, Preprocessor] = PREPROCESSORS) -> 
     return entry
 
 
+def equal_of(name: str) -> Preprocessor | None:
+    """What another pack's name stands for, spelt as it is there; None where it has no equal."""
+    row = _index()[0].get(name)
+    return _variant(row, name) if isinstance(row, Equal) else None
+
+
 def is_name(name: str) -> bool:
     """Whether a preprocessor, ours or another pack's, has the name."""
     return _found(name) is not None

@@ -97,7 +97,11 @@ EQUALS = (
         "inpaint",
         "what they do besides in the sampler is no part of a hint",
     ),
-    Equal(("RenderPeopleKps", "Render Pose JSON (Human)"), "pose"),
+    Equal(
+        ("RenderPeopleKps", "Render Pose JSON (Human)"),
+        "pose",
+        "points below confidence 1 are left out there",
+    ),
     Equal(
         ("DepthAnythingV2Preprocessor", "Depth Anything V2 - Relative", "depth_anything_v2"),
         "depth",
