@@ -125,10 +125,11 @@ class Preprocessor:
     blended. `background` is what bars around a picture that does not fill its hint hold, in the
     hint's units. `run` makes the hint of an exact preprocessor from what it `takes` and its
     settings; a learned one has `learning` instead.
+    `check` raises UserError for settings that are wrong only together.
+
     `added` names the settings that came when the node was out: their widgets stand behind all
     others, as `widgets_values` are positional. `told` is what a person should know who asked for
-    it by another pack's name (`names`). `check` raises UserError for settings that are wrong only
-    together.
+    it by another pack's name (`names`).
     """
 
     name: str

@@ -165,11 +165,12 @@ def evaluate(ready: Ready) -> Outcome:
         entries=measured.entries,
         quality=measured.sets,
         versions=versions(),
-        notes=(*_told(options.preprocessor), *options.quality.idle(), *measured.notes),
+        notes=(*options.quality.idle(), *measured.notes),
     )
     report, failed = with_quality(report, ready.metrics)
     failures = (*measured.failures, *failed)
-    report = replace(report, notes=(*report.notes, *failures))
+    told = [options.preprocessor.told] if options.preprocessor.told else []
+    report = replace(report, notes=(*told, *report.notes, *failures))
     return Outcome(report, measured.rows, failures)
 
 
@@ -180,10 +181,6 @@ def write_report(outcome: Outcome, ready: Ready) -> tuple[Path, Path]:
     ready.results.write(data, text.encode())
     ready.results.write(page, report_page(outcome.report, outcome.rows))
     return data, page
-
-
-def _told(entry: Preprocessor) -> tuple[str, ...]:
-    return (entry.told,) if entry.told else ()
 
 
 def _check_model_options(options: EvaluateOptions) -> None:

@@ -25,7 +25,7 @@ def notes_of(
     small = sum(one.size[0] < width or one.size[1] < height for one in seen)
     empty = sum(not text.strip() for row in rows.good for text in row.captions)
     alpha = sum(one.alpha for one in seen)
-    notes = [condition.entry.told] if condition.entry is not None and condition.entry.told else []
+    notes = []
     if small:
         notes.append(f"{count(small, 'picture')} smaller than {width} x {height} will be scaled up")
     if empty:
@@ -41,6 +41,8 @@ def notes_of(
             "hints are mirrored as plain pictures; where they show poses or normals, name that "
             "with condition"
         )
+    if condition.entry is not None and condition.entry.told:
+        notes.append(condition.entry.told)
     notes += _idle(settings, condition, rows)
     return [one_line(note) for note in notes]
 
