@@ -36,12 +36,11 @@ def read_sources(
     content: bytes | None = None,
     sure: float = 0.0,
 ) -> Read:
-    """The sources in `path` for a preprocessor that `takes` them.
+    """The sources in `path` for a preprocessor that `takes` them; of poses points from `sure` on.
 
     Of an animated picture the first frame is read. `mask` (float32, H x W, 1 where masked) stands
     for the transparency of a masked picture; `content` is the file's, where it is not on the disk
-    and `path` only names it. Of a pose, points of a confidence below `sure` were not found. Raises
-    UserError, naming `path`, for a file that holds something else.
+    and `path` only names it. Raises UserError, naming `path`, for a file that holds something else.
     """
     if takes == "pose":
         return Read(_poses(path, content, sure))
