@@ -181,7 +181,7 @@ EQUALS = (
 
 WITHOUT = (
     Without(
-        (*("DWPreprocessor", "DWPose Estimator", "dwpose", "dw_openpose_full"),),
+        ("DWPreprocessor", "DWPose Estimator", "dwpose", "dw_openpose_full"),
         "its networks are ONNX or TorchScript, and what it finds is drawn by pose",
         "pose_openpose",
     ),
