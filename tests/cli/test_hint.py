@@ -95,7 +95,7 @@ def test_a_name_of_another_pack_chooses_the_model(run: Run, folder: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("DWPreprocessor", "Error: DWPreprocessor has no equal here: "),
+        ("PyraCannyPreprocessor", "Error: PyraCannyPreprocessor has no equal here: "),
         ("depth_leres++", "its network is another; the nearest is depth.\n"),
         ("none", "Error: none has no equal here: the picture itself is the hint.\n"),
     ],

@@ -79,7 +79,7 @@ def test_a_name_asks_for_its_own_model(node: str, models: Path) -> None:
 @pytest.mark.parametrize(
     ("node", "name", "said"),
     [
-        ("ControlStackHint", "dw_openpose_full", "dw_openpose_full has no equal here: "),
+        ("ControlStackHint", "depth_anything", "depth_anything has no equal here: "),
         ("ControlStackHint", "none", "none has no equal here: the picture itself is the hint."),
         (
             "ControlStackHint",
