@@ -208,12 +208,16 @@ def _numbers(points: Points, size: tuple[float, float], part: Part) -> list[floa
 
 def to_keypoints(pose: Pose) -> dict[str, object]:
     """One frame of a POSE_KEYPOINT wire: as `to_json`, with all points of each part, which the
-    core's SDPose Draw Keypoints needs. `pose` has a canvas and is in its pixels.
+    core's SDPose Draw Keypoints needs, and confidence 1 for what was found: nodes of
+    comfyui_controlnet_aux (`decode_json_as_poses`, dwpose/__init__.py) take no other for a point.
+    `pose` has a canvas and is in its pixels.
     """
     frame: dict[str, Any] = to_json(pose)
     for person in frame["people"]:
         for part in PARTS:
             person[part.key] = person[part.key] or [0.0] * (3 * len(part.names))
+        for numbers in person.values():
+            numbers[2::3] = [float(confidence > 0) for confidence in numbers[2::3]]
     return frame
 
 

@@ -143,6 +143,19 @@ def test_a_wire_of_something_else_is_refused(given: object) -> None:
         parse_keypoints(given)
 
 
+def test_a_wire_out_has_confidence_1_for_what_was_found() -> None:
+    """comfyui_controlnet_aux leaves out points whose confidence is below 1."""
+    hand = keypoints({0: (30.0, 40.0)}, 21)
+    toes, body = keypoints(FEET, 6), list(SAME["pose_keypoints_2d"])
+    hand[2], toes[2], body[2::3] = 0.5, 0.4, [0.0, *[0.35 + i / 100 for i in range(17)]]
+    lists = {"hand_left_keypoints_2d": hand, "foot_keypoints_2d": toes, "pose_keypoints_2d": body}
+    (pose,) = parse_keypoints([frame(lists)])
+    (someone,) = to_keypoints(pose)["people"]  # type: ignore[misc, attr-defined]
+    for key, given in lists.items():
+        assert someone[key][2::3] == [float(confidence > 0) for confidence in given[2::3]]
+        assert someone[key][3:5] == given[3:5]
+
+
 def test_a_wire_out_has_all_points_of_each_part() -> None:
     """SDPose Draw Keypoints reshapes each list to its number of points."""
     (pose,) = parse_poses(frame(SAME))
