@@ -19,7 +19,7 @@ SHEET = Path("output/hint_sheet.png")
 class HintCommands(TyperGroup):
     """A command for each preprocessor, made when one is asked for: not for the help of others.
 
-    Names may be written with dashes, too.
+    Names may be written with dashes, too, and may be another pack's (`preprocessors.names`).
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -30,20 +30,22 @@ class HintCommands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a preprocessor; None for an unknown name."""
+        from ..preprocessors.names import is_name, named
         from ..preprocessors.registry import PREPROCESSORS
         from .hint_command import command_for
 
-        name = cmd_name.replace("-", "_")
+        if is_name(cmd_name):
+            with reported(debug=False):
+                return command_for(named(cmd_name))
         # An unknown name is compared with all commands, for a suggestion.
-        for wanted in [name] if name in PREPROCESSORS else PREPROCESSORS:
-            if wanted not in self.commands:
-                self.commands[wanted] = command_for(PREPROCESSORS[wanted])
-        return self.commands.get(name)
+        self.commands.update({name: command_for(entry) for name, entry in PREPROCESSORS.items()})
+        return None
 
 
 hint_app = typer.Typer(
     cls=HintCommands,
-    help="Make hints of files, or a sheet of all hints of one picture.",
+    help="Make hints of files, or a sheet of all hints of one picture. Names that "
+    "comfyui_controlnet_aux and sd-webui-controlnet have for preprocessors are taken too.",
     invoke_without_command=True,
     no_args_is_help=True,
 )

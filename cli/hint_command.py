@@ -18,7 +18,7 @@ from ..preprocessors.making import FIT, RESOLUTION
 from ..preprocessors.sizing import Fit, Size
 from ..preprocessors.spec import Preprocessor, Weights
 from .options import Option, command_of, option, plain
-from .say import note_former
+from .say import note, note_former
 
 WITHOUT_WEIGHTS, WITH_WEIGHTS = "Without weights", "With weights"
 """Headings of the list of commands."""
@@ -93,6 +93,8 @@ def command_for(entry: Preprocessor) -> Any:
     def run(options: HintOptions, **former: Any) -> None:
         from .hint_run import make_hints
 
+        if entry.told:
+            note(entry.told)
         make_hints(entry, replace(options, settings=(*options.settings, *_former(entry, former))))
 
     app = typer.Typer(add_completion=False)
@@ -158,7 +160,8 @@ def _former(entry: Preprocessor, given: Mapping[str, Any]) -> list[str]:
 
 
 def _help(entry: Preprocessor) -> str:
-    paragraphs = [entry.description, f"Made for {entry.controls}."]
+    paragraphs = [f"{entry.told}."] if entry.told else []
+    paragraphs += [entry.description, f"Made for {entry.controls}."]
     if entry.parameters:
         paragraphs.append("Settings, each as --set NAME=VALUE:")
     paragraphs += [_of_setting(parameter) for parameter in entry.parameters]

@@ -20,6 +20,7 @@ from ..ground.reporter import reporter
 from ..ground.wording import listing
 from ..preprocessors.making import FIT, RESOLUTION, Loaded, Made, Sizing, make
 from ..preprocessors.picture import checked_size
+from ..preprocessors.pose.draw import least_confidence
 from ..preprocessors.pose.people import to_json
 from ..preprocessors.sheet.files import ENDINGS, encode_hint, free_names
 from ..preprocessors.sources import read_mask, read_sources
@@ -101,7 +102,8 @@ class _Making:
             self.notes.append(f"earlier files are replaced: {listing(results.replaced, 5)}")
 
     def _made(self, path: Path, loaded: Loaded | None) -> list[Made]:
-        read = read_sources(self.entry.takes, path, self.mask)
+        sure = least_confidence(self.settings)
+        read = read_sources(self.entry.takes, path, self.mask, sure=sure)
         asked = self.options
         sizing = Sizing(asked.size, asked.fit, asked.resolution)
         made = [make(self.entry, one, self.settings, sizing, loaded) for one in read.sources]

@@ -45,6 +45,7 @@ def how_to_use(
     as ComfyUI's. The line is empty, and the words say where to put the result, where the base is
     in parts that no shipped workflow loads, and where a path cannot be pasted.
     """
+    from ..preprocessors.names import named
     from ..training.run_folder import result_places  # torch with it
 
     folder, own = models[0] / "controlnet", result_places(settings).get("base")
@@ -57,7 +58,8 @@ def how_to_use(
     )
     if own or base is None or os.name == "nt":
         return by_hand, ""
-    workflow = _MADE.get(settings.data.condition, _GIVEN)
+    condition = settings.data.condition
+    workflow = _MADE.get(named(condition).name if condition else "", _GIVEN)
     copy: list[Words] = [("mkdir", "-p", folder), ("cp", "-r", result, folder / name)]
     chosen = ("--set", f"ControlStackLoader.control_net_name={name}")
     run = ("controlstack", "run", _near(_WORKFLOWS / workflow), "--models", models[0])

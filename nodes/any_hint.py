@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
+from ..ground.log import log
+from ..preprocessors.names import named
 from ..preprocessors.ready import KeptModel
 from ..preprocessors.registry import PREPROCESSORS
 from ..preprocessors.spec import Preprocessor
@@ -19,15 +22,21 @@ from .widgets import filled
 OF_PICTURES = {name: entry for name, entry in PREPROCESSORS.items() if entry.takes == "picture"}
 
 
+def chosen(preprocessor: str, offered: Mapping[str, Preprocessor] = OF_PICTURES) -> Preprocessor:
+    """The preprocessor of a name, `named`; what another pack's name means here is logged."""
+    entry = named(preprocessor, offered)
+    if entry.told:
+        log.warning("%s", entry.told)
+    return entry
+
+
 def accepted_name(preprocessor: str | None, download: bool | None) -> bool | str:
     """What VALIDATE_INPUTS says of the name of a preprocessor of pictures, with its first model;
     None comes through a link and waits."""
     if preprocessor is None:
         return True
-    if preprocessor not in OF_PICTURES:
-        return f"There is no preprocessor {preprocessor}; there is {', '.join(OF_PICTURES)}."
     first = {"model": "", "download": download}
-    return accepted(lambda: check(OF_PICTURES[preprocessor], first))
+    return accepted(lambda: check(named(preprocessor, OF_PICTURES), first))
 
 
 @filled
@@ -51,7 +60,10 @@ class ControlStackHint:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's inputs and widgets."""
-        tooltip = "Which hint: it has to be the kind that your ControlNet was trained on."
+        tooltip = (
+            "Which hint: it has to be the kind that your ControlNet was trained on. In a prompt of "
+            "the API names of comfyui_controlnet_aux and sd-webui-controlnet are taken too."
+        )
         return {
             "required": {
                 "image": ("IMAGE", {"tooltip": "The picture or pictures to make a hint of."}),
@@ -69,7 +81,7 @@ class ControlStackHint:
 
     def make(self, image: Tensor, preprocessor: str, **inputs: Any) -> Any:
         """(B, H, W, 3) in 0..1 -> hints in 0..1, of that size or the latent's; `seen`."""
-        entry: Preprocessor = OF_PICTURES[preprocessor]
+        entry = chosen(preprocessor)
         sources = images.sources(entry.takes, image)
         made = make_batch(entry, sources, entry.settings({}), inputs, self._model)
         return seen(images.image_of([one.hint for one in made]))

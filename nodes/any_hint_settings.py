@@ -11,12 +11,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..ground.errors import UserError
 from ..ground.parameters import Value
+from ..preprocessors.names import named
 from ..preprocessors.ready import KeptModel
 from ..preprocessors.registry import PREPROCESSORS
 from ..preprocessors.spec import Preprocessor
 from . import images
+from .any_hint import chosen
 from .hint_batch import make_batch
 from .hint_inputs import MASK, input_types, optional_inputs
 from .hint_node import CATEGORY, accepted, check
@@ -70,7 +71,8 @@ class ControlStackAnyHintSettings:
         """The node's inputs and widgets, those of each preprocessor inside of the menu."""
         tooltip = (
             "Which hint: it has to be the kind that your ControlNet was trained on. Its settings "
-            "stand below."
+            "stand below. In a prompt of the API names of comfyui_controlnet_aux and "
+            "sd-webui-controlnet are taken too."
         )
         options = [{"key": name, "inputs": _settings(entry)} for name, entry in OF_IMAGES.items()]
         return {
@@ -106,7 +108,7 @@ class ControlStackAnyHintSettings:
     ) -> Any:
         """(B, H, W, 3) in 0..1 -> hints in 0..1, of that size or the latent's; `seen`. Raises
         UserError for a setting that there is not, and for one out of range."""
-        entry = _entry(preprocessor)
+        entry = chosen(preprocessor, OF_IMAGES)
         given = {name: value for name, value in inputs.items() if value is not None}
         settings = _own(entry, given)
         model = given.get(f"{BEFORE}model", "") if entry.has_choice else ""
@@ -125,16 +127,8 @@ def _is_setting(name: object) -> bool:
     return isinstance(name, str) and name.startswith(BEFORE)
 
 
-def _entry(preprocessor: object) -> Preprocessor:
-    if not isinstance(preprocessor, str) or preprocessor not in OF_IMAGES:
-        raise UserError(
-            f"There is no preprocessor {preprocessor}; there is {', '.join(OF_IMAGES)}."
-        )
-    return OF_IMAGES[preprocessor]
-
-
 def _check(preprocessor: str, download: bool | None) -> None:
-    entry = _entry(preprocessor)
+    entry = named(preprocessor, OF_IMAGES)
     if not entry.has_choice:
         check(entry, {"download": download})
 

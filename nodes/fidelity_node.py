@@ -12,13 +12,13 @@ from torch import Tensor
 from ..evaluation.fidelity import Condition, Figure, compare, means
 from ..ground.errors import UserError
 from ..preprocessors.making import Made
-from ..preprocessors.pose.people import parse_poses
+from ..preprocessors.pose.people import parse_keypoints, parse_poses
 from ..preprocessors.ready import KeptModel
 from ..preprocessors.spec import Preprocessor
 from . import images
-from .any_hint import OF_PICTURES, accepted_name
+from .any_hint import OF_PICTURES, accepted_name, chosen
 from .hint_batch import make_batch
-from .hint_inputs import optional_inputs
+from .hint_inputs import POSE_KEYPOINT, optional_inputs
 from .widgets import filled
 
 
@@ -73,6 +73,10 @@ class ControlStackFidelity:
                     },
                 ),
                 **{name: of_pictures[name] for name in ("resolution", "download")},
+                "pose_keypoint": (
+                    POSE_KEYPOINT,
+                    {"tooltip": "For poses: the hint's people by this wire instead of pose_json."},
+                ),
             },
         }
 
@@ -89,13 +93,14 @@ class ControlStackFidelity:
         hint: Tensor,
         preprocessor: str,
         pose_json: str | None = None,
+        pose_keypoint: Any = None,
         **inputs: Any,
     ) -> tuple[float, str, Tensor]:
         """`images` and `hint` (B, H, W, 3) in 0..1 -> the first figure, all of them, what was
         found (B, H, W, 3).
         """
-        entry = OF_PICTURES[preprocessor]
-        wanted = _wanted(entry, hint, pose_json)
+        entry = chosen(preprocessor)
+        wanted = _wanted(entry, hint, pose_json, pose_keypoint)
         if len(wanted) not in (1, len(images)):
             raise UserError(
                 f"There are {len(images)} pictures and {len(wanted)} hints; give one hint, or one "
@@ -110,13 +115,17 @@ class ControlStackFidelity:
         return means(rows)[0].value, _as_json(rows), _drawn(found)
 
 
-def _wanted(entry: Preprocessor, hint: Tensor, pose_json: str | None) -> list[Condition]:
+def _wanted(
+    entry: Preprocessor, hint: Tensor, pose_json: str | None, pose_keypoint: Any
+) -> list[Condition]:
     if not entry.finds_people:
         return list(images.hints_of(hint))
+    if pose_keypoint is not None:
+        return list(parse_keypoints(pose_keypoint))
     if pose_json is None:
         raise UserError(
-            "A drawn skeleton cannot be compared with a pose: wire pose_json, which the node that "
-            "made the hint gives."
+            "A drawn skeleton cannot be compared with a pose: wire pose_json or pose_keypoint, "
+            "which the node that made the hint gives."
         )
     return list(parse_poses(pose_json))
 

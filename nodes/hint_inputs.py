@@ -58,9 +58,11 @@ def input_types(entry: Preprocessor) -> dict[str, Any]:
     """
     model = {"model": _model_widget(entry)} if entry.has_choice else {}
     wires = {"pose_keypoint": _WIRED_POSE} if entry.takes == "pose" else {}
+    first = [one for one in entry.parameters if one.name not in entry.added]
+    later = [one for one in entry.parameters if one.name in entry.added]
     return {
         "required": {**_SOURCES[entry.takes], **model},
-        "optional": {**widgets(entry.parameters), **optional_inputs(entry), **wires},
+        "optional": {**widgets(first), **optional_inputs(entry), **wires, **widgets(later)},
     }
 
 
@@ -134,7 +136,7 @@ _WIRED_POSE = (
     {
         "tooltip": "People from a pose estimator of another pack or the core's SDPose, one frame a "
         "picture. While this is wired, pose_json is not used. Points below a confidence of 0.3 "
-        "are left out."
+        "are left out, or below confidence_threshold where that is not 0."
     },
 )
 _SIZE_OF = (

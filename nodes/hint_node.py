@@ -9,10 +9,18 @@ from typing import Any, ClassVar
 
 from ..ground.errors import UserError
 from ..ground.log import log
+from ..ground.parameters import Value
 from ..hosts import host
 from ..preprocessors import model_choice
 from ..preprocessors.making import Source
-from ..preprocessors.pose.people import parse_keypoints, parse_poses, to_json, to_keypoints
+from ..preprocessors.pose.draw import least_confidence
+from ..preprocessors.pose.people import (
+    SURE,
+    parse_keypoints,
+    parse_poses,
+    to_json,
+    to_keypoints,
+)
 from ..preprocessors.ready import KeptModel
 from ..preprocessors.spec import Preprocessor
 from . import images
@@ -49,7 +57,7 @@ class HintNode:
         entry = self.PREPROCESSOR
         names = {parameter.name for parameter in entry.parameters}
         settings = entry.settings({n: value for n, value in inputs.items() if n in names})
-        sources = _sources(entry, inputs)
+        sources = _sources(entry, inputs, settings)
         made = make_batch(entry, sources, settings, inputs, self._model)
         hints = images.image_of([one.hint for one in made])
         poses = [one.pose for one in made if one.pose is not None]
@@ -144,12 +152,15 @@ def _is_off(switch: bool | None) -> bool:
     return switch is not None and not switch
 
 
-def _sources(entry: Preprocessor, inputs: Mapping[str, Any]) -> list[Source]:
+def _sources(
+    entry: Preprocessor, inputs: Mapping[str, Any], settings: Mapping[str, Value]
+) -> list[Source]:
     if entry.takes == "pose":
+        sure = least_confidence(settings)
         if inputs.get("pose_keypoint") is not None:
             log.info("%s draws the POSE_KEYPOINT that is wired; its text is not used.", entry.title)
-            return list(parse_keypoints(inputs["pose_keypoint"]))
-        return list(parse_poses(inputs["pose_json"]))
+            return list(parse_keypoints(inputs["pose_keypoint"], sure or SURE))
+        return list(parse_poses(inputs["pose_json"], sure))
     return images.sources(entry.takes, inputs["image"], inputs.get("mask"))
 
 

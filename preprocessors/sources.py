@@ -30,16 +30,20 @@ class Read:
 
 
 def read_sources(
-    takes: Takes, path: Path, mask: Floats | None = None, content: bytes | None = None
+    takes: Takes,
+    path: Path,
+    mask: Floats | None = None,
+    content: bytes | None = None,
+    sure: float = 0.0,
 ) -> Read:
-    """The sources in `path` for a preprocessor that `takes` them.
+    """The sources in `path` for a preprocessor that `takes` them; of poses points from `sure` on.
 
     Of an animated picture the first frame is read. `mask` (float32, H x W, 1 where masked) stands
     for the transparency of a masked picture; `content` is the file's, where it is not on the disk
     and `path` only names it. Raises UserError, naming `path`, for a file that holds something else.
     """
     if takes == "pose":
-        return Read(_poses(path, content))
+        return Read(_poses(path, content, sure))
     frame, count = first_frame(path, content)
     notes = (f"{path} has {count} frames; the first is used",) if count > 1 else ()
     if takes == "labels":
@@ -77,10 +81,10 @@ def read_mask(path: Path, content: bytes | None = None) -> Floats:
     return _grey(frame) if masked is None else masked
 
 
-def _poses(path: Path, content: bytes | None) -> tuple[Source, ...]:
+def _poses(path: Path, content: bytes | None, sure: float) -> tuple[Source, ...]:
     data = read_bytes(path, "the pose") if content is None else content
     try:
-        return parse_poses(data.decode("utf-8-sig"))
+        return parse_poses(data.decode("utf-8-sig"), sure)
     except UnicodeDecodeError:
         raise UserError(f"{path} is no text, so no OpenPose JSON; give a JSON file.") from None
     except UserError as error:

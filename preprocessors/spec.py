@@ -126,6 +126,10 @@ class Preprocessor:
     hint's units. `run` makes the hint of an exact preprocessor from what it `takes` and its
     settings; a learned one has `learning` instead.
     `check` raises UserError for settings that are wrong only together.
+
+    `added` names the settings that came when the node was out: their widgets stand behind all
+    others, as `widgets_values` are positional. `told` is what a person should know who asked for
+    it by another pack's name (`names`).
     """
 
     name: str
@@ -142,6 +146,8 @@ class Preprocessor:
     run: Callable[..., Hint] | None = None
     learning: Learning | None = None
     check: Callable[..., None] | None = None
+    added: tuple[str, ...] = ()
+    told: str = ""
 
     @property
     def finds_people(self) -> bool:

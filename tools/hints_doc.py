@@ -1,4 +1,4 @@
-"""Writes the table of all preprocessors into `docs/hints.md`.
+"""Writes the tables of all preprocessors, and of other packs' names, into `docs/hints.md`.
 
 Name, node, ControlNets, weights and licence come from the registry; what a hint's convention is,
 is written by hand in the table and kept. `python -m tools.help_pages` writes it.
@@ -7,28 +7,48 @@ is written by hand in the table and kept. `python -m tools.help_pages` writes it
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from controlstack.preprocessors.names import words_of
+from controlstack.preprocessors.other_names import EQUALS, WITHOUT
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Preprocessor
 from tests.checkout import ROOT
 
 PATH = ROOT / "docs" / "hints.md"
 HEADING = "## All preprocessors"
+EQUAL_NAMES, OTHER_NAMES = "## Names of other packs", "### Names without an equal"
 COLUMNS = ("name", "node", "convention", "ControlNets", "weights", "licence")
 NOT_COMMERCIAL = "**not for commercial use**"
 
 
 def document(now: str) -> str:
-    """`now` with the table as the registry has it; a new row's convention is empty."""
-    before, heading, rest = now.partition(f"{HEADING}\n")
-    assert heading, f"{PATH} has no heading {HEADING!r}"
+    """`now` with the tables as the registry has them; a new row's convention is empty."""
     told = conventions(now)
-    rows = [_row(entry, told.get(entry.name, "")) for entry in PREPROCESSORS.values()]
-    lines = [f"| {' | '.join(row)} |" for row in (COLUMNS, *rows)]
-    lines.insert(1, "|" + "---|" * len(COLUMNS))
-    table = "".join(f"{line}\n".replace("|  |", "| |") for line in lines)
-    after = re.sub(r"\A(\n|\|.*\n)*", "", rest)
-    return f"{before}{heading}\n{table}\n{after}"
+    entries = [_row(entry, told.get(entry.name, "")) for entry in PREPROCESSORS.values()]
+    equals = [(_names(row.names), f"`{words_of(row)}`", row.differs) for row in EQUALS]
+    others = [
+        (_names(row.names), row.why, f"`{row.nearest}`" if row.nearest else "") for row in WITHOUT
+    ]
+    now = _with_table(now, HEADING, (COLUMNS, *entries))
+    now = _with_table(now, EQUAL_NAMES, (("there", "here", "what differs"), *equals))
+    return _with_table(now, OTHER_NAMES, (("there", "why not", "nearest"), *others))
+
+
+def _with_table(text: str, heading: str, rows: Sequence[Sequence[str]]) -> str:
+    """`text` with `rows` for the first table below `heading`."""
+    before, found, rest = text.partition(f"{heading}\n")
+    assert found, f"{PATH} has no heading {heading!r}"
+    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
+    lines.insert(1, "|" + "---|" * len(rows[0]))
+    table = "".join(f"{line}\n" for line in lines)
+    return (
+        before + found + re.sub(r"^(\|.*\n)+", lambda _: table, rest, count=1, flags=re.MULTILINE)
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def conventions(text: str) -> dict[str, str]:

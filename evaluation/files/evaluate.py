@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, replace
@@ -13,8 +12,7 @@ from ...ground.inputs import IMAGE_SUFFIXES, files_of
 from ...ground.ours import MARKED, Results, expecting
 from ...ground.parameters import MODELS, OVERWRITE, Value, pairs_of, setting
 from ...ground.reporter import reporter
-from ...ground.wording import shown
-from ...preprocessors.registry import PREPROCESSORS
+from ...preprocessors.names import named
 from ...preprocessors.sizing import Fit
 from ...preprocessors.spec import Preprocessor
 from ..report import Report, to_json
@@ -29,14 +27,10 @@ _MODEL = {"panel": "Model of the preprocessor"}
 
 
 def entry_of(name: str) -> Preprocessor:
-    """The preprocessor of a name, which may have dashes. Raises UserError, with the nearest name,
-    for one that is none, and for one that finds nothing in pictures.
+    """The preprocessor of a name, ours or another pack's. Raises UserError as `named` does, and for
+    one that finds nothing in pictures.
     """
-    entry = PREPROCESSORS.get(name.replace("-", "_"))
-    if entry is None:
-        near = difflib.get_close_matches(name.replace("-", "_"), PREPROCESSORS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(PREPROCESSORS)}."
-        raise UserError(f"There is no preprocessor {shown(name)}; {hint}")
+    entry = named(name)
     check_extracts(entry)
     return entry
 
@@ -175,7 +169,8 @@ def evaluate(ready: Ready) -> Outcome:
     )
     report, failed = with_quality(report, ready.metrics)
     failures = (*measured.failures, *failed)
-    report = replace(report, notes=(*report.notes, *failures))
+    told = [options.preprocessor.told] if options.preprocessor.told else []
+    report = replace(report, notes=(*told, *report.notes, *failures))
     return Outcome(report, measured.rows, failures)
 
 

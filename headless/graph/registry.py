@@ -100,7 +100,10 @@ class NodeSpec:
         return [spec for spec in self.inputs.values() if spec.is_widget]
 
     def live(self, values: Mapping[str, object]) -> NodeSpec:
-        """This node with the inputs that its choices among `values` bring, behind each of them."""
+        """This node with the inputs that its choices among `values` bring, behind each of them.
+
+        A choice that is not listed, which the node itself may know, brings what it is given.
+        """
         if not any(spec.brings for spec in self.inputs.values()):
             return self
         found: dict[str, InputSpec] = {}
@@ -108,7 +111,11 @@ class NodeSpec:
         while waiting:
             spec = waiting.pop(0)
             found[spec.name] = spec
-            waiting[:0] = spec.brought_by(values.get(spec.name, spec.default))
+            value = values.get(spec.name, spec.default)
+            waiting[:0] = spec.brought_by(value)
+            if spec.brings and value not in spec.choices:
+                given = [name for name in values if name.startswith(f"{spec.name}.")]
+                waiting[:0] = [InputSpec(name, "*", False, (), {}) for name in given]
         return replace(self, inputs=found)
 
     def requires(self, name: str) -> bool:

@@ -89,7 +89,16 @@ def _unknown(nodes: Mapping[str, Sequence[str]]) -> str:
     )
     grouped = any(kind.startswith(("workflow>", "workflow/")) for kind in nodes)
     hint = "; group nodes (workflow>...) run once ComfyUI has converted them to subgraphs"
-    return said + hint if grouped else said
+    return said + _ours(nodes) + (hint if grouped else "")
+
+
+def _ours(kinds: Iterable[str]) -> str:
+    """Which of our nodes stand for those of `kinds` that are other packs' preprocessors."""
+    from ...preprocessors.names import equal_of
+
+    found = [(kind, entry) for kind in kinds if (entry := equal_of(kind)) is not None]
+    named = listing(f"{entry.title} for {plain(kind)}" for kind, entry in found)
+    return f"; there is {named}" if found else ""
 
 
 def _ids(ids: Sequence[str]) -> str:

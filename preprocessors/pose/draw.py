@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...ground.errors import UserError
-from ...ground.parameters import Parameter
+from ...ground.parameters import Parameter, Value
 from ..picture import Bytes, checked_size
 from ..spec import Preprocessor
 from .body import draw_blended_bodies, draw_body
 from .hands_and_face import draw_face, draw_hand
-from .people import PARTS, Joint, Person, Pose, parse_poses
+from .people import PARTS, SURE, Joint, Person, Pose, parse_poses
 
 JOINT, BONE, FACE_DOT = 4 / 512, 2 / 512, 3 / 512
 """Parts of the picture's smaller side. JOINT: the radius of a joint and half the width of a limb;
@@ -44,6 +44,20 @@ DRAWING = (
 )
 """How people are drawn: settings of every preprocessor that draws them."""
 
+CONFIDENCE = Parameter(
+    "confidence_threshold",
+    0.0,
+    "Points below this confidence are left out. 0 draws all points of a text, and of a wire those "
+    f"from {SURE}, which is what DWPose and the core's SDPose use.",
+    step=0.01,
+)
+"""Which points count as found. It is a matter of reading a pose, not of drawing it."""
+
+
+def least_confidence(settings: Mapping[str, Value]) -> float:
+    """The confidence from which `settings` take a pose's points, 0 where they do not say."""
+    return float(settings.get(CONFIDENCE.name, CONFIDENCE.default))
+
 
 def draw_pose(
     pose: Pose | Mapping[str, object],
@@ -55,14 +69,16 @@ def draw_pose(
     hands: bool = True,
     face: bool = True,
     scale_sticks: bool = False,
+    confidence_threshold: float = 0.0,
 ) -> Bytes:
     """The skeletons of one frame on black: uint8 RGB, height x width x 3, stretched to that size.
 
-    A frame of OpenPose JSON may be given as it is. The settings are those of DRAWING. Raises
-    UserError for a size that `checked_size` refuses, and for a point more than REACH pictures away.
+    A frame of OpenPose JSON may be given as it is: of it points below `confidence_threshold` are
+    left out, while a Pose holds what was found. The settings are those of DRAWING. Raises UserError
+    for a size that `checked_size` refuses, and for a point more than REACH pictures away.
     """
     checked_size(width, height, "The picture of a pose")
-    frame = pose if isinstance(pose, Pose) else parse_poses(pose)[0]
+    frame = pose if isinstance(pose, Pose) else parse_poses(pose, confidence_threshold)[0]
     extent = (1.0, 1.0) if frame.fractions else frame.canvas or (width, height)
     people = [
         _in_pixels(person, extent, width, height, number)
@@ -142,7 +158,8 @@ POSE = Preprocessor(
         "OpenPose: control_v11p_sd15_openpose, control_sd15_openpose (style v1.0), "
         "OpenPoseXL2, xinsir's controlnet-openpose-sdxl-1.0 (scale_sticks)"
     ),
-    parameters=DRAWING,
+    parameters=(*DRAWING, CONFIDENCE),
+    added=(CONFIDENCE.name,),
     takes="pose",
     drawn=True,
     run=draw_pose,

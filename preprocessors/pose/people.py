@@ -155,10 +155,10 @@ def parse_poses(
     return (_frame(data, "The pose JSON", sure),)
 
 
-def parse_keypoints(frames: object) -> tuple[Pose, ...]:
+def parse_keypoints(frames: object, sure: float = SURE) -> tuple[Pose, ...]:
     """What a POSE_KEYPOINT wire brings -> a Pose each: a list with one frame of OpenPose JSON a
     picture, as comfyui_controlnet_aux (node_wrappers/dwpose.py) and the core's SDPose
-    (comfy_extras/nodes_sdpose.py) give it, where points below SURE were not found.
+    (comfy_extras/nodes_sdpose.py) give it, where points below `sure` were not found.
 
     Raises UserError for anything else, and as `parse_poses` does.
     """
@@ -169,7 +169,7 @@ def parse_keypoints(frames: object) -> tuple[Pose, ...]:
             f"The POSE_KEYPOINT wire brings {shown(frames)}; expected a list with one "
             '{"people": [...], "canvas_width": ..., "canvas_height": ...} for each picture.'
         )
-    return parse_poses(list(frames), SURE)
+    return parse_poses(list(frames), sure)
 
 
 def to_json(pose: Pose) -> dict[str, object]:
@@ -208,12 +208,16 @@ def _numbers(points: Points, size: tuple[float, float], part: Part) -> list[floa
 
 def to_keypoints(pose: Pose) -> dict[str, object]:
     """One frame of a POSE_KEYPOINT wire: as `to_json`, with all points of each part, which the
-    core's SDPose Draw Keypoints needs. `pose` has a canvas and is in its pixels.
+    core's SDPose Draw Keypoints needs, and confidence 1 for what was found: nodes of
+    comfyui_controlnet_aux (`decode_json_as_poses`, dwpose/__init__.py) take no other for a point.
+    `pose` has a canvas and is in its pixels.
     """
     frame: dict[str, Any] = to_json(pose)
     for person in frame["people"]:
         for part in PARTS:
             person[part.key] = person[part.key] or [0.0] * (3 * len(part.names))
+        for numbers in person.values():
+            numbers[2::3] = [float(confidence > 0) for confidence in numbers[2::3]]
     return frame
 
 

@@ -166,6 +166,22 @@ def test_preprocessors_that_find_nothing_in_a_picture(
     assert said in result.stderr
 
 
+def test_names_of_other_packs_are_taken_and_said_once(run: Run, data: Path) -> None:
+    asked = ("evaluate", "obeys", "--hints", "hints", "--preprocessor", "CannyEdgePreprocessor")
+    result = run(*asked)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("CannyEdgePreprocessor is canny here") == 1
+    report = report_of(data)
+    assert report["about"]["preprocessor"] == "canny"
+    assert "CannyEdgePreprocessor is canny here" in report["notes"]
+    refused = run(*asked[:-1], "normal_dsine")
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        "Error: normal_dsine has no equal here: its network is another; the nearest is "
+        "normal_bae.\n",
+    )
+
+
 def test_another_size_is_refused_with_both_sizes(run: Run, data: Path) -> None:
     for name, x in PLACES.items():
         save(data / "large" / f"{name}.png", square(x).resize((96, 96), Image.Resampling.NEAREST))

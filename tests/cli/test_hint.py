@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,60 @@ def test_dashes_are_underscores(run: Run) -> None:
     assert run("hint", "color-palette", SCENE, "--out", "here").stdout == (
         "here/controlstack_scene_color_palette.png\n"
     )
+
+
+def test_a_name_of_another_pack_is_taken_and_said_once(run: Run, folder: Path) -> None:
+    for name in ("a.png", "b.png"):
+        shutil.copy(SCENE, folder / name)
+    result = run("hint", "TilePreprocessor", "a.png", "b.png")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "Note: TilePreprocessor is tile with down_sampling_rate=8.0 here: for pyrUp_iters=3, whose "
+        "doublings move the picture up and left there.\n",
+    )
+    assert result.stdout.split() == ["output/a_tile.png", "output/b_tile.png"]
+    rate = ("--set", "down_sampling_rate")
+    own = run("hint", "tile", SCENE, "--out", "own", rate[0], f"{rate[1]}=8").stdout.strip()
+    assert np.array_equal(pixels("output/a_tile.png"), pixels(own))
+    asked = ("hint", "Tile", SCENE, "--out", "other", rate[0], f"{rate[1]}=2")
+    assert not np.array_equal(pixels(run(*asked).stdout.strip()), pixels(own))
+    plain = run("hint", "tile_resample", SCENE, "--out", "plain")
+    assert plain.stderr == "Note: tile_resample is tile here.\n"
+    with Image.open(SCENE) as scene:
+        assert np.array_equal(pixels(plain.stdout.strip()), np.asarray(scene.convert("RGB")))
+
+
+def test_a_name_of_another_pack_chooses_the_model(run: Run, folder: Path) -> None:
+    result = run("hint", "depth_midas", SCENE, "--models", "none")
+    assert result.exit_code == 2
+    assert "dpt-hybrid-midas" in result.stderr
+    assert "Depth-Anything" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("PyraCannyPreprocessor", "Error: PyraCannyPreprocessor has no equal here: "),
+        ("depth_leres++", "its network is another; the nearest is depth.\n"),
+        ("none", "Error: none has no equal here: the picture itself is the hint.\n"),
+    ],
+)
+@pytest.mark.parametrize("more", [("x.png",), ("--help",), ()])
+def test_a_name_without_an_equal_is_one_sentence(
+    run: Run, name: str, said: str, more: tuple[str, ...]
+) -> None:
+    result = run("hint", name, *more)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_help_says_whose_names_are_taken(run: Run) -> None:
+    said = " ".join(run("hint", "--help").stdout.split())
+    assert "comfyui_controlnet_aux and sd-webui-controlnet" in said
+    own = " ".join(run("hint", "HEDPreprocessor", "--help").stdout.split())
+    assert "HEDPreprocessor is hed with safe=true here: its safe steps are on" in own
+    assert "Default: true." in own
 
 
 def test_a_choice_is_one_of_its_words(run: Run, folder: Path) -> None:
@@ -152,6 +207,17 @@ def test_frames_of_a_pose_are_numbered(run: Run, folder: Path) -> None:
     assert np.array_equal(pixels("output/walk_pose_0001.png"), draw_pose(STANDING, 128, 96))
     assert not pixels("output/walk_pose_0002.png").any()
     assert result.stderr == "Note: nobody in walk.json; output/walk_pose_0002.png is black.\n"
+
+
+def test_unsure_points_of_a_pose_are_left_out_when_asked(run: Run, folder: Path) -> None:
+    unsure = json.loads(json.dumps(STANDING))
+    unsure["people"][0]["pose_keypoints_2d"][2::3] = [0.2, 0.8] * 9
+    (folder / "pose.json").write_text(json.dumps(unsure))
+    asked = ("hint", "pose", "pose.json", "--set", "confidence_threshold=0.3")
+    assert run(*asked).exit_code == 0
+    wanted = draw_pose(unsure, 64, 48, confidence_threshold=0.3)
+    assert np.array_equal(pixels("output/pose_pose.png"), wanted)
+    assert not np.array_equal(wanted, draw_pose(STANDING, 64, 48))
 
 
 def test_a_pose_without_a_canvas_is_512_pixels(run: Run, folder: Path) -> None:

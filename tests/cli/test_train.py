@@ -92,6 +92,21 @@ def test_a_whole_run(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+def test_a_condition_by_another_pack_s_name(run: Run, folder: Path) -> None:
+    asked = ("--condition", "CannyEdgePreprocessor", "--set", "low_threshold=50", "--dry-run")
+    result = run("train", *QUICK, *asked)
+    assert result.exit_code == 0, result.stderr
+    told = result.stdout + result.stderr
+    assert told.count("CannyEdgePreprocessor is canny here") == 1
+    assert "hints: given, canny" in told
+    whole = run("train", *QUICK, *asked[:-1], "--steps", 1, "--validate-every", 0, "--out", "out")
+    assert whole.exit_code == 0, whole.stderr
+    assert whole.stderr.count("CannyEdgePreprocessor is canny here") == 1
+    wrong = run("train", *QUICK, "--condition", "depth_leres", "--dry-run")
+    assert wrong.exit_code == 2
+    assert "condition: depth_leres has no equal here: its network is another" in wrong.stderr
+
+
 def test_a_folder_with_something_in_it_is_left_alone(run: Run, folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out/mine.txt").write_text("mine")
@@ -253,7 +268,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
         ([*QUICK, "--name", "checkpoints"], "The result's name is checkpoints, as something else"),
         ([*QUICK, "--out", "data/prompt.json"], "data/prompt.json is a file; name a folder"),
         ([*QUICK, "--data", "nothing here"], "nothing here"),
-        ([*QUICK, "--condition", "cany"], "canny may be meant"),
+        ([*QUICK, "--condition", "cany"], "There is no preprocessor 'cany'; did you mean canny?"),
         ([*QUICK, "--validate-every", "1", "--max-rows", "3"], "too few to hold some out"),
         ([*QUICK, "--precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
         ([*QUICK, "--optimizer", "adamw8bit"], "needs bitsandbytes, which is not installed"),

@@ -269,7 +269,7 @@ def _pixels(server: Server, told: Any) -> bytes:
 @pytest.mark.parametrize(
     ("inputs", "sentence"),
     [
-        ({"preprocessor": "teapot"}, "There is no preprocessor teapot"),
+        ({"preprocessor": "teapot"}, "There is no preprocessor 'teapot'"),
         ({"preprocessor": "teed"}, "7_model.pth"),
     ],
 )

@@ -97,6 +97,41 @@ test("BODY_25 has its joints elsewhere, and its feet in the body", () => {
   assert.equal(made.moving({ person: 0 }).length, 25);
 });
 
+test("feet are moved with the ankle, scaled, mirrored and written, wherever a file has them", () => {
+  for (const [count, own] of [[18, row(6)], [25, undefined], [25, null], [25, []], [25, row(6)]]) {
+    const data = frame({ [BODY]: row(count), ...(own === undefined ? {} : { [FEET]: own }) });
+    const made = pose(data);
+    const ankle = made.joint(0, 10)[1];
+    made.move(0, made.moving({ person: 0, list: BODY, index: ankle }, true), (x, y) => [x + 1000, y]);
+    const [now] = JSON.parse(made.text()).people;
+    const toe = (list, i) => now[list].slice(3 * i, 3 * i + 3);
+    if (count === 25) assert.deepEqual([toe(BODY, 22)[0], toe(BODY, 19)[0]], [1223, 193]);
+    if (own?.length) assert.deepEqual([toe(FEET, 3)[0], toe(FEET, 0)[0]], [1033, 3]);
+    else assert.deepEqual(now[FEET], own);
+    const before = made.text();
+    made.scale({ person: 0 }, 2);
+    const [large] = JSON.parse(made.text()).people;
+    const list = own?.length ? [FEET, 3, 0] : [BODY, 22, 19];
+    const across = (one) => one[list[0]][3 * list[1]] - one[list[0]][3 * list[2]];
+    assert.equal(across(large), 2 * across(now));
+    made.scale({ person: 0 }, 0.5);
+    assert.equal(made.text(), before);
+  }
+});
+
+test("points below the least confidence are hidden and stay in the text", () => {
+  const data = frame({ [BODY]: row() });
+  [0.29, 0.3].forEach((n, i) => (data.people[0][BODY][3 * i + 2] = n));
+  const made = new Pose(JSON.stringify(data), [512, 512], 0.3);
+  assert.deepEqual([0, 1, 2].map((i) => made.point(0, [BODY, i])[2]), [0, 0.3, 1]);
+  assert.equal(made.refs(0).length, 17);
+  assert.equal(made.refs(0, undefined, true).length, 18);
+  assert.deepEqual(JSON.parse(made.text()), data);
+  made.show({ person: 0, list: BODY, index: 0 }, true);
+  assert.equal(made.refs(0).length, 18);
+  assert.equal(pose(data).refs(0).length, 18);
+});
+
 test("a hidden joint keeps its place, one that never had any gets one", () => {
   const data = frame({ [BODY]: row() });
   data.people[0][BODY].splice(12, 3, 0, 0, 0);

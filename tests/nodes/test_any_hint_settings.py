@@ -102,7 +102,7 @@ def test_a_host_may_pass_on_any_setting_and_draws_none() -> None:
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ({"preprocessor": "teapot"}, "There is no preprocessor teapot; there is canny, "),
+        ({"preprocessor": "teapot"}, "There is no preprocessor 'teapot'; there is canny, "),
         ({"preprocessor": "inpaint", "mask": None}, "needs a MASK"),
         ({"preprocessor.low_threshold": 256}, "canny: low_threshold is 256; .* 0 to 255"),
         ({"preprocessor.low_threshold": "much"}, "canny: low_threshold is 'much'; .* 0 to 255"),

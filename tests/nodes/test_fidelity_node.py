@@ -17,7 +17,7 @@ from controlstack.nodes.fidelity_node import ControlStackFidelity
 from controlstack.preprocessors.ade20k import ADE20K
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.making import Loaded
-from controlstack.preprocessors.pose.people import Joint, Person, Pose, to_json
+from controlstack.preprocessors.pose.people import Joint, Person, Pose, to_json, to_keypoints
 
 SIDE = 64
 CPU = torch.device("cpu")
@@ -114,6 +114,9 @@ def test_people_are_compared_as_poses() -> None:
     assert measured(finds, pictures, drawn, "pose_openpose", pose_json=same)[0] == 1
     elsewhere = json.dumps(to_json(person(40.0)))
     assert measured(finds, pictures, drawn, "pose_openpose", pose_json=elsewhere)[0] == 0
+    by_wire = {"pose_keypoint": [to_keypoints(person(8.0))]}
+    assert measured(finds, pictures, drawn, "pose_openpose", **by_wire)[0] == 1
+    assert measured(finds, pictures, drawn, "pose_openpose", pose_json=elsewhere, **by_wire)[0] == 1
     with pytest.raises(UserError, match="wire pose_json"):
         measured(finds, pictures, drawn, "pose_openpose")
     nobody = json.dumps({**to_json(person(8.0)), "people": []})
@@ -157,4 +160,4 @@ def test_a_preprocessor_s_missing_weights_are_said_before_anything_runs(models: 
     assert check(preprocessor="canny") is True
     assert check(preprocessor=None) is True
     assert "hed" in str(check(preprocessor="hed")).lower()
-    assert "There is no preprocessor nothing" in str(check(preprocessor="nothing"))
+    assert "There is no preprocessor 'nothing'" in str(check(preprocessor="nothing"))

@@ -6,6 +6,7 @@ weights in the embedded host's folders.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -265,6 +266,33 @@ def test_people_come_as_a_hint_and_as_json_that_draws_the_same_hint() -> None:
         assert torch.equal(drawn, hint)
         assert again == people
     assert torch.equal(drawn[0] * 255, _drawn(frames[0]))
+
+
+def test_draw_pose_leaves_out_what_is_below_its_threshold() -> None:
+    node = NODES["ControlStackDrawPose"]()
+    scores = [0.05, 0.2, 0.3, 0.6, 1.0, 1.0]
+    body = [n for i in range(18) for n in (10.0 + i, 8.0 + i, scores[i % 6])]
+    frame = {"people": [{"pose_keypoints_2d": body}], "canvas_width": 40, "canvas_height": 40}
+
+    def counts(**given: Any) -> int:
+        hint, people = node.make(width=40, height=40, **{"pose_json": "", **given})["result"]
+        assert torch.equal(hint[0] * 255, _drawn(parse_poses(people)[0]))
+        return sum(people[0]["people"][0]["pose_keypoints_2d"][2::3])
+
+    text, wire = {"pose_json": json.dumps(frame)}, {"pose_keypoint": [frame]}
+    assert [counts(**text), counts(**wire)] == [18, 12]
+    for threshold, left in ((0.1, 15), (0.3, 12), (0.31, 9), (1.0, 6)):
+        asked = {"confidence_threshold": threshold}
+        assert counts(**text, **asked) == counts(**wire, **asked) == left
+
+
+def test_the_threshold_stands_behind_the_widgets_that_were_there_before() -> None:
+    inputs = NODES["ControlStackDrawPose"].INPUT_TYPES()
+    widgets = [name for group in inputs.values() for name, spec in group.items() if len(spec) > 1]
+    assert [name for name in widgets if name not in ("latent", "size_of", "pose_keypoint")] == [
+        *("pose_json", "width", "height", "style", "body", "hands", "face", "scale_sticks", "fit"),
+        "confidence_threshold",
+    ]
 
 
 def _drawn(pose: Pose) -> torch.Tensor:

@@ -243,4 +243,4 @@ def test_the_one_node_for_all_gives_each_preprocessor_s_own_hint() -> None:
             (expected,) = NODES[entry.node]().make(image=image)
             (got,) = any_hint().make(image=image, preprocessor=name)
             assert torch.equal(got, expected), name
-    assert "no preprocessor teapot" in str(any_hint.VALIDATE_INPUTS(preprocessor="teapot"))
+    assert "no preprocessor 'teapot'" in str(any_hint.VALIDATE_INPUTS(preprocessor="teapot"))

@@ -369,4 +369,4 @@ def test_the_condition_is_a_menu_that_takes_what_was_typed_before() -> None:
     assert all(check(condition=name) is True for name in (*names, None))
     said = check(condition="cany")
     assert isinstance(said, str)
-    assert "'cany', which is no preprocessor; canny may be meant" in said
+    assert "condition: There is no preprocessor 'cany'; did you mean canny?" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ...ground.errors import UserError
 from ...ground.parameters import Value
 from ...preprocessors.making import Sizing, Source, make
+from ...preprocessors.names import named
 from ...preprocessors.pose.draw import DRAWING
 from ...preprocessors.ready import HintMaker
 from ...preprocessors.registry import PREPROCESSORS
@@ -135,14 +135,10 @@ def check_condition(name: str) -> None:
 def _entry(name: str) -> Preprocessor | None:
     if not name:
         return None
-    if name in PREPROCESSORS:
-        return PREPROCESSORS[name]
-    near = difflib.get_close_matches(name, PREPROCESSORS, 1)
-    mean = f"; {near[0]} may be meant" if near else ""
-    raise UserError(
-        f"condition is {name!r}, which is no preprocessor{mean}. There are "
-        f"{', '.join(PREPROCESSORS)}."
-    )
+    try:
+        return named(name)
+    except UserError as error:
+        raise UserError(f"condition: {error}") from None
 
 
 def _hint_values(settings: DataSettings) -> dict[str, str]:

@@ -41,6 +41,8 @@ def notes_of(
             "hints are mirrored as plain pictures; where they show poses or normals, name that "
             "with condition"
         )
+    if condition.entry is not None and condition.entry.told:
+        notes.append(condition.entry.told)
     notes += _idle(settings, condition, rows)
     return [one_line(note) for note in notes]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ...ground.errors import UserError
 from ...preprocessors.making import Source
 from ...preprocessors.picture_files import first_frame, transparency, upright_header
-from ...preprocessors.pose.draw import draw_pose
+from ...preprocessors.pose.draw import draw_pose, least_confidence
 from ...preprocessors.pose.people import Pose
 from ...preprocessors.ready import HintMaker
 from ...preprocessors.sizing import Size, resized
@@ -145,7 +145,8 @@ def _source(stored: Stored, picture: Picture | None, condition: Condition) -> So
     if stored.is_pose or (condition.made and entry is not None and entry.takes == "pose"):
         if not condition.draws_people:
             raise UserError(f"the hint {name} is no picture; for poses set condition to pose")
-        return read_sources("pose", name, content=content).sources[0]
+        sure = least_confidence(condition.values)
+        return read_sources("pose", name, content=content, sure=sure).sources[0]
     if entry is not None and entry.takes == "masked picture":
         if not condition.made:
             if transparency(first_frame(name, content)[0]) is None:

@@ -65,9 +65,11 @@ export class Pose {
   /**
    * @param {string} text OpenPose JSON, one frame or a list; or `{width, height, keypoints}`
    * @param {number[]} size of the picture that is drawn, for a pose that does not say its canvas
+   * @param {number} [sure] points below this confidence are hidden
    */
-  constructor(text, size) {
+  constructor(text, size, sure = 0) {
     const data = JSON.parse(text);
+    this.sure = sure;
     this.list = Array.isArray(data);
     /** The white space that the text begins its lines with. */
     this.indent = /\n([ \t]+)/.exec(text)?.[1] ?? "";
@@ -93,7 +95,7 @@ export class Pose {
           LISTS.slice(0, 4).flatMap((list) =>
             (one[list] ?? []).map(
               (/** @type {number} */ n, /** @type {number} */ i, /** @type {number[]} */ all) =>
-                i % 3 < 2 && all[i - (i % 3) + 2] > 0 ? Math.abs(n) : 0,
+                i % 3 < 2 && this.isSure(all[i - (i % 3) + 2]) ? Math.abs(n) : 0,
             ),
           ),
         ),
@@ -136,14 +138,20 @@ export class Pose {
 
   // Points.
 
-  /** x and y in pixels of the canvas, and the confidence. @param {number} person @param {Ref} ref */
+  /** @param {number} confidence */
+  isSure(confidence) {
+    return confidence > 0 && confidence >= this.sure;
+  }
+
+  /** x and y in pixels of the canvas, and the confidence, 0 where it is below the least one.
+   * @param {number} person @param {Ref} ref */
   point(person, [list, i]) {
     const [x = 0, y = 0, confidence = 0] = (this.people[person][list] ?? []).slice(
       3 * i,
       3 * i + 3,
     );
     const [across, along] = this.unit;
-    return [x * across, y * along, confidence];
+    return [x * across, y * along, this.isSure(confidence) ? confidence : 0];
   }
 
   /** Where joint i of the 18 stands: BODY_25 has a middle hip before the left one's knee.
@@ -179,14 +187,16 @@ export class Pose {
     if (number === 1) return this.refs(person, undefined, true);
     const joints = [number];
     for (const [from, to] of LIMBS) if (joints.includes(from)) joints.push(to);
-    const feet = this.people[person][FEET] ? [FEET, 0] : [BODY, 19];
+    // A file may have feet in BODY_25, in a list of their own, or in both.
+    const foot = (/** @type {number[]} */ points) =>
+      points.flatMap((i) => /** @type {Ref[]} */ ([[FEET, i], [BODY, 19 + i]])); // prettier-ignore
     /** @type {Record<number, Ref[]>} */
     const more = {
       0: this.refs(person, FACE, true),
       4: this.refs(person, RIGHT, true),
       7: this.refs(person, LEFT, true),
-      10: [3, 4, 5].map((i) => /** @type {Ref} */ ([feet[0], Number(feet[1]) + i])),
-      13: [0, 1, 2].map((i) => /** @type {Ref} */ ([feet[0], Number(feet[1]) + i])),
+      10: foot([3, 4, 5]),
+      13: foot([0, 1, 2]),
     };
     const all = this.refs(person, undefined, true).map(String);
     return joints

@@ -82,8 +82,9 @@ const STYLE = `
 .controlstack-pose button:disabled { opacity: 0.4; }
 .controlstack-pose .space { flex: 1; }
 .controlstack-pose [role="status"] { min-height: 1.4em; }
-.controlstack-pose-view { display: flex; flex-direction: column; gap: 4px; height: 100%; }
-.controlstack-pose-view canvas { flex: 1 1 60px; height: 60px; min-height: 0; width: 100%; }`;
+.controlstack-pose-view { display: flex; position: relative; height: 100%; }
+.controlstack-pose-view button { position: absolute; right: 4px; bottom: 4px; opacity: 0.85; }
+.controlstack-pose-view canvas { flex: 1 1 60px; height: 100%; min-height: 0; min-width: 0; width: 100%; }`;
 
 /** What the last run drew, for a pose that comes through a wire. @type {WeakMap<object, string>} */
 const ran = new WeakMap();
@@ -101,6 +102,10 @@ const widgetOf = (node, name) => node.widgets?.find((/** @type {any} */ one) => 
 /** @param {any} node */
 const sizeOf = (node) =>
   ["width", "height"].map((name) => Number(widgetOf(node, name)?.value) || 512);
+
+/** Which points count as found: of a wire, the run has said it. @param {any} node */
+const sureOf = (node) =>
+  wiresOf(node).length ? 0 : Number(widgetOf(node, "confidence_threshold")?.value) || 0;
 
 /** The places of the wires that bring a pose. @param {any} node @returns {number[]} */
 const wiresOf = (node) =>
@@ -206,7 +211,7 @@ function edit(node, changed) {
   /** @type {Pose} */
   let pose;
   try {
-    pose = new Pose(textOf(node), sizeOf(node));
+    pose = new Pose(textOf(node), sizeOf(node), sureOf(node));
   } catch (error) {
     note = `${said("The text is no pose, and OK replaces it:")} ${/** @type {Error} */ (error).message}`;
     pose = new Pose(NOBODY, sizeOf(node));
@@ -638,14 +643,15 @@ export function show(made, view) {
   let drawn = "";
   function draw() {
     const node = live();
-    const state = [textOf(node), sizeOf(node), canvas.clientWidth, canvas.clientHeight].join();
+    const { clientWidth, clientHeight } = canvas;
+    const state = [textOf(node), sizeOf(node), sureOf(node), clientWidth, clientHeight].join();
     if (state === drawn || !canvas.clientWidth) return;
     drawn = state;
     app.canvas?.setDirty(true, true); // the node may have grown for the view
     [canvas.width, canvas.height] = [canvas.clientWidth, canvas.clientHeight];
     const pen = canvas.getContext("2d");
     try {
-      const pose = new Pose(textOf(node), sizeOf(node));
+      const pose = new Pose(textOf(node), sizeOf(node), sureOf(node));
       const [width, height] = pose.size;
       const scale = Math.min(canvas.width / width, canvas.height / height);
       pen.setTransform(

@@ -8,7 +8,7 @@ import { app } from "../../../scripts/app.js";
 const NAME = "ControlStack.Pose";
 const NODE = "ControlStackDrawPose";
 /** At least: the shipped workflows leave room for no more. */
-const HEIGHT = 96;
+const HEIGHT = 72;
 
 /** @param {any} node */
 function nodeCreated(node) {

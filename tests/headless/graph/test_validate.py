@@ -35,6 +35,15 @@ def test_every_unknown_type_is_listed(registry: Registry, api: dict[str, Any]) -
     assert "Upscaler (nodes 9, 10)" in complaint(api, registry)
 
 
+def test_preprocessors_of_another_pack_are_answered_with_our_node(
+    registry: Registry, api: dict[str, Any]
+) -> None:
+    api["8"] = {"class_type": "CannyEdgePreprocessor", "inputs": {}}
+    api["9"] = {"class_type": "LeReS-DepthMapPreprocessor", "inputs": {}}
+    said = complaint(api, registry)
+    assert said.endswith("packs that bring them; there is Canny Hint for CannyEdgePreprocessor")
+
+
 def test_unknown_types_on_the_canvas_and_in_a_subgraph(
     registry: Registry, nested: dict[str, Any]
 ) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlstack.ground.errors import UserError
-from controlstack.preprocessors.pose.draw import DRAWING, POSE, draw_pose
+from controlstack.preprocessors.pose.draw import CONFIDENCE, DRAWING, POSE, draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Points, Pose, parse_poses
 from tests.preprocessors.pose.frames import frame, keypoints, person
 
@@ -114,12 +114,13 @@ def test_the_entry_draws_as_the_function_does_by_default() -> None:
         "hands": True,
         "face": True,
         "scale_sticks": False,
+        "confidence_threshold": 0.0,
     }
     (pose,) = parse_poses(frame(WHOLE))
     assert np.array_equal(POSE.run(pose, 96, 64, **chosen), draw_pose(pose, 96, 64))
     by_keyword = inspect.signature(draw_pose).parameters.values()
     assert {p.name: p.default for p in by_keyword if p.kind is p.KEYWORD_ONLY} == {
-        setting.name: setting.default for setting in DRAWING
+        setting.name: setting.default for setting in (*DRAWING, CONFIDENCE)
     }
     with pytest.raises(UserError, match=r"style is 'v2'; choose one of v1\.1, v1\.0"):
         POSE.settings({"style": "v2"})

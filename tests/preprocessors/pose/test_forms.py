@@ -113,12 +113,47 @@ def test_unsure_points_of_a_wire_were_not_found() -> None:
     found = [joint is not None for joint in parse_keypoints([data])[0].people[0].body]
     assert found == [False, True, True, *[False] * 15]
     assert None not in parse_poses(data)[0].people[0].body
+    sure = [joint is not None for joint in parse_keypoints([data], 0.9)[0].people[0].body]
+    assert sure == [False, False, True, *[False] * 15]
+
+
+def test_a_threshold_draws_as_if_the_points_below_it_were_not_there() -> None:
+    hand = keypoints({i: (30.0 + 9 * i, 400.0) for i in range(21)}, 21)
+    toes = keypoints(FEET, 6)
+    body = keypoints({i: tuple(map(float, place)) for i, place in enumerate(PLACES)}, 18)
+    unsure, gone = list(body), list(body)
+    unsure[2::6], gone[2::6] = [0.4] * 9, [0.0] * 9
+    hand[2], toes[2] = 0.4, 0.4
+    given = {"hand_left_keypoints_2d": hand, "foot_keypoints_2d": toes}
+    frames = [frame({"pose_keypoints_2d": one, **given}) for one in (unsure, gone)]
+    everything = draw_pose(frames[0], 512, 512)
+    for threshold, same in ((0.0, True), (0.4, True), (0.41, False)):
+        drawn = draw_pose(frames[0], 512, 512, confidence_threshold=threshold)
+        assert np.array_equal(drawn, everything) == same
+    fewer = draw_pose(frames[1], 512, 512, confidence_threshold=0.41)
+    assert np.array_equal(drawn, fewer)
+    (someone,) = parse_poses(frames[0], 0.41)[0].people
+    assert (someone.left_hand[0], someone.feet[0]) == (None, None)
+    assert someone.feet[1] is not None
 
 
 @pytest.mark.parametrize("given", [None, [], "people", 3])
 def test_a_wire_of_something_else_is_refused(given: object) -> None:
     with pytest.raises(UserError, match="The POSE_KEYPOINT wire brings"):
         parse_keypoints(given)
+
+
+def test_a_wire_out_has_confidence_1_for_what_was_found() -> None:
+    """comfyui_controlnet_aux leaves out points whose confidence is below 1."""
+    hand = keypoints({0: (30.0, 40.0)}, 21)
+    toes, body = keypoints(FEET, 6), list(SAME["pose_keypoints_2d"])
+    hand[2], toes[2], body[2::3] = 0.5, 0.4, [0.0, *[0.35 + i / 100 for i in range(17)]]
+    lists = {"hand_left_keypoints_2d": hand, "foot_keypoints_2d": toes, "pose_keypoints_2d": body}
+    (pose,) = parse_keypoints([frame(lists)])
+    (someone,) = to_keypoints(pose)["people"]  # type: ignore[misc, attr-defined]
+    for key, given in lists.items():
+        assert someone[key][2::3] == [float(confidence > 0) for confidence in given[2::3]]
+        assert someone[key][3:5] == given[3:5]
 
 
 def test_a_wire_out_has_all_points_of_each_part() -> None:

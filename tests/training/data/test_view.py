@@ -109,6 +109,20 @@ def test_poses_are_drawn_at_the_training_size(tmp_path: Path, flip: float) -> No
         hint_of(row, 0)
 
 
+def test_unsure_points_of_a_pose_are_left_out(tmp_path: Path) -> None:
+    points = [n for i in range(18) for n in (2.0 * i, 30.0, (0.4, 0.9)[i % 2])]
+    pose = {"people": [{"pose_keypoints_2d": points}], "canvas_width": 48, "canvas_height": 48}
+    (tmp_path / "h.json").write_text(json.dumps(pose))
+    row = Row("a", File(save(tmp_path / "a.png", picture(0))), File(tmp_path / "h.json"), "")
+    found = [
+        hint_of(row, 0, condition="pose", hint_settings=f"confidence_threshold={least}")
+        for least in (0, 0.5)
+    ]
+    assert (found[0] == draw_pose(pose, 48, 48)).all()
+    assert (found[1] == draw_pose(pose, 48, 48, confidence_threshold=0.5)).all()
+    assert (found[0] != found[1]).any()
+
+
 def test_given_skeletons_and_normals_change_sides(tmp_path: Path) -> None:
     skeleton = np.zeros((48, 48, 3), np.uint8)
     skeleton[10:20, 5:15] = (255, 170, 0)  # a right shoulder
@@ -175,7 +189,7 @@ def test_enormous_resolutions(text: str) -> None:
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ({"condition": "cany"}, "canny may be meant"),
+        ({"condition": "cany"}, r"There is no preprocessor 'cany'; did you mean canny\?"),
         ({"condition": "canny", "hint_settings": "low=3"}, "canny has no setting low"),
         ({"condition": "canny", "hint_settings": "low_threshold"}, "write name=value"),
         ({"condition": "canny", "hint_settings": "low_threshold=x"}, "give a number|whole number"),

@@ -1,0 +1,77 @@
+"""The names that two other packs give preprocessors, as their latest versions list them."""
+
+from __future__ import annotations
+
+AUX = (
+    "AIO_Preprocessor", "ControlNetPreprocessorSelector", "ExecuteAllControlNetPreprocessors",
+    "ControlNetAuxSimpleAddText", "PixelPerfectResolution", "ImageGenResolutionFromImage",
+    "ImageGenResolutionFromLatent", "HintImageEnchance", "AnimeFace_SemSegPreprocessor",
+    "AnyLineArtPreprocessor_aux", "BinaryPreprocessor", "CannyEdgePreprocessor",
+    "ColorPreprocessor", "DensePosePreprocessor", "DepthAnythingPreprocessor",
+    "Zoe_DepthAnythingPreprocessor", "DepthAnythingV2Preprocessor", "DiffusionEdge_Preprocessor",
+    "DSINE-NormalMapPreprocessor", "DWPreprocessor", "AnimalPosePreprocessor", "HEDPreprocessor",
+    "FakeScribblePreprocessor", "InpaintPreprocessor", "LeReS-DepthMapPreprocessor",
+    "LineArtPreprocessor", "AnimeLineArtPreprocessor", "LineartStandardPreprocessor",
+    "Manga2Anime_LineArt_Preprocessor", "MediaPipe-FaceMeshPreprocessor",
+    "MeshGraphormer-DepthMapPreprocessor", "MeshGraphormer+ImpactDetector-DepthMapPreprocessor",
+    "Metric3D-DepthMapPreprocessor", "Metric3D-NormalMapPreprocessor",
+    "MiDaS-NormalMapPreprocessor", "MiDaS-DepthMapPreprocessor", "M-LSDPreprocessor",
+    "BAE-NormalMapPreprocessor", "OneFormer-COCO-SemSegPreprocessor",
+    "OneFormer-ADE20K-SemSegPreprocessor", "OpenposePreprocessor", "PiDiNetPreprocessor",
+    "SavePoseKpsAsJsonFile", "FacialPartColoringFromPoseKps", "UpperBodyTrackingFromPoseKps",
+    "RenderPeopleKps", "RenderAnimalKps", "PyraCannyPreprocessor", "ImageLuminanceDetector",
+    "ImageIntensityDetector", "ScribblePreprocessor", "Scribble_XDoG_Preprocessor",
+    "Scribble_PiDiNet_Preprocessor", "SAMPreprocessor", "ShufflePreprocessor", "TEEDPreprocessor",
+    "TilePreprocessor", "TTPlanet_TileGF_Preprocessor", "TTPlanet_TileSimple_Preprocessor",
+    "UniFormer-SemSegPreprocessor", "SemSegPreprocessor", "Unimatch_OptFlowPreprocessor",
+    "MaskOptFlow", "Zoe-DepthMapPreprocessor", "AIO Aux Preprocessor", "Preprocessor Selector",
+    "Execute All ControlNet Preprocessors", "Pixel Perfect Resolution",
+    "Generation Resolution From Image", "Generation Resolution From Latent",
+    "Enchance And Resize Hint Images", "Anime Face Segmentor", "AnyLine Lineart", "Binary Lines",
+    "Canny Edge", "Color Pallete", "DensePose Estimator", "Depth Anything", "Zoe Depth Anything",
+    "Depth Anything V2 - Relative", "Diffusion Edge (batch size ↑ => speed ↑, VRAM ↑)",
+    "DSINE Normal Map", "DWPose Estimator", "AnimalPose Estimator (AP10K)", "HED Soft-Edge Lines",
+    "Fake Scribble Lines (aka scribble_hed)", "Inpaint Preprocessor",
+    "LeReS Depth Map (enable boost for leres++)", "Realistic Lineart", "Anime Lineart",
+    "Standard Lineart", "Manga Lineart (aka lineart_anime_denoise)", "MediaPipe Face Mesh",
+    "MeshGraphormer Hand Refiner", "MeshGraphormer Hand Refiner With External Detector",
+    "Metric3D Depth Map", "Metric3D Normal Map", "MiDaS Normal Map", "MiDaS Depth Map",
+    "M-LSD Lines", "BAE Normal Map", "OneFormer COCO Segmentor", "OneFormer ADE20K Segmentor",
+    "OpenPose Pose", "PiDiNet Soft-Edge Lines", "Save Pose Keypoints",
+    "Colorize Facial Parts from PoseKPS", "Upper Body Tracking From PoseKps (InstanceDiffusion)",
+    "Render Pose JSON (Human)", "Render Pose JSON (Animal)", "PyraCanny", "Image Luminance",
+    "Image Intensity", "Scribble Lines", "Scribble XDoG Lines", "Scribble PiDiNet Lines",
+    "SAM Segmentor", "Content Shuffle", "TEED Soft-Edge Lines", "Tile",
+    "TTPlanet Tile GuidedFilter", "TTPlanet Tile Simple", "UniFormer Segmentor",
+    "Semantic Segmentor (legacy, alias for UniFormer)", "Unimatch Optical Flow",
+    "Mask Optical Flow (DragNUWA)", "Zoe Depth Map",
+)  # fmt: skip
+"""Keys of `NODE_CLASS_MAPPINGS`, then values of `NODE_DISPLAY_NAME_MAPPINGS`, of
+https://github.com/Fannovel16/comfyui_controlnet_aux at 1.1.5, commit e8b689a: what its AIO node
+takes, and what its menus say."""
+
+WEBUI = (
+    "animal_openpose", "densepose", "densepose (pruple bg & purple torso)", "densepose_parula",
+    "densepose_parula (black bg & blue torso)", "depth_anything", "depth_anything_v2",
+    "depth_hand_refiner", "depth_leres", "depth_leres++", "depth", "depth_midas", "depth_zoe",
+    "dw_openpose_full", "instant_id_face_embedding", "instant_id_face_keypoints",
+    "ip-adapter_clip_sd15", "ip-adapter_clip_h", "ip-adapter_clip_sdxl", "ip-adapter_clip_g",
+    "ip-adapter_clip_sdxl_plus_vith", "ip-adapter_face_id", "ip-adapter_face_id_plus",
+    "lineart_anime", "lineart_anime_denoise", "lineart_coarse", "lineart", "lineart_realistic",
+    "lineart_standard", "lineart_standard (from white bg & black line)", "mediapipe_face", "mlsd",
+    "normal_bae", "normal_map", "normal_midas", "openpose", "openpose_face", "openpose_faceonly",
+    "openpose_full", "openpose_hand", "recolor_intensity", "recolor_luminance", "reference_adain",
+    "reference_adain+attn", "reference_only", "revision_clipvision", "revision_ignore_prompt",
+    "scribble_hed", "pidinet_scribble", "scribble_pidinet", "anime_face_segment", "seg_anime_face",
+    "oneformer_ade20k", "seg_ofade20k", "oneformer_coco", "seg_ofcoco", "segmentation",
+    "seg_ufade20k", "hed", "softedge_hed", "hed_safe", "softedge_hedsafe", "pidinet",
+    "softedge_pidinet", "pidinet_safe", "softedge_pidisafe", "color", "t2ia_color_grid",
+    "pidinet_sketch", "t2ia_sketch_pidi", "clip_vision", "t2ia_style_clipvision", "threshold",
+    "tile_colorfix", "tile_colorfix+sharp", "tile_resample", "inpaint",
+    "inpaint_global_harmonious", "inpaint_only", "ip-adapter-auto", "inpaint_only+lama",
+    "mobile_sam", "none", "canny", "invert", "invert (from white bg & black line)",
+    "blur_gaussian", "scribble_xdog", "shuffle", "normal_dsine", "facexlib", "ip-adapter_pulid",
+    "softedge_teed", "softedge_anyline",
+)  # fmt: skip
+"""Names and labels of `Preprocessor.add_supported_preprocessor` of
+https://github.com/Mikubill/sd-webui-controlnet at 1.1.455, commit 56cec5b2."""
