@@ -4,19 +4,7 @@
  */
 
 import { app } from "../../../scripts/app.js";
-import {
-  BODY,
-  BONES,
-  FACE,
-  FEET,
-  LEFT,
-  LIMBS,
-  Pose,
-  RIGHT,
-  boneColour,
-  jointColour,
-  limbColour,
-} from "./pose.mjs";
+import { BODY, BONES, FACE, FEET, LEFT, LIMBS, Pose, RIGHT, boneColour, jointColour, limbColour } from "./pose.mjs";
 
 /** @typedef {import("./pose.mjs").Part} Part */
 
@@ -37,11 +25,7 @@ const LOOKS = {
 };
 /** @type {Record<string, string>} */
 const PARTS = {
-  [LEFT]: "left hand",
-  [RIGHT]: "right hand",
-  [FACE]: "face",
-  [FEET]: "feet",
-  [BODY]: "body",
+  [LEFT]: "left hand", [RIGHT]: "right hand", [FACE]: "face", [FEET]: "feet", [BODY]: "body",
 };
 
 /** @type {Record<string, string>} */
@@ -63,13 +47,7 @@ const isChinese = () =>
   /^zh/.test(String(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? ""));
 /** @param {string} text */
 const said = (text) =>
-  !isChinese()
-    ? text
-    : (CHINESE[text] ??
-      text
-        .split(" ")
-        .map((word) => CHINESE[word] ?? word)
-        .join(""));
+  !isChinese() ? text : (CHINESE[text] ?? text.split(" ").map((word) => CHINESE[word] ?? word).join(""));
 
 const STYLE = `
 .controlstack-pose { width: 96vw; height: 94vh; max-width: none; max-height: none; padding: 8px; box-sizing: border-box;
@@ -77,7 +55,7 @@ const STYLE = `
 .controlstack-pose[open] { display: flex; flex-direction: column; gap: 6px; }
 .controlstack-pose div { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; }
 .controlstack-pose canvas { flex: 1; min-height: 0; width: 100%; touch-action: none; cursor: crosshair; }
-.controlstack-pose button, .controlstack-pose select, .controlstack-pose-view button { padding: 4px 10px; cursor: pointer;
+:is(.controlstack-pose, .controlstack-pose-view) :is(button, select) { padding: 4px 10px; cursor: pointer;
   background: var(--comfy-input-bg); color: var(--input-text); border: 1px solid var(--border-color); border-radius: 4px; }
 .controlstack-pose button:disabled { opacity: 0.4; }
 .controlstack-pose .space { flex: 1; }
@@ -109,14 +87,8 @@ const sureOf = (node) =>
 
 /** The places of the wires that bring a pose. @param {any} node @returns {number[]} */
 const wiresOf = (node) =>
-  ["pose_keypoint", "pose_json"]
-    .map(
-      (name) =>
-        node.inputs?.findIndex(
-          (/** @type {any} */ slot) => slot.name === name && slot.link != null,
-        ) ?? -1,
-    )
-    .filter((slot) => slot >= 0);
+  (node.inputs ?? []).flatMap((/** @type {any} */ { name, link }, /** @type {number} */ slot) =>
+    link != null && ["pose_keypoint", "pose_json"].includes(name) ? [slot] : []);
 
 /** @param {any} node @returns {string} */
 const textOf = (node) =>
@@ -216,13 +188,10 @@ function edit(node, changed) {
     note = `${said("The text is no pose, and OK replaces it:")} ${/** @type {Error} */ (error).message}`;
     pose = new Pose(NOBODY, sizeOf(node));
   }
-  if (wires.length) {
-    note = said(
-      ran.has(node)
+  if (wires.length)
+    note = said(ran.has(node)
         ? "A wire brings the pose, here as of the last run. OK takes it over as text and cuts the wire."
-        : "A wire brings the pose: run once to see it here. OK takes over what is here and cuts the wire.",
-    );
-  }
+        : "A wire brings the pose: run once to see it here. OK takes over what is here and cuts the wire.");
   const size = String(pose.size);
   /** @type {Part | null} */
   let chosen = null;
