@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..ground.errors import UserError
 from ..ground.reading import read_text
-from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker
+from ..preprocessors.sources import read_hint_picture
 from ..preprocessors.spec import Hint
 from .data.check import Report
 from .data.row import PICTURES, Row
@@ -103,13 +103,14 @@ def _sample_of_row(row: Row, prompt: str, report: Report, maker: HintMaker | Non
 
 
 def _hint_in_file(file: Path) -> Tensor:
-    frame, _ = first_frame(file)
-    if frame.width % MULTIPLE or frame.height % MULTIPLE:
+    hint = read_hint_picture(file)
+    height, width = hint.shape[:2]
+    if width % MULTIPLE or height % MULTIPLE:
         raise UserError(
-            f"The hint {file} is {frame.width} x {frame.height} pixels; both sides have to be "
-            f"multiples of {MULTIPLE}."
+            f"The hint {file} is {width} x {height} pixels; both sides have to be multiples of "
+            f"{MULTIPLE}."
         )
-    return _tensor(np.array(frame.convert("RGB")))
+    return _tensor(hint)
 
 
 def _prompts(settings: ValidationSettings, count: int, notes: list[str] | None) -> list[str]:
