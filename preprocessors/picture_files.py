@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ..ground.errors import UserError
+from ..ground.inputs import PILLOW_HEIF
 from ..ground.memory import require_memory
 from ..ground.reading import require_regular
 from ..ground.wording import shown
@@ -34,6 +35,8 @@ SIDEWAYS = (5, 6, 7, 8)
 
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 """Pillow's modes with an alpha channel; a small a means that colours are multiplied by it."""
+
+HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 
 DEEPEST = 65535
 """White in whole numbers: those of 16 bits."""
@@ -110,7 +113,7 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # What Pillow warns of (sizes, EXIF, palettes) is said by us or changes nothing.
             warnings.simplefilter("ignore")
-            with Image.open(file) as image:
+            with _image(file, path) as image:
                 yield image
     except UserError:
         raise
@@ -122,6 +125,34 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
         known = not isinstance(error, UnidentifiedImageError)
         reason = system or (shown(str(error), 200) if known else "it is in no format of pictures")
         raise UserError(f"{path} cannot be read as a picture: {reason}") from error
+
+
+def _image(file: Path | io.BytesIO, path: Path) -> Image.Image:
+    """The picture opened by Pillow, with pillow-heif's help where that is installed and needed."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        if not _is_heif(file):
+            raise
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise UserError(
+            f"{path} is a HEIC picture, which is read with pillow-heif: {PILLOW_HEIF}, or save it "
+            "as PNG or JPEG."
+        ) from None
+    register_heif_opener()
+    return Image.open(file)
+
+
+def _is_heif(file: Path | io.BytesIO) -> bool:
+    """Whether a file says so in its first box, as ISO/IEC 23008-12 has it."""
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            head = opened.read(12)
+    else:
+        head = file.getvalue()[:12]
+    return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
 
 
 def _is_deep(frame: Image.Image) -> bool:

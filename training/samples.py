@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.inputs import left_out
 from ..ground.reading import read_text
 from ..preprocessors.ready import HintMaker
 from ..preprocessors.sources import read_hint_picture
@@ -83,12 +84,15 @@ def samples_of_files(settings: ValidationSettings, notes: list[str] | None = Non
     no multiples of 8.
     """
     path = Path(settings.hints).expanduser()
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    files = [file for file in files if file.suffix.lower() in PICTURES][: settings.count]
+    every = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in every if file.suffix.lower() in PICTURES][: settings.count]
     if not files:
         raise UserError(f"There is no hint to validate on in {path}; name a picture or a folder.")
     if notes is not None and len(files) < settings.count != ValidationSettings.count:
         notes.append(f"the validation's count is {settings.count}, and {path} has {len(files)}")
+    others = left_out(path, every, PICTURES)
+    if notes is not None and others:
+        notes.append(others)
     prompts = _prompts(settings, len(files), notes) or [""] * len(files)
     return [
         Sample(_hint_in_file(file), prompt) for file, prompt in zip(files, prompts, strict=True)

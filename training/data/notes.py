@@ -26,7 +26,7 @@ def notes_of(
     empty = sum(not text.strip() for row in rows.good for text in row.captions)
     alpha = sum(one.alpha for one in seen)
     of_hints = sum(one.hint_alpha for one in seen)
-    notes = []
+    notes = [rows.left_out] if rows.left_out else []
     if small:
         notes.append(f"{count(small, 'picture')} smaller than {width} x {height} will be scaled up")
     if empty:

@@ -121,6 +121,14 @@ def test_alpha_that_is_read_is_not_dropped(tmp_path: Path) -> None:
     assert notes(tmp_path, condition="inpaint", hints="given") == []
 
 
+def test_pictures_that_are_no_rows_are_named(tmp_path: Path) -> None:
+    captioned(tmp_path)
+    for name in ("c.psd", "c.txt"):
+        (tmp_path / name).write_text("words")
+    (note,) = notes(tmp_path)
+    assert note == f"1 picture is left out of {tmp_path}: c.psd; save them as PNG"
+
+
 IN_TABLES = "the layout fill50k has a column for its hints"
 BY_NAMES = "files belong together by their names, and there is no table"
 FROM_PICTURES = "all hints are made of the pictures"
