@@ -31,6 +31,9 @@ FROM_RESULTS = ("canny", "pose")
 SHOWN: Mapping[str, Mapping[str, Any]] = {"tile": {"down_sampling_rate": 8}}
 """Settings that show more than the defaults do."""
 
+DRAWINGS = ("scribble", "invert")
+"""Those that are given a drawing."""
+
 EDGE, GAP = 256, 8
 
 Array = npt.NDArray[Any]
@@ -66,7 +69,7 @@ def _given_and_hint(entry: Preprocessor, house: Scene) -> tuple[Array, Array]:
             hint = entry.run(rgb, mask, **settings)
             return _veiled(house.rgb, mask), _checkered((hint * 255).round())
         case _:
-            given = _pencil(house.rgb) if entry.name == "scribble" else house.rgb
+            given = _pencil(house.rgb) if entry.name in DRAWINGS else house.rgb
             return given, entry.run(given, **settings)
 
 

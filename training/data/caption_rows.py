@@ -64,8 +64,7 @@ def read_captioned(folder: Path, settings: DataSettings) -> Rows:
         raise _none_fits(hints, drawings, rows)
     given = any(found.values())
     made = (_row(name, files, found[name], given) for name, files in sorted(rows.items()))
-    found = Rows.of("captions", str(folder), made)
-    return replace(found, left_out=others)
+    return replace(Rows.of("captions", str(folder), made), left_out=others)
 
 
 def _row(name: str, pictures: list[Path], hints: list[Path], given: bool) -> Row | Bad:
