@@ -70,6 +70,9 @@ def screen(below: Bytes, above: Bytes) -> Bytes:
     return (255 - (dark + 127) // 255).astype(np.uint8)
 
 
+# The publisher's repository of code, https://github.com/TheMistoAI/ComfyUI-Anyline, holds this very
+# file (`checkpoints/MTEED.pth`) under its MIT licence; MistoLine's page, that of a ControlNet, has
+# OpenRAIL++.
 _SHA256 = "a3c2d8a8ce9422555c787160bd46362d761325a565333c0e3f6a53e0bae2abdb"
 
 ANYLINE = Preprocessor(
@@ -103,7 +106,7 @@ ANYLINE = Preprocessor(
         "Anyline",
         anyline,
         published_files(
-            "MTEED", {"Anyline/MTEED.pth": _SHA256}, "OpenRAIL++", 1, repo="TheMistoAI/MistoLine"
+            "MTEED", {"Anyline/MTEED.pth": _SHA256}, "MIT", 1, repo="TheMistoAI/MistoLine"
         ),
         NETWORK,
         resolution=RESOLUTION,
