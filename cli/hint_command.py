@@ -14,7 +14,7 @@ from rich.markup import escape
 from ..ground.errors import UserError
 from ..ground.parameters import MODELS, OVERWRITE, Parameter, Value, setting
 from ..ground.wording import listing, shown
-from ..preprocessors.making import FIT, RESOLUTION
+from ..preprocessors.making import FIT, RESOLUTION, resolution_of
 from ..preprocessors.sizing import Fit, Size
 from ..preprocessors.spec import Preprocessor, Weights
 from .options import Option, command_of, option, plain
@@ -76,7 +76,7 @@ class HintOptions:
     deep: bool = setting(
         False, "Write 16-bit grey: for normal_from_depth, which shows steps of 8 bits."
     )
-    resolution: int = setting(0, f"{RESOLUTION.tooltip} {RESOLUTION.limits}", **_MODEL)
+    resolution: int = setting(0, "", **_MODEL)
     model: str = setting("", "", metavar="NAME", **_MODEL)
     models: tuple[Path, ...] = setting((Path("models"),), MODELS, metavar="DIR")
     download: bool = setting(
@@ -131,6 +131,7 @@ def _asked(entry: Preprocessor) -> dict[str, bool]:
 
 def _words(entry: Preprocessor) -> dict[str, str]:
     words = {"inputs": _INPUTS[entry.takes]}
+    words["resolution"] = f"{resolution_of(entry).tooltip} {RESOLUTION.limits}"
     if entry.parameters:
         first = entry.parameters[0]
         such = f"{first.name}={_in_words(first.default)}"

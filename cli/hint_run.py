@@ -47,6 +47,7 @@ def make_hints(entry: Preprocessor, options: HintOptions) -> None:
     making = _Making(entry, options, settings, read_mask(mask) if mask is not None else None)
     inputs = find_inputs(options.inputs, (".json",) if entry.takes == "pose" else IMAGE_SUFFIXES)
     making.failures += inputs.failures
+    making.notes += inputs.notes
     if options.size is None and options.fit != FIT.default:
         making.notes.append("--fit does nothing without --size: hints have their sources' size")
     with making.told(), shown_progress():

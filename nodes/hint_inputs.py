@@ -8,7 +8,7 @@ from typing import Any
 from ..ground.parameters import Parameter
 from ..hosts import host
 from ..preprocessors import model_choice
-from ..preprocessors.making import FIT, RESOLUTION
+from ..preprocessors.making import FIT, resolution_of
 from ..preprocessors.picture import MAX_EDGE
 from ..preprocessors.spec import Learning, Preprocessor
 from .widgets import widget, widgets
@@ -72,8 +72,9 @@ def optional_inputs(*entries: Preprocessor) -> dict[str, Any]:
     Poses ask for their edges among the required inputs.
     """
     learnings: list[Learning] = [entry.learning for entry in entries if entry.learning is not None]
+    any_size = any(one.any_size for one in learnings)
     return {
-        **({"resolution": widget(RESOLUTION)} if any(one.any_size for one in learnings) else {}),
+        **({"resolution": widget(resolution_of(*entries))} if any_size else {}),
         "fit": widget(FIT),
         **({"download": _DOWNLOAD} if learnings else {}),
         "latent": _LATENT,

@@ -20,10 +20,12 @@ from ..preprocessors.spec import Hint, Takes
 def sources(takes: Takes, image: Tensor, mask: Tensor | None = None) -> list[Source]:
     """Each picture of IMAGE (B, H, W, C) in 0..1 as what a preprocessor `takes`.
 
+    A picture of four channels is laid on white, as the annotators lay it (`on_white` of
+    `preprocessors.picture_files`); of depths and labels, which are numbers, alpha is left out.
     `mask` is MASK (B or 1, h, w) in 0..1 for a masked picture. Raises UserError for another shape,
     and for a mask that has another number of pictures.
     """
-    rgb = _rgb(image)
+    rgb = _rgb(image, on_white=takes in ("picture", "masked picture"))
     if takes == "masked picture":
         if mask is None:
             raise UserError("This hint needs a MASK beside its picture; connect one.")
@@ -66,15 +68,19 @@ def size_of_picture(image: Tensor) -> Size:
     return int(width), int(height)
 
 
-def _rgb(image: Tensor) -> Tensor:
-    """IMAGE -> float32 (B, H, W, 3) in 0..1: grey is repeated, alpha left out, NaN black."""
+def _rgb(image: Tensor, on_white: bool = False) -> Tensor:
+    """IMAGE -> float32 (B, H, W, 3) in 0..1: grey is repeated, NaN black, alpha left out unless
+    the colours are laid `on_white`."""
     if image.ndim != 4 or image.shape[3] not in (1, 3, 4) or image.numel() == 0:
         raise UserError(
             f"A hint needs an IMAGE of batch x height x width x 3 (RGB), and this one is "
             f"{' x '.join(map(str, image.shape))}; convert it first."
         )
     plain = image.detach().float().cpu().nan_to_num(0.0).clamp(0, 1)
-    return plain.repeat(1, 1, 1, 3) if image.shape[3] == 1 else plain[..., :3]
+    if image.shape[3] == 1:
+        return plain.repeat(1, 1, 1, 3)
+    colours, alpha = plain[..., :3], plain[..., 3:]
+    return colours * alpha + (1 - alpha) if on_white and image.shape[3] == 4 else colours
 
 
 def _masks(mask: Tensor, pictures: Tensor) -> list[Picture]:

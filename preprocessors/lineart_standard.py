@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import Bytes, checked_rgb, darkest_channel, grey_as_rgb
+from .picture import HALF_A_LEVEL, Bytes, checked_rgb, darkest_channel, grey_as_rgb
 from .spec import Preprocessor
 
 SIGMA, THRESHOLD = 6.0, 8
@@ -27,13 +27,13 @@ def lineart_standard(
     """The lines of `picture` (uint8 RGB, H x W x 3), white on black, in a picture of the same kind.
 
     A line is as strong as the pixel is darker, in every channel, than its surroundings of
-    `gaussian_sigma` pixels. The median of the strengths above `intensity_threshold` becomes MIDDLE.
-    Raises UserError for another kind of picture.
+    `gaussian_sigma` pixels. The median of the strengths above `intensity_threshold`, and above half
+    a level at least, becomes MIDDLE. Raises UserError for another kind of picture.
     """
     values = checked_rgb(picture, "Standard line art").astype(np.float32)
     surroundings = opencv().GaussianBlur(values, (0, 0), gaussian_sigma)
     strength = darkest_channel(surroundings - values).clip(0, 255)
-    strong = strength[strength > intensity_threshold]
+    strong = strength[strength > max(intensity_threshold, HALF_A_LEVEL)]
     middle = max(FAINTEST, float(np.median(strong))) if strong.size else FAINTEST
     return grey_as_rgb((strength / np.float32(middle) * MIDDLE).clip(0, 255).astype(np.uint8))
 
@@ -69,5 +69,6 @@ LINEART_STANDARD = Preprocessor(
             high=16,
         ),
     ),
+    way=1,
     run=lineart_standard,
 )

@@ -48,6 +48,11 @@ RESOLUTION = Parameter(
     high=MAX_EDGE,
     step=8,
 )
+"""What a user is asked for; `resolution_of` says it of certain preprocessors."""
+OWN_RESOLUTION = (
+    "The shorter side, in pixels, at which the network looks at the picture. 0 is {}, at which its "
+    "publisher's own node looks."
+)
 FIT = Parameter(
     "fit",
     FITS[0],
@@ -57,10 +62,21 @@ FIT = Parameter(
 )
 
 
+def resolution_of(*entries: Preprocessor) -> Parameter:
+    """RESOLUTION as it is for `entries`: one, or all that a menu offers."""
+    own = {e.name: e.learning.resolution for e in entries if e.learning and e.learning.resolution}
+    if not own:
+        return RESOLUTION
+    if len(entries) == 1:
+        return replace(RESOLUTION, tooltip=OWN_RESOLUTION.format(*own.values()))
+    listed = ", ".join(f"{name} {side}" for name, side in own.items())
+    return replace(RESOLUTION, tooltip=f"{RESOLUTION.tooltip} Looking at more by itself: {listed}.")
+
+
 @dataclass(frozen=True)
 class Sizing:
     """The size a hint shall have: `size`, or its source's. `resolution` is the shorter side at
-    which a network looks at the picture, 0 for the hint's own."""
+    which a network looks at the picture, 0 for its own (`Learning.resolution`) or the hint's."""
 
     size: Size | None = None
     fit: Fit = "fill"
@@ -111,13 +127,14 @@ def make(
                 f"{other.shape[1]} x {other.shape[0]}; give a mask of the picture's size."
             )
     placement = place((width, height), sizing.size or (width, height), sizing.fit)
-    parts = [cut(p, placement, preprocessor.takes == "labels") for p in pictures]
     drawing = {p.name: settings[p.name] for p in DRAWING if p.name in settings}
     own = {name: value for name, value in settings.items() if name not in drawing}
     if preprocessor.run is not None:
+        parts = [cut(p, placement, preprocessor.takes == "labels") for p in pictures]
         found: Hint | Pose = preprocessor.run(*parts, **own)
     elif loaded is not None:
-        found = _by_network(preprocessor, parts[0], own, sizing, loaded)
+        seen = _seen(preprocessor, pictures[0], placement, sizing.resolution)
+        found = loaded.annotator(seen, loaded.device, **own)
     else:
         raise ValueError(f"{preprocessor.name} is a learned preprocessor and none was loaded")
     if isinstance(found, Pose):
@@ -128,18 +145,18 @@ def make(
     return Made(cast(Hint, paste(hint, placement, preprocessor.background)))
 
 
-def _by_network(
-    preprocessor: Preprocessor,
-    picture: Bytes,
-    settings: Mapping[str, Any],
-    sizing: Sizing,
-    loaded: Loaded,
-) -> Hint | Pose:
-    """What the network says of `picture`, at the resolution that it looks at."""
-    size: Size = (picture.shape[1], picture.shape[0])
-    assert preprocessor.learning is not None
-    seen = looked_at(size, sizing.resolution) if preprocessor.learning.any_size else size
-    return loaded.annotator(resized(picture, seen), loaded.device, **settings)
+def _seen(
+    preprocessor: Preprocessor, picture: Bytes, placement: Placement, resolution: int
+) -> Bytes:
+    """The part of `picture` that its network looks at, at the size at which it looks."""
+    learning, inner = preprocessor.learning, placement.inner_size
+    assert learning is not None
+    if learning.any_size and learning.resolution and not resolution:
+        # Straight from the picture: by way of a smaller hint its details would be lost.
+        own = looked_at(inner, learning.resolution)
+        return cut(picture, replace(placement, inner=(0, 0, *own)))
+    part = cut(picture, placement)
+    return resized(part, looked_at(inner, resolution)) if learning.any_size else part
 
 
 def placed(pose: Pose, seen: Size, placement: Placement) -> Pose:

@@ -24,6 +24,10 @@ MAX_PIXELS = 2**26
 """67 million, 8192 x 8192: beyond any camera's picture, and 0.8 GB as float32 RGB."""
 
 
+HALF_A_LEVEL = 0.5
+"""Of 0..255: what a blur of whole levels differs by less is its rounding as much as the picture."""
+
+
 def checked_rgb(image: Bytes, who: str) -> Bytes:
     """`image` (uint8 RGB, H x W x 3, at least one pixel) in one block of memory.
 

@@ -8,15 +8,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ..ground.errors import UserError
+from ..ground.inputs import PILLOW_HEIF
 from ..ground.memory import require_memory
 from ..ground.reading import require_regular
 from ..ground.wording import shown
-from .picture import Floats
+from .picture import Bytes, Floats
 
 # All frames together; a float32 RGB batch of this many pixels takes 1.6 GB.
 MAX_PIXELS = 2**27
@@ -29,6 +32,14 @@ _TOO_MANY = f"more than the {MAX_PIXELS / 1e6:.0f} million pixels that can be re
 
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations by which a picture lies on its side."""
+
+WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+"""Pillow's modes with an alpha channel; a small a means that colours are multiplied by it."""
+
+HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+
+DEEPEST = 65535
+"""White in whole numbers: those of 16 bits."""
 
 
 def read_frames(path: Path, pixel_bytes: int = DECODED) -> list[Image.Image]:
@@ -45,9 +56,11 @@ def first_frame(path: Path, content: bytes | None = None) -> tuple[Image.Image, 
     """The first frame of a picture file, decoded and upright, and how many frames it has.
 
     `content` is the file's, where it is not on the disk and `path` only names it. Raises UserError
-    as `read_frames` does; later frames do not count as pixels.
+    as `read_frames` does, and for numbers that are no levels of grey; later frames do not count as
+    pixels.
     """
     frames, count = _read(path, only_first=True, content=content)
+    _check_levels(frames[0], path)
     return frames[0], count
 
 
@@ -65,7 +78,7 @@ def upright_header(path: Path, content: bytes | None = None) -> tuple[tuple[int,
             ExifTags.Base.Orientation, 1
         ) in SIDEWAYS
         size = (image.height, image.width) if turned else image.size
-        return size, "A" in image.getbands() or "transparency" in image.info
+        return size, has_alpha(image)
 
 
 def _read(
@@ -100,7 +113,7 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # What Pillow warns of (sizes, EXIF, palettes) is said by us or changes nothing.
             warnings.simplefilter("ignore")
-            with Image.open(file) as image:
+            with _image(file, path) as image:
                 yield image
     except UserError:
         raise
@@ -114,6 +127,34 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
         raise UserError(f"{path} cannot be read as a picture: {reason}") from error
 
 
+def _image(file: Path | io.BytesIO, path: Path) -> Image.Image:
+    """The picture opened by Pillow, with pillow-heif's help where that is installed and needed."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        if not _is_heif(file):
+            raise
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise UserError(
+            f"{path} is a HEIC picture, which is read with pillow-heif: {PILLOW_HEIF}, or save it "
+            "as PNG or JPEG."
+        ) from None
+    register_heif_opener()
+    return Image.open(file)
+
+
+def _is_heif(file: Path | io.BytesIO) -> bool:
+    """Whether a file says so in its first box, as ISO/IEC 23008-12 has it."""
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            head = opened.read(12)
+    else:
+        head = file.getvalue()[:12]
+    return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
+
+
 def _is_deep(frame: Image.Image) -> bool:
     """16-bit grey, which Pillow counts as whole numbers."""
     return frame.mode.startswith("I")
@@ -125,16 +166,52 @@ def _as(mode: str, frame: Image.Image) -> Image.Image:
         return frame.convert(mode)
 
 
-def colours(frame: Image.Image) -> Floats:
-    """(H, W, 3) in 0..1.
+def has_alpha(frame: Image.Image) -> bool:
+    """Whether something in it may be transparent: an alpha channel, transparent colours of a
+    palette, or one colour that stands for it (PNG's tRNS)."""
+    palette = frame.palette is not None and frame.palette.mode == "RGBA"
+    return frame.mode in WITH_ALPHA or palette or "transparency" in frame.info
 
-    A 16-bit grey picture, such as a depth map, keeps its steps; the core cuts it to 8 bits, or
-    with newer Pillows to white.
+
+def on_white(frame: Image.Image) -> Image.Image:
+    """`frame` as it looks on white paper; without transparency it is itself.
+
+    So do the annotators with what they are given (`HWC3` of lllyasviel/ControlNet,
+    `annotator/util.py`, in sd-webui and comfyui_controlnet_aux, too); they cut fractions of a level
+    off, here they are rounded. What hides under alpha does not count.
+    """
+    if not has_alpha(frame):
+        return frame
+    if _is_deep(frame):
+        levels, clear = np.asarray(frame), frame.info["transparency"]
+        return Image.fromarray(np.where(levels == clear, levels.dtype.type(DEEPEST), levels))
+    coloured = _in_bytes(_straight(frame)).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", frame.size, "white"), coloured).convert("RGB")
+
+
+def pixels(frame: Image.Image) -> Bytes:
+    """(H, W, 3), 0..255: what a preprocessor sees of a picture, laid `on_white`."""
+    seen = on_white(frame)
+    if seen.mode == "RGB":
+        return np.array(seen)  # a copy: torch warns of arrays that cannot be written
+    # Rounding gives 8-bit pictures their own bytes again.
+    return (colours(seen) * 255).round().astype(np.uint8)
+
+
+def colours(frame: Image.Image) -> Floats:
+    """(H, W, 3) in 0..1, those under alpha as the file has them.
+
+    A 16-bit grey picture, such as a depth map, keeps its steps, and so does one in floats of 0..1;
+    the core cuts the first to 8 bits, or with newer Pillows to white, and makes the second black.
+    Floats beyond 0..1 are levels of 0..255, as in the core.
     """
     if _is_deep(frame):
-        grey = np.asarray(frame, dtype=np.float32) / 65535.0
-        return np.repeat(grey.clip(0.0, 1.0)[..., None], 3, axis=-1)
-    return _in_unit(_as("RGB", frame))
+        return _as_rgb(np.asarray(frame, dtype=np.float32) / np.float32(DEEPEST))
+    if frame.mode == "F":
+        levels = np.asarray(frame, dtype=np.float32)
+        if _inside(levels, 1):
+            return _as_rgb(levels)
+    return _in_unit(_as("RGB", _straight(frame)))
 
 
 def transparency(frame: Image.Image) -> Floats | None:
@@ -142,16 +219,57 @@ def transparency(frame: Image.Image) -> Floats | None:
 
     As in the core, that is an alpha channel, or a palette with transparent colours.
     """
-    palette = frame.mode == "P" and "transparency" in frame.info
-    return transparent(frame) if palette or "A" in frame.getbands() else None
+    palette = frame.mode == "P" and has_alpha(frame)
+    return transparent(frame) if palette or frame.mode in WITH_ALPHA else None
 
 
 def transparent(frame: Image.Image) -> Floats:
     """1 where transparent, (H, W): zeros for a picture that has no transparency."""
     if _is_deep(frame):  # Pillow has no way from it to RGBA, and such a picture is opaque
         return np.zeros((frame.height, frame.width), np.float32)
-    alpha = _as("RGBA", frame).getchannel("A")
+    alpha = _as("RGBA", _straight(frame)).getchannel("A")
     return np.float32(1.0) - _in_unit(alpha)
+
+
+def _straight(frame: Image.Image) -> Image.Image:
+    """`frame` with colours that are not multiplied by alpha, which Pillow converts no further."""
+    return frame.convert(frame.mode.replace("a", "A")) if frame.mode in ("La", "RGBa") else frame
+
+
+def _in_bytes(frame: Image.Image) -> Image.Image:
+    """`frame` with its one transparent colour in 8 bits, as its pixels are: Pillow reads RGB of 16
+    bits as 8 and leaves that colour as it was."""
+    clear = frame.info.get("transparency")
+    if frame.mode != "RGB" or not isinstance(clear, tuple) or max(clear) <= 255:
+        return frame
+    shallow = frame.copy()
+    shallow.info["transparency"] = tuple(level >> 8 for level in clear)
+    return shallow
+
+
+def _check_levels(frame: Image.Image, path: Path) -> None:
+    """Raise UserError, naming `path`, for numbers of which no grey can be made: most would be white
+    or black."""
+    if frame.mode not in ("F", "I"):
+        return
+    levels = np.asarray(frame)
+    top = 1 if frame.mode == "F" else DEEPEST
+    if not _inside(levels, top):
+        kind = "floats" if frame.mode == "F" else "whole numbers"
+        raise UserError(
+            f"{path} holds {kind} from {levels.min():g} to {levels.max():g}; they have to be from "
+            f"0 (black, of depth the farthest) to {top} (white, the nearest): scale them first."
+        )
+
+
+def _inside(levels: npt.NDArray[Any], top: float) -> bool:
+    """Whether all numbers are from 0 to `top`, NaN being outside."""
+    return bool(levels.min() >= 0 and levels.max() <= top)
+
+
+def _as_rgb(grey: Floats) -> Floats:
+    """(H, W) -> (H, W, 3) in 0..1."""
+    return np.repeat(grey.clip(0.0, 1.0)[..., None], 3, axis=-1)
 
 
 def _in_unit(picture: Image.Image) -> Floats:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from . import (
     binary,
+    blur,
     canny,
     inpaint,
+    invert,
     labels,
     lineart_standard,
     normal,
@@ -40,9 +42,11 @@ EXACT = (
     scribble.XDOG_SCRIBBLE,
     lineart_standard.LINEART_STANDARD,
     binary.BINARY,
+    invert.INVERT,
     recolor.RECOLOR_LUMINANCE,
     recolor.RECOLOR_INTENSITY,
     tile.TILE,
+    blur.BLUR,
     shuffle.SHUFFLE,
     palette.COLOR_PALETTE,
     inpaint.INPAINT,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import Bytes, Floats, checked_rgb, darkest_channel, grey_as_rgb
+from .picture import HALF_A_LEVEL, Bytes, Floats, checked_rgb, darkest_channel, grey_as_rgb
 from .spec import Preprocessor
 
 DARK = 127
@@ -53,13 +53,14 @@ def xdog(picture: Bytes, threshold: int = XDOG) -> Bytes:
 
     A pixel is a line where the broad blur lies above the fine one by more than half of `threshold`
     in every channel. The original doubles the difference as a byte, which runs over and leaves
-    holes where it is 128 and more, in the darkest lines; here they are filled. Raises UserError for
-    another kind of picture.
+    holes where it is 128 and more, in the darkest lines; here they are filled. At a threshold of 1
+    it takes every rounding of a blur for a line; here half a level is the least. Raises UserError
+    for another kind of picture.
     """
     values = checked_rgb(picture, "XDoG").astype(np.float32)
     blur = opencv().GaussianBlur
     darker = darkest_channel(blur(values, (0, 0), BROAD) - blur(values, (0, 0), FINE))
-    return grey_as_rgb(_white(darker > threshold // 2))
+    return grey_as_rgb(_white(darker > max(threshold // 2, HALF_A_LEVEL)))
 
 
 def from_edges(edges: Bytes) -> Bytes:
@@ -147,5 +148,6 @@ XDOG_SCRIBBLE = Preprocessor(
         ),
     ),
     drawn=True,
+    way=1,
     run=xdog,
 )

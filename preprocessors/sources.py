@@ -12,7 +12,7 @@ from ..ground.errors import UserError
 from ..ground.reading import read_bytes
 from .making import Source
 from .picture import Bytes, Floats
-from .picture_files import colours, first_frame, transparency
+from .picture_files import colours, first_frame, on_white, pixels, transparency
 from .pose.people import parse_poses
 from .spec import Takes
 
@@ -38,9 +38,10 @@ def read_sources(
 ) -> Read:
     """The sources in `path` for a preprocessor that `takes` them; of poses points from `sure` on.
 
-    Of an animated picture the first frame is read. `mask` (float32, H x W, 1 where masked) stands
-    for the transparency of a masked picture; `content` is the file's, where it is not on the disk
-    and `path` only names it. Raises UserError, naming `path`, for a file that holds something else.
+    Of an animated picture the first frame is read, and a picture is laid on white; depths and
+    labels are numbers, whose alpha is left out. `mask` (float32, H x W, 1 where masked) stands for
+    the transparency of a masked picture; `content` is the file's, where it is not on the disk and
+    `path` only names it. Raises UserError, naming `path`, for a file that holds something else.
     """
     if takes == "pose":
         return Read(_poses(path, content, sure))
@@ -49,27 +50,28 @@ def read_sources(
     if takes == "labels":
         return Read((_labels(frame, path),), notes)
     if takes == "depth":
-        return Read((_depth(frame, path),), notes)
+        return Read((_grey(frame),), notes)
     if takes == "masked picture":
-        masked = transparency(frame) if mask is None else mask
+        if mask is not None:  # what is transparent is then no mask, and is seen as elsewhere
+            return Read(((colours(on_white(frame)), mask),), notes)
+        masked = transparency(frame)
         if masked is None:
             raise UserError(
                 f"{path} has no transparent part that would be painted anew; give a mask with "
                 "--mask FILE, or a picture with an alpha channel."
             )
         return Read(((colours(frame), masked),), notes)
-    return Read((_bytes(frame),), notes)
+    return Read((pixels(frame),), notes)
 
 
 def read_hint_picture(path: Path, content: bytes | None = None) -> Bytes | Floats:
     """A hint that a picture file holds as it is: RGB (H, W, 3), bytes, or floats in 0..1 where it
-    has more steps than bytes can tell, such as depth of 16 bits. `content` is as in `read_sources`.
-    Raises UserError for a file that is no picture.
+    has more steps than bytes can tell, such as depth of 16 bits. Alpha is left out, as LoadImage
+    leaves it out of a hint that a picture is made by. `content` is as in `read_sources`. Raises
+    UserError for a file that is no picture.
     """
     frame, _ = first_frame(path, content)
-    if frame.mode == "F":
-        return np.repeat(_depth(frame, path)[..., None], 3, axis=-1)
-    return colours(frame) if frame.mode.startswith("I") else np.array(frame.convert("RGB"))
+    return colours(frame) if frame.mode[0] in "IF" else np.array(frame.convert("RGB"))
 
 
 def read_mask(path: Path, content: bytes | None = None) -> Floats:
@@ -91,26 +93,9 @@ def _poses(path: Path, content: bytes | None, sure: float) -> tuple[Source, ...]
         raise UserError(f"{path}: {error}") from error
 
 
-def _bytes(frame: Image.Image) -> Bytes:
-    if frame.mode == "RGB":
-        return np.array(frame)  # a copy: torch warns of arrays that cannot be written
-    # Rounding gives 8-bit pictures their own bytes again.
-    return (colours(frame) * 255).round().astype(np.uint8)
-
-
-def _depth(frame: Image.Image, path: Path) -> Floats:
-    if frame.mode != "F":
-        return _grey(frame)
-    depth: Floats = np.asarray(frame)
-    if not (depth.min() >= 0 and depth.max() <= 1):  # so that NaN is refused too
-        raise UserError(
-            f"{path} has depths from {depth.min():g} to {depth.max():g}; floats have to be from 0 "
-            "(far) to 1 (near), or save the depth as 16-bit grey."
-        )
-    return depth
-
-
 def _grey(frame: Image.Image) -> Floats:
+    if frame.mode == "F":  # three times a number is rounded
+        return np.asarray(frame)
     grey: Floats = colours(frame).mean(axis=2, dtype=np.float32)
     return grey
 

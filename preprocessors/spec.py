@@ -100,7 +100,9 @@ class Learning:
     for a folder of transformers, else each file; `check` raises UserError for paths that cannot be
     loaded, as far as a look at the files tells. `model_types` are those of config.json that a
     user's own folder may have. `any_size`: the network looks at pictures of any size, so that a
-    user may choose one ("resolution"). `finds_people`: it gives a Pose, which is then drawn.
+    user may choose one ("resolution"); `resolution` is then the shorter side, in pixels, at which
+    it looks unless the user chooses, 0 for the hint's own. `finds_people`: it gives a Pose, which
+    is then drawn.
     `signs`: for each file of controlnet-aux a tensor's name by which it is known, what the network
     is called, and the file.
     """
@@ -111,6 +113,7 @@ class Learning:
     check: Callable[[Sequence[Path]], object] | None = None
     model_types: tuple[str, ...] = ()
     any_size: bool = False
+    resolution: int = 0
     finds_people: bool = False
     signs: tuple[tuple[str, str, str], ...] = ()
 
@@ -123,8 +126,9 @@ class Preprocessor:
     its node's title, `shows` what its hints hold. `controls` says which ControlNets follow such
     hints. `drawn`: flat colours or thin lines, which are resized to the nearest pixel and never
     blended. `background` is what bars around a picture that does not fill its hint hold, in the
-    hint's units. `run` makes the hint of an exact preprocessor from what it `takes` and its
-    settings; a learned one has `learning` instead.
+    hint's units. `way` is raised when the same picture and settings begin to give another hint, so
+    that what a training cached before is made again. `run` makes the hint of an exact preprocessor
+    from what it `takes` and its settings; a learned one has `learning` instead.
     `check` raises UserError for settings that are wrong only together.
 
     `added` names the settings that came when the node was out: their widgets stand behind all
@@ -143,6 +147,7 @@ class Preprocessor:
     takes: Takes = "picture"
     drawn: bool = False
     background: float = 0
+    way: int = 0
     run: Callable[..., Hint] | None = None
     learning: Learning | None = None
     check: Callable[..., None] | None = None

@@ -31,6 +31,12 @@ FROM_RESULTS = ("canny", "pose")
 SHOWN: Mapping[str, Mapping[str, Any]] = {"tile": {"down_sampling_rate": 8}}
 """Settings that show more than the defaults do."""
 
+DRAWINGS = ("scribble", "invert")
+"""Those that are given a drawing."""
+
+BANDS = ("invert", "blur")
+"""Of those half the height says all."""
+
 EDGE, GAP = 256, 8
 
 Array = npt.NDArray[Any]
@@ -47,8 +53,9 @@ def main() -> None:
     for entry in drawn():
         path = IMAGES / f"{entry.name}.jpg"
         given, hint = _given_and_hint(entry, house)
-        white = np.full((EDGE, GAP, 3), 255, np.uint8)
-        _save(np.hstack([_small(given, entry), white, _small(hint, entry)]), path)
+        shown = [_small(given, entry), _small(hint, entry)]
+        white = np.full((len(shown[0]), GAP, 3), 255, np.uint8)
+        _save(np.hstack([shown[0], white, shown[1]]), path)
         print(path)
 
 
@@ -66,7 +73,7 @@ def _given_and_hint(entry: Preprocessor, house: Scene) -> tuple[Array, Array]:
             hint = entry.run(rgb, mask, **settings)
             return _veiled(house.rgb, mask), _checkered((hint * 255).round())
         case _:
-            given = _pencil(house.rgb) if entry.name == "scribble" else house.rgb
+            given = _pencil(house.rgb) if entry.name in DRAWINGS else house.rgb
             return given, entry.run(given, **settings)
 
 
@@ -102,7 +109,8 @@ def _grey(values: Array) -> Array:
 def _small(picture: Array, entry: Preprocessor) -> Array:
     grid = entry.name == "color_palette"
     way = cv2.INTER_NEAREST if grid else cv2.INTER_AREA
-    return cv2.resize(picture, (EDGE, EDGE), interpolation=way)
+    small = cv2.resize(picture, (EDGE, EDGE), interpolation=way)
+    return small[EDGE // 4 : -EDGE // 4] if entry.name in BANDS else small
 
 
 def _save(picture: Array, path: Path) -> None:

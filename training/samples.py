@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ..ground.errors import UserError
+from ..ground.inputs import left_out
 from ..ground.reading import read_text
-from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker
+from ..preprocessors.sources import read_hint_picture
 from ..preprocessors.spec import Hint
 from .data.check import Report
 from .data.row import PICTURES, Row
@@ -83,12 +84,15 @@ def samples_of_files(settings: ValidationSettings, notes: list[str] | None = Non
     no multiples of 8.
     """
     path = Path(settings.hints).expanduser()
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    files = [file for file in files if file.suffix.lower() in PICTURES][: settings.count]
+    every = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in every if file.suffix.lower() in PICTURES][: settings.count]
     if not files:
         raise UserError(f"There is no hint to validate on in {path}; name a picture or a folder.")
     if notes is not None and len(files) < settings.count != ValidationSettings.count:
         notes.append(f"the validation's count is {settings.count}, and {path} has {len(files)}")
+    others = left_out(path, every, PICTURES)
+    if notes is not None and others:
+        notes.append(others)
     prompts = _prompts(settings, len(files), notes) or [""] * len(files)
     return [
         Sample(_hint_in_file(file), prompt) for file, prompt in zip(files, prompts, strict=True)
@@ -103,13 +107,14 @@ def _sample_of_row(row: Row, prompt: str, report: Report, maker: HintMaker | Non
 
 
 def _hint_in_file(file: Path) -> Tensor:
-    frame, _ = first_frame(file)
-    if frame.width % MULTIPLE or frame.height % MULTIPLE:
+    hint = read_hint_picture(file)
+    height, width = hint.shape[:2]
+    if width % MULTIPLE or height % MULTIPLE:
         raise UserError(
-            f"The hint {file} is {frame.width} x {frame.height} pixels; both sides have to be "
-            f"multiples of {MULTIPLE}."
+            f"The hint {file} is {width} x {height} pixels; both sides have to be multiples of "
+            f"{MULTIPLE}."
         )
-    return _tensor(np.array(frame.convert("RGB")))
+    return _tensor(hint)
 
 
 def _prompts(settings: ValidationSettings, count: int, notes: list[str] | None) -> list[str]:

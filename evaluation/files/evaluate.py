@@ -85,7 +85,7 @@ class EvaluateOptions:
     overwrite: bool = setting(False, OVERWRITE)
     resolution: int = setting(
         0,
-        "The shorter side at which the network looks; 0 is the picture's own.",
+        "The shorter side at which the network looks; 0 is the preprocessor's own default.",
         low=0,
         **_MODEL,
     )

@@ -13,13 +13,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-import numpy as np
-
 from ...ground.errors import UserError
 from ...ground.inputs import files_of
 from ...ground.parameters import setting
 from ...ground.reporter import reporter
-from ...preprocessors.picture_files import first_frame
+from ...preprocessors.picture_files import first_frame, pixels
 from ..clip import Clip, Picture, load_clip
 from ..fid import fid, require_fid
 from ..fidelity import Figure, Mean
@@ -278,5 +276,5 @@ def _seen(files: Sequence[Path], text: str) -> Iterator[Picture]:
     """The pictures in `files`, one after the other; `text` is on the bar."""
     with reporter().steps(len(files), text) as bar:
         for file in files:
-            yield np.array(first_frame(file)[0].convert("RGB"))
+            yield pixels(first_frame(file)[0])
             bar.advance()

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ...ground.errors import UserError
 from ...ground.inputs import files_of
 from ...ground.lock import working_in
@@ -21,7 +19,7 @@ from ...ground.parameters import OVERWRITE, setting
 from ...ground.reading import read_bytes, read_text
 from ...ground.reporter import reporter
 from ...ground.wording import listing
-from ...preprocessors.picture_files import first_frame
+from ...preprocessors.picture_files import first_frame, pixels
 from ...preprocessors.registry import PREPROCESSORS
 from ..html import data_uri, render, webp
 from ..study import CRITERIA, Study, key_json, make_study, page_data, read_key
@@ -200,7 +198,7 @@ def _one(path: Path, is_hint: bool) -> _Shown:
     if is_hint:
         drawn = read_hint(path, path.suffix.lower() == ".json", content).drawn
     else:
-        drawn = np.array(first_frame(path, content)[0].convert("RGB"))
+        drawn = pixels(first_frame(path, content)[0])
     source = data_uri(webp(drawn, LONGEST, QUALITY))
     return _Shown(source, hashlib.sha256(content).hexdigest())
 

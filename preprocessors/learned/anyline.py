@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 SIGMA, THRESHOLD = 2.0, 3
 """Of the line art: finer lines than its own defaults find."""
 
+RESOLUTION = 1280
+"""Pixels of the shorter side: what ComfyUI-Anyline hands to `resize_image_with_pad`, and the
+default of comfyui_controlnet_aux (`node_wrappers/anyline.py`) and sd-webui
+(`scripts/preprocessor/teed.py`). At 512 its lines are two to four times as bright."""
+
 SPECK = 12
 """Pixels: a smaller patch of line art is a speck. The original counts 36 over three channels."""
 
@@ -65,6 +70,9 @@ def screen(below: Bytes, above: Bytes) -> Bytes:
     return (255 - (dark + 127) // 255).astype(np.uint8)
 
 
+# The publisher's repository of code, https://github.com/TheMistoAI/ComfyUI-Anyline, holds this very
+# file (`checkpoints/MTEED.pth`) under its MIT licence; MistoLine's page, that of a ControlNet, has
+# OpenRAIL++.
 _SHA256 = "a3c2d8a8ce9422555c787160bd46362d761325a565333c0e3f6a53e0bae2abdb"
 
 ANYLINE = Preprocessor(
@@ -73,9 +81,10 @@ ANYLINE = Preprocessor(
     title="Anyline Hint",
     shows="edges",
     description="All kinds of lines, white on black: the outlines of a picture by a small network, "
-    "and its fine dark strokes over them. Made for MistoLine; best at a resolution of 1280.",
+    "and its fine dark strokes over them. Made for MistoLine; it looks at 1280 pixels by itself.",
     aliases=("AnyLineArtPreprocessor_aux", "AnyLine Lineart", "softedge_anyline", "mteed", "线稿"),
     controls="Line art: mistoLine_fp16, mistoLine_rank256 and others of SDXL",
+    way=1,
     parameters=(
         Parameter(
             "gaussian_sigma",
@@ -97,8 +106,9 @@ ANYLINE = Preprocessor(
         "Anyline",
         anyline,
         published_files(
-            "MTEED", {"Anyline/MTEED.pth": _SHA256}, "OpenRAIL++", 1, repo="TheMistoAI/MistoLine"
+            "MTEED", {"Anyline/MTEED.pth": _SHA256}, "MIT", 1, repo="TheMistoAI/MistoLine"
         ),
         NETWORK,
+        resolution=RESOLUTION,
     ),
 )

@@ -67,10 +67,21 @@ def _predict(
     """The model's own numbers for `picture`, resized to its H x W."""
     import torch
 
+    from .depth_input import input_size
+
     size = picture.shape[:2]
-    output = network(pixel_values=pixels(processor, picture, device))
+    seen = input_size(network, processor, (size[1], size[0]))
+    more = {} if seen is None else _exactly(*seen)
+    values = pixels(processor, picture, device, **more)
+    output = network(pixel_values=values)
     if reading == "zoe":  # its processor pads the picture, and knows how to unpad
-        found = processor.post_process_depth_estimation(output, source_sizes=[size])
+        # The mean of the picture and its mirror image: `infer` of isl-org/ZoeDepth
+        # (`zoedepth/models/depth_model.py`), which sd-webui's annotator calls.
+        found = processor.post_process_depth_estimation(
+            output,
+            source_sizes=[size],
+            outputs_flipped=network(pixel_values=values.flip(-1)),
+        )
         near = found[0]["predicted_depth"]
     else:
         near = torch.nn.functional.interpolate(
@@ -80,16 +91,23 @@ def _predict(
     return raw
 
 
+def _exactly(width: int, height: int) -> dict[str, Any]:
+    """What tells a processor to make that size, and no other by its own rules."""
+    return {"size": {"height": height, "width": width}, "keep_aspect_ratio": False}
+
+
 def load_depth(paths: Sequence[Path]) -> Networks:
     """The depth model in the folder `paths[0]`.
 
     Raises UserError for a folder that is not whole or holds no depth model.
     """
+    from .depth_input import any_shape
+
     (folder,) = paths
     reading = reading_of(check_folder(folder, DEPTH_MODELS))
     network, processor = load_network(folder, DEPTH_MODELS), load_processor(folder, DEPTH_MODELS)
     draw = partial(depth, processor=processor, reading=reading)
-    return Networks("The depth model", (network,), draw)
+    return Networks("The depth model", (any_shape(network),), draw)
 
 
 def reading_of(config: Mapping[str, Any]) -> Reading:
@@ -141,6 +159,7 @@ DEPTH = Preprocessor(
         *("深度图", "深度估计", "预处理器"),
     ),
     controls="Depth: control_v11f1p_sd15_depth",
+    way=1,
     learning=Learning(
         models=(
             published(

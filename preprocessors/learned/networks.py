@@ -57,11 +57,12 @@ def learned(
     weights: Weights,
     *networks: Network,
     finds_people: bool = False,
+    resolution: int = 0,
 ) -> Learning:
     """The learning of a preprocessor whose `networks` lie in a file each, in the order of
     `weights`: `draw` is given the picture, the device, the networks and the settings by name.
 
-    `who` names it in sentences.
+    `who` names it in sentences; `resolution` is `Learning.resolution`.
     """
 
     def load(paths: Sequence[Path]) -> Annotator:
@@ -70,7 +71,14 @@ def learned(
 
     files = [PurePosixPath(file).name for file in weights.files]
     signs = tuple((one.sign, one.what, file) for one, file in zip(networks, files, strict=True))
-    return Learning((weights,), load, any_size=True, finds_people=finds_people, signs=signs)
+    return Learning(
+        (weights,),
+        load,
+        any_size=True,
+        resolution=resolution,
+        finds_people=finds_people,
+        signs=signs,
+    )
 
 
 def published_files(

@@ -16,7 +16,7 @@ from ...ground.reporter import reporter
 from ..making import Made, Sizing, Source, make
 from ..opencv import opencv
 from ..picture import Floats
-from ..picture_files import colours, first_frame, transparency
+from ..picture_files import colours, first_frame, on_white, transparency
 from ..registry import EXACT, LEARNED
 from ..sizing import looked_at, resized
 from ..spec import Preprocessor
@@ -29,10 +29,14 @@ EDGE = 512
 
 @dataclass(frozen=True)
 class Picture:
-    """What the hints are made of: float32 RGB, H x W x 3 in 0..1, and H x W, 1 where masked."""
+    """What the hints are made of: float32 RGB, H x W x 3 in 0..1, and H x W, 1 where masked.
+
+    The `colours` lie on white; `under` are those of the file, also where it is transparent.
+    """
 
     colours: Floats
     mask: Floats
+    under: Floats
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,14 @@ def read_picture(path: Path) -> Picture:
     picture.
     """
     frame, _ = first_frame(path)
-    picture, mask = colours(frame), transparency(frame)
+    picture, under, mask = colours(on_white(frame)), colours(frame), transparency(frame)
     height, width = picture.shape[:2]
     if mask is None or not mask.any():
+        under = picture
         mask = np.zeros((height, width), np.float32)
         mask[height // 3 : height - height // 3, width // 3 : width - width // 3] = 1
     size = looked_at((width, height), EDGE)
-    return Picture(resized(picture, size), resized(mask, size, drawn=True))
+    return Picture(resized(picture, size), resized(mask, size, drawn=True), resized(under, size))
 
 
 def make_hints(
@@ -130,7 +135,7 @@ def _source(entry: Preprocessor, picture: Picture, shown: Mapping[str, Shown]) -
         case "picture":
             return (picture.colours * 255).round().astype(np.uint8)
         case "masked picture":
-            return picture.colours, picture.mask
+            return picture.under, picture.mask
         case "depth":
             finders = [one.name for one in LEARNED if one.shows == "depth"]
             found = next((shown[name].made.hint for name in finders if name in shown), None)

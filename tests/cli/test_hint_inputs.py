@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from controlstack.cli import hint_run
-from controlstack.ground.inputs import find_inputs
+from controlstack.ground.inputs import IMAGE_SUFFIXES, find_inputs
 from controlstack.preprocessors import picture_files
 from tests.cli.prompts import Run
 
@@ -72,6 +72,80 @@ def test_a_folder_gives_a_hint_of_each(pictures: Path, run: Run) -> None:
     result = run("hint", "tile", "in", "in/deeper/*", "--out", "new/hints")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.split() == [f"new/hints/{name}_tile.png" for name in "abc"]
+
+
+@pytest.mark.skipif(".heic" in IMAGE_SUFFIXES, reason="pillow-heif is installed")
+def test_pictures_that_are_left_out_are_counted_and_named(pictures: Path, run: Run) -> None:
+    for name in ("IMG_1.HEIC", "IMG_2.heic", "z.psd", ".hidden.heic", "notes.docx"):
+        (pictures / "in" / name).write_bytes(b"")
+    result = run("hint", "tile", "in")
+    assert result.exit_code == 0
+    assert len(result.stdout.split()) == 2
+    assert (
+        "Note: 3 pictures are left out of in: IMG_1.HEIC, IMG_2.heic, z.psd; HEIC is read with "
+        "pillow-heif (python -m pip install pillow-heif), save others as PNG.\n"
+    ) in result.stderr
+    (pictures / "raw").mkdir()
+    (pictures / "raw" / "a.CR2").write_bytes(b"")
+    alone = run("hint", "tile", "raw")
+    assert alone.exit_code == 2
+    assert "1 picture is left out of raw: a.CR2; save them as PNG." in alone.stderr
+    assert run("hint", "pose", "raw").stderr.count("left out") == 0
+
+
+FORMATS = {
+    "JPEG2000": ("jp2", "j2k", "jpx"),
+    "PPM": ("ppm", "pgm", "pnm"),
+    "TGA": ("tga",),
+    "QOI": ("qoi",),
+    "AVIF": ("avif",),
+    "DIB": ("dib",),
+    "JPEG": ("jfif", "jpe"),
+    "PNG": ("apng",),
+}
+
+
+def test_every_format_that_pillow_reads_well_is_a_folder_s_picture(folder: Path, run: Run) -> None:
+    Image.init()
+    (folder / "in").mkdir()
+    wanted = []
+    for kind in FORMATS.keys() & Image.SAVE.keys():
+        for ending in FORMATS[kind]:
+            Image.new("RGB", (16, 16), (200, 60, 30)).save(
+                folder / "in" / f"{ending}.{ending}", kind
+            )
+            wanted.append(f"output/{ending}_tile.png")
+    result = run("hint", "tile", "in")
+    assert (result.exit_code, sorted(result.stdout.split())) == (0, sorted(wanted)), result.stderr
+    for path in wanted:
+        with Image.open(path) as hint:
+            assert np.abs(np.asarray(hint).astype(int) - (200, 60, 30)).max() < 12, path
+
+
+HEIC = b"\0\0\0\x1cftypheic" + bytes(64)
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.JPG"])
+def test_heic_is_told_by_its_content_and_what_reads_it_is_named(
+    folder: Path, run: Run, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (folder / name).write_bytes(HEIC)
+    result = run("hint", "tile", name)
+    assert result.exit_code == 2
+    assert f"{name} is a HEIC picture, which is read with pillow-heif: python -m pip" in (
+        result.stderr
+    )
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(folder: Path, run: Run) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    red = Image.new("RGB", (64, 48), (200, 30, 40))
+    heif.from_pillow(red).save(folder / "a.heic", quality=90)
+    assert run("hint", "tile", ".", "--out", "out").stdout.split() == ["out/a_tile.png"]
+    with Image.open("out/a_tile.png") as hint:
+        assert hint.size == (64, 48)
+        assert np.abs(np.asarray(hint).astype(int) - (200, 30, 40)).max() < 12
 
 
 def test_equal_names_get_numbers_and_it_is_said(folder: Path, run: Run) -> None:

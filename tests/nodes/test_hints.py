@@ -16,6 +16,7 @@ from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import parse_poses
 from controlstack.preprocessors.registry import PREPROCESSORS
+from controlstack.preprocessors.spec import Takes
 
 NODES = hints.NODE_CLASS_MAPPINGS
 ALL = list(NODES.values())
@@ -99,13 +100,25 @@ def test_every_byte_comes_back_as_it_was_loaded() -> None:
         assert (got[..., :1] == levels[0].numpy()).all()
 
 
-def test_grey_is_repeated_and_alpha_left_out() -> None:
+def test_grey_is_repeated_and_alpha_of_numbers_left_out() -> None:
     grey = torch.rand(1, 8, 8, 1)
     colour = grey.repeat(1, 1, 1, 3)
     with_alpha = torch.cat([colour, torch.rand(1, 8, 8, 1)], dim=3)
-    for other in (grey, with_alpha):
-        (got,), (expected,) = images.sources("picture", other), images.sources("picture", colour)
+    takes: list[tuple[Takes, torch.Tensor]]
+    takes = [("picture", grey), ("depth", with_alpha), ("labels", with_alpha)]
+    for kind, other in takes:
+        (got,), (expected,) = images.sources(kind, other), images.sources(kind, colour)
         assert (got == expected).all()
+
+
+def test_a_picture_of_four_channels_is_laid_on_white() -> None:
+    """comfyui_controlnet_aux does so with what Join Image with Alpha gives."""
+    four = torch.tensor([[[[0.2, 0.4, 0.6, 1], [0, 0, 0, 0], [0, 1, 0.5, 0.6]]]])
+    wanted = [[51, 102, 153], [255, 255, 255], [102, 255, 178.5]]
+    (got,) = images.sources("picture", four)
+    assert np.abs(got[0].astype(float) - wanted).max() <= 0.5
+    ((masked, _),) = images.sources("masked picture", four, torch.zeros(1, 1, 3))
+    assert np.abs(masked[0] * 255 - wanted).max() < 1e-3
 
 
 @pytest.mark.parametrize(

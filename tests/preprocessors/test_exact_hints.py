@@ -1,7 +1,10 @@
 """What all exact preprocessors of pictures have in common."""
 
+import contextlib
+import itertools
 from dataclasses import fields
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -10,8 +13,10 @@ from hypothesis import strategies as st
 from controlstack.ground.errors import UserError
 from controlstack.ground.parameters import Parameter, Value
 from controlstack.preprocessors.binary import BINARY
+from controlstack.preprocessors.blur import BLUR
 from controlstack.preprocessors.canny import CANNY
 from controlstack.preprocessors.inpaint import INPAINT, INPAINT_BLACK
+from controlstack.preprocessors.invert import INVERT
 from controlstack.preprocessors.lineart_standard import LINEART_STANDARD
 from controlstack.preprocessors.palette import COLOR_PALETTE
 from controlstack.preprocessors.recolor import RECOLOR_INTENSITY, RECOLOR_LUMINANCE
@@ -29,8 +34,9 @@ IN_PLACE = (
     RECOLOR_LUMINANCE,
     RECOLOR_INTENSITY,
     TILE,
+    INVERT,
 )
-EXACT = (*IN_PLACE, SHUFFLE, COLOR_PALETTE)
+EXACT = (*IN_PLACE, BLUR, SHUFFLE, COLOR_PALETTE)
 WHITE_ON_BLACK = (CANNY, SCRIBBLE, XDOG_SCRIBBLE, LINEART_STANDARD, BINARY)
 TWO_VALUED = (CANNY, SCRIBBLE, XDOG_SCRIBBLE, BINARY)
 
@@ -72,6 +78,45 @@ def test_any_size_and_any_setting_give_a_hint_of_that_size(
     assert np.array_equal(_hint(entry, picture, **chosen), hint)
     if entry in TWO_VALUED:
         assert set(np.unique(hint)) <= {0, 255}
+
+
+def _ends(parameter: Parameter) -> list[Value]:
+    if parameter.choices or isinstance(parameter.default, bool):
+        return [*(parameter.choices or (True, False))]
+    kind = type(parameter.default)
+    return sorted({parameter.default, kind(parameter.low), kind(parameter.high)})
+
+
+@each
+@pytest.mark.parametrize("level", [0, 3, 77, 128, 201, 255])
+def test_a_flat_picture_gives_a_flat_hint_at_every_end_of_every_setting(
+    entry: Preprocessor, level: int
+) -> None:
+    """Rounding is no line, and no median of lines is that of rounding."""
+    picture = np.full((65, 120, 3), level, np.uint8)
+    for values in itertools.product(*map(_ends, entry.parameters)):
+        chosen = {one.name: value for one, value in zip(entry.parameters, values, strict=True)}
+        with contextlib.suppress(UserError):  # Canny's thresholds the wrong way round
+            entry.settings(chosen)
+            hint = _hint(entry, picture, **chosen)
+            assert (hint == hint[:1, :1]).all(), chosen
+            if entry in (CANNY, XDOG_SCRIBBLE, LINEART_STANDARD):
+                assert not hint.any(), chosen
+
+
+def test_the_median_of_line_art_is_that_of_lines() -> None:
+    """Most of a flat page differs from its blur by rounding, and those pixels had the median."""
+    page = np.full((400, 400, 3), 201, np.uint8)
+    page[198:202, 100:300] = 0
+    values = page.astype(np.float32)
+    strength = (cv2.GaussianBlur(values, (0, 0), 2.0) - values).min(axis=2)
+    noise, lines = strength > 0, strength > 0.5
+    hint = _hint(LINEART_STANDARD, page, gaussian_sigma=2.0, intensity_threshold=0)
+    middle = np.median(strength[lines])
+    wanted = (strength / max(16, middle) * 127).clip(0, 255).astype(np.uint8)
+    assert np.array_equal(hint[..., 0], wanted)
+    assert noise.sum() > 100 * lines.sum()
+    assert middle > 80
 
 
 @each
@@ -146,6 +191,8 @@ def test_an_entry_tells_users_what_they_need(entry: Preprocessor) -> None:
         (RECOLOR_LUMINANCE, {"gamma_correction": 1.0}),
         (RECOLOR_INTENSITY, {"gamma_correction": 1.0}),
         (TILE, {"down_sampling_rate": 1.0}),
+        (INVERT, {}),
+        (BLUR, {"sigma": 9.0}),
         (SHUFFLE, {"seed": 0}),
         (COLOR_PALETTE, {}),
     ],

@@ -9,10 +9,10 @@ import torch
 
 from controlstack.ground.errors import UserError
 from controlstack.ground.parameters import Parameter
-from controlstack.preprocessors.making import Loaded, Sizing, make
+from controlstack.preprocessors.making import RESOLUTION, Loaded, Sizing, make, resolution_of
 from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
-from controlstack.preprocessors.sizing import Fit
+from controlstack.preprocessors.sizing import Fit, resized
 from controlstack.preprocessors.spec import Learning, Preprocessor
 
 WORDS: dict[str, Any] = {
@@ -39,13 +39,14 @@ class Watching:
     gives: Any = None
     seen: tuple[int, int] | None = None
     settings: dict[str, Any] | None = None
+    picture: Any = None
 
     @property
     def networks(self) -> tuple[torch.nn.Module, ...]:
         return ()
 
     def __call__(self, picture: Any, device: torch.device, **settings: Any) -> Any:
-        self.seen = (picture.shape[1], picture.shape[0])
+        self.seen, self.picture = (picture.shape[1], picture.shape[0]), picture
         self.settings = settings
         return picture if self.gives is None else self.gives
 
@@ -100,6 +101,32 @@ def test_a_network_looks_at_the_hints_size_or_at_the_resolution() -> None:
     assert made.hint.shape == (200, 300, 3)
     make(learned(), dotted(300, 200), {}, Sizing(None, "fill", 100), loaded)
     assert watching.seen == (300, 200), "what resizes by itself is shown the whole"
+
+
+def test_a_network_looks_at_its_own_resolution_straight_from_the_picture() -> None:
+    watching = Watching()
+    loaded = Loaded(watching, torch.device("cpu"))
+    own = learned(any_size=True, resolution=160)
+    picture = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    made = make(own, picture, {}, Sizing((96, 64)), loaded)
+    assert made.hint.shape == (64, 96, 3)
+    assert watching.seen == (240, 160)
+    straight = resized(picture, (240, 160))
+    assert np.array_equal(watching.picture, straight), "and not by way of the small hint"
+    make(own, picture, {}, Sizing((80, 80), "fill"), loaded)
+    assert np.array_equal(watching.picture, resized(picture[:, 50:250], (160, 160)))
+    make(
+        own, picture, {}, Sizing((96, 64), "fill", 100), loaded
+    )  # what a user asks for goes before
+    assert np.array_equal(watching.picture, resized(resized(picture, (96, 64)), (150, 100)))
+
+
+def test_what_is_said_of_the_resolution() -> None:
+    assert resolution_of(learned(any_size=True)) is RESOLUTION
+    (own, plain) = (learned(any_size=True, resolution=640), learned(any_size=True))
+    assert "0 is 640, at which" in resolution_of(own).tooltip
+    both = resolution_of(plain, own).tooltip
+    assert both == f"{RESOLUTION.tooltip} Looking at more by itself: {own.name} 640."
 
 
 def test_people_found_in_a_small_picture_are_drawn_at_the_hints_size() -> None:

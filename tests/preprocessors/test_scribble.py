@@ -57,7 +57,7 @@ def _difference(picture: Image) -> npt.NDArray[np.float32]:
     return np.asarray(np.min(broad - fine, axis=2), np.float32)
 
 
-@pytest.mark.parametrize("threshold", [1, 32, 33, 64])
+@pytest.mark.parametrize("threshold", [2, 3, 32, 33, 64])
 def test_xdog_is_twice_the_difference_of_two_blurs_over_the_threshold(threshold: int) -> None:
     picture = _photo(1)
     expected = 2 * np.ceil(_difference(picture).clip(0, 255)) > threshold
@@ -66,6 +66,14 @@ def test_xdog_is_twice_the_difference_of_two_blurs_over_the_threshold(threshold:
     assert not expected.all()
     assert np.array_equal(hint[:, :, 0] == 255, expected)
     assert set(np.unique(hint)) == {0, 255}
+
+
+def test_the_least_threshold_draws_no_rounding() -> None:
+    """88 of the 256 levels gave a white hint for a flat picture."""
+    for level in range(256):
+        assert not xdog(np.full((64, 64, 3), level, np.uint8), 1).any(), level
+    picture = _photo(1)
+    assert np.array_equal(xdog(picture, 1)[..., 0] == 255, _difference(picture) > 0.5)
 
 
 def test_a_broad_black_line_has_no_hole() -> None:

@@ -106,13 +106,38 @@ def test_a_picture_is_its_own_bytes_in_every_mode(tmp_path: Path) -> None:
         Image.fromarray(grey),
         Image.fromarray(rgb),
         Image.fromarray(grey.astype(np.uint16) * 257),
-        Image.fromarray(np.dstack((rgb, grey))),
+        Image.fromarray(np.dstack((rgb, np.full_like(grey, 255)))),
+        Image.fromarray(grey / np.float32(255)),
         Image.fromarray(grey).convert("P"),
     )
     for image in images:
-        source = one("picture", saved(tmp_path, image))
+        source = one("picture", saved(tmp_path, image, "tiff" if image.mode == "F" else "png"))
         assert source.dtype == np.uint8
         assert np.array_equal(source, rgb), image.mode
+
+
+@pytest.mark.parametrize("takes", ["picture", "depth", "masked picture"])
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        (
+            np.array([[0, 0.5, 80]], np.float32),
+            "holds floats from 0 to 80; they .* from 0 .* to 1 ",
+        ),
+        (np.array([[-0.25, 1, 0]], np.float32), "floats from -0.25 to 1"),
+        (np.array([[0, 1, np.nan]], np.float32), "floats from nan to nan"),
+        (np.array([[0, 5, 70_000]], np.int32), "whole numbers from 0 to 70000; .* to 65535"),
+    ],
+)
+def test_numbers_that_are_no_grey_are_refused(
+    tmp_path: Path, takes: Takes, numbers: Any, said: str
+) -> None:
+    """Most of them would be black or white, and their hint empty in silence."""
+    path = saved(tmp_path, Image.fromarray(numbers), "tiff")
+    for read in (lambda: read_sources(takes, path), lambda: read_hint_picture(path)):
+        with pytest.raises(UserError, match=said) as raised:
+            read()
+        assert str(path) in str(raised.value)
 
 
 def test_a_photo_is_turned_upright(tmp_path: Path) -> None:

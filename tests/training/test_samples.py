@@ -112,6 +112,14 @@ def test_hints_of_a_user(tmp_path: Path) -> None:
     assert alone.hint.shape == (3, 40, 64)
 
 
+def test_hints_of_many_levels_keep_them(tmp_path: Path) -> None:
+    """16-bit grey came out white."""
+    levels = np.linspace(0, 65_535, 64 * 8, dtype=np.uint16).reshape(8, 64)
+    Image.fromarray(levels).save(tmp_path / "depth.png")
+    (sample,) = samples_of_files(ValidationSettings(hints=str(tmp_path)))
+    assert np.abs(sample.hint.numpy() - levels / 65_535).max() < 1e-6
+
+
 def test_hints_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no hint to validate on in"):
         samples_of_files(ValidationSettings(hints=str(tmp_path)))

@@ -20,7 +20,7 @@ from .cache import Hints, Tensors, digest, share
 from .condition import Condition
 from .file_names import typed
 from .row import Bad, Row
-from .row_pictures import Picture, read_picture
+from .row_pictures import Picture, header_of, read_picture
 from .view import MULTIPLE, picture_size, view_of
 
 PICTURES, PROMPTS = 4, 32
@@ -107,15 +107,25 @@ def _shelves(
     hints = None
     if condition.from_picture:
         assert condition.entry is not None
-        made_by = (condition.entry.name, sorted(condition.values.items()), maker and maker.name)
-        place = folder / f"hints-{condition.entry.name}-{digest(*made_by)[:12]}"
+        entry = condition.entry
+        made_by = (entry.name, sorted(condition.values.items()), maker and maker.name)
+        way = (entry.way,) if entry.way else ()
+        place = folder / f"hints-{entry.name}-{digest(*made_by, *way)[:12]}"
         hints = Hints(place, (height, width, 3))
-    names = tuple(digest(row.picture.stamp(), width, height) for row in rows)
+    names = tuple(digest(row.picture.stamp(), width, height, *_laid(row)) for row in rows)
     channels, tokens, wide = encoders.sizes
     latent = (channels, height // MULTIPLE, width // MULTIPLE)
     pictures = Tensors(folder / f"latents-{model}", latent, names=("mean", "deviation"))
     words = Tensors(folder / f"words-{model}", (tokens, wide), names=("words",))
     return Kept(pictures, words, hints, names)
+
+
+def _laid(row: Row) -> tuple[str, ...]:
+    """What tells a picture that is laid on white from one that was cached with what alpha hid."""
+    try:
+        return ("on white",) if header_of(row.picture)[1] else ()
+    except (UserError, OSError):  # said when it is read
+        return ()
 
 
 def _tell_of_damage(kept: Kept) -> None:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ...ground.errors import UserError
+from ...ground.inputs import left_out
 from ...ground.wording import shown
 from ..settings import DataSettings
 from .captions import caption_in
@@ -46,9 +48,11 @@ def read_captioned(folder: Path, settings: DataSettings) -> Rows:
     drawings = {} if hints is None else _by_name(hints, (*PICTURES, POSES), [])
     beside = _by_name(pictures, (*PICTURES, POSES), inner)
     rows = {name: files for name, files in names.items() if not _is_beside(name, names)}
+    others = left_out(pictures, _every(pictures), PICTURES)
     if not rows:
         raise UserError(
             f"{pictures} has no pictures ({', '.join(PICTURES)}); name the folder that has them."
+            + (f" {others}." if others else "")
         )
     found = {
         name: drawings.get(name, []) if hints is not None else beside.get(name + BESIDE, [])
@@ -60,7 +64,7 @@ def read_captioned(folder: Path, settings: DataSettings) -> Rows:
         raise _none_fits(hints, drawings, rows)
     given = any(found.values())
     made = (_row(name, files, found[name], given) for name, files in sorted(rows.items()))
-    return Rows.of("captions", str(folder), made)
+    return replace(Rows.of("captions", str(folder), made), left_out=others)
 
 
 def _row(name: str, pictures: list[Path], hints: list[Path], given: bool) -> Row | Bad:
@@ -125,13 +129,17 @@ def _by_name(
 
 def _files(folder: Path, endings: Iterable[str]) -> list[Path]:
     wanted = set(endings)
+    return sorted(path for path in _every(folder) if path.suffix.lower() in wanted)
+
+
+def _every(folder: Path) -> list[Path]:
+    """What is in `folder` and below it and not hidden."""
     if not folder.is_dir():
         return []
     try:
-        found = [path for path in folder.rglob("*") if path.suffix.lower() in wanted]
+        return [path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder))]
     except OSError as error:
         raise UserError(f"{folder} cannot be listed: {error.strerror or error}") from error
-    return sorted(path for path in found if not _is_hidden(path.relative_to(folder)))
 
 
 def _is_hidden(path: Path) -> bool:

@@ -25,15 +25,20 @@ def notes_of(
     small = sum(one.size[0] < width or one.size[1] < height for one in seen)
     empty = sum(not text.strip() for row in rows.good for text in row.captions)
     alpha = sum(one.alpha for one in seen)
-    notes = []
+    of_hints = sum(one.hint_alpha for one in seen)
+    notes = [rows.left_out] if rows.left_out else []
     if small:
         notes.append(f"{count(small, 'picture')} smaller than {width} x {height} will be scaled up")
     if empty:
         notes.append(f"{count(empty, 'caption')} empty")
     if alpha:
         notes.append(
-            f"{count(alpha, 'row')} with an alpha channel, which is dropped: the colours under "
-            "transparent parts are learnt"
+            f"{count(alpha, 'picture')} with an alpha channel: what is transparent is laid on white"
+        )
+    if of_hints:
+        notes.append(
+            f"{count(of_hints, 'hint')} with an alpha channel, which is left out, as LoadImage "
+            "does: the colours under transparent parts count"
         )
     notes += _of_shades([one.shades for one in seen if one.shades is not None])
     if settings.flip and condition.entry is None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...ground.errors import UserError
+from ...ground.inputs import IMAGE_SUFFIXES
 from ...ground.reading import read_bytes, require_regular
 from ...ground.wording import one_line
 from .file_names import Inside
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+PICTURES = tuple(sorted(IMAGE_SUFFIXES))
 POSES = ".json"
 """The ending of a hint that is an OpenPose JSON."""
 
@@ -149,6 +150,7 @@ class Rows:
     """The rows of a layout, in the order of its files, and those that cannot be used.
 
     `place` names the data in messages; `split` is the one it was taken from, if there are several.
+    `left_out` says which pictures of a folder are no rows, if there are such.
     """
 
     layout: str
@@ -156,6 +158,7 @@ class Rows:
     good: tuple[Row, ...]
     bad: tuple[Bad, ...]
     split: str = ""
+    left_out: str = ""
 
     @classmethod
     def of(cls, layout: str, place: str, made: Iterable[Row | Bad], split: str = "") -> Rows:

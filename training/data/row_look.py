@@ -33,12 +33,13 @@ class Shades:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of a row: its picture's size, whether alpha was dropped from picture or hint,
-    and the hint's shades where it was decoded.
+    """What was seen of a row: its picture's size, whether picture and hint have alpha that is no
+    mask, and the hint's shades where it was decoded.
     """
 
     size: Size
     alpha: bool
+    hint_alpha: bool = False
     shades: Shades | None = None
 
 
@@ -74,7 +75,7 @@ def _headers(row: Row, settings: DataSettings, condition: Condition, sampled: bo
         return Seen(size, alpha)
     found, dropped = header_of(row.hint)
     check_size(row, found, size, condition)
-    seen = Seen(size, alpha or (dropped and not condition.whole))
+    seen = Seen(size, alpha, dropped and not condition.whole)
     return _with_shades(seen, row, condition) if sampled and not condition.whole else seen
 
 
@@ -87,7 +88,7 @@ def _with_shades(seen: Seen, row: Row, condition: Condition) -> Seen:
     except UserError:
         return seen
     assert isinstance(hint, np.ndarray)
-    return Seen(seen.size, seen.alpha, _shades(row, hint))
+    return replace(seen, shades=_shades(row, hint))
 
 
 def _shades(row: Row, hint: Hint) -> Shades:

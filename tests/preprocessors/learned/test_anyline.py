@@ -12,6 +12,8 @@ from scipy import ndimage
 from controlstack.preprocessors.learned.anyline import ANYLINE, screen, without_specks
 from controlstack.preprocessors.learned.networks import annotators
 from controlstack.preprocessors.learned.teed import TEED
+from controlstack.preprocessors.making import Loaded, Sizing, make
+from controlstack.preprocessors.sizing import resized
 from tests.annotator_files import publish, random_state
 
 CPU = torch.device("cpu")
@@ -49,6 +51,20 @@ def test_anyline_is_the_authors(tmp_path: Path) -> None:
     changed = found != edges
     assert changed.any()
     assert not changed.all()
+
+
+def test_by_itself_it_looks_at_the_publishers_resolution(tmp_path: Path) -> None:
+    assert ANYLINE.learning is not None
+    path = publish(tmp_path, "Anyline/MTEED.pth", random_state("MTEED.pth", seed=8))
+    loaded = Loaded(ANYLINE.learning.load([path]), CPU)
+    picture, settings = _drawing(), ANYLINE.settings({})
+    large = loaded.annotator(resized(picture, (1280, 1280)), CPU, **settings)
+    assert isinstance(large, np.ndarray)
+    made = make(ANYLINE, picture, settings, Sizing(), loaded)
+    assert np.array_equal(made.hint, resized(large, (128, 128)))
+    asked = make(ANYLINE, picture, settings, Sizing(resolution=128), loaded)
+    assert np.array_equal(asked.hint, loaded.annotator(picture, CPU, **settings))
+    assert not np.array_equal(asked.hint, made.hint)
 
 
 def test_a_patch_of_twelve_pixels_is_kept_and_one_of_eleven_is_a_speck() -> None:

@@ -91,14 +91,27 @@ def transparent_palette(folder: Path) -> None:
     Image.fromarray(picture(0)).quantize(8).save(folder / "target" / "0.png", transparency=3)
 
 
+ON_WHITE = "1 picture with an alpha channel: what is transparent is laid on white"
+LEFT_OUT = (
+    "1 hint with an alpha channel, which is left out, as LoadImage does: the colours under "
+    "transparent parts count"
+)
+
+
 @pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("change", [alpha_in_picture, alpha_in_hint, transparent_palette])
-def test_alpha_is_dropped(tmp_path: Path, full: bool, change: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (alpha_in_picture, ON_WHITE),
+        (transparent_palette, ON_WHITE),
+        (alpha_in_hint, LEFT_OUT),
+    ],
+)
+def test_what_becomes_of_alpha_is_said(
+    tmp_path: Path, full: bool, change: Callable[[Path], None], said: str
+) -> None:
     change(fill50k(tmp_path, 3))
-    assert notes(tmp_path, full) == [
-        "1 row with an alpha channel, which is dropped: the colours under transparent parts are "
-        "learnt"
-    ]
+    assert notes(tmp_path, full) == [said]
 
 
 def test_alpha_that_is_read_is_not_dropped(tmp_path: Path) -> None:
@@ -106,6 +119,14 @@ def test_alpha_that_is_read_is_not_dropped(tmp_path: Path) -> None:
     for i in range(2):
         Image.fromarray(picture(i)).convert("RGBA").save(tmp_path / "source" / f"{i}.png")
     assert notes(tmp_path, condition="inpaint", hints="given") == []
+
+
+def test_pictures_that_are_no_rows_are_named(tmp_path: Path) -> None:
+    captioned(tmp_path)
+    for name in ("c.psd", "c.txt"):
+        (tmp_path / name).write_text("words")
+    (note,) = notes(tmp_path)
+    assert note == f"1 picture is left out of {tmp_path}: c.psd; save them as PNG"
 
 
 IN_TABLES = "the layout fill50k has a column for its hints"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from controlstack.preprocessors.making import Loaded
 from controlstack.preprocessors.ready import HintMaker
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training.batch import Batch, Pick
+from controlstack.training.data import cache_filling, condition
 from controlstack.training.data.condition import Condition
 from controlstack.training.data.training_data import TrainingData, training_data
 from controlstack.training.settings import DataSettings
@@ -142,6 +144,23 @@ def test_only_what_changed_is_encoded_again(tmp_path: Path, change: str) -> None
     assert again.pictures_seen == wanted[change]
 
 
+def test_what_was_cached_with_the_colours_under_alpha_is_encoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache = fill50k(tmp_path / "data"), str(tmp_path / "c")
+    clear = Image.fromarray(picture(1))
+    clear.putalpha(0)
+    clear.save(folder / "target" / "1.png")
+    with monkeypatch.context() as before:
+        before.setattr(cache_filling, "_laid", lambda row: ())
+        make(folder, cache=cache)
+    again = FormulaEncoders()
+    data = make(folder, again, cache=cache)
+    assert again.pictures_seen == 1
+    (batch,) = data.load([[Pick(1, 0, False)]])
+    assert np.abs(batch.latents[0].numpy() - latent_mean(np.full_like(picture(1), 255))).max() < 1.5
+
+
 def test_a_cache_that_was_stopped_goes_on(tmp_path: Path) -> None:
     folder = fill50k(tmp_path / "data", 10)
 
@@ -216,7 +235,9 @@ class Inverse:
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_a_network_makes_hints_and_a_cache_keeps_them(tmp_path: Path, cached: bool) -> None:
+def test_a_network_makes_hints_and_a_cache_keeps_them(
+    tmp_path: Path, cached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = fill50k(tmp_path / "data")
     settings = DataSettings(
         path=str(folder),
@@ -234,9 +255,13 @@ def test_a_network_makes_hints_and_a_cache_keeps_them(tmp_path: Path, cached: bo
     seen = 255 - picture(2)[:, ::-1].astype(int)
     assert np.allclose(batches[0].hints[0].numpy().transpose(1, 2, 0) * 255, seen, atol=1e-4)
     assert (calls, network.calls) == ((4, 4) if cached else (0, 6))
-    if cached:  # another network's hints are others
+    if cached:  # another network's hints are others, and so are those made in another way
         training_data(settings, FormulaEncoders(), HintMaker(maker.loaded, "another"))
         assert network.calls == 8
+        anew = {**PREPROCESSORS, "hed": replace(PREPROCESSORS["hed"], way=1)}
+        monkeypatch.setattr(condition, "PREPROCESSORS", anew)
+        training_data(settings, FormulaEncoders(), maker)
+        assert network.calls == 12
     with pytest.raises(UserError, match="hed needs a network to make hints, and none is loaded"):
         training_data(settings, FormulaEncoders())
 
