@@ -68,6 +68,7 @@ class Weights:
     commercial: bool
     megabytes: int
     sha256: Mapping[str, str] = field(default_factory=dict)
+    shipped: Path | None = None
 
     @property
     def is_folder(self) -> bool:

@@ -57,10 +57,11 @@ it, and a pose in pixels is never two pixels large."""
 
 @dataclass(frozen=True)
 class Joint:
-    """A point in its pose's canvas units, y downwards."""
+    """A point in its pose's canvas units, y downwards, and how sure it is, in 0..1."""
 
     x: float
     y: float
+    confidence: float = 1.0
 
 
 Points: TypeAlias = tuple[Joint | None, ...]
