@@ -3,7 +3,7 @@
 Figures are those of `controlstack evaluate`: PCK@0.1, OKS and people too many. PCK of several
 photos is that of all their joints. Hands and faces have no partner of their own: the nearest one
 found counts. Photos and joints are told about in tests/photos/README.md. Variants are the same
-photos turned, mirrored and resized, with their joints.
+photos turned, mirrored, resized, and as the middle of a larger grey picture, with their joints.
 
 Run: python -m benchmarks.pose_photos [NAME ...] [--models DIR] [--scenes N] [--variants]
 """
@@ -113,6 +113,15 @@ def turned(photo: Photo, quarters: int) -> Photo:
     return _moved(photo, np.rot90(photo.picture, quarters), moves[quarters % 4])
 
 
+def framed(photo: Photo, times: int) -> Photo:
+    """`photo` in the middle of a grey canvas whose sides are `times` as long."""
+    high, wide = photo.picture.shape[:2]
+    left, top = wide * (times - 1) // 2, high * (times - 1) // 2
+    canvas = np.full((high * times, wide * times, 3), 128, np.uint8)
+    canvas[top : top + high, left : left + wide] = photo.picture
+    return _moved(photo, canvas, lambda x, y: (left + x, top + y))
+
+
 def mirrored(photo: Photo) -> Photo:
     """`photo` in a mirror: left is right, in the joints too."""
     wide = photo.picture.shape[1]
@@ -140,6 +149,8 @@ VARIANTS: Mapping[str, Callable[[Photo], Photo]] = {
     "half the size": lambda photo: resized(photo, 0.5),
     "twice the size": lambda photo: resized(photo, 2),
     "four times": lambda photo: resized(photo, 4),
+    "a half of it": lambda photo: framed(photo, 2),
+    "a quarter of it": lambda photo: framed(photo, 4),
 }
 
 
