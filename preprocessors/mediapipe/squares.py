@@ -118,7 +118,7 @@ class Scene:
 
 
 def batch(pictures: Sequence[Bytes], device: torch.device, low: float = 0.0) -> Tensor:
-    """`pictures` of one size as N x 3 x H x W, float32 in `low`..1, laid out as the networks are."""
+    """`pictures` of one size as N x 3 x H x W, float32 in `low`..1, channels last in memory."""
     import torch
 
     pixels = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2)
