@@ -3,7 +3,8 @@
 Figures are those of `controlstack evaluate`: PCK@0.1, OKS and people too many. PCK of several
 photos is that of all their joints. Hands and faces have no partner of their own: the nearest one
 found counts. Photos and joints are told about in tests/photos/README.md. Variants are the same
-photos turned, mirrored, resized, and as the middle of a larger grey picture, with their joints.
+photos turned, mirrored and resized, and those of one whole person as the middle of larger grey
+pictures, with their joints.
 
 Run: python -m benchmarks.pose_photos [NAME ...] [--models DIR] [--scenes N] [--variants]
 """
@@ -29,9 +30,9 @@ from controlstack.evaluation.joints import body_size, pck
 from controlstack.evaluation.people import REACH, pose_agreement
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.making import Sizing, make
-from controlstack.preprocessors.pose.people import Joint, Person, Points, Pose, parse_poses
+from controlstack.preprocessors.pose.people import Person, Points, Pose, parse_poses
 from controlstack.preprocessors.ready import InFolders, KeptModel
-from controlstack.preprocessors.registry import LEARNED
+from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Preprocessor
 
 PHOTOS = Path(__file__).parents[1] / "tests" / "photos"
@@ -149,14 +150,31 @@ VARIANTS: Mapping[str, Callable[[Photo], Photo]] = {
     "half the size": lambda photo: resized(photo, 0.5),
     "twice the size": lambda photo: resized(photo, 2),
     "four times": lambda photo: resized(photo, 4),
-    "a half of it": lambda photo: framed(photo, 2),
-    "a quarter of it": lambda photo: framed(photo, 4),
 }
+
+
+FRAMES = (1, 2, 3, 4, 6, 8)
+"""How much longer the sides of the pictures are in which whole people are looked for."""
+
+
+def is_whole(photo: Photo) -> bool:
+    """Whether it shows one person, from the shoulders to an ankle."""
+    if len(photo.wanted.people) > 1:
+        return False
+    body = photo.wanted.people[0].body
+    return any(body[joint] for joint in (2, 5)) and any(body[joint] for joint in (10, 13))
+
+
+def part_of(photo: Photo) -> float:
+    """The longer side of the first body, as a part of the picture's."""
+    body = body_size(_points(photo.wanted.people[0].body))
+    return body / max(photo.picture.shape)
 
 
 def _moved(photo: Photo, picture: Picture, move: Move) -> Photo:
     def points(given: Points) -> Points:
-        return tuple(p and Joint(*move(p.x, p.y)) for p in given)
+        places = ((p, *move(p.x, p.y)) if p else (None, 0, 0) for p in given)
+        return tuple(p and replace(p, x=x, y=y) for p, x, y in places)
 
     people = tuple(
         Person(*map(points, (p.body, p.left_hand, p.right_hand, p.face, p.feet)))
@@ -251,7 +269,7 @@ HEAD = (
 
 def main() -> None:
     """Print the tables of all preprocessors that have their weights, or of those named."""
-    there = {e.name: e for e in LEARNED if e.finds_people}
+    there = {name: entry for name, entry in PREPROCESSORS.items() if entry.finds_people}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(there)}")
     parser.add_argument("--models", type=Path, nargs="+", default=[Path("models")])
@@ -272,6 +290,10 @@ def main() -> None:
         if given.variants:
             for what, change in VARIANTS.items():
                 print(line(together([score(change(photo), find) for photo in taken], what)))
+            for times in FRAMES:
+                small = [framed(photo, times) for photo in taken if is_whole(photo)]
+                part = float(np.mean([part_of(photo) for photo in small]))
+                print(line(together([score(photo, find) for photo in small], f"size {part:.2f}")))
         if given.scenes:
             drawn = [score(scene, find) for scene in scenes(SCENES[: given.scenes])]
             print(line(together(drawn, f"{given.scenes} demo scenes")))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.pose_photos import Find, Photo, Picture, finder, photos, resized, score, turned
+from benchmarks.pose_photos import Find, Photo, Picture, finder, photos, score, turned
 from controlstack.demo.scenes import SIZE, sample_scene
 from controlstack.demo.scenes_draw import draw_scene
 from controlstack.demo.score import Task
@@ -66,7 +66,9 @@ def found_page(find: Find) -> Image.Image:
         for quarters in (1, 2)
     ]
     # The first one's shape is that of all cells: a square one.
-    cells.sort(key=lambda one: (-one[0], abs(1 - one[1].picture.shape[0] / one[1].picture.shape[1])))
+    cells.sort(
+        key=lambda one: (-one[0], abs(1 - one[1].picture.shape[0] / one[1].picture.shape[1]))
+    )
     well = tuple(one for pck, one in cells if pck >= ENOUGH)
     badly = tuple(one for pck, one in cells if pck < ENOUGH)
     return draw_page(
@@ -79,6 +81,10 @@ def found_page(find: Find) -> Image.Image:
         ),
         (),
     )
+
+
+def _shape(cell: Cell) -> float:
+    return cell.picture.shape[0] / cell.picture.shape[1]
 
 
 def square(picture: Picture) -> Picture:
@@ -96,7 +102,6 @@ def followed_page(find: Find, names: Sequence[str] = FOLLOWED) -> Image.Image:
         draw = HostScorer(Path(folder))
         for photo in (one for name in names for one in photos() if one.name == name):
             seen = square(photo.picture)
-            small = np.asarray(Image.fromarray(seen).resize((SIZE, SIZE), Image.Resampling.LANCZOS))
             pose = find(seen)
             hint = draw_pose(pose, SIZE, SIZE)
             scene = sample_scene(SEED, True)

@@ -9,14 +9,19 @@ import pytest
 
 from controlstack.benchmarks.pose_photos import (
     PHOTOS,
+    SCENES,
     VARIANTS,
+    Find,
     Photo,
+    finder,
+    is_whole,
     photos,
     scenes,
     score,
     together,
 )
 from controlstack.preprocessors.pose.people import JOINTS, PARTS, Joint, Person, Pose
+from controlstack.preprocessors.registry import PREPROCESSORS
 
 TAKEN = photos()
 
@@ -88,3 +93,41 @@ def test_scenes_are_enlarged_with_their_joints() -> None:
         assert nose is not None
         red, _, blue = scene.picture[int(nose.y), int(nose.x)].astype(int)
         assert red > blue + 20
+
+
+@pytest.fixture(scope="module")
+def pose_body() -> Find:
+    return finder(PREPROCESSORS["pose_body"])
+
+
+def test_pose_body_finds_the_joints_of_the_photos(pose_body: Find) -> None:
+    """Measured: PCK 0.88 of 224 joints, 19 of 20 people, and each single whole person wholly."""
+    rows = {photo.name: score(photo, pose_body) for photo in TAKEN}
+    all_of_them = together(list(rows.values()))
+    assert all_of_them.pck >= 0.84
+    assert all_of_them.found >= 18
+    assert np.mean(all_of_them.faces) >= 0.7
+    whole = [rows[photo.name].pck for photo in TAKEN if is_whole(photo)]
+    assert len(whole) == 6
+    assert min(whole) >= 0.9
+
+
+def test_four_people_side_by_side_are_four(pose_body: Find) -> None:
+    photo = next(photo for photo in TAKEN if photo.name == "oath_four")
+    row = score(photo, pose_body)
+    assert row.found == row.people == 4
+    assert row.pck >= 0.82
+
+
+@pytest.mark.parametrize("name", ["turned by 90", "turned by 180", "turned by 270", "mirrored"])
+def test_pose_body_finds_a_whole_person_turned_and_mirrored(pose_body: Find, name: str) -> None:
+    """A left that became a right would halve it."""
+    rows = [score(VARIANTS[name](photo), pose_body) for photo in TAKEN if is_whole(photo)]
+    assert together(rows).pck >= 0.9
+
+
+def test_pose_body_sees_some_of_the_demos_drawn_people(pose_body: Find) -> None:
+    """Measured on 200: a person in nine of ten scenes, PCK 0.59."""
+    rows = [score(scene, pose_body) for scene in scenes(SCENES[:16])]
+    assert sum(row.found > 0 for row in rows) >= 12
+    assert together(rows).pck >= 0.45
