@@ -1,20 +1,32 @@
-"""Draws docs/pose-photos.jpg, what pose_body finds in the photos of tests/photos, and
-docs/photo-to-picture.jpg, photos, their poses and edges, and what the demo model draws by them.
+"""Draws the pictures of docs that are made of the photos in tests/photos: pose-photos.jpg, what
+pose_body finds in them; photo-to-picture.jpg, photos, their poses and edges, and what the demo
+model draws by the poses; hint-sheet.jpg, all hints that need no weights.
 
-python -m tools.pose_pictures (needs the weights of pose_body and of the demo; a minute)
+python -m tools.photo_pictures [NAME ...] (needs no download; a minute)
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.pose_photos import Find, Photo, Picture, finder, photos, score, turned
+from benchmarks.pose_photos import (
+    PHOTOS,
+    Find,
+    Photo,
+    Picture,
+    finder,
+    framed,
+    photos,
+    score,
+    turned,
+)
 from controlstack.demo.scenes import SIZE, sample_scene
 from controlstack.demo.scenes_draw import draw_scene
 from controlstack.demo.score import Task
@@ -26,6 +38,7 @@ from controlstack.preprocessors.pose.draw import draw_pose
 from controlstack.preprocessors.pose.people import Pose
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.sheet.page import Cell, Group, draw_page
+from controlstack.preprocessors.sheet.sheet import make_sheet
 
 DOCS = Path(__file__).parents[1] / "docs"
 NAME = "pose_body"
@@ -36,7 +49,10 @@ FOLLOWED = ("park_jack", "park_walk")
 PROMPT = "a person in a red shirt and blue trousers"
 """Says nothing of the pose, which is to come from the photo."""
 SEED = 1
-WIDEST = 1400
+SMALL = 6
+"""How many times smaller a person is shown who is too small."""
+ON_THE_SHEET = "astronaut"
+WIDEST = 1470
 SAVED: dict[str, Any] = {"quality": 82, "optimize": True, "progressive": True}
 
 
@@ -57,10 +73,11 @@ def cell(photo: Photo, find: Find, name: str = "") -> tuple[float, Cell]:
 
 
 def found_page(find: Find) -> Image.Image:
-    """The page of all photos, the best first, and of one that is turned."""
+    """The page of all photos, the best first, and of one that is turned and made small."""
     taken = photos()
     cells = [cell(photo, find) for photo in taken]
     jack = next(photo for photo in taken if photo.name == FOLLOWED[0])
+    cells.append(cell(framed(jack, SMALL), find, f"{jack.name}, {SMALL} times smaller"))
     cells += [
         cell(turned(jack, quarters), find, f"{jack.name}, turned by {90 * quarters}")
         for quarters in (1, 2)
@@ -121,13 +138,27 @@ def followed_page(find: Find, names: Sequence[str] = FOLLOWED) -> Image.Image:
     )
 
 
+def hint_page(photo: str = ON_THE_SHEET) -> Image.Image:
+    """The page of `controlstack hint --sheet`, on a machine that fetched no weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "sheet.png"
+        make_sheet(PHOTOS / f"{photo}.jpg", page, (Path(folder),))
+        with Image.open(page) as image:
+            return image.convert("RGB")
+
+
 def main() -> None:
-    """Write both pictures."""
-    find = finder(PREPROCESSORS[NAME], [Path("models")])
-    page = found_page(find)
-    page.thumbnail((WIDEST, 10 * WIDEST))
-    page.save(DOCS / "pose-photos.jpg", **SAVED)
-    followed_page(find).save(DOCS / "photo-to-picture.jpg", **SAVED)
+    """Write the pictures that are named, or all."""
+    find = finder(PREPROCESSORS[NAME])
+    pages: dict[str, Callable[[], Image.Image]] = {
+        "pose-photos": lambda: found_page(find),
+        "photo-to-picture": lambda: followed_page(find),
+        "hint-sheet": hint_page,
+    }
+    for name in sys.argv[1:] or pages:
+        page = pages[name]()
+        page.thumbnail((WIDEST, 10 * WIDEST))
+        page.save(DOCS / f"{name}.jpg", **SAVED)
 
 
 if __name__ == "__main__":
