@@ -101,22 +101,23 @@ def pose_body() -> Find:
 
 
 def test_pose_body_finds_the_joints_of_the_photos(pose_body: Find) -> None:
-    """Measured: PCK 0.88 of 224 joints, 19 of 20 people, and each single whole person wholly."""
+    """Measured: PCK 0.90 of 224 joints, 19 of 20 people, and each single whole person wholly."""
     rows = {photo.name: score(photo, pose_body) for photo in TAKEN}
     all_of_them = together(list(rows.values()))
-    assert all_of_them.pck >= 0.84
+    assert all_of_them.pck >= 0.86
     assert all_of_them.found >= 18
-    assert np.mean(all_of_them.faces) >= 0.7
+    assert np.mean(all_of_them.faces) >= 0.68
     whole = [rows[photo.name].pck for photo in TAKEN if is_whole(photo)]
     assert len(whole) == 6
     assert min(whole) >= 0.9
 
 
 def test_four_people_side_by_side_are_four(pose_body: Find) -> None:
+    """Measured: PCK 0.98."""
     photo = next(photo for photo in TAKEN if photo.name == "oath_four")
     row = score(photo, pose_body)
     assert row.found == row.people == 4
-    assert row.pck >= 0.82
+    assert row.pck >= 0.9
 
 
 @pytest.mark.parametrize("name", ["turned by 90", "turned by 180", "turned by 270", "mirrored"])
