@@ -136,7 +136,7 @@ def check(entry: Preprocessor, inputs: Mapping[str, Any]) -> None:
     if isinstance(inputs.get("pose_json"), str) and "pose_keypoint" not in inputs:
         parse_poses(inputs["pose_json"])
     model = inputs.get("model", None if entry.has_choice else "")
-    if entry.learning is not None and model is not None and _is_off(inputs.get("download", False)):
+    if entry.downloads and model is not None and _is_off(inputs.get("download", False)):
         model_choice.choose(entry, model, host.current().places()).check()
 
 

@@ -152,8 +152,8 @@ MEDIAPIPE_FACE = Preprocessor(
         *("facemesh", "laion face", "人脸", "面部网格"),
     ),
     controls=(
-        "Face: ControlNetMediaPipeFace, control_v2p_sd15_mediapipe_face, "
-        "control_v2p_sd21_mediapipe_face"
+        "Face: control_v2p_sd15_mediapipe_face, control_v2p_sd21_mediapipe_face "
+        "(ControlNetMediaPipeFace)"
     ),
     parameters=SELECTION,
     drawn=True,
