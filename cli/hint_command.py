@@ -102,7 +102,7 @@ def command_for(entry: Preprocessor) -> Any:
         entry.name,
         help=_help(entry),
         short_help=_clause(entry.description),
-        rich_help_panel=WITHOUT_WEIGHTS if entry.learning is None else WITH_WEIGHTS,
+        rich_help_panel=WITH_WEIGHTS if entry.downloads else WITHOUT_WEIGHTS,
         no_args_is_help=True,
     )(
         command_of(
@@ -125,7 +125,7 @@ def _asked(entry: Preprocessor) -> dict[str, bool]:
         "json": entry.finds_people,
         "deep": entry.shows == "depth",
         "resolution": learning is not None and learning.any_size,
-        **dict.fromkeys(("model", "models", "download"), learning is not None),
+        **dict.fromkeys(("model", "models", "download"), entry.downloads),
     }
 
 
@@ -136,7 +136,7 @@ def _words(entry: Preprocessor) -> dict[str, str]:
         first = entry.parameters[0]
         such = f"{first.name}={_in_words(first.default)}"
         words["settings"] = f"One of the settings above, such as {such}; repeat for more."
-    if entry.learning is not None:
+    if entry.learning is not None and entry.downloads:
         names = ", ".join(model.name for model in entry.learning.models)
         own = ", or the name of a folder of yours" if entry.learning.model_types else ""
         words["model"] = f"{names}{own}. Default: the first that is on this machine."
@@ -184,7 +184,8 @@ def _in_words(value: Value) -> str:
 
 def _about(model: Weights) -> str:
     use = "" if model.commercial else ", not for commercial use"
-    return f"{model.name}: {model.repo}, {model.megabytes} MB, licence {model.licence}{use}."
+    where = model.repo if model.shipped is None else "ships with ControlStack"
+    return f"{model.name}: {where}, {model.megabytes} MB, licence {model.licence}{use}."
 
 
 def _clause(description: str) -> str:

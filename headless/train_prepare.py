@@ -133,11 +133,13 @@ def _maker(
     it makes hints of pictures, and finds them again in what is drawn.
     """
     entry = condition.entry
+    idle = download and (entry is None or not entry.downloads)
+    notes = ["download has no effect: no weights are fetched"] if idle else []
     if entry is None or entry.learning is None:
-        return None, ["download has no effect: no weights are needed"] if download else []
+        return None, notes
     try:
         reporter().stage(f"loading {entry.name}")
-        return hint_maker(entry, InFolders(models), download), []
+        return hint_maker(entry, InFolders(models), download), notes
     except UserError as error:
         if condition.by_network or download:
             raise

@@ -27,7 +27,8 @@ def make_batch(
     """A hint of each source, with progress; `inputs` hold size, resolution and model."""
     loaded = None
     if entry.learning is not None:
-        loaded = models.ready(entry, inputs.get("model", ""), inputs["download"], host.current())
+        model, download = inputs.get("model", ""), inputs.get("download", False)
+        loaded = models.ready(entry, model, download, host.current())
     sizing = _sizing(entry, inputs, sources[0])
     made = []
     with host.steps(len(sources), entry.title) as bar:

@@ -76,7 +76,7 @@ def optional_inputs(*entries: Preprocessor) -> dict[str, Any]:
     return {
         **({"resolution": widget(resolution_of(*entries))} if any_size else {}),
         "fit": widget(FIT),
-        **({"download": _DOWNLOAD} if learnings else {}),
+        **({"download": _DOWNLOAD} if any(entry.downloads for entry in entries) else {}),
         "latent": _LATENT,
         "size_of": _SIZE_OF,
         **({} if entries[0].takes == "pose" else widgets(BY_HAND)),

@@ -118,7 +118,7 @@ def _validator(entry: Preprocessor) -> Any:
     names = ["pose_json", "pose_keypoint"] if entry.takes == "pose" else []
     names += [parameter.name for parameter in entry.parameters if entry.check is not None]
     names += ["model"] if entry.has_choice else []
-    names += ["download"] if entry.learning is not None else []
+    names += ["download"] if entry.downloads else []
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     function: Any = validate
     function.__signature__ = inspect.Signature(
@@ -144,7 +144,7 @@ def check(entry: Preprocessor, inputs: Mapping[str, Any]) -> None:
     if isinstance(inputs.get("pose_json"), str) and "pose_keypoint" not in inputs:
         parse_poses(inputs["pose_json"])
     model = inputs.get("model", None if entry.has_choice else "")
-    if entry.learning is not None and model is not None and _is_off(inputs.get("download", False)):
+    if entry.downloads and model is not None and _is_off(inputs.get("download", False)):
         model_choice.choose(entry, model, host.current().places()).check()
 
 

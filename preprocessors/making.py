@@ -14,7 +14,7 @@ from ..ground.log import log
 from ..ground.parameters import Parameter
 from .picture import MAX_EDGE, Bytes
 from .pose.draw import DRAWING, draw_pose
-from .pose.people import Joint, Person, Points, Pose
+from .pose.people import Person, Points, Pose
 from .sizing import (
     AUTO_RESOLUTION,
     FITS,
@@ -169,7 +169,9 @@ def placed(pose: Pose, seen: Size, placement: Placement) -> Pose:
     across, down = across * seen[0] / canvas[0], down * seen[1] / canvas[1]
 
     def moved(points: Points) -> Points:
-        return tuple(p and Joint(from_left + across * p.x, from_top + down * p.y) for p in points)
+        return tuple(
+            p and replace(p, x=from_left + across * p.x, y=from_top + down * p.y) for p in points
+        )
 
     people = tuple(
         Person(*map(moved, (p.body, p.left_hand, p.right_hand, p.face, p.feet)))

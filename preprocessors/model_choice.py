@@ -64,7 +64,7 @@ def choose(
             paths.append(one)
             continue
         found = weights.find(one, places)
-        if found is None and download_to is not None:
+        if found is None and download_to is not None and one.shipped is None:
             found = download(one, download_to, progress)
         if found is None:
             raise weights.missing(one, places)

@@ -70,6 +70,8 @@ EQUALS = (
         "red and blue are exchanged there",
     ),
     Equal(("ImageIntensityDetector", "Image Intensity"), "recolor_intensity"),
+    Equal(("invert (from white bg & black line)",), "invert"),
+    Equal(("blur_gaussian",), "blur"),
     Equal(("tile_resample",), "tile"),
     Equal(
         ("TilePreprocessor", "Tile"),
@@ -140,6 +142,12 @@ EQUALS = (
     Equal(("openpose_face",), "pose_openpose", "body and face", _HANDS_OFF),
     Equal(("openpose_faceonly",), "pose_openpose", "the face alone", {**_HANDS_OFF, "body": False}),
     Equal(("openpose_full",), "pose_openpose", "body, hands and face"),
+    Equal(
+        ("DWPreprocessor", "DWPose Estimator", "dwpose", "dw_openpose_full"),
+        "pose_body",
+        "body, hands and face, found by other networks; detect_hand is detect_hands",
+    ),
+    Equal(("MediaPipe-FaceMeshPreprocessor", "MediaPipe Face Mesh"), "mediapipe_face"),
     Equal(("BAE-NormalMapPreprocessor", "BAE Normal Map"), "normal_bae"),
     Equal(("softedge_hed",), "hed"),
     Equal(("softedge_hedsafe", "hed_safe"), "hed", settings=_SAFE),
@@ -169,34 +177,18 @@ EQUALS = (
     Equal(
         ("AnyLineArtPreprocessor_aux", "AnyLine Lineart"),
         "anyline",
-        "the shorter side is 1280 pixels there, whatever the picture's size",
+        "at 1280 pixels on the shorter side, as there",
     ),
     Equal(
         ("softedge_anyline",),
         "anyline",
-        "the shorter side is 1280 pixels there, and standard line art hardly shows",
+        "at 1280 pixels on the shorter side, as there, where standard line art hardly shows",
     ),
 )
 """In the order of our registry."""
 
 WITHOUT = (
-    Without(
-        ("DWPreprocessor", "DWPose Estimator", "dwpose", "dw_openpose_full"),
-        "its networks are ONNX or TorchScript, and what it finds is drawn by pose",
-        "pose_openpose",
-    ),
-    Without(
-        ("MediaPipe-FaceMeshPreprocessor", "MediaPipe Face Mesh", "mediapipe_face"),
-        "faces are drawn for OpenPose ControlNets alone",
-        "pose_openpose",
-    ),
-    Without(
-        ("invert", "invert (from white bg & black line)"),
-        "of a drawing, black on white, its dark lines become white",
-        "scribble",
-    ),
     Without(("threshold",), "it is white where a picture is light, the opposite", "scribble"),
-    Without(("blur_gaussian",), "it blurs a picture", "tile"),
     Without(
         (
             *("TTPlanet_TileGF_Preprocessor", "TTPlanet Tile GuidedFilter"),

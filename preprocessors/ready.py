@@ -120,6 +120,15 @@ def require(entry: Preprocessor, keeper: Keeper) -> None:
         raise UserError(f"Needs {'; '.join(map(_page, gone))}") from error
 
 
+def is_here(entry: Preprocessor, keeper: Keeper) -> bool:
+    """Whether the weights of one of its models are on this machine."""
+    try:
+        require(entry, keeper)
+    except UserError:
+        return False
+    return True
+
+
 def _choice(entry: Preprocessor, model: str, download: bool, keeper: Keeper) -> model_choice.Choice:
     places = keeper.places()
     target = places[0] if download else None

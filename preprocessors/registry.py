@@ -33,6 +33,7 @@ from .learned import (
     teed,
     vitpose,
 )
+from .mediapipe import face_mesh, pose_body
 from .pose import draw
 from .spec import Preprocessor
 
@@ -57,6 +58,9 @@ EXACT = (
 )
 """Those that need no weights."""
 
+SHIPPED = (pose_body.POSE_BODY, face_mesh.MEDIAPIPE_FACE)
+"""Networks whose weights ship with the pack."""
+
 LEARNED = (
     depth.DEPTH,
     segment.SEGMENT,
@@ -75,4 +79,6 @@ LEARNED = (
 )
 """Networks, with weights to be fetched."""
 
-PREPROCESSORS: Mapping[str, Preprocessor] = {entry.name: entry for entry in (*EXACT, *LEARNED)}
+PREPROCESSORS: Mapping[str, Preprocessor] = {
+    entry.name: entry for entry in (*EXACT, *SHIPPED, *LEARNED)
+}

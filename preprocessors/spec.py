@@ -58,7 +58,8 @@ class Weights:
 
     `name` is what a user picks. `files` are names in the Hugging Face repository `repo`; one of
     them being config.json makes it a folder as transformers saves it. `sha256` holds the published
-    checksums that are known, by file.
+    checksums that are known, by file. `shipped` is the folder of the pack where the files lie,
+    which then come from no repository.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Weights:
     commercial: bool
     megabytes: int
     sha256: Mapping[str, str] = field(default_factory=dict)
+    shipped: Path | None = None
 
     @property
     def is_folder(self) -> bool:
@@ -158,6 +160,13 @@ class Preprocessor:
     def finds_people(self) -> bool:
         """Whether it looks for people in a picture, and so has a pose to give besides."""
         return self.learning is not None and self.learning.finds_people
+
+    @property
+    def downloads(self) -> bool:
+        """Whether it has weights that do not ship with the pack, and so are to be fetched."""
+        learning = self.learning
+        needed = (*learning.models, *learning.also) if learning is not None else ()
+        return any(one.shipped is None for one in needed)
 
     @property
     def has_choice(self) -> bool:

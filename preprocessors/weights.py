@@ -27,8 +27,11 @@ def find(weights: Weights, places: Sequence[Path]) -> tuple[Path, ...] | None:
     In each place: `<name>/`, `<repo>/` (the layout of comfyui_controlnet_aux's ckpts), the
     repository's own name, and for files the place itself. Then the Hugging Face cache, whose
     place HF_HOME and HF_HUB_CACHE tell. A .safetensors of the same stem goes before a pickle.
-    Makes no request.
+    Weights that ship with the pack are looked for there alone. Makes no request.
     """
+    if weights.shipped is not None:
+        files = tuple(weights.shipped / file for file in weights.files)
+        return files if all(map(_is_file, files)) else None
     if weights.is_folder:
         folders = (folder for place in places for folder in _folders(weights, place))
         whole = next((folder for folder in folders if _holds(weights, folder)), None)
@@ -40,6 +43,11 @@ def find(weights: Weights, places: Sequence[Path]) -> tuple[Path, ...] | None:
 
 def missing(weights: Weights, places: Sequence[Path]) -> UserError:
     """Says which files of `weights` are not here, where to get them and where to put them."""
+    if weights.shipped is not None:
+        return UserError(
+            f"{weights.shipped} lacks files of {weights.name}, which ship with ControlStack "
+            f"({', '.join(weights.files)}); install ControlStack anew."
+        )
     gone = list(weights.files)
     if not weights.is_folder:
         gone = [file for file in gone if _found(weights, file, places) is None]

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 import controlstack
+from controlstack.preprocessors.registry import SHIPPED
 from tests.checkout import ROOT, comfy_cli, comfy_node, fresh_repository
 
 tomllib = pytest.importorskip("tomllib")
@@ -41,6 +42,8 @@ SCRIPTS = (
     *("sentences.js", "slots.js", "toasts.js"),
 )
 LARGEST_ARCHIVE = 2_000_000
+"""Bytes, but for the weights that ship with the pack."""
+WEIGHTS, LARGEST_WEIGHTS = "preprocessors/mediapipe/weights/", 12_000_000
 
 IMPORT_AS_COMFYUI_DOES = """
 import importlib.util, json, sys
@@ -149,11 +152,14 @@ def test_comfy_node_pack_makes_an_archive_that_loads(repository: Path, tmp_path:
     assert "warning" not in said.lower()
     archive = repository / "node.zip"
     print(f"\nnode.zip: {archive.stat().st_size / 1e6:.2f} MB")
-    assert archive.stat().st_size < LARGEST_ARCHIVE
     unpacked = tmp_path / "control stack.1-0"
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
+        parts = [one for one in packed.infolist() if one.filename.startswith(WEIGHTS)]
         packed.extractall(unpacked)
+    assert archive.stat().st_size - sum(one.compress_size for one in parts) < LARGEST_ARCHIVE
+    assert sum(one.file_size for one in parts) <= LARGEST_WEIGHTS
+    assert {Path(one.filename).suffix for one in parts} == {".safetensors", ".md", ""}
     assert set(NEEDED) <= set(names)
     assert all(any(name.startswith(folder) for name in names) for folder in FOLDERS)
     assert not [name for name in names if name.startswith(SPARE)]
@@ -168,6 +174,19 @@ def test_comfy_node_pack_makes_an_archive_that_loads(repository: Path, tmp_path:
     assert nodes == sorted(controlstack.NODE_CLASS_MAPPINGS)
     assert (unpacked / web / "docs").is_dir()
     assert {path.name for path in (unpacked / web).rglob("*.*js")} == set(SCRIPTS)
+
+
+def test_an_installed_package_has_the_weights_that_ship() -> None:
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"][
+        "controlstack.preprocessors.mediapipe"
+    ]
+    room = ROOT / "preprocessors" / "mediapipe"
+    packed = {path for pattern in patterns for path in room.glob(pattern)}
+    shipped = [weights for entry in SHIPPED for weights in entry.learning.models]  # type: ignore[union-attr]
+    assert {weights.shipped / file for weights in shipped for file in weights.files} <= {  # type: ignore[operator]
+        Path(controlstack.__file__).parent / path.relative_to(ROOT) for path in packed
+    }
+    assert room / "weights" / "LICENSE" in packed
 
 
 def test_an_installed_package_has_the_front_end_s_scripts() -> None:

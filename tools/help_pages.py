@@ -166,6 +166,8 @@ def _weights(learning: Learning, words: Words) -> str:
     lines = [_weights_line(one, "", words) for one in learning.models]
     lines += [_weights_line(one, words.needed_besides, words) for one in learning.also]
     blocks = ["\n".join(lines)]
+    if learning.models[0].shipped is not None:
+        return "\n\n".join([*blocks, words.shipped])
     if learning.models[0].is_folder:
         blocks.append(words.folders.format(*(f"`{file}`" for file in CONFIGS)))
     blocks.append(words.places)
@@ -178,9 +180,8 @@ def _weights(learning: Learning, words: Words) -> str:
 def _weights_line(weights: Weights, note: str, words: Words) -> str:
     terms = weights.licence if weights.commercial else f"{weights.licence} ({words.not_commercial})"
     files = ", ".join(f"`{file}`" for file in weights.files if file not in CONFIGS)
-    link = f"[{weights.name}](https://huggingface.co/{weights.repo})" + (
-        f" ({note})" if note else ""
-    )
+    page = f"[{weights.name}](https://huggingface.co/{weights.repo})"
+    link = (weights.name if weights.shipped is not None else page) + (f" ({note})" if note else "")
     return f"- {link}{words.colon}{files}, {weights.megabytes} MB, {terms}"
 
 

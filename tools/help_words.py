@@ -27,6 +27,7 @@ class Words:
     of_this_machine: str
     folders: str
     places: str
+    shipped: str
     own_folders: str
     either: str
     needed_besides: str
@@ -55,6 +56,8 @@ WORDS = {
         places="Looked for in `models/controlstack` and its extra paths, in a folder of the "
         "model's name or its page's; in `models/depth` and comfyui_controlnet_aux's `ckpts`; then "
         "in the local Hugging Face cache. Nothing is asked of the network unless `download` is on.",
+        shipped="They ship with this pack, in `preprocessors/mediapipe/weights`: nothing is "
+        "downloaded.",
         own_folders="A folder of your own works there, too, as transformers saves one, if its "
         "`config.json` says {types} for `model_type`.",
         either=" or ",
@@ -82,6 +85,7 @@ WORDS = {
         places="依次查找：`models/controlstack` 及其额外路径里以模型或页面命名的文件夹，"
         "`models/depth` 和 comfyui_controlnet_aux 的 `ckpts`，最后是本机的 Hugging Face 缓存。"
         "不打开 `download`，就不会发出任何网络请求。",
+        shipped="权重随本节点包附带，位于 `preprocessors/mediapipe/weights`，无需下载。",
         own_folders="也可以放入自己的模型文件夹（transformers 保存的格式），"
         "只要其 `config.json` 里的 `model_type` 是 {types}。",
         either=" 或 ",

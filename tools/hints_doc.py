@@ -68,7 +68,7 @@ def _row(entry: Preprocessor, convention: str) -> tuple[str, ...]:
     licences = dict.fromkeys(
         one.licence if one.commercial else f"{one.licence} ({NOT_COMMERCIAL})" for one in used
     )
-    weights = f"{first.name}{more}{besides}"
+    weights = f"{first.name}{more}{besides}" if entry.downloads else f"{first.name}, here already"
     return f"`{entry.name}`", node, convention, entry.controls, weights, ", ".join(licences)
 
 

@@ -17,7 +17,7 @@ from ...preprocessors.sizing import Fit
 from ...preprocessors.spec import Preprocessor
 from ..report import Report, to_json
 from ..report_page import PageRow, report_page
-from .extraction import Extractor, check_extracts
+from .extraction import Extractor, check_extracts, finder_of
 from .measure import measure, versions
 from .pairing import Group, Pairing, groups_of, pair
 from .quality import Metric, QualityOptions, metrics, with_quality
@@ -120,6 +120,7 @@ class Ready:
     pairing: Pairing
     extractor: Extractor
     metrics: tuple[Metric, ...]
+    notes: tuple[str, ...] = ()
 
 
 def prepare(options: EvaluateOptions) -> Ready:
@@ -130,7 +131,8 @@ def prepare(options: EvaluateOptions) -> Ready:
     """
     if bool(options.hints) == bool(options.originals):
         raise UserError("give either --hints or --originals: what the pictures are held to.")
-    entry = options.preprocessor
+    entry, notes = finder_of(options.preprocessor, options.models)
+    options = replace(options, preprocessor=entry)
     as_json = bool(options.hints) and entry.finds_people
     hints = files_of(options.hints or options.originals, (".json",) if as_json else IMAGE_SUFFIXES)
     inputs = [file for group in options.groups for file in group.files]
@@ -149,7 +151,7 @@ def prepare(options: EvaluateOptions) -> Ready:
         reporter().stage(f"loading {entry.name}")
         loaded = load(entry, options.model, InFolders(options.models), options.download)
     extractor = Extractor(entry, settings, options.resolution, loaded)
-    return Ready(options, results, pairing, extractor, asked)
+    return Ready(options, results, pairing, extractor, asked, notes)
 
 
 def evaluate(ready: Ready) -> Outcome:
@@ -165,7 +167,7 @@ def evaluate(ready: Ready) -> Outcome:
         entries=measured.entries,
         quality=measured.sets,
         versions=versions(),
-        notes=(*options.quality.idle(), *measured.notes),
+        notes=(*ready.notes, *options.quality.idle(), *measured.notes),
     )
     report, failed = with_quality(report, ready.metrics)
     failures = (*measured.failures, *failed)
@@ -187,6 +189,8 @@ def _check_model_options(options: EvaluateOptions) -> None:
     name, learning = options.preprocessor.name, options.preprocessor.learning
     if learning is None and (options.resolution or options.model or options.download):
         raise UserError(f"{name} has no network; leave out --resolution, --model and --download.")
+    if not options.preprocessor.downloads and (options.model or options.download):
+        raise UserError(f"{name}'s weights ship with ControlStack; leave out --model, --download.")
     if learning is not None and options.resolution and not learning.any_size:
         raise UserError(f"{name}'s network looks at one size only; leave out --resolution.")
 
@@ -203,5 +207,6 @@ def _about(
         "pictures of another size": options.fit or "refused",
     }
     if entry.learning is not None:
-        about |= {"model": options.model or "the first found", "resolution": options.resolution}
+        first = "the first found" if entry.downloads else entry.learning.models[0].name
+        about |= {"model": options.model or first, "resolution": options.resolution}
     return about

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from ...ground.errors import UserError
 from ...preprocessors.making import Loaded, Made, Sizing, make
 from ...preprocessors.pose.draw import POSE
 from ...preprocessors.pose.people import Pose
-from ...preprocessors.registry import LEARNED
+from ...preprocessors.registry import LEARNED, SHIPPED
 from ...preprocessors.sizing import Fit, Size
 from ...preprocessors.sources import read_hint_picture, read_sources
 from ...preprocessors.spec import TAKEN, Hint, Preprocessor
@@ -65,13 +65,36 @@ class Extractor:
 
 
 def check_extracts(entry: Preprocessor) -> None:
-    """Raise UserError unless `entry` finds its condition in a plain picture."""
-    if entry.takes != "picture":
-        same = [e.name for e in LEARNED if e.shows == entry.shows and e.takes == "picture"]
+    """Raise UserError unless `entry`, or what `finder_of` has for it, finds its condition in a
+    plain picture."""
+    if entry.takes != "picture" and not _finders(entry, SHIPPED):
+        same = [e.name for e in _finders(entry, LEARNED)]
         named = f"; try {' or '.join(same)}" if same else ""
         raise UserError(
             f"{entry.name} takes {TAKEN[entry.takes]}, so it finds nothing in a picture{named}."
         )
+
+
+def finder_of(entry: Preprocessor, models: Sequence[Path]) -> tuple[Preprocessor, tuple[str, ...]]:
+    """What finds the condition of `entry` in pictures, and what is to be said of that: itself where
+    it takes pictures. For one that draws what it is given it is the first network whose weights are
+    in the folders `models`, else one whose weights ship with the pack.
+    """
+    if entry.takes == "picture":
+        return entry, ()
+    from ...preprocessors.ready import InFolders, is_here  # torch with it
+
+    better, shipped = _finders(entry, LEARNED), _finders(entry, SHIPPED)
+    found = next((one for one in better if is_here(one, InFolders(models))), None)
+    if found is not None:
+        return found, (f"{entry.name} finds nothing in a picture; {found.name} is used",)
+    names = " or ".join(one.name for one in better)
+    note = f"{entry.name} finds nothing in a picture; {shipped[0].name} is used, as no weights of "
+    return shipped[0], (f"{note}{names} are here",)
+
+
+def _finders(entry: Preprocessor, among: Sequence[Preprocessor]) -> list[Preprocessor]:
+    return [one for one in among if one.shows == entry.shows and one.takes == "picture"]
 
 
 def read_hint(path: Path, people: bool = False, content: bytes | None = None) -> Seen:

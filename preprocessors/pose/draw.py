@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def draw_pose(
         for number, person in enumerate(frame.people, start=1)
     ]
     picture = np.zeros((height, width, 3), np.uint8)
-    joint, bone, dot = (_pixels(part, width, height) for part in (JOINT, BONE, FACE_DOT))
+    joint, bone, dot = (pixels_of(part, width, height) for part in (JOINT, BONE, FACE_DOT))
     stick = _scaled_stick(width, height) if scale_sticks else joint
     if body and style == "v1.0":
         draw_blended_bodies(picture, [person.body for person in people], stick)
@@ -100,7 +101,8 @@ def draw_pose(
     return picture
 
 
-def _pixels(part: float, width: int, height: int) -> int:
+def pixels_of(part: float, width: int, height: int) -> int:
+    """A `part` of the picture's smaller side in whole pixels, one at least."""
     return max(1, int(part * min(width, height) + 0.5))
 
 
@@ -136,7 +138,7 @@ def _moved(point: Joint, extent: tuple[float, float], width: int, height: int, w
             f"x {extent[1]:g}; correct the point or canvas_width and canvas_height."
         )
     # One factor, not a fraction first: whole pixels of a canvas of the picture's size stay whole.
-    return Joint(point.x * (width / extent[0]), point.y * (height / extent[1]))
+    return replace(point, x=point.x * (width / extent[0]), y=point.y * (height / extent[1]))
 
 
 POSE = Preprocessor(

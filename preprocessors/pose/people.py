@@ -57,10 +57,11 @@ it, and a pose in pixels is never two pixels large."""
 
 @dataclass(frozen=True)
 class Joint:
-    """A point in its pose's canvas units, y downwards."""
+    """A point in its pose's canvas units, y downwards, and how sure it is, in 0..1."""
 
     x: float
     y: float
+    confidence: float = 1.0
 
 
 Points: TypeAlias = tuple[Joint | None, ...]
@@ -175,9 +176,9 @@ def parse_keypoints(frames: object, sure: float = SURE) -> tuple[Pose, ...]:
 def to_json(pose: Pose) -> dict[str, object]:
     """One frame of OpenPose JSON, which `parse_poses` reads as `pose` again.
 
-    Bodies always have 18 points; hands and faces that were not found are empty lists. Confidence
-    is 1 or 0. A pose in pixels that all lie within FRACTION_LIMIT would be read as fractions, and
-    so is written in fractions of its canvas.
+    Bodies always have 18 points; hands and faces that were not found are empty lists, and points
+    that were not found have the confidence 0. A pose in pixels that all lie within FRACTION_LIMIT
+    would be read as fractions, and so is written in fractions of its canvas.
     """
     size = (1.0, 1.0)
     if pose.canvas is not None and not pose.fractions and _farthest(pose.people) <= FRACTION_LIMIT:
@@ -202,8 +203,12 @@ def _numbers(points: Points, size: tuple[float, float], part: Part) -> list[floa
     return [
         number
         for point in points
-        for number in ((point.x / size[0], point.y / size[1], 1.0) if point else (0.0, 0.0, 0.0))
+        for number in (_written(point, size) if point else (0.0, 0.0, 0.0))
     ]
+
+
+def _written(point: Joint, size: tuple[float, float]) -> tuple[float, float, float]:
+    return point.x / size[0], point.y / size[1], point.confidence
 
 
 def to_keypoints(pose: Pose) -> dict[str, object]:
@@ -331,7 +336,8 @@ def _joint(values: list[object], where: str, sure: float) -> Joint | None:
         raise UserError(
             f"{where}: {reprlib.repr(values)} is not three finite numbers (x, y, confidence)."
         )
-    return Joint(x, y) if confidence > 0 and confidence >= sure else None
+    found = confidence > 0 and confidence >= sure
+    return Joint(x, y, min(confidence, 1.0)) if found else None
 
 
 def _number(value: object) -> float | None:

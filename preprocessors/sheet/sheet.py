@@ -17,7 +17,7 @@ from ..making import Made, Sizing, Source, make
 from ..opencv import opencv
 from ..picture import Floats
 from ..picture_files import colours, first_frame, on_white, transparency
-from ..registry import EXACT, LEARNED
+from ..registry import EXACT, LEARNED, PREPROCESSORS, SHIPPED
 from ..sizing import looked_at, resized
 from ..spec import Preprocessor
 from .files import encode_ours
@@ -68,7 +68,9 @@ def make_sheet(
         f"Each {width} x {height} pixels. Under a hint: its name, the time it took on this "
         "machine, and the ControlNets that follow it.",
         [
-            Group("Without weights", (_the_picture(path, picture), *_cells(EXACT, shown))),
+            Group(
+                "Without weights", (_the_picture(path, picture), *_cells((*EXACT, *SHIPPED), shown))
+            ),
             Group("With weights", _cells(LEARNED, shown)),
         ],
         missing,
@@ -105,7 +107,7 @@ def make_hints(
     opencv()  # so that its import is not in the first one's time
     shown: dict[str, Shown] = {}
     why: dict[str, str] = {}
-    entries = sorted((*EXACT, *LEARNED), key=lambda entry: entry.takes in ("depth", "pose"))
+    entries = sorted(PREPROCESSORS.values(), key=lambda entry: entry.takes in ("depth", "pose"))
     with reporter().steps(len(entries), "hints") as bar:
         for entry in entries:
             try:
@@ -113,8 +115,7 @@ def make_hints(
             except UserError as error:
                 why[entry.name] = str(error)
             bar.advance()
-    every = [entry.name for entry in (*EXACT, *LEARNED)]
-    return shown, tuple(Missing(name, why[name]) for name in every if name in why)
+    return shown, tuple(Missing(name, why[name]) for name in PREPROCESSORS if name in why)
 
 
 def _make(entry: Preprocessor, source: Source, models: Sequence[Path]) -> Shown:

@@ -82,7 +82,8 @@ def test_a_node_has_what_its_preprocessor_needs_and_nothing_else(entry: Preproce
     optional = {"fit", "latent", "size_of", *(parameter.name for parameter in entry.parameters)}
     optional |= {"pose_keypoint"} if entry.takes == "pose" else {"width", "height"}
     if entry.learning is not None:
-        optional |= {"download", *(["resolution"] if entry.learning.any_size else [])}
+        optional |= {"download"} if entry.downloads else set()
+        optional |= {"resolution"} if entry.learning.any_size else set()
         if len(entry.learning.models) > 1 or entry.learning.model_types:
             required = required | {"model"}
     assert inputs["required"].keys() == required

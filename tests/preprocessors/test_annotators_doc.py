@@ -17,12 +17,15 @@ def table(heading: str) -> set[tuple[str, ...]]:
     return {tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]}
 
 
-def users() -> list[tuple[Weights, list[str]]]:
-    """All weights, each with the preprocessors that need it."""
+def users(shipped: bool = False) -> list[tuple[Weights, list[str]]]:
+    """The weights that are to be fetched, or those that are `shipped`, each with the preprocessors
+    that need it."""
     found: dict[str, tuple[Weights, list[str]]] = {}
     for entry in PREPROCESSORS.values():
         learning = entry.learning
         for weights in (*learning.models, *learning.also) if learning is not None else ():
+            if (weights.shipped is not None) != shipped:
+                continue
             found.setdefault(weights.name, (weights, []))[1].append(entry.name)
     return list(found.values())
 
@@ -43,6 +46,20 @@ def test_every_file_and_licence_is_listed() -> None:
             "yes" if weights.commercial else "**no**",
         )
         for weights, names in users()
+    }
+
+
+def test_what_ships_is_listed() -> None:
+    assert table("What ships with the pack") == {
+        (
+            weights.name,
+            code(names),
+            code(weights.files),
+            str(weights.megabytes),
+            weights.licence,
+            "yes" if weights.commercial else "**no**",
+        )
+        for weights, names in users(shipped=True)
     }
 
 

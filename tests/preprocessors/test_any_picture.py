@@ -22,6 +22,7 @@ from controlstack.nodes import hints, images
 from controlstack.preprocessors.learned.openpose import openpose
 from controlstack.preprocessors.learned.vitpose import vitpose
 from controlstack.preprocessors.making import Loaded, Sizing, Source, make
+from controlstack.preprocessors.mediapipe.pose_body import pose_body
 from controlstack.preprocessors.pose.draw import DRAWING, draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
 from controlstack.preprocessors.registry import EXACT, PREPROCESSORS
@@ -227,6 +228,8 @@ PLACES: dict[str, tuple[tuple[int, int], Fit, tuple[int, ...], tuple[int, ...]]]
 MOVES = {
     "shuffle": "moves the content: that is what it is for",
     "pose": "is drawn from joints: tests/preprocessors/pose/test_body.py, test_making.py",
+    "pose_body": "tests/preprocessors/mediapipe/test_pose_body.py sees joints in real pictures",
+    "mediapipe_face": "tests/preprocessors/mediapipe/test_face_mesh.py sees faces in real pictures",
     "pose_vitpose": "tests/preprocessors/learned/test_vitpose.py sees joints in a real picture",
     "pose_openpose": "tests/preprocessors/learned/test_openpose*.py see joints in made maps",
 }
@@ -285,6 +288,7 @@ def _squared(takes: Takes) -> Source:
 
 
 FINDERS: dict[str, Callable[..., Any]] = {
+    "pose_body": pose_body,
     "pose_openpose": openpose,
     "pose_vitpose": vitpose,
 }

@@ -28,7 +28,9 @@ from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Preprocessor
 from tests import passing_networks
 
-Kind = Literal["white lines", "soft white lines", "grey", "colours", "picture", "masked", "pose"]
+Kind = Literal[
+    "white lines", "soft white lines", "grey", "colours", "picture", "masked", "pose", "faces"
+]
 """What a hint looks like:
 
     white lines       1 on 0 and nothing between, in three equal channels
@@ -38,6 +40,7 @@ Kind = Literal["white lines", "soft white lines", "grey", "colours", "picture", 
     picture           the picture's own colours
     masked            the picture with a value of its own where it is masked
     pose              skeletons on black
+    faces             outlines of faces in colours on black: mediapipe/test_face_mesh.py
 """
 
 
@@ -88,7 +91,9 @@ CONVENTIONS = {
     "color_palette": Convention("picture", "t2iadapter_color_sd14v1", nearest=True),
     "inpaint": Convention("masked", "control_v11p_sd15_inpaint"),
     "inpaint_black": Convention("masked", "controlnet-union-sdxl-1.0"),
+    "mediapipe_face": Convention("faces", "control_v2p_sd15_mediapipe_face", nearest=True),
     "pose": Convention("pose", OPENPOSE, nearest=True),
+    "pose_body": Convention("pose", OPENPOSE, nearest=True),
     "pose_openpose": Convention("pose", OPENPOSE, nearest=True),
     "pose_vitpose": Convention("pose", OPENPOSE, nearest=True),
 }
@@ -157,7 +162,9 @@ def test_a_preprocessor_is_offered_for_the_net_that_was_trained_on_it(name: str)
     assert entry.drawn == convention.nearest
 
 
-@pytest.mark.parametrize("name", [name for name in CONVENTIONS if "pose" not in name])
+@pytest.mark.parametrize(
+    "name", [name for name in CONVENTIONS if name not in of_kind("pose", "faces")]
+)
 def test_a_hint_is_rgb_in_0_to_1(name: str) -> None:
     hint = hint_of(name)
     assert hint.dtype == torch.float32

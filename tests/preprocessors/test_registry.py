@@ -6,15 +6,15 @@ import pytest
 
 from controlstack.ground.parameters import Parameter
 from controlstack.preprocessors.pose.draw import DRAWING
-from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
+from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS, SHIPPED
 from controlstack.preprocessors.spec import Preprocessor
 
 ENTRIES = [pytest.param(entry, id=name) for name, entry in PREPROCESSORS.items()]
-WITH_WEIGHTS = [pytest.param(entry, id=entry.name) for entry in LEARNED]
+WITH_WEIGHTS = [pytest.param(entry, id=entry.name) for entry in (*SHIPPED, *LEARNED)]
 
 
 def test_names_nodes_and_titles_are_told_apart() -> None:
-    entries = [*EXACT, *LEARNED]
+    entries = [*EXACT, *SHIPPED, *LEARNED]
     assert len(PREPROCESSORS) == len(entries)
     for words in ("name", "node", "title"):
         assert len({getattr(entry, words) for entry in entries}) == len(entries)
@@ -22,7 +22,9 @@ def test_names_nodes_and_titles_are_told_apart() -> None:
 
 def test_what_needs_weights_is_known() -> None:
     assert all(entry.learning is None for entry in EXACT)
-    assert all(entry.learning is not None and entry.run is None for entry in LEARNED)
+    assert all(entry.learning is not None and entry.run is None for entry in (*SHIPPED, *LEARNED))
+    assert not any(entry.downloads for entry in (*EXACT, *SHIPPED))
+    assert all(entry.downloads for entry in LEARNED)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -59,7 +61,7 @@ def test_its_weights_say_where_they_are_from(entry: Preprocessor) -> None:
     models = [*entry.learning.models, *entry.learning.also]
     assert models
     for model in models:
-        assert model.repo.count("/") == 1
+        assert model.repo.count("/") == (1 if model.shipped is None else 0)
         assert model.files
         assert model.licence
         assert model.megabytes > 0
@@ -67,6 +69,9 @@ def test_its_weights_say_where_they_are_from(entry: Preprocessor) -> None:
         assert ".." not in Path(model.name).parts
         assert set(model.sha256) <= set(model.files)
         assert all(len(digest) == 64 for digest in model.sha256.values())
+        if model.shipped is not None:
+            size = sum((model.shipped / file).stat().st_size for file in model.files)
+            assert model.megabytes == round(size / 1e6)
         if model.is_folder:
             assert {"model.safetensors", "pytorch_model.bin"} & set(model.files)
 

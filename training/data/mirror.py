@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from ...preprocessors.opencv import opencv
 from ...preprocessors.pose.body import COLOURS, LIMB_BRIGHTNESS, LIMBS
 from ...preprocessors.pose.hands_and_face import BONE_COLOURS, FACE_POINT, HAND_POINT
-from ...preprocessors.pose.people import JOINTS, Joint, Person, Points, Pose
+from ...preprocessors.pose.people import JOINTS, Person, Points, Pose
 
 FACE_MIRROR = (
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
@@ -46,7 +47,7 @@ def mirrored_pose(pose: Pose, width: float) -> Pose:
     """
 
     def turned(points: Points, order: tuple[int, ...] | range) -> Points:
-        moved = [point and Joint(width - point.x, point.y) for point in points]
+        moved = [point and replace(point, x=width - point.x) for point in points]
         return tuple(moved[i] for i in order)
 
     people = tuple(

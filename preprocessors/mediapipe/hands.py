@@ -1,0 +1,150 @@
+"""Hands by MediaPipe: from the pose's wrists to the 21 points of OpenPose's hands.
+
+Both have the wrist and then each finger from its root to its tip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..learned.tensors import finite
+from .bodies import BLAZEPOSE, Body
+from .squares import Points, Scene, Square, batch, between, turn
+
+if TYPE_CHECKING:
+    import torch
+
+VISIBLE = 0.1
+"""From which confidence a wrist's hand is looked for:
+mediapipe/modules/holistic_landmark/hand_visibility_from_hand_landmarks_from_pose.pbtxt."""
+
+PRESENT = 0.5
+"""From which presence there is a hand: mediapipe/modules/hand_landmark/hand_landmark_cpu.pbtxt."""
+
+AROUND, TOWARDS = 2.7, -0.1
+"""scale_x and shift_y of
+mediapipe/modules/holistic_landmark/hand_landmarks_from_pose_to_recrop_roi.pbtxt; the shift of
+hand_recrop_by_roi_cpu.pbtxt and hand_landmarks_to_roi.pbtxt is the same."""
+
+AGAIN = 2.0
+"""scale_x of mediapipe/modules/holistic_landmark/hand_landmarks_to_roi.pbtxt."""
+
+PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
+"""The points that this file takes for the palm."""
+
+NUMBERS = 3
+"""Of each of the network's points: x, y and z."""
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A hand's 21 `points` in pixels (21 x 2), and how sure it is that this is a hand, in 0..1."""
+
+    points: Points
+    score: float
+
+
+@dataclass(frozen=True)
+class Finders:
+    """The networks of hands: the one that tells where a hand is, and the one of its points."""
+
+    place: Any
+    points: Any
+
+
+def find_hands(
+    scene: Scene, bodies: Sequence[Body], finders: Finders, device: torch.device
+) -> list[dict[str, Hand]]:
+    """The hands of each of `bodies` that are there, as "left" and "right"."""
+    found: list[dict[str, Hand]] = [{} for _ in bodies]
+    asked = [
+        (number, whose, square)
+        for number, body in enumerate(bodies)
+        for whose in ("left", "right")
+        if (square := _of_body(body, whose)) is not None
+    ]
+    squares = _places(scene, [square for _, _, square in asked], finders.place, device)
+    for (number, whose, _), hand in zip(
+        asked, _look_twice(scene, squares, finders.points, device), strict=True
+    ):
+        if hand is not None:
+            found[number][whose] = hand
+    return found
+
+
+def _of_body(body: Body, whose: str) -> Square | None:
+    """Where a hand is, by the wrist and the roots of two fingers:
+    mediapipe/modules/holistic_landmark/calculators/hand_detections_from_pose_to_rects_calculator.cc
+    """
+    wrist, little, index = (
+        BLAZEPOSE.index(f"{whose} {name}") for name in ("wrist", "pinky", "index")
+    )
+    if body.sure[wrist] < VISIBLE:
+        return None
+    middle = (2 * body.points[index] + body.points[little]) / 3
+    side = 2 * float(np.linalg.norm(middle - body.points[wrist]))
+    if side < 1:  # nothing can be seen of it
+        return None
+    angle = turn(body.points[wrist], middle, target=90)
+    return Square(float(middle[0]), float(middle[1]), side, angle).moved(TOWARDS, AROUND)
+
+
+def _places(
+    scene: Scene, squares: Sequence[Square], network: Any, device: torch.device
+) -> list[Square]:
+    """Each square, refined: mediapipe/modules/holistic_landmark/hand_recrop_by_roi_cpu.pbtxt."""
+    if not squares:
+        return []
+    said = network(batch([scene.seen(one, network.side) for one in squares], device))
+    numbers = finite(said["points"], "MediaPipe's network of hands").double().cpu().numpy()
+    found = []
+    for square, each in zip(squares, numbers, strict=True):
+        middle, edge = square.outside(each.reshape(2, 2) / network.side)
+        found.append(between(middle, edge, target=-90).moved(TOWARDS, 1))
+    return found
+
+
+def _look_twice(
+    scene: Scene, squares: Sequence[Square], network: Any, device: torch.device
+) -> list[Hand | None]:
+    """The hand in each square; what was seen of it first tells where to look again, as from picture
+    to picture in MediaPipe's tracker."""
+    first = _look(scene, squares, network, device)
+    again = [_of_hand(hand.points) for hand in first if hand is not None]
+    second = iter(_look(scene, again, network, device))
+    return [None if hand is None else next(second) for hand in first]
+
+
+def _look(
+    scene: Scene, squares: Sequence[Square], network: Any, device: torch.device
+) -> list[Hand | None]:
+    if not squares:
+        return []
+    said = network(batch([scene.seen(one, network.side) for one in squares], device))
+    numbers, presence = (
+        finite(said[name], "MediaPipe's network of hands").double().cpu().numpy()[:, 0]
+        for name in ("points", "presence")
+    )
+    return [
+        Hand(square.outside(each.reshape(-1, NUMBERS)[:, :2] / network.side), float(score))
+        if score >= PRESENT
+        else None
+        for square, each, (score,) in zip(squares, numbers, presence, strict=True)
+    ]
+
+
+def _of_hand(points: Points) -> Square:
+    """The square of a hand, its fingers up:
+    mediapipe/modules/hand_landmark/calculators/hand_landmarks_to_rect_calculator.cc"""
+    index, middle, ring = points[5], points[9], points[13]
+    angle = turn(points[0], ((index + ring) / 2 + middle) / 2, target=90)
+    upright = Square(0, 0, 1, angle)
+    within = points[list(PALM)] @ upright.axes.T
+    low, high = within.min(axis=0), within.max(axis=0)
+    x, y = (low + high) / 2 @ upright.axes
+    side = max(float((high - low).max()), 1.0)
+    return Square(float(x), float(y), side, angle).moved(TOWARDS, AGAIN)
