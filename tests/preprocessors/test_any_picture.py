@@ -21,8 +21,8 @@ from PIL import Image
 from controlstack.nodes import hints, images
 from controlstack.preprocessors.learned.openpose import openpose
 from controlstack.preprocessors.learned.vitpose import vitpose
-from controlstack.preprocessors.mediapipe.pose_body import pose_body
 from controlstack.preprocessors.making import Loaded, Sizing, Source, make
+from controlstack.preprocessors.mediapipe.pose_body import pose_body
 from controlstack.preprocessors.pose.draw import DRAWING, draw_pose
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
 from controlstack.preprocessors.registry import EXACT, PREPROCESSORS
