@@ -152,7 +152,6 @@ def test_one_sentence_for_what_is_wrong(
     ("name", "said"),
     [
         ("cany", "There is no preprocessor 'cany'; did you mean canny?"),
-        ("pose", "pose takes OpenPose JSON"),
         ("normal-from-depth", "normal_from_depth takes a depth map"),
         ("inpaint", "inpaint takes a masked picture"),
         ("seg_labels", "seg_labels takes a label map"),
