@@ -27,10 +27,10 @@ from PIL import Image
 from controlstack.demo.scenes import pose_json, sample_scene
 from controlstack.demo.scenes_draw import draw_scene
 from controlstack.evaluation.joints import body_size, pck
-from controlstack.evaluation.people import REACH, pose_agreement
+from controlstack.evaluation.people import REACH, paired, pose_agreement
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.making import Sizing, make
-from controlstack.preprocessors.pose.people import Person, Points, Pose, parse_poses
+from controlstack.preprocessors.pose.people import JOINTS, Person, Points, Pose, parse_poses
 from controlstack.preprocessors.ready import InFolders, KeptModel
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.preprocessors.spec import Preprocessor
@@ -60,6 +60,8 @@ class Photo:
 class Score:
     """What was found in one photo. `pck` and `oks` are in 0..1, of `joints` wanted joints of
     `people`; `found` people. `hands` and `faces`: PCK of each hand and face that is wanted.
+    `apart`: of each wanted joint its number in OpenPose's order, and how far from it the found one
+    is, in longer sides of the body; NaN where none was found.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Score:
     seconds: float
     hands: tuple[float, ...]
     faces: tuple[float, ...]
+    apart: tuple[tuple[int, float], ...]
 
 
 def photos(folder: Path = PHOTOS) -> list[Photo]:
@@ -216,7 +219,17 @@ def score(photo: Photo, find: Find) -> Score:
         took,
         _parts(found, photo.wanted, "right_hand") + _parts(found, photo.wanted, "left_hand"),
         _parts(found, photo.wanted, "face"),
+        _apart(found, photo.wanted),
     )
+
+
+def _apart(found: Pose, wanted: Pose) -> tuple[tuple[int, float], ...]:
+    """`Score.apart`."""
+    rows = []
+    for one, body in paired(found, wanted):
+        away = np.linalg.norm(one - body, axis=1) / max(body_size(body), 1.0)
+        rows += [(joint, float(away[joint])) for joint in np.flatnonzero(~np.isnan(body[:, 0]))]
+    return tuple(rows)
 
 
 def _parts(found: Pose, wanted: Pose, field: str) -> tuple[float, ...]:
@@ -247,6 +260,20 @@ def together(rows: Sequence[Score], name: str = "together") -> Score:
         float(np.median([row.seconds for row in rows])),
         sum((row.hands for row in rows), ()),
         sum((row.faces for row in rows), ()),
+        sum((row.apart for row in rows), ()),
+    )
+
+
+def by_joint(row: Score) -> str:
+    """A line of PCK by kind of joint, and one of how far off those that were found are."""
+    kinds = dict.fromkeys(JOINTS[joint].split()[-1] for joint in range(len(JOINTS)))
+    of = {kind: [d for j, d in row.apart if JOINTS[j].endswith(kind)] for kind in kinds}
+    near = "".join(f"  {kind} {np.mean(np.array(d) <= REACH):.2f}" for kind, d in of.items())
+    away = np.array([d for _, d in row.apart if not np.isnan(d)])
+    middle, most = np.percentile(away, (50, 90))
+    return (
+        f"PCK by joint:{near}\n{len(away)} joints found; half of them within {middle:.1%} of the "
+        f"body's longer side, nine of ten within {most:.1%}"
     )
 
 
@@ -286,7 +313,7 @@ def main() -> None:
         find(taken[0].picture)  # warms up
         print(f"{name}\n{HEAD}")
         rows = [score(photo, find) for photo in taken]
-        print("\n".join(map(line, [*rows, together(rows)])))
+        print("\n".join(map(line, [*rows, together(rows)])), by_joint(together(rows)), sep="\n")
         if given.variants:
             for what, change in VARIANTS.items():
                 print(line(together([score(change(photo), find) for photo in taken], what)))

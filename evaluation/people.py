@@ -53,23 +53,32 @@ def pose_agreement(found: Pose, wanted: Pose) -> PoseAgreement:
     extra. Only the 18 joints of the body count. PCK and OKS are NaN where nobody is wanted. Raises
     UserError for poses of different canvases, and for fractions of an unknown one.
     """
-    size = _canvas(found, wanted)
-    there, asked = _bodies(found, size), _bodies(wanted, size)
-    extra = max(len(there) - len(asked), 0)
-    if not asked:
+    pairs = paired(found, wanted)
+    extra = max(len(_bodies(found, _canvas(found, wanted))) - len(pairs), 0)
+    if not pairs:
         return PoseAgreement(math.nan, math.nan, extra)
-    partners = _partners(there, asked)
-    nobody = np.full_like(asked[0], np.nan)
-    pairs = [
-        (there[partners[i]] if i in partners else nobody, body) for i, body in enumerate(asked)
-    ]
-    joints = np.array([_joints(body) for body in asked])
+    joints = np.array([_joints(body) for _, body in pairs])
     near = np.array([pck(one, body, max(REACH * body_size(body), 1.0)) for one, body in pairs])
     similar = [s for s in (oks(one, body) for one, body in pairs) if not math.isnan(s)]
     return PoseAgreement(
         float((near * joints).sum() / joints.sum()),
         float(np.mean(similar)) if similar else math.nan,
         extra,
+    )
+
+
+def paired(found: Pose, wanted: Pose) -> tuple[tuple[Points, Points], ...]:
+    """The body found for each one wanted, as `pose_agreement` pairs them, and the one wanted: both
+    (18, 2) in pixels. NaN where a joint is not there, and all over where nobody was found.
+    """
+    size = _canvas(found, wanted)
+    there, asked = _bodies(found, size), _bodies(wanted, size)
+    if not asked:
+        return ()
+    partners = _partners(there, asked)
+    nobody = np.full_like(asked[0], np.nan)
+    return tuple(
+        (there[partners[i]] if i in partners else nobody, body) for i, body in enumerate(asked)
     )
 
 

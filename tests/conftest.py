@@ -36,6 +36,7 @@ SLOW = {
     "preprocessors/learned/test_vitpose.py",
     "preprocessors/sheet/test_sheet.py",
     *("preprocessors/test_any_picture.py", "preprocessors/test_picture_files.py"),
+    "preprocessors/test_pose_photos.py",
     *("test_imports.py", "test_packaging.py", "test_parallel_runs.py"),
     "training/data/test_training_data.py",
     *("training/test_control_net.py", "training/test_damage.py"),

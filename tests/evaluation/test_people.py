@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlstack.evaluation.people import oks, pose_agreement
+from controlstack.evaluation.people import oks, paired, pose_agreement
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.pose.people import JOINTS, Joint, Person, Pose
 
@@ -166,3 +166,15 @@ def test_fractions_and_pixels_of_one_canvas() -> None:
 def test_canvases_must_agree() -> None:
     with pytest.raises(UserError, match="512 x 512 and 256 x 128"):
         pose_agreement(_pose(_person(0, 0)), Pose((_person(0, 0),), (256, 128)))
+
+
+def test_pairs_are_in_the_order_of_those_wanted() -> None:
+    one, other, third = (_person(x, 0) for x in (0, 150, 300))
+    pairs = paired(_pose(other, one), _pose(one, third, other))
+    np.testing.assert_array_equal(
+        [body for _, body in pairs], list(map(_points, (one, third, other)))
+    )
+    np.testing.assert_array_equal(pairs[0][0], _points(one))
+    assert np.isnan(pairs[1][0]).all()
+    np.testing.assert_array_equal(pairs[2][0], _points(other))
+    assert paired(_pose(one), _pose()) == ()
