@@ -163,7 +163,6 @@ def peaks(name: str, edge: int) -> tuple[float, float]:
         "--memory",
         name,
         "--edge",
-        "--side",
         str(edge),
     ]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
