@@ -46,7 +46,8 @@ class Call:
         chunks: how many conditionings of equally many rows follow one another.
         latent: height and width of the whole latent, of which `x` may be an area.
         sigma: the noise level; to read it waits for the device, so once a call.
-        windowed: whether the rows are those of a context window.
+        partial: whether the rows are of some of the run's pictures: a context window's, or those
+            that a factor leaves.
     """
 
     x: Tensor
@@ -57,7 +58,7 @@ class Call:
     chunks: int
     latent: tuple[int, int]
     sigma: float
-    windowed: bool
+    partial: bool
 
     @classmethod
     def of(
@@ -90,7 +91,7 @@ class Call:
         size = (x.shape[-2], x.shape[-1])
         return cls(
             *(x, t, cond, options, rows, len(sides), latent or size, float(t[0])),
-            windowed=window is not None,
+            partial=window is not None,
         )
 
     @property
@@ -132,7 +133,7 @@ class Call:
             len(firsts),
             self.latent,
             self.sigma,
-            self.windowed,
+            self.partial or not whole,
         )
 
 

@@ -27,7 +27,7 @@ class Seen:
     rows: tuple[tuple[int, Area | None], ...]
     repeats: int
     latent: tuple[int, int]
-    windowed: bool
+    partial: bool
 
     @property
     def crops(self) -> bool:
@@ -36,10 +36,10 @@ class Seen:
 
     def as_they_come(self, count: int) -> bool:
         """Whether a host that is given all `count` pictures, and repeats them from the first again,
-        comes to the same. Not those of all frames in a window: ComfyUI gives as many as its batch
-        has, with all conditionings, to rows of other frames (`broadcast_image_to`)."""
+        comes to the same. Not those of all pictures for some of them: ComfyUI gives as many as its
+        batch has, with all conditionings, to rows of other pictures (`broadcast_image_to`)."""
         in_order = [(i % count, None) for i in range(len(self.rows))]
-        fits = count <= len(self.rows) or not self.windowed
+        fits = count <= len(self.rows) or not self.partial
         return list(self.rows) == in_order and fits
 
     def of(self, pictures: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class View:
         first = rows[:size]
         alike = first * call.chunks == rows
         repeats = call.chunks if alike else 1
-        return Seen(tuple(first if alike else rows), repeats, call.latent, call.windowed)
+        return Seen(tuple(first if alike else rows), repeats, call.latent, call.partial)
 
     def spread(self, pictures: Tensor, count: int) -> Tensor:
         """`count` pictures of those there are; a single one stands for all."""

@@ -69,6 +69,12 @@ def test_two_factors_are_the_product_of_each(sigma: float, first: Factor, second
     assert torch.allclose(one * other / plain, both, rtol=1e-5, atol=1e-30)
 
 
+def test_a_picture_that_is_left_out_moves_no_hint() -> None:
+    """Two hints for the two rows that stay, which are one picture on both sides."""
+    first_alone = flat(result(10.0, FrameStrengths(((0.0, 1.0), (1.0, 0.0)))))
+    assert set(first_alone.tolist()) == {0.0, 1.0}
+
+
 NEUTRAL: dict[str, Factor] = {
     "strength": Strength(1.0),
     "percents": Span(0.0, 1.0),
