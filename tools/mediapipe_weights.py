@@ -7,6 +7,8 @@ heat maps, world landmarks, handedness).
 
     python -m pip install ai-edge-litert        # has TFLite's schema; this script alone needs it
     python -m tools.mediapipe_weights [WHEEL]   # without WHEEL, pip fetches it
+
+It also writes what LiteRT says of a made picture into RECORDED, which a test compares.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ PACKAGE, VERSION = "mediapipe", "0.10.21"
 WHEEL = f"{PACKAGE}-{VERSION}-cp311-cp311-manylinux_2_28_x86_64.whl"
 SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
 LICENCE = f"{PACKAGE}-{VERSION}.dist-info/LICENSE"
+RECORDED = FOLDER.parents[2] / "tests" / "preprocessors" / "mediapipe" / "litert.json"
 MOST = 12_000_000
 """Bytes that all networks together may have."""
 
@@ -81,6 +84,55 @@ class Written:
 
     steps: list[dict[str, Any]] = field(default_factory=list)
     weights: dict[str, Array] = field(default_factory=dict)
+
+
+class LiteNetwork:
+    """A network as LiteRT runs it on one thread, called as `network.py`'s is."""
+
+    def __init__(self, data: bytes, wanted: Mapping[str, int]) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._run = Interpreter(model_content=data, num_threads=1)
+        self._run.allocate_tensors()
+        (self._input,) = self._run.get_input_details()
+        self._outputs = {
+            name: self._run.get_output_details()[number]["index"] for name, number in wanted.items()
+        }
+        self.side = int(self._input["shape"][1])
+
+    def __call__(self, pictures: Any) -> dict[str, Any]:
+        """The outputs for `pictures` (a tensor, N x 3 x side x side), N x rows x numbers."""
+        import torch
+
+        found: dict[str, list[Array]] = {name: [] for name in self._outputs}
+        for picture in np.ascontiguousarray(pictures.permute(0, 2, 3, 1).numpy()):
+            self._run.set_tensor(self._input["index"], picture[None])
+            self._run.invoke()
+            for name, index in self._outputs.items():
+                found[name].append(self._run.get_tensor(index))
+        return {
+            name: torch.from_numpy(np.stack(parts).reshape(len(parts), -1, parts[0].shape[-1]))
+            for name, parts in found.items()
+        }
+
+
+def lite_network(files: zipfile.ZipFile, name: str) -> LiteNetwork:
+    """One of NETWORKS by LiteRT, out of the opened wheel."""
+    inside, wanted = NETWORKS[name]
+    return LiteNetwork(files.read(inside), wanted)
+
+
+def made_picture(side: int) -> npt.NDArray[np.float32]:
+    """1 x 3 x side x side in 0..1: waves of other lengths in each colour."""
+    down, right = np.mgrid[0:side, 0:side] / side
+    waves = [np.sin(right * 9 * k + np.cos(down * 7 * k) * k) for k in (1, 2, 3)]
+    return (np.stack(waves)[None] / 2 + 0.5).astype(np.float32)
+
+
+def sample(values: Array) -> list[float]:
+    """At most 64 of them, evenly, as JSON keeps them."""
+    flat = values.reshape(-1)
+    return [float(f"{value:.7g}") for value in flat[:: -(-len(flat) // 64)]]
 
 
 class Reader:
@@ -294,12 +346,15 @@ def wheel(given: Path | None, folder: Path) -> Path:
 
 def main() -> None:
     """Write the folder."""
+    import torch
+
     given = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     with (
         tempfile.TemporaryDirectory() as folder,
         zipfile.ZipFile(wheel(given, Path(folder))) as files,
     ):
         (FOLDER / "LICENSE").write_bytes(files.read(LICENCE))
+        recorded = {}
         for name, (inside, wanted) in NETWORKS.items():
             weights, about = converted(files.read(inside), wanted)
             about |= {"origin": f"{WHEEL}: {inside}", "licence": "Apache-2.0"}
@@ -308,6 +363,10 @@ def main() -> None:
             path = FOLDER / f"{name}.safetensors"
             path.write_bytes(save(packed(weights), metadata))
             print(f"{path.stat().st_size:>9,} {path.name}: {len(about['steps'])} steps")
+            network = lite_network(files, name)
+            said = network(torch.from_numpy(made_picture(network.side)))
+            recorded[name] = {output: sample(values.numpy()) for output, values in said.items()}
+        RECORDED.write_text(json.dumps(recorded) + "\n", encoding="utf-8")
     total = sum(path.stat().st_size for path in FOLDER.glob("*.safetensors"))
     print(f"{total:>9,} bytes together")
     assert total <= MOST

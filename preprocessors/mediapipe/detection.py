@@ -37,22 +37,28 @@ SURE = 0.75
 photos: all faces of groups have 0.86 and more, and nothing without people was 0.75."""
 
 
+LONGEST = 4
+"""How many times longer than wide a picture is cut into parts by its width."""
+
+AT_ONCE = 16
+"""So many squares are looked at together; more would take memory and no less time."""
+
+
 @dataclass(frozen=True)
 class Detector:
     """What the numbers of a detector mean: the `strides` of its layers of anchors, and how many
-    `points` each box has. `who` names it in sentences."""
+    `points` each box has."""
 
-    who: str
     strides: tuple[int, ...]
     points: int
 
 
-PEOPLE = Detector("MediaPipe's detector of people", (8, 16, 32, 32, 32), 4)
+PEOPLE = Detector((8, 16, 32, 32, 32), 4)
 """mediapipe/modules/pose_detection/pose_detection_cpu.pbtxt. The box is around the face; the points
 are the middle of the hips, one that tells how far the body reaches and how it is turned, and the
 same two for the upper body."""
 
-FACES = Detector("MediaPipe's detector of faces", (8, 16, 16, 16), 6)
+FACES = Detector((8, 16, 16, 16), 6)
 """mediapipe/modules/face_detection/face_detection_short_range.pbtxt. The points are the person's
 right eye, left eye, nose, mouth, right ear and left ear."""
 
@@ -92,16 +98,18 @@ def detect(
 ) -> list[Found]:
     """What is found in any of `squares` with a score of `threshold` or more, the surest first. What
     is seen in several of them is found as often."""
-    shown = [scene.seen(square, network.side, black=True) for square in squares]
-    said = network(batch(shown, device, low=-1.0))
-    boxes, scores = (
-        finite(said[name], detector.who).double().cpu().numpy() for name in ("boxes", "scores")
-    )
-    likely = 1 / (1 + np.exp(-scores[..., 0].clip(-CLIP, CLIP)))
     found: list[Found] = []
-    for square, rows, sure in zip(squares, boxes, likely, strict=True):
-        there = sure >= threshold
-        found += merged(_read(rows[there], sure[there], square, detector, network.side, there))
+    for start in range(0, len(squares), AT_ONCE):
+        some = squares[start : start + AT_ONCE]
+        shown = [scene.seen(square, network.side, black=True) for square in some]
+        said = network(batch(shown, device, low=-1.0))
+        boxes, scores = (
+            finite(said[name], "MediaPipe").double().cpu().numpy() for name in ("boxes", "scores")
+        )
+        likely = 1 / (1 + np.exp(-scores[..., 0].clip(-CLIP, CLIP)))
+        for square, rows, sure in zip(some, boxes, likely, strict=True):
+            there = sure >= threshold
+            found += merged(_read(rows[there], sure[there], square, detector, network.side, there))
     return sorted(found, key=lambda one: -one.score)
 
 
@@ -154,15 +162,18 @@ def views(scene: Scene) -> list[Square]:
 
 
 def parts(scene: Scene, part: float) -> list[Square]:
-    """Squares that cover the picture and overlap, `part` of its shorter side large."""
+    """Squares that cover the picture and overlap, `part` of its shorter side large; of a picture
+    that is longer than LONGEST times that, they are larger and fewer."""
     height, width = scene.picture.shape[:2]
-    side = part * min(width, height)
+    side = part * max(min(width, height), max(width, height) / LONGEST)
     return [Square(x, y, side) for y in _middles(height, side) for x in _middles(width, side)]
 
 
 def _middles(length: float, side: float) -> list[float]:
     """Of the fewest parts of a `length` that overlap by a third of `side` or more."""
-    count = max(1, math.ceil((length - side) / (side * 2 / 3)) + 1)
+    if length <= side:
+        return [length / 2]
+    count = math.ceil((length - side) / (side * 2 / 3)) + 1
     return [float(at) for at in np.linspace(side / 2, length - side / 2, count)]
 
 

@@ -20,6 +20,7 @@ from controlstack.evaluation.files import evaluate, quality
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import working_in
 from controlstack.ground.ours import Results
+from tests.checkout import ROOT
 from tests.cli.conftest import app
 from tests.cli.prompts import WORKFLOWS, Run
 from tests.comfyui.browser import MISSING, browsing
@@ -227,6 +228,35 @@ def test_poses_are_compared_as_people(run: Run, folder: Path) -> None:
     result = run("evaluate", "pictures", "--hints", "hints", "--preprocessor", "pose-vitpose")
     assert result.exit_code == 0, result.stderr
     assert set(report_of(folder)["pictures"][0]["figures"]) == {"PCK@0.1", "OKS", "extra people"}
+
+
+def test_people_are_found_by_what_is_at_hand(run: Run, folder: Path) -> None:
+    """Draw Pose finds nobody in a picture: the network that ships does, and the report says so."""
+    photo = ROOT / "tests" / "photos" / "park_jack.jpg"
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "jack.jpg").write_bytes(photo.read_bytes())
+    (folder / "hints").mkdir()
+    (folder / "hints" / "jack.json").write_bytes(photo.with_suffix(".json").read_bytes())
+    asked = ("evaluate", "pictures", "--hints", "hints", "--preprocessor", "pose")
+    result = run(*asked)
+    assert result.exit_code == 0, result.stderr
+    report = report_of(folder)
+    assert report["about"]["preprocessor"] == "pose_body"
+    assert report["about"]["model"] == "MediaPipe Holistic"
+    said = "pose finds nothing in a picture; pose_body is used, as no weights of "
+    assert f"{said}pose_vitpose or pose_openpose are here" in report["notes"]
+    assert report["pictures"][0]["figures"]["PCK@0.1"] >= 0.9
+    refused = run(*asked, "--download")
+    assert refused.exit_code == 2
+    assert "pose_body's weights ship with ControlStack" in refused.stderr
+    weights = folder / "models" / "controlstack"
+    tiny_vitpose(weights / "vitpose-base-simple")
+    tiny_detector(weights / "rtdetr_r50vd_coco_o365")
+    better = run(*asked)
+    assert better.exit_code == 0, better.stderr
+    report = report_of(folder)
+    assert report["about"]["preprocessor"] == "pose_vitpose"
+    assert "pose finds nothing in a picture; pose_vitpose is used" in report["notes"]
 
 
 def test_figures_of_quality(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
