@@ -76,11 +76,14 @@ def test_all_joints_are_found_and_say_how_sure_they_are(loaded: Loaded) -> None:
     assert [bool(point) for point in person.feet] == [True, False, True] * 2, "no small toes"
 
 
-def test_confidences_are_written_for_other_nodes(loaded: Loaded) -> None:
+def test_all_points_are_written_for_other_nodes(loaded: Loaded) -> None:
+    """The text has the confidences, a wire 1 for what was found, as other packs take it."""
     pose = pose_of(loaded, photo())
+    (written,) = to_json(pose)["people"]  # type: ignore[misc]
     (person,) = to_keypoints(pose)["people"]  # type: ignore[misc]
-    given = np.array(person["pose_keypoints_2d"]).reshape(18, 3)
-    assert given[:, 2] == pytest.approx([p.confidence for p in pose.people[0].body if p])
+    text, wire = (np.reshape(one["pose_keypoints_2d"], (18, 3)) for one in (written, person))
+    assert text[:, 2] == pytest.approx([p.confidence if p else 0 for p in pose.people[0].body])
+    np.testing.assert_array_equal(wire[:, 2], text[:, 2] > 0)
     assert {key: len(values) for key, values in person.items()} == {
         "pose_keypoints_2d": 54, "hand_left_keypoints_2d": 63, "hand_right_keypoints_2d": 63,
         "face_keypoints_2d": 210, "foot_keypoints_2d": 18,
