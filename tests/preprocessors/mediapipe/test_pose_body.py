@@ -22,7 +22,7 @@ from controlstack.preprocessors.mediapipe.bodies import BLAZEPOSE, Body, Head
 from controlstack.preprocessors.mediapipe.pose_body import POSE_BODY
 from controlstack.preprocessors.mediapipe.squares import Square
 from controlstack.preprocessors.picture import Bytes
-from controlstack.preprocessors.pose.people import JOINTS, Person, Pose, to_keypoints
+from controlstack.preprocessors.pose.people import JOINTS, Person, Pose, to_json, to_keypoints
 from controlstack.preprocessors.ready import InFolders, load
 from tests.checkout import ROOT
 
