@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from ...ground.inputs import IMAGE_SUFFIXES, files_of
 from ...ground.ours import MARKED, Results, expecting
 from ...ground.parameters import MODELS, OVERWRITE, Value, pairs_of, setting
 from ...ground.reporter import reporter
-from ...ground.wording import shown
+from ...ground.wording import listing, shown
+from ...preprocessors.picture_files import upright_header
 from ...preprocessors.registry import PREPROCESSORS
 from ...preprocessors.sizing import Fit
 from ...preprocessors.spec import Preprocessor
@@ -171,12 +173,27 @@ def evaluate(ready: Ready) -> Outcome:
         entries=measured.entries,
         quality=measured.sets,
         versions=versions(),
-        notes=(*options.quality.idle(), *measured.notes),
+        notes=(*options.quality.idle(), *_hidden(ready), *measured.notes),
     )
     report, failed = with_quality(report, ready.metrics)
     failures = (*measured.failures, *failed)
     report = replace(report, notes=(*report.notes, *failures))
     return Outcome(report, measured.rows, failures)
+
+
+def _hidden(ready: Ready) -> tuple[str, ...]:
+    """A note on hints with alpha, if there are any: a net saw their colours, those hidden by it,
+    too."""
+    found = []
+    for hint in dict.fromkeys(row.hint for row in ready.pairing.rows):
+        with contextlib.suppress(UserError):  # said when it is measured
+            if ready.options.hints and hint.suffix.lower() != ".json" and upright_header(hint)[1]:
+                found.append(hint)
+    if not found:
+        return ()
+    hints = "1 hint has" if len(found) == 1 else f"{len(found)} hints have"
+    words = f"{hints} an alpha channel, which is left out, as LoadImage does: {listing(found, 3)}"
+    return (words,)
 
 
 def write_report(outcome: Outcome, ready: Ready) -> tuple[Path, Path]:
