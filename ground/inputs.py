@@ -88,11 +88,12 @@ def left_out(folder: Path, paths: Iterable[Path], endings: Collection[str]) -> s
     if not others:
         return ""
     heic = any(Path(name).suffix.lower() in HEIF for name in others)
-    advice = f"HEIC is read with pillow-heif ({PILLOW_HEIF})" if heic else ""
+    advice = [f"HEIC is read with pillow-heif ({PILLOW_HEIF})"] if heic else []
     if not all(Path(name).suffix.lower() in HEIF for name in others):
-        advice += f"{', ' if heic else ''}save {'others' if heic else 'them'} as PNG"
+        which = "others" if heic else "it" if len(others) == 1 else "them"
+        advice.append(f"save {which} as PNG")
     are = "picture is" if len(others) == 1 else "pictures are"
-    return f"{len(others)} {are} left out of {folder}: {listing(others, 5)}; {advice}"
+    return f"{len(others)} {are} left out of {folder}: {listing(others, 5)}; {', '.join(advice)}"
 
 
 def _files(name: str, endings: Collection[str], notes: list[str]) -> Iterator[Path]:

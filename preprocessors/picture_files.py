@@ -201,9 +201,9 @@ def pixels(frame: Image.Image) -> Bytes:
 def colours(frame: Image.Image) -> Floats:
     """(H, W, 3) in 0..1, those under alpha as the file has them.
 
-    A 16-bit grey picture, such as a depth map, keeps its steps, and so does one in floats of 0..1;
-    the core cuts the first to 8 bits, or with newer Pillows to white, and makes the second black.
-    Floats beyond 0..1 are levels of 0..255, as in the core.
+    A 16-bit grey picture, such as a depth map, keeps its steps; ComfyUI 0.3.64 cuts it to 8 bits,
+    or with newer Pillows to white. So does one in floats of 0..1, of which 0.33.0 makes black, too;
+    floats beyond are levels of 0..255, as in the core.
     """
     if _is_deep(frame):
         return _as_rgb(np.asarray(frame, dtype=np.float32) / np.float32(DEEPEST))

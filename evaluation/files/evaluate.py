@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, replace
@@ -12,7 +13,9 @@ from ...ground.inputs import IMAGE_SUFFIXES, files_of
 from ...ground.ours import MARKED, Results, expecting
 from ...ground.parameters import MODELS, OVERWRITE, Value, pairs_of, setting
 from ...ground.reporter import reporter
+from ...ground.wording import listing
 from ...preprocessors.names import named
+from ...preprocessors.picture_files import upright_header
 from ...preprocessors.sizing import Fit
 from ...preprocessors.spec import Preprocessor
 from ..report import Report, to_json
@@ -167,13 +170,28 @@ def evaluate(ready: Ready) -> Outcome:
         entries=measured.entries,
         quality=measured.sets,
         versions=versions(),
-        notes=(*ready.notes, *options.quality.idle(), *measured.notes),
+        notes=(*ready.notes, *options.quality.idle(), *_hidden(ready), *measured.notes),
     )
     report, failed = with_quality(report, ready.metrics)
     failures = (*measured.failures, *failed)
     told = [options.preprocessor.told] if options.preprocessor.told else []
     report = replace(report, notes=(*told, *report.notes, *failures))
     return Outcome(report, measured.rows, failures)
+
+
+def _hidden(ready: Ready) -> tuple[str, ...]:
+    """A note on hints with alpha, if there are any: a net saw their colours, those hidden by it,
+    too."""
+    found = []
+    for hint in dict.fromkeys(row.hint for row in ready.pairing.rows):
+        with contextlib.suppress(UserError):  # said when it is measured
+            if ready.options.hints and hint.suffix.lower() != ".json" and upright_header(hint)[1]:
+                found.append(hint)
+    if not found:
+        return ()
+    hints = "1 hint has" if len(found) == 1 else f"{len(found)} hints have"
+    words = f"{hints} an alpha channel, which is left out, as LoadImage does: {listing(found, 3)}"
+    return (words,)
 
 
 def write_report(outcome: Outcome, ready: Ready) -> tuple[Path, Path]:

@@ -92,6 +92,26 @@ def test_hints_made_of_the_originals_are_the_same_hints(run: Run, data: Path) ->
     assert one["summary"] == other["summary"]
 
 
+def test_what_becomes_of_transparency(run: Run, data: Path) -> None:
+    """Originals are laid on white, as their pictures; of hints the colours under alpha count."""
+    for name, x in PLACES.items():
+        alpha = np.zeros((SIDE, SIDE), np.uint8)
+        alpha[16:26, x : x + 10] = 255
+        clear = Image.fromarray(np.zeros((SIDE, SIDE, 3), np.uint8))
+        clear.putalpha(Image.fromarray(alpha))
+        save(data / "clear" / f"{name}.png", clear)
+    asked = ("evaluate", "obeys", "--preprocessor", "canny")
+    laid = run(*asked, "--originals", "clear")
+    assert (laid.exit_code, laid.stderr) == (0, "")
+    assert means(report_of(data), "edge F1") == {"obeys": 1.0}
+    hints = run(*asked, "--hints", "clear", "--out", "b")
+    assert hints.exit_code == 0
+    told = (
+        "Note: 3 hints have an alpha channel, which is left out, as LoadImage does: clear/left.png"
+    )
+    assert told in hints.stderr
+
+
 def test_groups_by_name_and_loose_files(run: Run, data: Path) -> None:
     result = run(
         *("evaluate", "good=obeys", "not/left_00001_.png", "not/right*.png"),

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from controlstack.cli import hint_run
-from controlstack.ground.inputs import IMAGE_SUFFIXES, find_inputs
+from controlstack.ground.inputs import IMAGE_SUFFIXES, files_of, find_inputs
 from controlstack.preprocessors import picture_files
 from tests.cli.prompts import Run
 
@@ -89,8 +89,18 @@ def test_pictures_that_are_left_out_are_counted_and_named(pictures: Path, run: R
     (pictures / "raw" / "a.CR2").write_bytes(b"")
     alone = run("hint", "tile", "raw")
     assert alone.exit_code == 2
-    assert "1 picture is left out of raw: a.CR2; save them as PNG." in alone.stderr
+    assert "1 picture is left out of raw: a.CR2; save it as PNG." in alone.stderr
     assert run("hint", "pose", "raw").stderr.count("left out") == 0
+
+
+def test_evaluation_s_folders_are_told_of_in_the_log(
+    pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (pictures / "in" / "z.psd").write_bytes(b"")
+    assert [path.name for path in files_of(["in"])] == ["a.JPG", "b.png"]
+    assert caplog.messages == ["1 picture is left out of in: z.psd; save it as PNG."]
+    assert files_of(["in/b.png"]) == (Path("in/b.png"),)
+    assert len(caplog.messages) == 1
 
 
 FORMATS = {

@@ -20,7 +20,7 @@ from PIL import Image
 from controlstack.ground import memory
 from controlstack.ground.errors import UserError
 from controlstack.headless.pictures import check_image, read_channel, read_image
-from controlstack.preprocessors.picture_files import colours, first_frame, upright_header
+from controlstack.preprocessors.picture_files import colours, first_frame, pixels, upright_header
 
 EXAMPLES = int(os.environ.get("CONTROLSTACK_FUZZ", "200"))
 
@@ -65,7 +65,7 @@ def seeds() -> dict[str, bytes]:
 def read_all(path: Path) -> int:
     """Read `path` in every way there is; how many of them gave a picture."""
     given = 0
-    for read in (read_image, check_image, upright_header, _first, _alpha):
+    for read in (read_image, check_image, upright_header, _first, _seen, _alpha):
         with contextlib.suppress(UserError):
             read(path)
             given += 1
@@ -74,6 +74,10 @@ def read_all(path: Path) -> int:
 
 def _first(path: Path) -> None:
     colours(first_frame(path)[0])
+
+
+def _seen(path: Path) -> None:
+    assert pixels(first_frame(path)[0]).dtype == np.uint8
 
 
 def _alpha(path: Path) -> None:
@@ -85,7 +89,7 @@ def test_every_format_and_every_kind_of_colours(tmp_path: Path) -> None:
         path = tmp_path / "picture"
         path.write_bytes(data)
         if name.split()[0] in ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP") and "LAB" not in name:
-            assert read_all(path) == 5, name
+            assert read_all(path) == 6, name
         else:
             read_all(path)
 

@@ -110,6 +110,10 @@ def test_hints_of_a_user(tmp_path: Path) -> None:
         samples_of_files(ValidationSettings(hints=str(tmp_path / "2.png"), count=count), notes)
         assert [note.removeprefix("the validation's ") for note in notes] == said
     assert alone.hint.shape == (3, 40, 64)
+    (tmp_path / "4.psd").write_bytes(b"")
+    told: list[str] = []
+    samples_of_files(ValidationSettings(hints=str(tmp_path), count=2), told)
+    assert told == [f"1 picture is left out of {tmp_path}: 4.psd; save it as PNG"]
 
 
 def test_hints_of_many_levels_keep_them(tmp_path: Path) -> None:

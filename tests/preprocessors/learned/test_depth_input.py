@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from transformers.models.dpt.image_processing_dpt import get_resize_output_image_size
 
 from controlstack.preprocessors.learned.depth import load_depth
 from controlstack.preprocessors.learned.depth_input import AnyShape, lower_bound, minimal
 from tests.tiny_depth import MODELS
 
 CPU = torch.device("cpu")
+CHANNELS = {"input_data_format": "channels_last"}
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +37,25 @@ def noise(height: int, width: int) -> np.ndarray:
     return blocks.repeat(8, axis=0).repeat(8, axis=1)
 
 
-def by_the_authors(size: tuple[int, int], target: int, multiple: int) -> tuple[int, int]:
-    """Depth-Anything-V2's "lower_bound", step by step."""
+def by_the_authors(
+    size: tuple[int, int], target: int, multiple: int, method: str
+) -> tuple[int, int]:
+    """`Resize.get_size` of Depth-Anything-V2 and of MiDaS, step by step."""
     width, height = size
     scale_height, scale_width = target / height, target / width
-    if scale_width > scale_height:
-        scale_height = scale_width
+    if method == "lower_bound":
+        fit_width = scale_width > scale_height
     else:
-        scale_width = scale_height
+        fit_width = abs(1 - scale_width) < abs(1 - scale_height)
+    scale = scale_width if fit_width else scale_height
 
     def constrained(x: float) -> int:
         y = int(np.round(x / multiple) * multiple)
-        return int(np.ceil(x / multiple) * multiple) if y < target else y
+        if method == "lower_bound" and y < target:
+            y = int(np.ceil(x / multiple) * multiple)
+        return y
 
-    return constrained(scale_width * width), constrained(scale_height * height)
+    return constrained(scale * width), constrained(scale * height)
 
 
 def test_known_sizes() -> None:
@@ -66,13 +71,22 @@ def test_known_sizes() -> None:
 @given(width=st.integers(8, 4000), height=st.integers(8, 4000))
 def test_both_rules_are_the_authors(width: int, height: int) -> None:
     found = lower_bound((width, height), (518, 518), 14)
-    assert found == by_the_authors((width, height), 518, 14)
+    assert found == by_the_authors((width, height), 518, 14, "lower_bound")
     assert min(found) == 518
     assert all(side % 14 == 0 for side in found)
-    # Transformers has MiDaS's rule; a side that it makes none of has one multiple here.
-    size = get_resize_output_image_size(torch.empty(3, height, width), (384, 384), True, 32)
-    wanted = (max(32, size.width), max(32, size.height))
-    assert minimal((width, height), (384, 384), 32) == wanted
+    # A side of which MiDaS makes none has one multiple here.
+    wanted = by_the_authors((width, height), 384, 32, "minimal")
+    assert minimal((width, height), (384, 384), 32) == tuple(max(32, side) for side in wanted)
+
+
+@pytest.mark.parametrize("size", [(640, 427), (100, 60), (399, 801), (32, 256), (512, 512)])
+def test_transformers_processor_has_midas_rule(size: tuple[int, int]) -> None:
+    processor = transformers.DPTImageProcessor(
+        size={"height": 384, "width": 384}, keep_aspect_ratio=True, ensure_multiple_of=32
+    )
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    values = processor(picture, return_tensors="pt", **CHANNELS)["pixel_values"]
+    assert minimal(size, (384, 384), 32) == (values.shape[3], values.shape[2])
 
 
 class Looking(nn.Module):
@@ -104,9 +118,6 @@ def test_depth_anything_sees_the_shorter_side_whole(models: dict[str, Path]) -> 
     assert np.allclose(found[..., 0], near_of(raw, (48, 80)), atol=1e-5)
 
 
-CHANNELS = {"input_data_format": "channels_last"}
-
-
 def near_of(raw: Tensor, size: tuple[int, int]) -> np.ndarray:
     whole = interpolate(raw[:, None], size=size, mode="bicubic")[0, 0]
     near: np.ndarray = ((whole - whole.min()) / (whole.max() - whole.min())).numpy()
@@ -118,15 +129,12 @@ def step_by_step(network: Any, values: Tensor, patch: int) -> Tensor:
     config, dpt = network.config, network.dpt
     more = {"interpolate_pos_encoding": True} if config.is_hybrid else {}
     embedded = dpt.embeddings(values, **more)
-    hidden, states = embedded.last_hidden_states, []
+    hidden, states = embedded[0], []
     for layer in dpt.encoder.layer:
         out = layer(hidden)
         hidden = out[0] if isinstance(out, tuple) else out
         states.append(hidden)
-    if config.is_hybrid:
-        kept = [*embedded.intermediate_activations, *(states[i] for i in (2, 3))]
-    else:
-        kept = states
+    kept = [*embedded[1], *(states[i] for i in (2, 3))] if config.is_hybrid else states
     down, across = (side // patch for side in values.shape[-2:])
     depth: Tensor = network.head(network.neck(kept, down, across))
     return depth

@@ -126,7 +126,7 @@ def test_pictures_that_are_no_rows_are_named(tmp_path: Path) -> None:
     for name in ("c.psd", "c.txt"):
         (tmp_path / name).write_text("words")
     (note,) = notes(tmp_path)
-    assert note == f"1 picture is left out of {tmp_path}: c.psd; save them as PNG"
+    assert note == f"1 picture is left out of {tmp_path}: c.psd; save it as PNG"
 
 
 IN_TABLES = "the layout fill50k has a column for its hints"
