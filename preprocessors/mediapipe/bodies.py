@@ -242,7 +242,7 @@ def _look(
         return []
     said = network(batch(shown, device))
     numbers, presence = (
-        finite(said[name], "MediaPipe").double().cpu().numpy()[:, 0]
+        finite(said[name], "MediaPipe").cpu().double().numpy()[:, 0]
         for name in ("points", "presence")
     )
     return [
