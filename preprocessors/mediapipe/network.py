@@ -37,7 +37,8 @@ class Network(nn.Module):
             for number, step in enumerate(self._steps)
         ]
         for name, value in weights.items():
-            self.register_buffer(name.replace(".", "_"), value.float())
+            weight = nn.Parameter(value.float(), requires_grad=False)
+            self.register_parameter(name.replace(".", "_"), weight)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """The outputs for `pictures`, in the range of values that the network was trained on."""
