@@ -149,7 +149,7 @@ def find_bodies(
     whole, *others = views(scene)
     people = detect(scene, [whole], finders.people, PEOPLE, device, threshold)
     people += detect(scene, others, finders.people, PEOPLE, device, max(threshold, SURE))
-    faces = look_for_faces(scene, finders.faces, device, SURE)
+    faces = look_for_faces(scene, finders.faces, device, max(threshold, SURE))
     return different(_bodies(scene, heads_of(people, faces), finders.points, device))
 
 

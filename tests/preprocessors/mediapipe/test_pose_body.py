@@ -143,6 +143,8 @@ def test_thresholds_and_the_most_people_are_kept(loaded: Loaded) -> None:
     picture = photo("oath_four")
     assert len(pose_of(loaded, picture).people) == 4
     assert len(pose_of(loaded, picture, max_people=2).people) == 2
+    assert len(pose_of(loaded, picture, person_threshold=0.96).people) < 4
+    assert not pose_of(loaded, picture, person_threshold=1.0).people
     (person,) = pose_of(loaded, photo(), joint_threshold=0.99).people
     assert 0 < sum(map(bool, person.body)) < 18
     assert all(p.confidence >= 0.99 for p in person.body if p)
