@@ -3,10 +3,12 @@
 Exact ones beside huggingface's controlnet-aux, where it has them, and beside the same hint by
 OpenCV and NumPy alone. Learned ones beside their own networks: what a call takes besides them.
 Pictures are noise with shapes, weights are random; rounds are taken in turns on one thread, and a
-ratio is the median of the rounds' own. Memory is the peak of a process that makes one hint and does
-nothing else. Aims: 1.00 at most, and 5 %.
+ratio is the median of the rounds' own. Those whose weights ship see a photo of one person, and with
+--wheel (tools/mediapipe_weights.py) the same is done with LiteRT in the place of torch. Memory is
+the peak of a process that makes one hint and does nothing else. Aims: 1.00 at most, and 5 %; for
+photos 400 ms and 300 MB.
 
-Run: python -m benchmarks.hints [--only NAME ...] [--edge 512 1024] [--rounds N]
+Run: python -m benchmarks.hints [--only NAME ...] [--edge 512 1024] [--rounds N] [--wheel FILE]
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +35,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import hint_references
+from controlstack.preprocessors import weights
 from controlstack.preprocessors.making import Loaded, Sizing, Source, make
 from controlstack.preprocessors.pose.people import parse_poses
-from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
+from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS, SHIPPED
 from controlstack.preprocessors.spec import Preprocessor
+from tests.checkout import ROOT
+from tools.mediapipe_weights import lite_network
 
 EDGES = (512, 1024)
 ROUNDS, LEARNED_ROUNDS = 15, 3
@@ -56,9 +63,15 @@ def picture_of(edge: int) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.add(picture, noise))
 
 
+def photo_of(edge: int) -> npt.NDArray[np.uint8]:
+    """One person, whom scikit-image ships: edge x edge x 3."""
+    photo = cv2.imread(str(ROOT / "tests" / "photos" / "astronaut.jpg"))
+    return np.asarray(cv2.resize(photo, (edge, edge), interpolation=cv2.INTER_CUBIC)[..., ::-1])
+
+
 def source_of(entry: Preprocessor, edge: int) -> Source:
     """What `entry` takes, of edge x edge."""
-    picture = picture_of(edge)
+    picture = photo_of(edge) if entry in SHIPPED else picture_of(edge)
     if entry.takes == "picture":
         return picture
     if entry.takes == "pose":
@@ -141,17 +154,49 @@ def learned_row(entry: Preprocessor, edge: int, rounds: int) -> str:
     return f"{entry.name:20}{edge:5}{whole:12.3f}{inside:12.3f}{added:11.1%}"
 
 
+def shipped_row(entry: Preprocessor, edge: int, rounds: int, wheel: Path | None) -> str:
+    """One line: milliseconds of a call by torch, by LiteRT, and the one as a part of the other."""
+    annotator = annotator_of(entry)
+    calls = [call_of(entry, edge, annotator)]
+    if wheel is not None:
+        assert entry.learning is not None
+        with zipfile.ZipFile(wheel) as files:
+            names = [Path(file).stem for file in entry.learning.models[0].files]
+            lite = [lite_network(files, name) for name in names]
+        calls.append(call_of(entry, edge, replace(annotator, networks=lite)))
+    took = in_turns(calls, rounds)
+    columns = "".join(f"{np.median(part) * 1e3:12.0f}" for part in took.T)
+    ratio = f"{statistics.median(took[:, 0] / took[:, 1]):11.2f}" if wheel is not None else ""
+    return f"{entry.name:20}{edge:5}{columns}{ratio}"
+
+
 def learned_call(entry: Preprocessor, edge: int) -> tuple[Call, Sequence[Any]]:
-    """Makes the hint of a picture with random weights in the published form; its networks."""
+    """Makes the hint of a picture; its networks."""
+    annotator = annotator_of(entry)
+    return call_of(entry, edge, annotator), annotator.networks
+
+
+def annotator_of(entry: Preprocessor) -> Any:
+    """`entry` loaded, with random weights in the published form where its own do not ship."""
     import torch
 
     torch.set_num_threads(1)
     assert entry.learning is not None
+    if not entry.downloads:
+        found = weights.find(entry.learning.models[0], [])
+        assert found is not None
+        return entry.learning.load(found)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        annotator = entry.learning.load(hint_references.published(entry.name, Path(folder)))
+        return entry.learning.load(hint_references.published(entry.name, Path(folder)))
+
+
+def call_of(entry: Preprocessor, edge: int, annotator: Any) -> Call:
+    """Makes the hint of a picture with a loaded preprocessor."""
+    import torch
+
     loaded = Loaded(annotator, torch.device("cpu"))
     source, settings = source_of(entry, edge), entry.settings({})
-    return lambda: make(entry, source, settings, Sizing(), loaded), annotator.networks
+    return lambda: make(entry, source, settings, Sizing(), loaded)
 
 
 def peaks(name: str, edge: int) -> tuple[float, float]:
@@ -209,6 +254,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PREPROCESSORS, default=list(PREPROCESSORS))
     parser.add_argument("--edge", "--side", nargs="+", type=int, default=list(EDGES))
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--wheel", type=Path, help="MediaPipe's, to compare with LiteRT")
     parser.add_argument("--memory", choices=PREPROCESSORS, help="print the peaks of one hint only")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -216,6 +262,7 @@ def main() -> None:
         print_peaks(options.memory, options.edge[0])
         return
     exact = [entry for entry in EXACT if entry.name in options.only]
+    shipped = [entry for entry in SHIPPED if entry.name in options.only]
     learned = [entry for entry in LEARNED if entry.name in options.only]
     if exact:
         rounds = options.rounds or ROUNDS
@@ -234,8 +281,16 @@ def main() -> None:
         for entry in learned:
             for edge in options.edge:
                 print(learned_row(entry, edge, rounds), flush=True)
+    if shipped:
+        rounds = options.rounds or ROUNDS
+        print(f"\nHints of a photo with one person: milliseconds; {rounds} rounds")
+        beside = f"{'LiteRT':>12}{'ratio':>11}" if options.wheel else ""
+        print(f"{'':20}{'px':>5}{'torch':>12}{beside}")
+        for entry in shipped:
+            for edge in options.edge:
+                print(shipped_row(entry, edge, rounds, options.wheel), flush=True)
     print("\nMemory: megabytes before the first hint, at most during one, and the difference")
-    for entry in (*exact, *learned):
+    for entry in (*exact, *shipped, *learned):
         for edge in options.edge:
             ready, peak = peaks(entry.name, edge)
             print(

@@ -149,7 +149,7 @@ def find_bodies(
     whole, *others = views(scene)
     people = detect(scene, [whole], finders.people, PEOPLE, device, threshold)
     people += detect(scene, others, finders.people, PEOPLE, device, max(threshold, SURE))
-    faces = look_for_faces(scene, finders.faces, device, SURE)
+    faces = look_for_faces(scene, finders.faces, device, max(threshold, SURE))
     return different(_bodies(scene, heads_of(people, faces), finders.points, device))
 
 
@@ -242,7 +242,7 @@ def _look(
         return []
     said = network(batch(shown, device))
     numbers, presence = (
-        finite(said[name], "MediaPipe").double().cpu().numpy()[:, 0]
+        finite(said[name], "MediaPipe").cpu().double().numpy()[:, 0]
         for name in ("points", "presence")
     )
     return [

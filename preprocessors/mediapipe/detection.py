@@ -104,7 +104,7 @@ def detect(
         shown = [scene.seen(square, network.side, black=True) for square in some]
         said = network(batch(shown, device, low=-1.0))
         boxes, scores = (
-            finite(said[name], "MediaPipe").double().cpu().numpy() for name in ("boxes", "scores")
+            finite(said[name], "MediaPipe").cpu().double().numpy() for name in ("boxes", "scores")
         )
         likely = 1 / (1 + np.exp(-scores[..., 0].clip(-CLIP, CLIP)))
         for square, rows, sure in zip(some, boxes, likely, strict=True):

@@ -141,7 +141,7 @@ def _look(
         return []
     said = network(batch([scene.seen(one, network.side) for one in squares], device))
     numbers, presence = (
-        finite(said[name], "MediaPipe").double().cpu().numpy()[:, 0]
+        finite(said[name], "MediaPipe").cpu().double().numpy()[:, 0]
         for name in ("points", "presence")
     )
     likely = 1 / (1 + np.exp(-presence[:, 0].clip(-100, 100)))

@@ -100,7 +100,7 @@ def _places(
     if not squares:
         return []
     said = network(batch([scene.seen(one, network.side) for one in squares], device))
-    numbers = finite(said["points"], "MediaPipe").double().cpu().numpy()
+    numbers = finite(said["points"], "MediaPipe").cpu().double().numpy()
     found = []
     for square, each in zip(squares, numbers, strict=True):
         middle, edge = square.outside(each.reshape(2, 2) / network.side)
@@ -126,7 +126,7 @@ def _look(
         return []
     said = network(batch([scene.seen(one, network.side) for one in squares], device))
     numbers, presence = (
-        finite(said[name], "MediaPipe").double().cpu().numpy()[:, 0]
+        finite(said[name], "MediaPipe").cpu().double().numpy()[:, 0]
         for name in ("points", "presence")
     )
     return [

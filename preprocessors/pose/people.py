@@ -276,7 +276,8 @@ def _chained(groups: list[Any]) -> list[Any]:
 
 
 def _farthest(people: tuple[Person, ...]) -> float:
-    points = (point for person in people for part in PARTS for point in getattr(person, part.field))
+    parts = [getattr(person, part.field) for person in people for part in (*PARTS, FEET_PART)]
+    points = (point for part in parts for point in part)
     return max((max(abs(point.x), abs(point.y)) for point in points if point), default=0.0)
 
 

@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from controlstack.ground.errors import UserError
 from controlstack.ground.parameters import Parameter
@@ -29,6 +31,7 @@ from controlstack.preprocessors.pose.people import Joint, Person, Pose, parse_po
 from controlstack.preprocessors.registry import EXACT, LEARNED, PREPROCESSORS
 from controlstack.preprocessors.spec import Learning, Preprocessor, Weights
 from tests.annotator_files import publish, random_state
+from tests.checkout import ROOT
 
 IMAGE = torch.rand(2, 20, 30, 3, generator=torch.Generator().manual_seed(0))
 
@@ -311,6 +314,28 @@ def test_nobody_is_a_black_hint_and_a_warning(caplog: pytest.LogCaptureFixture) 
         "ViTPose Hint: nobody in picture 1; its hint is black.",
         "ViTPose Hint: nobody in picture 2; its hint is black.",
     ]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_network_that_ships_needs_no_model_and_no_download() -> None:
+    """The photo's people by their own node, Any Hint and the node with settings, all alike."""
+    with Image.open(ROOT / "tests" / "photos" / "park_jack.jpg") as photo:
+        image = torch.from_numpy(np.array(photo.convert("RGB")))[None] / 255
+    node = NODES["ControlStackPoseBody"]
+    assert node.VALIDATE_INPUTS() is True
+    result = node().make(image=image)
+    result = result["result"] if isinstance(result, dict) else result
+    hint, text, ((frame,)) = result
+    given = np.array(frame["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
+    assert len(set(given[:, 2])) > 10, "each joint's own confidence"
+    assert json.loads(text)[0]["people"][0]["pose_keypoints_2d"] == given.ravel().tolist()
+    drawn = NODES["ControlStackDrawPose"]().make(pose_json=text, width=500, height=500)
+    assert torch.equal(drawn["result"][0], hint)
+    for node_id in ("ControlStackHint", "ControlStackAnyHintSettings"):
+        assert NODES[node_id].VALIDATE_INPUTS(preprocessor="pose_body") is True
+        again = NODES[node_id]().make(image=image, preprocessor="pose_body")
+        again = again["result"] if isinstance(again, dict) else again
+        assert torch.equal(again[0], hint)
 
 
 def test_settings_have_the_types_that_widgets_know() -> None:

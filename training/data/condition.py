@@ -9,6 +9,7 @@ from typing import Any
 from ...ground.errors import UserError
 from ...ground.parameters import Value
 from ...preprocessors.making import Sizing, Source, make
+from ...preprocessors.mediapipe.face_mesh import MEDIAPIPE_FACE
 from ...preprocessors.names import named
 from ...preprocessors.pose.draw import DRAWING
 from ...preprocessors.ready import HintMaker
@@ -75,6 +76,11 @@ class Condition:
     def draws_people(self) -> bool:
         """Whether hints are skeletons."""
         return self.entry is not None and self.entry.shows == "pose"
+
+    @property
+    def draws_faces(self) -> bool:
+        """Whether hints are faces whose left and right have colours of their own."""
+        return self.entry is MEDIAPIPE_FACE
 
     @property
     def drawing(self) -> Mapping[str, Value]:

@@ -83,6 +83,14 @@ def swapped_sides(skeletons: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return result
 
 
+def swapped_faces(faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A picture of MediaPipe's faces (uint8 RGB, H x W x 3) with the colours of left and right
+    exchanged: those of one side are the other's with red and blue exchanged, and what lies in the
+    middle has as much of both.
+    """
+    return np.ascontiguousarray(faces[..., ::-1])
+
+
 def turned_normals(normals: npt.NDArray[np.uint8], channel: int) -> npt.NDArray[np.uint8]:
     """A normal map (uint8 RGB, H x W x 3) whose `channel` says left, with it saying right.
 

@@ -18,7 +18,7 @@ from ...preprocessors.sources import read_hint_picture, read_mask, read_sources
 from ...preprocessors.spec import Hint
 from ..settings import DataSettings
 from .condition import Condition
-from .mirror import swapped_sides, turned_normals
+from .mirror import swapped_faces, swapped_sides, turned_normals
 from .row import Row, Stored
 from .view import View, view_of
 
@@ -135,6 +135,8 @@ def _other_side(hint: Hint, condition: Condition) -> Hint:
     pixels = cast(Picture, hint)
     if condition.draws_people:
         return swapped_sides(pixels)
+    if condition.draws_faces:
+        return swapped_faces(pixels)
     channel = condition.turned_channel
     return pixels if channel is None else turned_normals(pixels, channel)
 

@@ -23,7 +23,8 @@ from controlstack.preprocessors.mediapipe.pose_body import POSE_BODY
 from controlstack.preprocessors.mediapipe.squares import Square
 from controlstack.preprocessors.picture import Bytes
 from controlstack.preprocessors.pose.people import JOINTS, Person, Pose, to_json, to_keypoints
-from controlstack.preprocessors.ready import InFolders, load
+from controlstack.preprocessors.ready import InFolders, hint_maker, load
+from controlstack.training.data.condition import Condition
 from tests.checkout import ROOT
 
 PHOTOS = ROOT / "tests" / "photos"
@@ -145,6 +146,8 @@ def test_thresholds_and_the_most_people_are_kept(loaded: Loaded) -> None:
     picture = photo("oath_four")
     assert len(pose_of(loaded, picture).people) == 4
     assert len(pose_of(loaded, picture, max_people=2).people) == 2
+    assert len(pose_of(loaded, picture, person_threshold=0.96).people) < 4
+    assert not pose_of(loaded, picture, person_threshold=1.0).people
     (person,) = pose_of(loaded, photo(), joint_threshold=0.99).people
     assert 0 < sum(map(bool, person.body)) < 18
     assert all(p.confidence >= 0.99 for p in person.body if p)
@@ -197,6 +200,18 @@ def test_it_asks_for_no_download_and_no_place(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     assert not POSE_BODY.downloads
     assert not POSE_BODY.has_choice
+
+
+def test_training_data_is_given_its_hints() -> None:
+    """By a name that is the same in the next run: hints are kept under it."""
+    keeper = InFolders([Path("nowhere")])
+    maker, again = hint_maker(POSE_BODY, keeper), hint_maker(POSE_BODY, keeper)
+    assert maker.name == again.name
+    assert "pose_landmark.safetensors" in maker.name
+    condition = Condition(POSE_BODY, POSE_BODY.settings({}), made=True, resize=False)
+    assert condition.by_network
+    picture = photo()
+    assert condition.make(picture, maker).any()
 
 
 def test_weights_that_are_gone_are_said_and_not_downloaded(tmp_path: Path) -> None:

@@ -6,6 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from controlstack.preprocessors.mediapipe.face_mesh import (
+    LEFT_BROW,
+    LEFT_EYE,
+    OUTLINES,
+    PUPILS,
+    RIGHT_BROW,
+    RIGHT_EYE,
+)
 from controlstack.preprocessors.normal import normal_from_depth
 from controlstack.preprocessors.pose.body import COLOURS
 from controlstack.preprocessors.pose.draw import draw_pose
@@ -14,6 +22,7 @@ from controlstack.training.data.mirror import (
     FACE_MIRROR,
     JOINT_MIRROR,
     mirrored_pose,
+    swapped_faces,
     swapped_sides,
     turned_normals,
 )
@@ -131,6 +140,16 @@ def test_mirrored_normals_are_those_of_the_mirrored_depth(axes: str, channel: in
     found = turned_normals(np.ascontiguousarray(normals[:, ::-1]), channel).astype(int)
     assert np.abs(found - wanted).max() <= 1  # bytes are cut off, not rounded
     assert np.abs(normals[:, ::-1].astype(int) - wanted).max() > 50
+
+
+def test_faces_of_mediapipe_change_sides() -> None:
+    (left_eye, left_brow), (right_eye, right_brow) = [
+        [colour for lines, colour in OUTLINES if lines in names]
+        for names in (((LEFT_EYE,), LEFT_BROW), ((RIGHT_EYE,), RIGHT_BROW))
+    ]
+    here = [left_eye, left_brow, PUPILS[0], (10, 200, 10), (10, 180, 10), (0, 0, 0)]
+    there = [right_eye, right_brow, PUPILS[1], (10, 200, 10), (10, 180, 10), (0, 0, 0)]
+    assert swapped_faces(np.array([here], np.uint8)).tolist() == [list(map(list, there))]
 
 
 def test_black_is_no_normal() -> None:
