@@ -22,7 +22,7 @@ from controlstack.preprocessors.spec import Preprocessor
 from tools.help_scene import Scene, scene
 
 IMAGES = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs" / "images"
-LARGEST = 25_000
+LARGEST = 21_000
 """Bytes: a page has to show at once."""
 
 FROM_RESULTS = ("canny", "pose")
@@ -37,7 +37,7 @@ DRAWINGS = ("scribble", "invert")
 BANDS = ("invert", "blur")
 """Of those half the height says all."""
 
-EDGE, GAP = 256, 8
+EDGE, GAP = 224, 8
 
 Array = npt.NDArray[Any]
 
