@@ -22,7 +22,7 @@ from controlstack.preprocessors.spec import Preprocessor
 from tools.help_scene import Scene, scene
 
 IMAGES = Path(controlstack.__file__).parent / controlstack.WEB_DIRECTORY / "docs" / "images"
-LARGEST = 22_000
+LARGEST = 24_000
 """Bytes: a page has to show at once."""
 
 FROM_RESULTS = ("canny", "pose")
