@@ -141,6 +141,7 @@ def embedded(base: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch) -> dict[
             Image.open(base / "embedded" / shown["images"][0]["filename"])
         )
         for node, shown in results.ui.items()
+        if node.startswith("save ")
     }
 
 

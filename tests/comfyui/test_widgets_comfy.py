@@ -67,7 +67,8 @@ def test_required_inputs_alone_are_enough(running: Server, model: str) -> None:
     }
     prompt = {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in nodes.items()}
     run = running.run(read_workflow(json.loads(json.dumps(prompt)), default_registry(), "test"))
-    assert run.outputs.keys() == {"show own", "show any", "show told"}
+    hints = {"own", "any"}  # shown on their nodes
+    assert run.outputs.keys() - hints == {"show own", "show any", "show told"}
 
 
 @pytest.fixture
