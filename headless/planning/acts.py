@@ -50,9 +50,7 @@ ACTS: dict[str, Act] = {}
 """By node type."""
 
 PENULTIMATE = {name for name, sampler in SAMPLERS.items() if sampler.drop_penultimate}
-PENULTIMATE |= {"dpm_2_ancestral", "uni_pc_bh2"}
-"""Samplers whose KSampler leaves out the last noise level above 0 (`comfy/samplers.py`); the latter
-are not sampled here."""
+"""Samplers whose KSampler leaves out the last noise level above 0 (`comfy/samplers.py`)."""
 
 
 def act(*node_types: str) -> Callable[[Act], Act]:

@@ -89,6 +89,9 @@ def ksample(
 
 
 def _checked(samples: Tensor) -> Tensor:
+    """The latent, or an empty one as an empty one of this model."""
+    if samples.ndim == 4 and samples.shape[1] > LATENT_CHANNELS and not samples.any():
+        return samples[:, :LATENT_CHANNELS]
     if samples.ndim != 4 or samples.shape[1] != LATENT_CHANNELS:
         raise UserError(
             f"The latent has shape {tuple(samples.shape)} and the U-Net takes (batch, "

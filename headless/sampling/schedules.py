@@ -75,6 +75,31 @@ def beta(sampling: DiscreteSampling, steps: int, shape: float = 0.6) -> Tensor:
     return _then_zero(sampling.sigmas[list(dict.fromkeys(timesteps.tolist()))])
 
 
+def linear_quadratic(sampling: DiscreteSampling, steps: int) -> Tensor:
+    """The first half of the steps takes 2.5 % of the largest sigma, evenly; the second half goes
+    on as fast and, by the square of the step, ever faster to 0 (Polyak et al. 2024, Movie Gen,
+    3.4.2, https://arxiv.org/abs/2410.13720).
+    """
+    whole = float(sampling.sigma_max)
+    even, threshold = steps // 2, 0.025
+    if not even:
+        return torch.tensor([whole, 0.0])
+    step = torch.arange(steps + 1, dtype=torch.float64)
+    passed = threshold * step / even
+    rest = (step - even).clamp(min=0) / (steps - even)
+    sigmas = 1.0 - (passed + (1 - threshold * steps / even) * rest**2)
+    return _then_zero((sigmas.float() * sampling.sigma_max.cpu())[:-1])
+
+
+def kl_optimal(sampling: DiscreteSampling, steps: int) -> Tensor:
+    """Evenly spaced in the arctangent of sigma: Sabour et al. 2024, Align Your Steps, the optimum
+    for normally distributed data (https://arxiv.org/abs/2404.14507).
+    """
+    share = torch.arange(steps, dtype=torch.float32) / max(steps - 1, 1)
+    low, high = math.atan(float(sampling.sigma_min)), math.atan(float(sampling.sigma_max))
+    return _then_zero((share * low + (1 - share) * high).tan())
+
+
 SCHEDULES: dict[str, Schedule] = {
     "simple": simple,
     "sgm_uniform": partial(timestep_uniform, sgm=True),
@@ -83,6 +108,8 @@ SCHEDULES: dict[str, Schedule] = {
     "ddim_uniform": ddim_uniform,
     "beta": beta,
     "normal": timestep_uniform,
+    "linear_quadratic": linear_quadratic,
+    "kl_optimal": kl_optimal,
 }
 """In the order of ComfyUI's menu."""
 
