@@ -6,6 +6,7 @@ from . import (
     compositing,
     conditioning,
     controlnet,
+    custom_sampling,
     image,
     latent,
     loaders,
@@ -14,6 +15,7 @@ from . import (
     primitives,
     regions,
     sampling,
+    sigmas,
     texts,
     vae,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "compositing",
     "conditioning",
     "controlnet",
+    "custom_sampling",
     "image",
     "latent",
     "loaders",
@@ -33,6 +36,7 @@ __all__ = [
     "primitives",
     "regions",
     "sampling",
+    "sigmas",
     "texts",
     "vae",
 ]

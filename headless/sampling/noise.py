@@ -60,7 +60,9 @@ def brownian(x: Tensor, sigmas: Tensor, seed: int, *, there: bool = False) -> No
         return min(max(float(sigma), low), high)
 
     def increment(sigma: Tensor, target: Tensor) -> Tensor:
-        # Sampling walks down: the path is read from the lower sigma up, and its sign turned.
+        # The path is read from the lower sigma up; its sign is turned where sampling walks down.
+        if target > sigma:
+            return -increment(target, sigma)
         rise: Tensor = path(inside(target), inside(sigma))
         return -rise.to(x) / (sigma - target).sqrt()
 

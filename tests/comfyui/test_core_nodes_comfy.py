@@ -303,8 +303,35 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
 }
 
+SIGMAS = torch.tensor([14.6, 6.0, 2.5, 1.0, 0.3, 0.0])
+ENDS = {"sigma_max": 13.5, "sigma_min": 0.05}
+CASES |= {
+    "KarrasScheduler": [{"steps": n, **ENDS, "rho": r} for n, r in ((1, 7.0), (9, 7.0), (20, 3.5))],
+    "ExponentialScheduler": [{"steps": n, **ENDS} for n in (1, 9, 20)],
+    "PolyexponentialScheduler": [
+        {"steps": n, **ENDS, "rho": r} for n, r in ((1, 1.0), (9, 1.0), (20, 1.7))
+    ],
+    "LaplaceScheduler": [
+        {"steps": n, **ENDS, "mu": m, "beta": b} for n, m, b in ((5, 0.0, 0.5), (20, 0.7, 0.9))
+    ],
+    "VPScheduler": [{"steps": n, "beta_d": 19.9, "beta_min": 0.1, "eps_s": 0.001} for n in (1, 9)],
+    "AlignYourStepsScheduler": [
+        {"model_type": f, "steps": n, "denoise": d}
+        for f in ("SD1", "SDXL", "SVD")
+        for n, d in ((10, 1.0), (20, 1.0), (7, 0.5), (10, 0.0))
+    ],
+    "SplitSigmas": [{"sigmas": SIGMAS, "step": n} for n in (0, 2, 99)],
+    "SplitSigmasDenoise": [{"sigmas": SIGMAS, "denoise": d} for d in (0.0, 0.3, 1.0)],
+    "FlipSigmas": [{"sigmas": one} for one in (SIGMAS, SIGMAS[:3], SIGMAS[:0])],
+    "SetFirstSigma": [{"sigmas": SIGMAS, "sigma": 7.5}],
+    "ManualSigmas": [{"sigmas": text} for text in ("1, 0.5", "14.6 .5;3", "")],
+}
+
 NEARLY = {"ImageBlur": 1e-6, "ImageSharpen": 1e-5, "ImageScaleToTotalPixels": 1e-6}
 """Convolutions add in another order; the rest are the same bits."""
+for _name in CASES:
+    if _name.endswith("Scheduler"):
+        NEARLY[_name] = 2e-5  # of sigmas to 700
 
 
 @pytest.mark.parametrize("node_id", CASES)

@@ -99,6 +99,14 @@ def test_beside_the_matrix(name: str, comfyui: Run, ours: Run) -> None:
     _same(*_both(graph_of(BESIDE[name]), comfyui, ours), COARSE.get(name, LATENT_BAR))
 
 
+@pytest.mark.parametrize("name", cells_beside.custom())
+def test_samplers_from_nodes_of_their_own(
+    name: str, comfyui: Run, base: Path, comfy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise, "CPU_SEED_OFFSET", _seed_offset())
+    _same(*_both(graph_of(cells_beside.custom()[name]), comfyui, embedded(base)))
+
+
 @pytest.mark.parametrize("name", OWN_NOISE)
 def test_noise_drawn_at_each_step(
     name: str,
@@ -107,14 +115,7 @@ def test_noise_drawn_at_each_step(
     base: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from comfy.k_diffusion.sampling import default_noise_sampler
-
-    # Which seed this ComfyUI draws it from is asked of its own function.
-    x = torch.zeros(1, 4, 2, 2)
-    drawn = default_noise_sampler(x, seed=5)(None, None)
-    again = torch.equal(drawn, torch.randn(x.shape, generator=torch.Generator().manual_seed(5)))
-    monkeypatch.setattr(noise, "CPU_SEED_OFFSET", 0 if again else 1)
-
+    monkeypatch.setattr(noise, "CPU_SEED_OFFSET", _seed_offset())
     _same(*_both(graph_of(cells_beside.others()[name]), comfyui, embedded(base)))
 
 
@@ -149,6 +150,16 @@ def test_a_wrong_picture_falls_below_the_bar(ours: Run) -> None:
     unweighted["positive"]["inputs"]["text"] = cells.UNWEIGHTED
     for wrong in (cells.prompt(0), cells.prompt(1), unweighted):
         assert psnr(right.pictures, ours(graph_of(wrong)).pictures) < BAR
+
+
+def _seed_offset() -> int:
+    """From which seed this ComfyUI draws a step's noise, asked of its own function."""
+    from comfy.k_diffusion.sampling import default_noise_sampler
+
+    x = torch.zeros(1, 4, 2, 2)
+    drawn = default_noise_sampler(x, seed=5)(None, None)
+    again = torch.equal(drawn, torch.randn(x.shape, generator=torch.Generator().manual_seed(5)))
+    return 0 if again else 1
 
 
 def _both(graph: Graph, comfyui: Run, ours: Run) -> tuple[Made, Made]:
