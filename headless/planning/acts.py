@@ -88,7 +88,6 @@ def _unet(unet_name: Any = "", **_: Any) -> tuple[Any, ...]:
     return (Model(_text(unet_name), "diffusion_models"),)
 
 
-_declare("DiffControlNetLoader", {"model": "MODEL", "control_net_name": "STRING"}, "CONTROL_NET")
 _declare("ModelPatchLoader", {"name": "STRING"}, "MODEL_PATCH")
 
 

@@ -107,6 +107,15 @@ def test_samplers_from_nodes_of_their_own(
     _same(*_both(graph_of(cells_beside.custom()[name]), comfyui, embedded(base)))
 
 
+def test_a_textual_inversion(comfyui: Run, ours: Run) -> None:
+    asked, plain = cells.prompt(1), cells.prompt(1)
+    text = "embedding:words, (a red embedding:words, of snow:1.3) and a dog"
+    asked["positive"]["inputs"]["text"] = text
+    plain["positive"]["inputs"]["text"] = "a red of snow and a dog"
+    _same(*_both(graph_of(asked), comfyui, ours))
+    assert psnr(ours(graph_of(asked)).pictures, ours(graph_of(plain)).pictures) < BAR
+
+
 @pytest.mark.parametrize("name", OWN_NOISE)
 def test_noise_drawn_at_each_step(
     name: str,
