@@ -56,7 +56,7 @@ def others() -> dict[str, Prompt]:
 
 
 def custom() -> dict[str, Prompt]:
-    """Prompts on samplers, schedules and noise from nodes of their own, by name."""
+    """Prompts on samplers, schedules, noise and patches from nodes of their own, by name."""
     return {
         **{
             name: _custom(name)
@@ -71,7 +71,20 @@ def custom() -> dict[str, Prompt]:
         "kl_optimal": _custom("dpm_2_ancestral", "kl_optimal"),
         "linear_quadratic": _custom("uni_pc_bh2", "linear_quadratic"),
         "steps of its own": _custom("dpm_adaptive"),
+        "LCM sampling": _patched("ModelSamplingDiscrete", "lcm", sampling="lcm", zsnr=False),
+        "velocity, no signal at the end": _patched(
+            "ModelSamplingDiscrete", "euler", sampling="v_prediction", zsnr=True
+        ),
+        "guidance rescaled": _patched("RescaleCFG", "euler", multiplier=0.7),
+        "FreeU": _patched("FreeU", "euler", b1=1.1, b2=1.2, s1=0.9, s2=0.2),
+        "FreeU_V2": _patched("FreeU_V2", "euler", b1=1.3, b2=1.4, s1=0.9, s2=0.2),
     }
+
+
+def _patched(node_type: str, sampler: str, **values: Any) -> Prompt:
+    graph = prompt(1, sampler)
+    graph["patch"] = node(node_type, model=graph["sampler"]["inputs"]["model"], **values)
+    return _with_values(graph, "sampler", model=["patch", 0])
 
 
 def _custom(

@@ -21,8 +21,10 @@ from .conditioning import Conditioning, convert, prepare
 from .model import Model
 from .samplers import Sampler
 
-AFTER_GUIDANCE, ALWAYS_BOTH = "sampler_post_cfg_function", "disable_cfg1_optimization"
-"""ComfyUI's model options: functions of what guidance gave; whether a cfg of 1 has two sides."""
+GUIDANCE, AFTER_GUIDANCE = "sampler_cfg_function", "sampler_post_cfg_function"
+ALWAYS_BOTH = "disable_cfg1_optimization"
+"""ComfyUI's model options: a function in guidance's place, functions of what guidance gave, and
+whether a cfg of 1 has two sides."""
 
 Callback = Callable[[int, Tensor, Tensor, int], None]
 """(step, denoised, latent, number of steps), once a step."""
@@ -114,16 +116,17 @@ class Guider:
         sides = [self.conds["positive"], None if alone else self.conds["negative"]]
         call = self._wrapped(calc_cond_batch, None, wrappers.CALC_COND_BATCH)
         positive, negative = call(self.inner_model, sides, x, sigma, model_options)
-        result: Tensor = positive if alone else negative + (positive - negative) * self.cfg
+        seen = {
+            **{"cond_denoised": positive, "uncond_denoised": negative, "cond_scale": self.cfg},
+            **{"model": self.inner_model, "input": x, "sigma": sigma, "timestep": sigma},
+            "model_options": model_options,
+        }
+        if guide := model_options.get(GUIDANCE):
+            result: Tensor = x - guide({**seen, "cond": x - positive, "uncond": x - negative})
+        else:
+            result = positive if alone else negative + (positive - negative) * self.cfg
         for after in model_options.get(AFTER_GUIDANCE, ()):
-            result = after(
-                {
-                    **{"denoised": result, "cond_denoised": positive, "uncond_denoised": negative},
-                    **{"cond": sides[0], "uncond": sides[1], "cond_scale": self.cfg},
-                    **{"model": self.inner_model, "input": x, "sigma": sigma},
-                    "model_options": model_options,
-                }
-            )
+            result = after({**seen, "denoised": result, "cond": sides[0], "uncond": sides[1]})
         return result
 
     def _prepare_conds(
