@@ -18,6 +18,7 @@ from . import (
     sampling,
     sigmas,
     texts,
+    upscalers,
     vae,
 )
 from .declare import CORE_NODES
@@ -40,5 +41,6 @@ __all__ = [
     "sampling",
     "sigmas",
     "texts",
+    "upscalers",
     "vae",
 ]

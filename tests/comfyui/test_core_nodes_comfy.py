@@ -14,8 +14,10 @@ from torch import Tensor
 
 from controlstack.headless.core_nodes import CORE_NODES
 from controlstack.headless.graph.registry import read_spec
+from controlstack.headless.models import upscaler
 from tests.comfyui.conftest import comfyui_path
 from tests.comfyui.parity import noise, picture
+from tests.headless.models.test_upscaler import compact_weights
 
 FILES = [
     "post_processing",
@@ -346,3 +348,20 @@ def test_made_alike(node_id: str, theirs: Mapping[str, Any]) -> None:
         assert len(ours) == len(expected)
         for one, other in zip(ours, expected, strict=True):
             same(one, other, NEARLY.get(node_id, 0.0))
+
+
+@pytest.mark.parametrize("size", [(40, 30), (530, 600)])
+def test_made_larger_alike(
+    size: tuple[int, int], theirs: Mapping[str, Any], tmp_path: Path
+) -> None:
+    import folder_paths
+    from safetensors.torch import save_file
+
+    save_file(compact_weights(), tmp_path / "small.safetensors")
+    folder_paths.add_model_folder_path("upscale_models", str(tmp_path))
+    model = made(theirs["UpscaleModelLoader"], {"model_name": "small.safetensors"})[0]
+    ours = upscaler.load_upscaler(tmp_path / "small.safetensors")
+    image = picture(1, 1, *size)
+    expected = made(theirs["ImageUpscaleWithModel"], {"upscale_model": model, "image": image})[0]
+    large = CORE_NODES["ImageUpscaleWithModel"]().run(upscale_model=ours, image=image)[0]
+    torch.testing.assert_close(large, expected, rtol=0, atol=1e-6)
