@@ -21,7 +21,6 @@ NEGATIVE = "blurry, (text:0.7)"
 CHECKPOINT = "base.safetensors"
 NETS = ("first.safetensors", "second.safetensors")
 LORA = "change.safetensors"
-INVERSION = "words.safetensors"
 HINTS = ("controlstack_scene.png", "controlstack_depth.png")
 INPUT = Path(__file__).parents[1] / "workflows" / "input"
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from safetensors.torch import load, save_file
+from safetensors.torch import load
 from torch import Tensor
 
 from controlstack.headless import folders, host
@@ -66,9 +66,6 @@ def write_files(base: Path) -> Path:
     for seed, name in enumerate(cells.NETS, start=1):
         sd15_files.write_control_net(base / "models" / "controlnet" / name, seed)
     sd15_files.write_lora(base / "models" / "loras" / cells.LORA)
-    (base / "models" / "embeddings").mkdir()
-    vectors = torch.randn(3, 768, generator=torch.Generator().manual_seed(9)) * 0.05
-    save_file({"emb_params": vectors}, base / "models" / "embeddings" / cells.INVERSION)
     shutil.copytree(cells.INPUT, base / "input")
     return base
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from controlstack.headless.graph.model import Graph
 from controlstack.headless.sampling import noise
@@ -64,6 +65,9 @@ SOME_BESIDE = (
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all files that the cells and the shipped workflows name."""
     base = two_hosts.write_files(tmp_path_factory.mktemp("two_hosts"))
+    (base / "models" / "embeddings").mkdir()
+    vectors = torch.randn(3, 768, generator=torch.Generator().manual_seed(9)) * 0.05
+    save_file({"emb_params": vectors}, base / "models" / "embeddings" / "words.safetensors")
     graph = shipped.small("pose")
     checkpoint = graph.nodes[shipped.only(graph, "CheckpointLoaderSimple")].inputs["ckpt_name"]
     _link(base / "models" / "checkpoints", cells.CHECKPOINT, [str(checkpoint)])
