@@ -35,6 +35,8 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "text_encoders": ("text encoder", ("text_encoders", "clip")),
     "vae": ("VAE", ("vae",)),
     "loras": ("LoRA", ("loras",)),
+    "upscale_models": ("upscale model", ("upscale_models",)),
+    "embeddings": ("textual inversion", ("embeddings",)),
     "controlnet": ("ControlNet", ("controlnet", "t2i_adapter")),
     "model_patches": ("model patch", ("model_patches",)),
     "depth": ("depth model", ("depth",)),

@@ -55,6 +55,71 @@ def others() -> dict[str, Prompt]:
     }
 
 
+def custom() -> dict[str, Prompt]:
+    """Prompts on samplers, schedules, noise and patches from nodes of their own, by name."""
+    return {
+        **{
+            name: _custom(name)
+            for name in ("euler", "dpmpp_3m_sde", "ddpm", "lms", "ipndm", "deis", "res_multistep")
+        },
+        **{
+            f"{name}, cfg 1.5": _custom(name, cfg=1.5)
+            for name in ("euler_cfg_pp", "euler_ancestral_cfg_pp", "dpmpp_2m_cfg_pp")
+        },
+        "one conditioning": _custom("heunpp2", cfg=None),
+        "one after the other": _custom("dpmpp_2s_ancestral", split=3),
+        "kl_optimal": _custom("dpm_2_ancestral", "kl_optimal"),
+        "linear_quadratic": _custom("uni_pc_bh2", "linear_quadratic"),
+        "steps of its own": _custom("dpm_adaptive"),
+        "LCM sampling": _patched("ModelSamplingDiscrete", "lcm", sampling="lcm", zsnr=False),
+        "velocity, no signal at the end": _patched(
+            "ModelSamplingDiscrete", "euler", sampling="v_prediction", zsnr=True
+        ),
+        "guidance rescaled": _patched("RescaleCFG", "euler", multiplier=0.7),
+        "FreeU": _patched("FreeU", "euler", b1=1.1, b2=1.2, s1=0.9, s2=0.2),
+        "FreeU_V2": _patched("FreeU_V2", "euler", b1=1.3, b2=1.4, s1=0.9, s2=0.2),
+    }
+
+
+def _patched(node_type: str, sampler: str, **values: Any) -> Prompt:
+    graph = prompt(1, sampler)
+    graph["patch"] = node(node_type, model=graph["sampler"]["inputs"]["model"], **values)
+    return _with_values(graph, "sampler", model=["patch", 0])
+
+
+def _custom(
+    sampler: str, scheduler: str = "karras", cfg: float | None = 7.0, split: int = 0
+) -> Prompt:
+    graph = prompt(1)
+    model, seed = graph["sampler"]["inputs"]["model"], graph["sampler"]["inputs"]["seed"]
+    sides = {"positive": ["positive", 0], "negative": ["negative", 0]}
+    guided = node("CFGGuider", model=model, cfg=cfg, **sides)
+    basic = node("BasicGuider", model=model, conditioning=["positive", 0])
+    common = {"guider": ["guider", 0], "sampler": ["select", 0]}
+    graph |= {
+        "guider": basic if cfg is None else guided,
+        "noise": node("RandomNoise", noise_seed=seed),
+        "select": node("KSamplerSelect", sampler_name=sampler),
+        "sigmas": node("BasicScheduler", model=model, scheduler=scheduler, steps=6, denoise=1.0),
+        "split": node("SplitSigmas", sigmas=["sigmas", 0], step=split),
+        "silence": node("DisableNoise"),
+        "first": node(
+            *("SamplerCustomAdvanced",),
+            **{**common, "noise": ["noise", 0], "latent_image": ["empty", 0]},
+            sigmas=["split", 0],
+        ),
+        "sampler": node(
+            *("SamplerCustomAdvanced",),
+            **{**common, "noise": ["silence" if split else "noise", 0]},
+            sigmas=["split", 1],
+            latent_image=["first" if split else "empty", 0],
+        ),
+    }
+    if not split:
+        del graph["first"], graph["silence"]
+    return graph
+
+
 def _with_values(graph: Prompt, name: str, **values: Any) -> Prompt:
     graph[name]["inputs"] |= values
     return graph

@@ -40,7 +40,8 @@ def core_node(
     def declare(function: Function) -> Function:
         def run(self: object, **values: Any) -> Any:
             result = function(**values)
-            return (result,) if len(outputs) == 1 else result
+            whole = isinstance(result, dict) and "result" in result
+            return (result,) if len(outputs) == 1 and not whole else result
 
         def input_types() -> dict[str, dict[str, Any]]:
             sections = {"required": inputs, "optional": optional or {}}

@@ -73,26 +73,35 @@ def _check_name(filename_prefix: str, prompt: dict[str, Any] | None = None) -> N
             },
         ),
     },
+    "IMAGE",
     hidden=PROMPT_AND_CANVAS,
     check=_check_name,
     OUTPUT_NODE=True,
+    RETURN_NAMES=("images",),
     DESCRIPTION="Saves the input images to the output folder.",
 )
 def save_images(images: Tensor, filename_prefix: str, **texts: Any) -> dict[str, Any]:
-    """Pictures written as PNG into the output folder, with the workflow inside."""
+    """Pictures written as PNG into the output folder, with the workflow inside, and given on."""
     return _save(images, filename_prefix, "output", 4, **texts)
+
+
+def check_preview() -> None:
+    """UserError where nothing can be written into the folder for temporary files."""
+    folders.check_prefix("temp", "ComfyUI_temp_00000")
 
 
 @core_node(
     "PreviewImage",
     "image",
     {"images": "IMAGE"},
+    "IMAGE",
     hidden=PROMPT_AND_CANVAS,
-    check=lambda: folders.check_prefix("temp", "ComfyUI_temp_00000"),
+    check=check_preview,
     OUTPUT_NODE=True,
+    RETURN_NAMES=("images",),
 )
 def preview_images(images: Tensor, **texts: Any) -> dict[str, Any]:
-    """Pictures written into the folder for temporary files."""
+    """Pictures written into the folder for temporary files, and given on."""
     return _save(images, f"ComfyUI_temp_{uuid.uuid4().hex[:5]}", "temp", 1, **texts)
 
 
@@ -195,7 +204,7 @@ def _save(
     prompt: dict[str, Any] | None = None,
     extra_pnginfo: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write a batch and list what was written, in the form that ComfyUI's canvas shows."""
+    """Write a batch, list what was written as ComfyUI's canvas shows it, and give it on."""
     texts = {**({} if prompt is None else {"prompt": prompt}), **(extra_pnginfo or {})}
     written = []
     for index, image in enumerate(images):
@@ -210,4 +219,4 @@ def _save(
                 "type": kind,
             }
         )
-    return {"ui": {"images": written}}
+    return {"ui": {"images": written}, "result": (images,)}

@@ -14,6 +14,8 @@ from ..sampling.upscale import METHODS
 from ..sampling.upscale import upscale as resized
 from .declare import core_node, integer, number
 
+FLIPS = ["x-axis: vertically", "y-axis: horizontally"]
+TURNS = ["none", "90 degrees", "180 degrees", "270 degrees"]
 FACTOR = 8  # pixels a latent pixel, each way
 
 
@@ -43,6 +45,25 @@ def empty(width: int, height: int, batch_size: int) -> Latent:
     require_room(width, height, batch_size)
     shape = (batch_size, LATENT_CHANNELS, height // FACTOR, width // FACTOR)
     return {"samples": torch.zeros(shape)}
+
+
+@core_node(
+    "EmptySD3LatentImage",
+    "model/latent/stable diffusion",
+    {
+        "width": integer(1024, 16, MAX_RESOLUTION, 16),
+        "height": integer(1024, 16, MAX_RESOLUTION, 16),
+        "batch_size": integer(1, 1, 4096),
+    },
+    "LATENT",
+    check=require_room,
+)
+def empty_sd3(width: int, height: int, batch_size: int) -> Latent:
+    """Latents to begin a picture from nothing: zeros (batch, 16, height / 8, width / 8). A sampler
+    gives empty ones as many channels as its model has.
+    """
+    require_room(width, height, batch_size * 4)
+    return {"samples": torch.zeros(batch_size, 16, height // FACTOR, width // FACTOR)}
 
 
 @core_node(
@@ -94,3 +115,45 @@ def upscale_by(samples: Latent, upscale_method: str, scale_by: float) -> Latent:
 def set_noise_mask(samples: Latent, mask: Tensor) -> Latent:
     """Sample where `mask` (B, H, W), of any size, is 1, and keep the latent where it is 0."""
     return {**samples, "noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])}
+
+
+@core_node(
+    "LatentFlip", "model/latent/transform", {"samples": "LATENT", "flip_method": FLIPS}, "LATENT"
+)
+def flip(samples: Latent, flip_method: str) -> Latent:
+    """Latents mirrored top to bottom, or left to right."""
+    return {**samples, "samples": samples["samples"].flip(2 + FLIPS.index(flip_method))}
+
+
+@core_node(
+    "LatentRotate", "model/latent/transform", {"samples": "LATENT", "rotation": TURNS}, "LATENT"
+)
+def rotate(samples: Latent, rotation: str) -> Latent:
+    """Latents turned clockwise."""
+    turned = torch.rot90(samples["samples"], TURNS.index(rotation), (3, 2))
+    return {**samples, "samples": turned}
+
+
+@core_node(
+    "LatentCrop",
+    "model/latent/transform",
+    {
+        "samples": "LATENT",
+        "width": integer(512, 64, MAX_RESOLUTION, 8),
+        "height": integer(512, 64, MAX_RESOLUTION, 8),
+        "x": integer(0, 0, MAX_RESOLUTION, 8),
+        "y": integer(0, 0, MAX_RESOLUTION, 8),
+    },
+    "LATENT",
+)
+def crop(samples: Latent, width: int, height: int, x: int, y: int) -> Latent:
+    """The part of latents inside a rectangle, in pixels; it begins 64 pixels before the end at the
+    latest.
+    """
+    inside = samples["samples"]
+    rows, columns = inside.shape[-2:]
+    top, left = (
+        max(0, min(offset // FACTOR, edge - 8)) for offset, edge in ((y, rows), (x, columns))
+    )
+    cut = inside[..., top : top + height // FACTOR, left : left + width // FACTOR]
+    return {**samples, "samples": cut}

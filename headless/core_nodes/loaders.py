@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ...ground.errors import UserError
+from ...model_files.files import read_contents
 from .. import folders
 from ..models import inspect, loading
 from ..models.clip import Clip
@@ -26,6 +30,34 @@ def _check(kind: str, name: str) -> None:
 def load_checkpoint(ckpt_name: str) -> tuple[Model, Clip, Vae | None]:
     """A whole model: a pipeline folder or a single file; the VAE is None where it has none."""
     return loading.load_checkpoint(folders.find("checkpoints", ckpt_name))
+
+
+CONFIGS = (
+    *("anything_v3", "v1-inference", "v1-inference_clip_skip_2", "v1-inference_clip_skip_2_fp16"),
+    *("v1-inference_fp16", "v1-inpainting-inference", "v2-inference-v", "v2-inference-v_fp32"),
+    *("v2-inference", "v2-inference_fp32", "v2-inpainting-inference"),
+)
+"""ComfyUI's configurations; what they say of a model its file says too, but for CLIP skip."""
+SKIPPING = ("anything_v3", "v1-inference_clip_skip_2", "v1-inference_clip_skip_2_fp16")
+
+
+@core_node(
+    "CheckpointLoader",
+    "model/loaders",
+    {
+        "config_name": [f"{name}.yaml" for name in CONFIGS],
+        "ckpt_name": model_file("checkpoints"),
+    },
+    *("MODEL", "CLIP", "VAE"),
+    check=lambda ckpt_name: _check("checkpoints", ckpt_name),
+    DEPRECATED=True,
+)
+def load_with_config(config_name: str, ckpt_name: str) -> tuple[Model, Clip, Vae | None]:
+    """As CheckpointLoaderSimple; some configurations stop CLIP at its last layer but one."""
+    model, clip, vae = load_checkpoint(ckpt_name)
+    if config_name.removesuffix(".yaml") in SKIPPING:
+        clip.clip_layer(-2)
+    return model, clip, vae
 
 
 @core_node(
@@ -91,6 +123,24 @@ def load_lora(
 
 
 @core_node(
+    "LoraLoaderModelOnly",
+    "model/loaders",
+    {
+        "model": "MODEL",
+        "lora_name": model_file("loras"),
+        "strength_model": number(1.0, -100.0, 100.0, 0.01),
+    },
+    "MODEL",
+    check=lambda lora_name: _check("loras", lora_name),
+)
+def load_lora_for_model(model: Model, lora_name: str, strength_model: float) -> Model:
+    """A LoRA, added to a MODEL alone; the one given stays as it is."""
+    nothing: Any = None  # a strength of 0 leaves the text encoder alone
+    path = folders.find("loras", lora_name)
+    return apply_lora(model, nothing, path, strength_model, 0.0)[0]
+
+
+@core_node(
     "ControlNetLoader",
     "loaders",
     {"control_net_name": model_file("controlnet")},
@@ -100,3 +150,26 @@ def load_lora(
 def load_control_net(control_net_name: str) -> ControlBase:
     """A ControlNet or a T2I adapter."""
     return loading.load_control_net(folders.find("controlnet", control_net_name))
+
+
+def _check_plain(control_net_name: str) -> None:
+    path = folders.find("controlnet", control_net_name)
+    inspect.check(path, "controlnet")
+    if path.is_file() and "difference" in read_contents(path).shapes:
+        raise UserError(
+            f"{path} holds a ControlNet as its difference to a base model, which runs in ComfyUI "
+            "only; use the whole ControlNet"
+        )
+
+
+@core_node(
+    "DiffControlNetLoader",
+    "model/loaders",
+    {"model": "MODEL", "control_net_name": model_file("controlnet")},
+    "CONTROL_NET",
+    check=_check_plain,
+)
+def load_difference(model: Model, control_net_name: str) -> ControlBase:
+    """A ControlNet as ControlNetLoader loads it; one that is a difference raises UserError."""
+    _check_plain(control_net_name)
+    return load_control_net(control_net_name)

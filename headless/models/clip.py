@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...ground.memory import require_memory
-from .prompt import Vocabulary, chunks, parse
+from . import embeddings
+from .prompt import Vocabulary, Weighted, chunks, parse
 
 Conditioning = list[list[Any]]
 
@@ -34,24 +37,44 @@ class Clip:
         """
         self.layer = layer
 
-    def tokenize(self, text: str) -> list[list[tuple[int, float]]]:
-        """The prompt as rows of 77 (token, weight); raises UserError as `prompt.parse` does."""
-        return chunks(parse(text), self._vocabulary(), self._length)
+    def tokenize(self, text: str) -> list[list[Weighted]]:
+        """The prompt as rows of 77 (token, weight), textual inversions as vectors; raises UserError
+        as `prompt.parse` does, and for a damaged file.
+        """
+        pieces = [
+            (piece, weight) for part, weight in parse(text) for piece in self._with_vectors(part)
+        ]
+        return chunks(pieces, self._vocabulary(), self._length)
+
+    def _with_vectors(self, text: str) -> Iterator[str | Sequence[Tensor]]:
+        rest = ""
+        for part in embeddings.split(text):
+            if isinstance(part, str):
+                yield f"{rest} {part}" if rest else part
+                rest = ""
+                continue
+            if rest:
+                yield rest
+            found, rest = embeddings.vectors(part, self.text_encoder.config.hidden_size)
+            yield found
+        if rest:
+            yield rest
 
     @torch.no_grad()
     def encode(self, text: str) -> Conditioning:
         """One conditioning: (1, 77 a chunk, C) and {"pooled_output": (1, C)}."""
         rows = self.tokenize(text)
-        tokens = torch.tensor([[token for token, _ in row] for row in rows])
+        tokens, placed = _placed(rows)
         weights = torch.tensor([[weight for _, weight in row] for row in rows])
         weighted = bool((weights != 1.0).any())
         if weighted:  # the empty prompt is what weights move away from
-            empty = [token for token, _ in chunks([], self._vocabulary(), self._length)[0]]
-            tokens = torch.cat([tokens, torch.tensor([empty])])
+            empty, _ = _placed(chunks([], self._vocabulary(), self._length))
+            tokens = torch.cat([tokens, empty])
         config = self.text_encoder.config
         size = tokens.numel() * config.hidden_size * (config.num_hidden_layers + 1) * 4
         require_memory(size, f"a prompt of {len(rows)} x {self._length} tokens")
-        hidden, pooled = self._forward(tokens)
+        with _vectors_in_place(self.text_encoder, placed):
+            hidden, pooled = self._forward(tokens)
         if weighted:
             hidden = _move_from(hidden[-1:], hidden[:-1], weights[..., None].to(hidden))
         return [[hidden.flatten(0, 1)[None].cpu(), {"pooled_output": pooled[:1].cpu()}]]
@@ -64,7 +87,7 @@ class Clip:
         """
         vocabulary = self._vocabulary()
         rows = [chunks([(prompt, 1.0)], vocabulary, self._length)[0] for prompt in prompts]
-        return self._forward(torch.tensor([[token for token, _ in row] for row in rows]))[0]
+        return self._forward(_placed(rows)[0])[0]
 
     @property
     def _length(self) -> int:
@@ -94,6 +117,43 @@ class Clip:
         norm = getattr(encoder, "text_model", encoder).final_layer_norm
         hidden: Tensor = norm(output.hidden_states[self.layer])
         return hidden, pooled
+
+
+Placed = list[tuple[int, int, Tensor]]
+"""(row, column, vector) of each token that is a vector."""
+
+
+def _placed(rows: Sequence[Sequence[Weighted]]) -> tuple[Tensor, Placed]:
+    """The numbers of rows of tokens (S, 77), with 0 for a vector; and the vectors."""
+    vectors = [
+        (i, j, token)
+        for i, row in enumerate(rows)
+        for j, (token, _) in enumerate(row)
+        if isinstance(token, Tensor)
+    ]
+    numbers = [[0 if isinstance(token, Tensor) else token for token, _ in row] for row in rows]
+    return torch.tensor(numbers), vectors
+
+
+@contextmanager
+def _vectors_in_place(text_encoder: Any, placed: Placed) -> Iterator[None]:
+    """Have vectors put where they belong while the encoder runs, in this thread alone."""
+    here = threading.get_ident()
+
+    def put(module: object, inputs: object, output: Tensor) -> Tensor:
+        if threading.get_ident() != here:
+            return output
+        output = output.clone()
+        for row, column, vector in placed:
+            output[row, column] = vector.to(output)
+        return output
+
+    hook = text_encoder.get_input_embeddings().register_forward_hook(put) if placed else None
+    try:
+        yield
+    finally:
+        if hook is not None:
+            hook.remove()
 
 
 def _move_from(origin: Tensor, points: Tensor, weights: Tensor) -> Tensor:

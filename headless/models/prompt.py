@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+from torch import Tensor
 
 from ...ground.errors import UserError
 from ...ground.wording import shown
@@ -16,9 +18,10 @@ MOST = 1e15
 """The largest weight. A text's values are some tens, norms square what comes of them, and beyond
 1e38 float32 has only infinity."""
 _ESCAPES = {"\\(": "\x00", "\\)": "\x01"}  # while parsing, so that they do not count
-_EMBEDDING = re.compile(r"(?:^|[ \n()])embedding:(\S+)")
 
-Weighted = tuple[int, float]
+Token: TypeAlias = "int | Tensor"
+"""A number of the vocabulary, or the vector (C,) that stands in its place."""
+Weighted = tuple[Token, float]
 
 
 @dataclass(frozen=True)
@@ -35,32 +38,28 @@ def parse(text: str) -> list[tuple[str, float]]:
     """Split a prompt into (text, weight): `(a:1.3)` weighs 1.3, `(a)` 1.1 times what is around it.
 
     A number replaces the weight around it; parentheses after a backslash are text; those without a
-    partner are text too. Raises UserError for a weight that is no finite number, for nesting
-    deeper than `MAX_NESTING`, and for textual inversions, which this host does not have.
+    partner are text too. Raises UserError for a weight that is no finite number, and for nesting
+    deeper than `MAX_NESTING`.
     """
-    asked = _EMBEDDING.search(text)
-    if asked:
-        raise UserError(
-            f"The prompt asks for the embedding {shown(asked[1])}; textual inversions run in "
-            "ComfyUI only, so remove the word."
-        )
     for written, kept in _ESCAPES.items():
         text = text.replace(written, kept)
     return [(_unescaped(piece), weight) for piece, weight in _weigh(text, 1.0, 0)]
 
 
 def chunks(
-    weighted: Sequence[tuple[str, float]], vocabulary: Vocabulary, length: int
+    weighted: Sequence[tuple[str | Sequence[Tensor], float]], vocabulary: Vocabulary, length: int
 ) -> list[list[Weighted]]:
     """Tokens with their weights in rows of `length`, each begun, ended and padded; at least one.
 
+    Pieces are texts, or vectors that are tokens already.
     The tokens of a piece stay together when they are fewer than `WORD_TOKENS`: what no longer fits
     moves to the next row whole.
     """
     rows: list[list[Weighted]] = [[]]
     room = length - 2  # beside the start and the end
-    for text, weight in weighted:
-        group = [(token, weight) for token in vocabulary.tokens_of(text)]
+    for piece, weight in weighted:
+        tokens = vocabulary.tokens_of(piece) if isinstance(piece, str) else piece
+        group: list[Weighted] = [(token, weight) for token in tokens]
         tears = len(group) >= WORD_TOKENS
         while group:
             free = room - len(rows[-1])
@@ -75,8 +74,8 @@ def chunks(
 
 
 def _framed(row: list[Weighted], vocabulary: Vocabulary, length: int) -> list[Weighted]:
-    framed = [(vocabulary.start, 1.0), *row, (vocabulary.end, 1.0)]
-    return framed + [(vocabulary.pad, 1.0)] * (length - len(framed))
+    framed: list[Weighted] = [(vocabulary.start, 1.0), *row, (vocabulary.end, 1.0)]
+    return [*framed, *[(vocabulary.pad, 1.0)] * (length - len(framed))]
 
 
 def _weigh(text: str, around: float, nesting: int) -> Iterator[tuple[str, float]]:

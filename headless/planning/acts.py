@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
@@ -20,11 +19,11 @@ from ...model_patch.factors import Span
 from ...model_patch.schedule import Schedule, Window
 from ...nodes.rows import Row, rows_of
 from ...nodes.rows_node import controls_of
-from ..core_nodes.declare import integer, number
-from ..core_nodes.sampling import CFG, SEED, STEPS
+from ..core_nodes.declare import number
+from ..core_nodes.sampling import STEPS
 from ..sampling.sample import windowed
 from ..sampling.samplers import SAMPLERS
-from ..sampling.schedules import SCHEDULES, schedule
+from ..sampling.schedules import SCHEDULES, karras_between, schedule
 from .files import facts_of
 from .values import (
     NO_MASK,
@@ -50,9 +49,7 @@ ACTS: dict[str, Act] = {}
 """By node type."""
 
 PENULTIMATE = {name for name, sampler in SAMPLERS.items() if sampler.drop_penultimate}
-PENULTIMATE |= {"dpm_2_ancestral", "uni_pc_bh2"}
-"""Samplers whose KSampler leaves out the last noise level above 0 (`comfy/samplers.py`); the latter
-are not sampled here."""
+"""Samplers whose KSampler leaves out the last noise level above 0 (`comfy/samplers.py`)."""
 
 
 def act(*node_types: str) -> Callable[[Act], Act]:
@@ -91,7 +88,6 @@ def _unet(unet_name: Any = "", **_: Any) -> tuple[Any, ...]:
     return (Model(_text(unet_name), "diffusion_models"),)
 
 
-_declare("DiffControlNetLoader", {"model": "MODEL", "control_net_name": "STRING"}, "CONTROL_NET")
 _declare("ModelPatchLoader", {"name": "STRING"}, "MODEL_PATCH")
 
 
@@ -242,55 +238,18 @@ def _combine(conditioning_1: Any = None, conditioning_2: Any = None, **_: Any) -
 
 # Latents and plain values.
 
-_SIZE = {"width": integer(1024, 16, 16384, 16), "height": integer(1024, 16, 16384, 16)}
-_declare("EmptySD3LatentImage", {**_SIZE, "batch_size": integer(1, 1, 4096)}, "LATENT")
-for _name, _kind in {
-    "Int": "INT",
-    "Float": "FLOAT",
-    "String": "STRING",
-    "Boolean": "BOOLEAN",
-}.items():
-    _declare(f"Primitive{_name}", {"value": (_kind, {})}, _kind)
-
 
 @act("EmptyLatentImage", "EmptySD3LatentImage")
 def _empty(batch_size: Any = 1, **_: Any) -> tuple[Any, ...]:
     return (Latent(batch_size if isinstance(batch_size, int) else 1),)
 
 
-@act("PrimitiveInt", "PrimitiveFloat", "PrimitiveString", "PrimitiveBoolean")
+@act(*(f"Primitive{kind}" for kind in ("Int", "Float", "String", "StringMultiline", "Boolean")))
 def _primitive(value: Any = None, **_: Any) -> tuple[Any, ...]:
     return (value,)
 
 
 # Noise levels.
-
-_declare(
-    "BasicScheduler",
-    {
-        "model": "MODEL",
-        "scheduler": (list(SCHEDULES),),
-        "steps": integer(20, **STEPS),
-        "denoise": number(1.0, 0.0, 1.0, 0.01),
-    },
-    "SIGMAS",
-)
-_declare(
-    "KarrasScheduler",
-    {
-        "steps": integer(20, **STEPS),
-        "sigma_max": number(14.614642, 0.0, 5000.0, 0.01),
-        "sigma_min": number(0.0291675, 0.0, 5000.0, 0.01),
-        "rho": number(7.0, 0.0, 100.0, 0.01),
-    },
-    "SIGMAS",
-)
-_declare("SplitSigmas", {"sigmas": "SIGMAS", "step": integer(0, 0, 10000)}, "SIGMAS", "SIGMAS")
-_declare(
-    "SplitSigmasDenoise",
-    {"sigmas": "SIGMAS", "denoise": number(1.0, 0.0, 1.0, 0.01)},
-    *("SIGMAS", "SIGMAS"),
-)
 
 
 @act("BasicScheduler")
@@ -307,11 +266,7 @@ def _basic(
 def _karras(
     steps: Any = 20, sigma_max: Any = 14.6, sigma_min: Any = 0.03, rho: Any = 7.0, **_: Any
 ) -> tuple[Any, ...]:
-    if rho == 0:
-        raise UserError("rho is 0; it must be above 0.")
-    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    levels = (high + torch.linspace(0, 1, _steps(steps)) * (low - high)) ** rho
-    return (torch.cat([levels, torch.zeros(1)]),)
+    return (karras_between(sigma_max, sigma_min, _steps(steps), rho),)
 
 
 @act("SplitSigmas")
@@ -330,27 +285,6 @@ def _split_denoise(sigmas: Any = None, denoise: Any = 1.0, **_: Any) -> tuple[An
 
 
 # Guiders and samplers.
-
-_declare("BasicGuider", {"model": "MODEL", "conditioning": "CONDITIONING"}, "GUIDER")
-_PROMPTS = {"positive": "CONDITIONING", "negative": "CONDITIONING"}
-_declare("CFGGuider", {"model": "MODEL", **_PROMPTS, "cfg": number(8.0, **CFG)}, "GUIDER")
-_declare(
-    "SamplerCustom",
-    {
-        **{"model": "MODEL", "add_noise": ("BOOLEAN", {"default": True})},
-        **{"noise_seed": integer(0, **SEED), "cfg": number(8.0, **CFG), **_PROMPTS},
-        **{"sampler": "SAMPLER", "sigmas": "SIGMAS", "latent_image": "LATENT"},
-    },
-    *("LATENT", "LATENT"),
-)
-_declare(
-    "SamplerCustomAdvanced",
-    {
-        **{"noise": "NOISE", "guider": "GUIDER", "sampler": "SAMPLER", "sigmas": "SIGMAS"},
-        "latent_image": "LATENT",
-    },
-    *("LATENT", "LATENT"),
-)
 
 
 @act("BasicGuider")

@@ -35,8 +35,20 @@ from .values import (
 
 ON_LEVELS = ("SamplerCustom", "SamplerCustomAdvanced")
 SAMPLERS = ("KSampler", "KSamplerAdvanced", *ON_LEVELS)
-PICTURES = ("LoadImage", "LoadImageMask", "ImageScale", "ImageScaleBy", "ImageInvert")
-"""Core nodes that are run for their pictures."""
+PICTURES = (
+    *("LoadImage", "LoadImageMask", "ImageScale", "ImageScaleBy", "ImageInvert", "EmptyImage"),
+    *("ImageScaleToTotalPixels", "ImageScaleToMaxDimension", "ImageCrop", "ImageFlip"),
+    *("ImageRotate", "ImagePadForOutpaint", "ImageBlur", "ImageSharpen", "ImageBlend"),
+    *("ImageCompositeMasked", "ImageBatch", "RepeatImageBatch", "ImageFromBatch", "MaskToImage"),
+    *("ImageToMask", "InvertMask", "GrowMask", "FeatherMask", "SolidMask", "MaskComposite"),
+    *("CropMask", "ThresholdMask", "GetImageSize"),
+)
+"""Core nodes that are run for their pictures, and for a picture's size."""
+LEVELS = (
+    *("ExponentialScheduler", "PolyexponentialScheduler", "LaplaceScheduler", "VPScheduler"),
+    *("AlignYourStepsScheduler", "FlipSigmas", "SetFirstSigma", "ManualSigmas"),
+)
+"""Core nodes that are run for their noise levels."""
 TEXTS = ("ControlStackLoadPreset",)
 """Nodes of ours that are run for their text."""
 
@@ -257,7 +269,7 @@ class Walk:
 
 def _is_light(node: Node, spec: NodeSpec) -> bool:
     """Whether it really runs: pictures, hints without a network, and what makes values of ours."""
-    if node.type in PICTURES:
+    if node.type in PICTURES or node.type in LEVELS:
         return True
     if node.type not in OURS:
         return False

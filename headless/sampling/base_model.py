@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from . import wrappers
 from .model_sampling import DiscreteSampling
-from .unet_control import Control, fitted, patched_inside, skip_shapes
+from .unet_control import Control, fitted, patched_inside, patched_outputs, skip_shapes
 
 
 class BaseModel:
@@ -88,9 +88,14 @@ class BaseModel:
         scaled = self.model_sampling.calculate_input(t, x)
         if c_concat is not None:
             scaled = torch.cat([scaled, c_concat.to(scaled)], dim=1)
-        residuals = fitted(control or {}, skip_shapes(self.unet_config, scaled))
+        shapes = skip_shapes(self.unet_config, scaled)
+        residuals = fitted(control or {}, shapes)
         unet = self.diffusion_model
-        with residuals.added_inside(unet), patched_inside(unet, transformer_options):
+        with (
+            residuals.added_inside(unet),
+            patched_inside(unet, transformer_options),
+            patched_outputs(unet, transformer_options, shapes),
+        ):
             output = self.diffusion_model(
                 scaled.to(dtype),
                 self.model_sampling.timestep(t).float(),

@@ -21,6 +21,11 @@ from .conditioning import Conditioning, convert, prepare
 from .model import Model
 from .samplers import Sampler
 
+GUIDANCE, AFTER_GUIDANCE = "sampler_cfg_function", "sampler_post_cfg_function"
+ALWAYS_BOTH = "disable_cfg1_optimization"
+"""ComfyUI's model options: a function in guidance's place, functions of what guidance gave, and
+whether a cfg of 1 has two sides."""
+
 Callback = Callable[[int, Tensor, Tensor, int], None]
 """(step, denoised, latent, number of steps), once a step."""
 
@@ -107,11 +112,21 @@ class Guider:
         """Guidance of Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598). A scale of 1 is the
         positive side alone, and the negative one is not evaluated.
         """
-        alone = math.isclose(self.cfg, 1.0)
+        alone = math.isclose(self.cfg, 1.0) and not model_options.get(ALWAYS_BOTH)
         sides = [self.conds["positive"], None if alone else self.conds["negative"]]
         call = self._wrapped(calc_cond_batch, None, wrappers.CALC_COND_BATCH)
         positive, negative = call(self.inner_model, sides, x, sigma, model_options)
-        result: Tensor = positive if alone else negative + (positive - negative) * self.cfg
+        seen = {
+            **{"cond_denoised": positive, "uncond_denoised": negative, "cond_scale": self.cfg},
+            **{"model": self.inner_model, "input": x, "sigma": sigma, "timestep": sigma},
+            "model_options": model_options,
+        }
+        if guide := model_options.get(GUIDANCE):
+            result: Tensor = x - guide({**seen, "cond": x - positive, "uncond": x - negative})
+        else:
+            result = positive if alone else negative + (positive - negative) * self.cfg
+        for after in model_options.get(AFTER_GUIDANCE, ()):
+            result = after({**seen, "denoised": result, "cond": sides[0], "uncond": sides[1]})
         return result
 
     def _prepare_conds(
@@ -158,6 +173,10 @@ class SamplerRun:
         total = len(sigmas) - 1
         kept_noise = _inpaint_noise(noise, seed) if self.sampler.own_inpaint_noise else noise
 
+        free: list[Tensor] = []
+        if self.sampler.both_sides:
+            options = _telling_negative(options, free)
+
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             sigmas = sigma.expand(x.shape[0])
             if denoise_mask is None:
@@ -167,6 +186,9 @@ class SamplerRun:
             denoised = guider(x, sigmas, options, seed)
             return denoised * denoise_mask + latent_image * (1.0 - denoise_mask)
 
+        def denoise_both(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+            return denoise(x, sigma), free.pop()
+
         def on_step(step: int, denoised: Tensor, x: Tensor) -> None:
             if callback is not None:
                 callback(step, denoised, x, total)
@@ -174,7 +196,20 @@ class SamplerRun:
         from_scratch = _reaches(sigmas[0], sampling.sigma_max)
         x = sampling.noise_scaling(sigmas[0], noise, latent_image, from_scratch)
         fresh = self.sampler.noise(x, sigmas, seed)
-        return self.sampler.sample(denoise, x, sigmas, fresh, on_step)
+        given = denoise_both if self.sampler.both_sides else denoise
+        return self.sampler.sample(given, x, sigmas, fresh, on_step)
+
+
+def _telling_negative(options: dict[str, Any], told: list[Tensor]) -> dict[str, Any]:
+    """Options with which each evaluation puts what the negative side alone gave into `told`."""
+
+    def tell(args: dict[str, Any]) -> Tensor:
+        told[:] = [args["uncond_denoised"]]
+        denoised: Tensor = args["denoised"]
+        return denoised
+
+    before = options.get(AFTER_GUIDANCE, [])
+    return {**options, AFTER_GUIDANCE: [*before, tell], ALWAYS_BOTH: True}
 
 
 def _reaches(sigma: Tensor, highest: Tensor) -> bool:

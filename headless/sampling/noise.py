@@ -42,23 +42,27 @@ def gaussian(x: Tensor, sigmas: Tensor, seed: int) -> Noise:
     return lambda *_: torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
 
-def brownian(x: Tensor, sigmas: Tensor, seed: int) -> Noise:
+def brownian(x: Tensor, sigmas: Tensor, seed: int, *, there: bool = False) -> Noise:
     """Return the increments of one Brownian path over sigma, scaled to unit variance.
 
     Steps that share a stretch of sigma share its noise, so that more steps refine the same picture.
-    The path is torchsde's, kept on the CPU (Li et al. 2020, https://arxiv.org/abs/2001.01328).
+    The path is torchsde's, kept on the CPU or (`there`) where the latent lies (Li et al. 2020,
+    https://arxiv.org/abs/2001.01328).
     """
     import torchsde
 
     # torchsde keeps times to six decimals, and warns of a query that is a rounding outside of them.
     low, high = (round(float(end), 6) for end in (sigmas[sigmas > 0].min(), sigmas.max()))
-    path = torchsde.BrownianTree(low, torch.zeros_like(x, device="cpu"), high, entropy=seed)
+    start = torch.zeros_like(x, device=x.device if there else "cpu")
+    path = torchsde.BrownianTree(low, start, high, entropy=seed)
 
     def inside(sigma: Tensor) -> float:
         return min(max(float(sigma), low), high)
 
     def increment(sigma: Tensor, target: Tensor) -> Tensor:
-        # Sampling walks down: the path is read from the lower sigma up, and its sign turned.
+        # The path is read from the lower sigma up; its sign is turned where sampling walks down.
+        if target > sigma:
+            return -increment(target, sigma)
         rise: Tensor = path(inside(target), inside(sigma))
         return -rise.to(x) / (sigma - target).sqrt()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from .guider import Guider, SamplerRun
 from .inpaint import LATENT_CHANNELS
 from .model import Model
 from .noise import starting_noise
-from .samplers import SAMPLERS
+from .samplers import SAMPLERS, Sampler
 from .schedules import schedule
 
 Latent = dict[str, Any]
@@ -52,7 +53,6 @@ def ksample(
     if sampler_name not in SAMPLERS:
         raise UserError(f"There is no sampler {sampler_name!r}; there are {', '.join(SAMPLERS)}.")
     sampler = SAMPLERS[sampler_name]
-    samples = _checked(latent_image["samples"])
     sigmas = schedule(
         scheduler,
         model.get_model_object("model_sampling"),
@@ -63,32 +63,103 @@ def ksample(
     sigmas = windowed(sigmas, start_step, last_step, force_full_denoise)
     if len(sigmas) < 2:
         return dict(latent_image)
-    _require_memory(model, samples, cfg)
-    if disable_noise:
-        noise = torch.zeros_like(samples, device="cpu")
-    else:
-        noise = starting_noise(samples, seed, latent_image.get("batch_index"))
-    guider = Guider(model, positive, negative, cfg)
+    guidance = Guidance(model, positive, negative, cfg)
+    source = NoiseSource(seed, silent=disable_noise)
+    words = f"{sampler_name}, {scheduler}"
+    return sample(guidance, source, sampler, sigmas, latent_image, words)[0]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What a guider node gives: a MODEL between two conditionings, or (None) with one alone."""
+
+    model: Model
+    positive: Conditioning
+    negative: Conditioning | None
+    cfg: float
+
+
+@dataclass(frozen=True)
+class NoiseSource:
+    """What a noise node gives: the noise of a seed, or no noise at the beginning."""
+
+    seed: int
+    silent: bool = False
+
+    def draw(self, latent: Latent) -> Tensor:
+        """Noise for a LATENT, on the CPU."""
+        samples: Tensor = latent["samples"]
+        if self.silent:
+            return torch.zeros_like(samples, device="cpu")
+        return starting_noise(samples, self.seed, latent.get("batch_index"))
+
+
+def sample(
+    guidance: Guidance,
+    source: NoiseSource,
+    sampler: Sampler,
+    sigmas: Tensor,
+    latent_image: Latent,
+    words: str,
+) -> tuple[Latent, Latent]:
+    """Sample a LATENT along `sigmas`: what came of it, and what the last step took for the picture.
+
+    Without sigmas the latent stays as it is. `words` say what was sampled with. Raises `UserError`
+    as `ksample` does.
+    """
+    if len(sigmas) == 0:
+        return dict(latent_image), dict(latent_image)
+    model = guidance.model
+    latent = {**latent_image, "samples": _checked(latent_image["samples"])}
+    _require_memory(model, latent["samples"], guidance.cfg)
+    guider = Guider(model, guidance.positive, guidance.negative or [], guidance.cfg)
+    pictures: list[Tensor] = []
     with torch.inference_mode(), reporter().steps(len(sigmas) - 1, "sampling") as progress:
+
+        def on_step(step: int, denoised: Tensor, *_: object) -> None:
+            pictures[:] = [denoised]
+            if step < len(sigmas) - 1:  # adaptive samplers take more
+                progress.advance()
+
         result = guider.sample(
-            noise,
-            samples,
+            source.draw(latent),
+            latent["samples"],
             SamplerRun(sampler),
             sigmas,
-            latent_image.get("noise_mask"),
-            lambda *_: progress.advance(),
-            seed,
+            latent.get("noise_mask"),
+            on_step,
+            source.seed,
         )
+        seen = [model.model.process_latent_out(one.float()) for one in pictures]
     if not bool(result.isfinite().all()):
         raise UserError(
-            f"Sampling with {sampler_name}, {scheduler} and cfg {cfg:g} gave values that are no "
-            "numbers: use a lower cfg, or get the model's file again, it may be damaged."
+            f"Sampling with {words} and cfg {guidance.cfg:g} gave values that are no numbers: use "
+            "a lower cfg, or get the model's file again, it may be damaged."
         )
-    # A copy made outside of inference mode: later nodes may write into it or record gradients.
-    return {**latent_image, "samples": result.cpu().clone()}
+    # Copies made outside of inference mode: later nodes may write into them or record gradients.
+    both = (result, *(seen or [result]))
+    made, picture = ({**latent, "samples": one.cpu().clone()} for one in both)
+    return made, picture
+
+
+def noised(model: Model, source: NoiseSource, sigmas: Tensor, latent_image: Latent) -> Latent:
+    """A LATENT with noise of the strength from the first of `sigmas` to the last (or of one)."""
+    if len(sigmas) == 0:
+        return dict(latent_image)
+    latent = {**latent_image, "samples": _checked(latent_image["samples"])}
+    strength = (sigmas[0] - sigmas[-1]).abs() if len(sigmas) > 1 else sigmas[0]
+    samples: Tensor = latent["samples"]
+    base = model.model
+    if samples.any():  # an empty latent stays empty
+        samples = base.process_latent_in(samples)
+    both = base.model_sampling.noise_scaling(strength, source.draw(latent), samples)
+    return {**latent, "samples": base.process_latent_out(both).nan_to_num(0.0, 0.0, 0.0)}
 
 
 def _checked(samples: Tensor) -> Tensor:
+    """The latent, or an empty one as an empty one of this model."""
+    if samples.ndim == 4 and samples.shape[1] > LATENT_CHANNELS and not samples.any():
+        return samples[:, :LATENT_CHANNELS]
     if samples.ndim != 4 or samples.shape[1] != LATENT_CHANNELS:
         raise UserError(
             f"The latent has shape {tuple(samples.shape)} and the U-Net takes (batch, "

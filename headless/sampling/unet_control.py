@@ -70,6 +70,37 @@ class Fitted:
 
 
 @contextmanager
+def patched_outputs(
+    unet: nn.Module, options: Mapping[str, Any], shapes: Sequence[Shape]
+) -> Iterator[None]:
+    """Have the "output_block_patch" functions of ComfyUI's options called while `unet` runs, in
+    this thread alone: `patch(features, skip, options)` with what goes into each block of the
+    decoder gives what takes the place of both. `shapes` are the skips' (`skip_shapes`).
+    """
+    patches = options.get("patches", {}).get("output_block_patch", ())
+    here = threading.get_ident()
+    known: Any = unet
+    resnets = [one for level in known.up_blocks for one in level.resnets] if patches else []
+
+    def patched(block: int, module: nn.Module, inputs: Any) -> Any:
+        if threading.get_ident() != here:
+            return None
+        joined, *others = inputs
+        width = joined.shape[1] - shapes[-1 - block][1]
+        features, skip = joined[:, :width], joined[:, width:]
+        for patch in patches:
+            features, skip = patch(features, skip, {**options, "block": ("output", block)})
+        return (torch.cat([features, skip], dim=1), *others)
+
+    hooks = [one.register_forward_pre_hook(partial(patched, i)) for i, one in enumerate(resnets)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
 def patched_inside(unet: nn.Module, options: Mapping[str, Any]) -> Iterator[None]:
     """Have the "input_block_patch" functions of ComfyUI's options called while `unet` runs, in this
     thread alone: `patch(features, options)` with the output of each block of the encoder, whose

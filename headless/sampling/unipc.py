@@ -1,7 +1,8 @@
 """UniPC: a predictor and a corrector of the same order from the same evaluations.
 
-Zhao et al. 2023, https://arxiv.org/abs/2302.04867: UniPC-p with data prediction and B(h) = h, order
-up to three, fewer at both ends. In variance-exploding form (alpha = 1) with lambda = -log(sigma).
+Zhao et al. 2023, https://arxiv.org/abs/2302.04867: UniPC-p with data prediction and B(h) = h, or
+B(h) = e^h - 1 ("bh2"), order up to three, fewer at both ends. In variance-exploding form, with
+lambda = -log(sigma) and alpha = 1.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ def uni_pc(
     sigmas: Tensor,
     noise: object,
     on_step: Callable[[int, Tensor, Tensor], None],
+    *,
+    exponential: bool = False,
 ) -> Tensor:
     """One evaluation a step; the corrector uses the evaluation that the next step begins with."""
     levels = sigmas.clamp(min=LAST_SIGMA)
@@ -34,16 +37,22 @@ def uni_pc(
     for i in range(1, last + 1):
         order = min(highest, i, last + 1 - i)
         past, times = known[-order:], logs[i - order : i + 1]
-        predicted = _step(x, past, times, None)
+        predicted = _step(x, past, times, None, exponential)
         if i == last:
             return predicted
         known = [*known[-ORDER + 1 :], denoise(predicted, levels[i])]
-        x = _step(x, past, times, known[-1])
+        x = _step(x, past, times, known[-1], exponential)
         on_step(i, known[-1], x)
     return x
 
 
-def _step(x: Tensor, past: Sequence[Tensor], logs: Tensor, ahead: Tensor | None) -> Tensor:
+def _step(
+    x: Tensor,
+    past: Sequence[Tensor],
+    logs: Tensor,
+    ahead: Tensor | None,
+    exponential: bool,
+) -> Tensor:
     """Go from logs[-2] to logs[-1]: as predictor, or as corrector with the evaluation `ahead`.
 
     `past` are the denoised latents at logs[:-1]. Equation 9 of the paper for data prediction, in
@@ -57,7 +66,11 @@ def _step(x: Tensor, past: Sequence[Tensor], logs: Tensor, ahead: Tensor | None)
         ratios.append(1.0)
         differences.append(ahead - current)
     result = math.exp(-length) * x - math.expm1(-length) * current
-    for weight, difference in zip(_weights(ratios, length), differences, strict=True):
+    weights = _weights(ratios, length)
+    if exponential and len(weights) == 1:
+        # Of more differences B(h) is a factor of the weights, and one divided by.
+        weights = [0.5 * -math.expm1(-length) / length]
+    for weight, difference in zip(weights, differences, strict=True):
         result = result + (length * weight) * difference
     return result
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from controlstack.headless.graph.model import Graph
 from controlstack.headless.sampling import noise
@@ -64,6 +65,9 @@ SOME_BESIDE = (
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all files that the cells and the shipped workflows name."""
     base = two_hosts.write_files(tmp_path_factory.mktemp("two_hosts"))
+    (base / "models" / "embeddings").mkdir()
+    vectors = torch.randn(3, 768, generator=torch.Generator().manual_seed(9)) * 0.05
+    save_file({"emb_params": vectors}, base / "models" / "embeddings" / "words.safetensors")
     graph = shipped.small("pose")
     checkpoint = graph.nodes[shipped.only(graph, "CheckpointLoaderSimple")].inputs["ckpt_name"]
     _link(base / "models" / "checkpoints", cells.CHECKPOINT, [str(checkpoint)])
@@ -99,6 +103,23 @@ def test_beside_the_matrix(name: str, comfyui: Run, ours: Run) -> None:
     _same(*_both(graph_of(BESIDE[name]), comfyui, ours), COARSE.get(name, LATENT_BAR))
 
 
+@pytest.mark.parametrize("name", cells_beside.custom())
+def test_samplers_from_nodes_of_their_own(
+    name: str, comfyui: Run, base: Path, comfy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise, "CPU_SEED_OFFSET", _seed_offset())
+    _same(*_both(graph_of(cells_beside.custom()[name]), comfyui, embedded(base)))
+
+
+def test_a_textual_inversion(comfyui: Run, ours: Run) -> None:
+    asked, plain = cells.prompt(1), cells.prompt(1)
+    text = "embedding:words, (a red embedding:words, of snow:1.3) and a dog"
+    asked["positive"]["inputs"]["text"] = text
+    plain["positive"]["inputs"]["text"] = "a red of snow and a dog"
+    _same(*_both(graph_of(asked), comfyui, ours))
+    assert psnr(ours(graph_of(asked)).pictures, ours(graph_of(plain)).pictures) < BAR
+
+
 @pytest.mark.parametrize("name", OWN_NOISE)
 def test_noise_drawn_at_each_step(
     name: str,
@@ -107,14 +128,7 @@ def test_noise_drawn_at_each_step(
     base: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from comfy.k_diffusion.sampling import default_noise_sampler
-
-    # Which seed this ComfyUI draws it from is asked of its own function.
-    x = torch.zeros(1, 4, 2, 2)
-    drawn = default_noise_sampler(x, seed=5)(None, None)
-    again = torch.equal(drawn, torch.randn(x.shape, generator=torch.Generator().manual_seed(5)))
-    monkeypatch.setattr(noise, "CPU_SEED_OFFSET", 0 if again else 1)
-
+    monkeypatch.setattr(noise, "CPU_SEED_OFFSET", _seed_offset())
     _same(*_both(graph_of(cells_beside.others()[name]), comfyui, embedded(base)))
 
 
@@ -149,6 +163,16 @@ def test_a_wrong_picture_falls_below_the_bar(ours: Run) -> None:
     unweighted["positive"]["inputs"]["text"] = cells.UNWEIGHTED
     for wrong in (cells.prompt(0), cells.prompt(1), unweighted):
         assert psnr(right.pictures, ours(graph_of(wrong)).pictures) < BAR
+
+
+def _seed_offset() -> int:
+    """From which seed this ComfyUI draws a step's noise, asked of its own function."""
+    from comfy.k_diffusion.sampling import default_noise_sampler
+
+    x = torch.zeros(1, 4, 2, 2)
+    drawn = default_noise_sampler(x, seed=5)(None, None)
+    again = torch.equal(drawn, torch.randn(x.shape, generator=torch.Generator().manual_seed(5)))
+    return 0 if again else 1
 
 
 def _both(graph: Graph, comfyui: Run, ours: Run) -> tuple[Made, Made]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from controlstack.headless.core_nodes import CORE_NODES
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.values import check_range, convert
+from controlstack.headless.sampling.samplers import SAMPLERS
 
 # The core's nodes that ControlNet workflows use, by their ids.
 CORE = """CheckpointLoaderSimple UNETLoader CLIPLoader VAELoader LoraLoader CLIPSetLastLayer
@@ -17,6 +22,14 @@ LoadImage LoadImageMask ImageScale ImageScaleBy ImageInvert Canny PreviewImage S
 ControlNetLoader ControlNetApply ControlNetApplyAdvanced SetUnionControlNetType"""
 
 REGISTRY = default_registry()
+
+
+def test_the_page_lists_every_core_node() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "core-nodes.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", page))
+    assert set(CORE_NODES) - words == set()
+    left_out = {*["exp_heun_2_x0", "exp_heun_2_x0_sde", "ipndm_v", "er_sde", "seeds_2", "seeds_3"]}
+    assert not left_out & set(SAMPLERS)
 
 
 def test_every_core_node_is_there() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from controlstack.ground.errors import UserError
+from controlstack.headless import folders
 from controlstack.headless.models.clip import Clip
+from controlstack.headless.models.embeddings import Asked, split
 from controlstack.headless.models.tokenizers import openai
 from tests.tiny import tiny_clip
 
@@ -90,3 +96,59 @@ def test_the_shipped_vocabulary_is_openais() -> None:
     # Token ids as https://github.com/openai/CLIP gives them.
     assert tokenizer("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == 49407
+
+
+@pytest.fixture
+def inversions(tmp_path: Path) -> Iterator[Path]:
+    """Files of the vectors that the encoder has for "cat", in each layout; their folder."""
+    folder = tmp_path / "models" / "embeddings"
+    (folder / "more").mkdir(parents=True)
+    (ids,) = TOKENIZER("cat", add_special_tokens=False, return_tensors="pt").input_ids
+    vectors = ENCODER.get_input_embeddings().weight.detach()[ids]
+    save_file({"emb_params": vectors}, folder / "own.safetensors")
+    save_file({"clip_g": torch.zeros(2, 5), "clip_l": vectors}, folder / "more" / "two.safetensors")
+    web_ui = {"string_to_token": {"*": 265}, "string_to_param": {"*": vectors}, "name": "x"}
+    torch.save(web_ui, folder / "web.pt")
+    torch.save({"<x>": vectors}, folder / "diffusers.bin")
+    save_file({"emb_params": torch.zeros(2, 5)}, folder / "wide.safetensors")
+    (folder / "broken.safetensors").write_bytes(b"no weights")
+    places = folders.Folders((tmp_path / "models",), (tmp_path,), tmp_path, tmp_path)
+    with folders.use(places):
+        yield folder
+
+
+@pytest.mark.parametrize(
+    "name", ["own", "own.safetensors", "two", "more/two", "web", "web.pt", "diffusers"]
+)
+def test_a_textual_inversion_is_its_vectors(name: str, clip: Clip, inversions: Path) -> None:
+    """Also behind the comma, in parentheses, and at the beginning."""
+    for written, meant in (
+        ("a {}", "a cat"),
+        ("{}, a dog", "cat, a dog"),
+        ("a ({}:1.3), a (dog:0.8)", "a (cat:1.3), a (dog:0.8)"),
+        ("a dog {}<lora:x:1>", "a dog cat<lora:x:1>"),
+    ):
+        asked = written.format(f"embedding:{name}")
+        torch.testing.assert_close(encoded(clip, asked), encoded(clip, meant))
+
+
+@pytest.mark.parametrize("name", ["missing", "wide"])
+def test_a_textual_inversion_that_is_not_there_is_left_out(
+    name: str, clip: Clip, inversions: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_word = encoded(clip, f"a dog embedding:{name}")
+    assert torch.equal(with_word, encoded(clip, "a dog"))
+    assert "is left out" in caplog.text
+
+
+def test_a_damaged_or_outlying_textual_inversion_is_said(clip: Clip, inversions: Path) -> None:
+    with pytest.raises(UserError, match="broken"):
+        clip.encode("embedding:broken")
+    with pytest.raises(UserError, match="textual inversion"):
+        clip.encode("embedding:../../x")
+
+
+def test_which_words_ask_for_a_file() -> None:
+    assert list(split("embedding:a b")) == [Asked("a"), "b"]
+    assert list(split("xembedding:a b")) == ["xembedding:a b"]
+    assert list(split("x embedding:a embedding:b")) == ["x ", Asked("a"), Asked("b")]

@@ -458,11 +458,11 @@ def test_levels_from_a_node_that_is_not_known(place: Path) -> None:
         "not known here, so it has no plan"
     )
     other = custom()
-    other["30"]["inputs"]["scheduler"] = "kl_optimal"
+    other["30"]["inputs"]["scheduler"] = "gits"
     assert planned(other).notes[-1] == plan.notes[-1]
-    kept = planned(stacked(scheduler="kl_optimal"))
+    kept = planned(stacked(scheduler="gits"))
     assert kept.timelines[0][1].notes[-1] == (
-        "the scheduler 'kl_optimal' is not known here: normal stands for it"
+        "the scheduler 'gits' is not known here: normal stands for it"
     )
 
 

@@ -269,7 +269,13 @@ def test_a_picture_of_no_numbers_is_an_error(model: Model) -> None:
 
 
 def test_errors_say_what_there_is(model: Model) -> None:
-    with pytest.raises(UserError, match=r"'dpm_fast'.*euler_ancestral"):
-        run(model, sampler="dpm_fast")
+    with pytest.raises(UserError, match=r"'seeds_3'.*euler_ancestral"):
+        run(model, sampler="seeds_3")
     with pytest.raises(UserError, match=r"\(1, 16, 8, 8\)"):
-        run(model, latent={"samples": torch.zeros(1, 16, 8, 8)})
+        run(model, latent={"samples": torch.ones(1, 16, 8, 8)})
+
+
+def test_an_empty_latent_of_another_model_is_as_good(model: Model) -> None:
+    empty = run(model, latent={"samples": torch.zeros(1, 4, 8, 8)})
+    other = run(model, latent={"samples": torch.zeros(1, 16, 8, 8)})
+    assert torch.equal(empty, other)

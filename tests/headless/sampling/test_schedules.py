@@ -68,6 +68,19 @@ def test_exponential() -> None:
     assert (sigmas[1:] / sigmas[:-1]).tolist() == pytest.approx([ratio] * 4, rel=1e-5)
 
 
+def test_linear_quadratic() -> None:
+    # Two of four steps take 1.25 % each; the rest is 0.0125 i + (1 - 0.05) ((i - 2) / 2)^2.
+    shares = [0.0, 0.0125, 0.025, 0.0375 + 0.95 / 4]
+    expected = [TABLE[-1] * (1 - share) for share in shares]
+    assert schedule("linear_quadratic", SAMPLING, 4).tolist()[:-1] == pytest.approx(expected)
+
+
+def test_kl_optimal_is_even_in_the_arctangent() -> None:
+    angles = schedule("kl_optimal", SAMPLING, 5).double()[:-1].atan()
+    ends = math.atan(TABLE[-1]), math.atan(TABLE[0])
+    assert angles.diff().tolist() == pytest.approx([(ends[1] - ends[0]) / 4] * 4, rel=1e-4)
+
+
 def test_beta_takes_the_quantiles() -> None:
     quantiles = stats.beta.ppf([1.0, 0.75, 0.5, 0.25], 0.6, 0.6)
     expected = [TABLE[round(q * 999)] for q in quantiles]

@@ -1,0 +1,367 @@
+"""The embedded host's core nodes beside ComfyUI's own: as declared, and what they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from controlstack.headless.core_nodes import CORE_NODES
+from controlstack.headless.graph.registry import read_spec
+from controlstack.headless.models import upscaler
+from tests.comfyui.conftest import comfyui_path
+from tests.comfyui.parity import noise, picture
+from tests.headless.models.test_upscaler import compact_weights
+
+FILES = [
+    "post_processing",
+    "mask",
+    "images",
+    "latent",
+    "custom_sampler",
+    "primitive",
+    "string",
+    "sd3",
+    "freelunch",
+    "model_advanced",
+    "upscale_model",
+    "compositing",
+    "align_your_steps",
+    "controlnet",
+    "canny",
+]
+"""Of `comfy_extras`; the rest are in `nodes`."""
+
+MENUS = {"sampler_name", "scheduler", "type", "weight_dtype", "sampling", "config_name"}
+"""Fields whose menus are shorter here."""
+
+RECENT = 16
+"""Nodes that an older ComfyUI may lack, at most: those compared have to be many."""
+
+
+@pytest.fixture(scope="module")
+def theirs(comfy: ModuleType) -> Mapping[str, Any]:
+    """ComfyUI's node classes by id."""
+    path = comfyui_path()
+    assert path is not None
+    found = dict(import_module("nodes").NODE_CLASS_MAPPINGS)
+    for name in FILES:
+        if not Path(path, "comfy_extras", f"nodes_{name}.py").is_file():
+            continue
+        module = import_module(f"comfy_extras.nodes_{name}")
+        found.update(getattr(module, "NODE_CLASS_MAPPINGS", {}))
+        for node in vars(module).values():
+            own = isinstance(node, type) and node.__module__ == module.__name__
+            if own and hasattr(node, "define_schema"):
+                found[node.define_schema().node_id] = node
+    return found
+
+
+def made(node: Any, inputs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """All outputs of one call, on inputs of its own."""
+    given = {name: _copy(value) for name, value in inputs.items()}
+    if hasattr(node, "define_schema"):
+        hosted = type(node.__name__, (node,), {"hidden": SimpleNamespace(unique_id=None)})
+        return tuple(hosted.execute(**given).result)
+    result = getattr(node(), node.FUNCTION)(**given)
+    return tuple(result["result"] if isinstance(result, dict) else result)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy(one) for name, one in value.items()}
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def same(one: Any, other: Any, tolerance: float) -> None:
+    if isinstance(one, Tensor):
+        torch.testing.assert_close(one, other, rtol=0, atol=tolerance)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            same(value, other[name], tolerance)
+    else:
+        assert one == other
+
+
+def test_declared_alike(theirs: Mapping[str, Any]) -> None:
+    """Inputs in the same order, with the same types, limits, defaults and menus."""
+    compared = [node for node in CORE_NODES if node in theirs]
+    assert len(compared) > len(CORE_NODES) - RECENT, set(CORE_NODES) - set(compared)
+    differing = {}
+    for node_id in compared:
+        info = theirs[node_id]
+        is_new = hasattr(info, "GET_NODE_INFO_V1")
+        declared = info.GET_NODE_INFO_V1()["input"] if is_new else info.INPUT_TYPES()
+        their = _fields(declared)
+        ours = _fields(CORE_NODES[node_id].INPUT_TYPES())
+        if their != ours:
+            differing[node_id] = (ours, their)
+        spec = read_spec(node_id, CORE_NODES[node_id])
+        outputs = info.GET_NODE_INFO_V1()["output"] if is_new else info.RETURN_TYPES
+        assert spec.outputs == tuple(outputs), node_id
+    assert not differing
+
+
+def _fields(declared: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    fields = []
+    for section in ("required", "optional"):
+        for name, info in declared.get(section, {}).items():
+            kind, options = info[0], info[1] if len(info) > 1 else {}
+            menu = kind if isinstance(kind, list) else options.get("options")
+            if menu is not None:
+                kind = "COMBO" if name in MENUS or name.endswith(("_name", "image")) else list(menu)
+            kept = {
+                key: options[key] for key in ("default", "min", "max", "step") if key in options
+            }
+            fields.append((section, name, kind, kept))
+    return fields
+
+
+def mask(seed: int, batch: int = 1, height: int = 40, width: int = 30) -> Tensor:
+    return torch.rand((batch, height, width), generator=torch.Generator().manual_seed(seed))
+
+
+def latent(seed: int, batch: int = 1, height: int = 9, width: int = 12, **more: Any) -> Any:
+    return {"samples": noise(seed, batch, 4, height, width), **more}
+
+
+IMAGE, SMALL = picture(1, 2, 40, 30), picture(2, 1, 20, 50)
+ALPHA = torch.cat([picture(3, 1, 40, 30), mask(4)[..., None]], dim=-1)
+SPOTS = (mask(5, 2) > 0.9).float()
+MASKED = latent(9, 3, noise_mask=mask(10, 2)[:, None], batch_index=[4, 5, 9])
+TEXT = "A red ball, a RED house\nand a reddish\tcar "
+
+CASES: dict[str, list[dict[str, Any]]] = {
+    "GetImageSize": [{"image": IMAGE}],
+    "ImageScaleToTotalPixels": [
+        {"image": IMAGE, "upscale_method": m, "megapixels": 0.01, "resolution_steps": s}
+        for m, s in (("lanczos", 1), ("area", 8), ("bicubic", 16))
+    ],
+    "ImageScaleToMaxDimension": [
+        {"image": i, "upscale_method": "bilinear", "largest_size": 33} for i in (IMAGE, SMALL)
+    ],
+    "MaskToImage": [{"mask": mask(1, 2)}, {"mask": mask(1)[0]}],
+    "ImageToMask": [{"image": ALPHA, "channel": c} for c in ("red", "green", "blue", "alpha")],
+    "ImageColorToMask": [
+        {"image": (IMAGE * 1.5).round(), "color": c} for c in (0, 0xFF0000, 0xFFFF, 0xFFFFFF)
+    ],
+    "InvertMask": [{"mask": mask(1, 2)}],
+    "SolidMask": [{"value": 0.37, "width": 13, "height": 7}],
+    "ThresholdMask": [{"mask": mask(2, 2), "value": 0.4}],
+    "CropMask": [{"mask": mask(2, 2), "x": 3, "y": 8, "width": 90, "height": 11}],
+    "GrowMask": [
+        {"mask": m, "expand": e, "tapered_corners": t}
+        for m in (SPOTS, mask(3))
+        for e in (0, 1, 6, -2, 60)
+        for t in (True, False)
+    ],
+    "FeatherMask": [
+        {"mask": mask(4, 2), "left": a, "top": b, "right": c, "bottom": d}
+        for a, b, c, d in ((0, 0, 0, 0), (7, 5, 3, 9), (25, 25, 25, 25), (99, 0, 0, 99))
+    ],
+    "MaskComposite": [
+        {"destination": mask(5, 2), "source": mask(6, n, 20, 20), "x": 13, "y": 31, "operation": o}
+        for n in (1, 2)
+        for o in ("multiply", "add", "subtract", "and", "or", "xor")
+    ],
+    "ImageCompositeMasked": [
+        {"destination": d, "source": s, "x": x, "y": y, "resize_source": r, **m}
+        for d, s in ((IMAGE, SMALL), (ALPHA, SMALL), (SMALL, ALPHA))
+        for x, y, r in ((0, 0, True), (4, 9, False), (12, 3, True))
+        for m in ({}, {"mask": mask(7, 1, 11, 13)}, {"mask": mask(8, 2)})
+    ],
+    "LatentCompositeMasked": [
+        {
+            "destination": latent(1, 2),
+            "source": latent(2, 1, 7, 8),
+            "x": 24,
+            "y": 32,
+            "resize_source": r,
+            "mask": mask(7),
+        }
+        for r in (True, False)
+    ],
+    "LatentComposite": [
+        {
+            "samples_to": latent(1, 2),
+            "samples_from": latent(2, 1, 6, 7),
+            "x": x,
+            "y": y,
+            "feather": f,
+        }
+        for x, y, f in ((0, 0, 0), (16, 8, 0), (16, 8, 16), (0, 24, 24), (56, 0, 8))
+    ],
+    "LatentBlend": [
+        {"samples1": latent(1), "samples2": latent(2, 1, h, 12), "blend_factor": 0.3}
+        for h in (9, 6)
+    ],
+    "ImageBlend": [
+        {"image1": IMAGE, "image2": i, "blend_factor": 0.7, "blend_mode": m}
+        for i in (picture(9, 2, 40, 30), SMALL)
+        for m in ("normal", "multiply", "screen", "overlay", "soft_light", "difference")
+    ],
+    "SplitImageWithAlpha": [{"image": IMAGE}, {"image": ALPHA}],
+    "JoinImageWithAlpha": [{"image": IMAGE, "alpha": mask(5, n, 10, 12)} for n in (1, 3)],
+    "ImageBatch": [
+        {"image1": a, "image2": b} for a, b in ((IMAGE, SMALL), (SMALL, ALPHA), (ALPHA, IMAGE))
+    ],
+    "RepeatImageBatch": [{"image": IMAGE, "amount": 3}],
+    "ImageFromBatch": [
+        {"image": picture(1, 5), "batch_index": i, "length": n}
+        for i, n in ((0, 1), (2, 9), (-2, 1), (-99, 2), (99, 2))
+    ],
+    "LatentFromBatch": [
+        {"samples": s, "batch_index": i, "length": n}
+        for s in (MASKED, latent(1, 3))
+        for i, n in ((0, 1), (1, 9), (-1, 1))
+    ],
+    "RepeatLatentBatch": [
+        {"samples": s, "amount": 3} for s in (latent(1, 2, noise_mask=mask(1, 2)[:, None]), MASKED)
+    ],
+    "LatentBatch": [{"samples1": a, "samples2": latent(2, 2, 7, 6)} for a in (MASKED, latent(1))],
+    "LatentFlip": [
+        {"samples": latent(1), "flip_method": f}
+        for f in ("x-axis: vertically", "y-axis: horizontally")
+    ],
+    "LatentRotate": [
+        {"samples": latent(1), "rotation": r}
+        for r in ("none", "90 degrees", "180 degrees", "270 degrees")
+    ],
+    "LatentCrop": [
+        {"samples": latent(1, 1, 20, 30), "width": 64, "height": 80, "x": x, "y": y}
+        for x, y in ((0, 0), (40, 16), (999, 999))
+    ],
+    "ImageFlip": [
+        {"image": IMAGE, "flip_method": f} for f in ("x-axis: vertically", "y-axis: horizontally")
+    ],
+    "ImageRotate": [
+        {"image": IMAGE, "rotation": r}
+        for r in ("none", "90 degrees", "180 degrees", "270 degrees")
+    ],
+    "ImageCrop": [
+        {"image": IMAGE, "width": 9, "height": 99, "x": x, "y": y} for x, y in ((3, 5), (99, 99))
+    ],
+    "ImagePadForOutpaint": [
+        {"image": IMAGE, "left": a, "top": b, "right": c, "bottom": d, "feathering": f}
+        for a, b, c, d in ((8, 0, 0, 0), (0, 16, 8, 24), (8, 8, 8, 8), (0, 0, 0, 0))
+        for f in (0, 7, 14, 40)
+    ],
+    "EmptyImage": [{"width": 9, "height": 7, "batch_size": 2, "color": 0x12AB9F}],
+    "ImageBlur": [
+        {"image": i, "blur_radius": r, "sigma": s}
+        for i, r, s in ((IMAGE, 1, 1.0), (ALPHA, 5, 0.3), (SMALL, 19, 10.0))
+    ],
+    "ImageSharpen": [
+        {"image": IMAGE, "sharpen_radius": r, "sigma": s, "alpha": a}
+        for r, s, a in ((1, 1.0, 1.0), (4, 0.5, 0.05), (9, 0.2, 0.0))
+    ],
+    "EmptySD3LatentImage": [{"width": 64, "height": 96, "batch_size": 2}],
+    "PrimitiveInt": [{"value": 7}],
+    "PrimitiveString": [{"value": "a"}],
+    "StringConcatenate": [{"string_a": "a", "string_b": TEXT, "delimiter": ", "}],
+    "StringSubstring": [{"string": TEXT, "start": a, "end": b} for a, b in ((2, 9), (-5, -1))],
+    "StringLength": [{"string": TEXT}],
+    "CaseConverter": [
+        {"string": TEXT, "mode": m} for m in ("UPPERCASE", "lowercase", "Capitalize", "Title Case")
+    ],
+    "StringTrim": [{"string": f"  {TEXT}", "mode": m} for m in ("Both", "Left", "Right")],
+    "StringReplace": [{"string": TEXT, "find": "red", "replace": "blue"}],
+    "StringContains": [
+        {"string": TEXT, "substring": s, "case_sensitive": c}
+        for s in ("HOUSE", "house", "tree")
+        for c in (True, False)
+    ],
+    "StringCompare": [
+        {"string_a": TEXT, "string_b": s, "mode": m, "case_sensitive": c}
+        for s in ("a red", "car ", TEXT)
+        for m in ("Starts With", "Ends With", "Equal")
+        for c in (True, False)
+    ],
+    "RegexMatch": [
+        {"string": TEXT, "regex_pattern": p, "case_insensitive": c, "multiline": m, "dotall": d}
+        for p in ("^AND", "house.and", "tree")
+        for c, m, d in ((True, True, False), (False, False, True), (True, False, False))
+    ],
+    "RegexExtract": [
+        {
+            **{"string": TEXT, "regex_pattern": p, "mode": m, "group_index": g},
+            **{"case_insensitive": True, "multiline": False, "dotall": False},
+        }
+        for p in (r"red\w*", r"(re)(d\w*)", "tree", r"(blue)|red")
+        for m in ("First Match", "All Matches", "First Group", "All Groups")
+        for g in (0, 1, 2)
+        if (p, m) not in (("(blue)|red", "First Group"), ("(blue)|red", "All Groups"))
+    ],
+    "RegexReplace": [
+        {"string": TEXT, "regex_pattern": r"(red)(\w*)", "replace": r"\2-\1", "count": c}
+        for c in (0, 1)
+    ],
+}
+
+SIGMAS = torch.tensor([14.6, 6.0, 2.5, 1.0, 0.3, 0.0])
+ENDS = {"sigma_max": 13.5, "sigma_min": 0.05}
+CASES |= {
+    "KarrasScheduler": [{"steps": n, **ENDS, "rho": r} for n, r in ((1, 7.0), (9, 7.0), (20, 3.5))],
+    "ExponentialScheduler": [{"steps": n, **ENDS} for n in (1, 9, 20)],
+    "PolyexponentialScheduler": [
+        {"steps": n, **ENDS, "rho": r} for n, r in ((1, 1.0), (9, 1.0), (20, 1.7))
+    ],
+    "LaplaceScheduler": [
+        {"steps": n, **ENDS, "mu": m, "beta": b} for n, m, b in ((5, 0.0, 0.5), (20, 0.7, 0.9))
+    ],
+    "VPScheduler": [{"steps": n, "beta_d": 19.9, "beta_min": 0.1, "eps_s": 0.001} for n in (1, 9)],
+    "AlignYourStepsScheduler": [
+        {"model_type": f, "steps": n, "denoise": d}
+        for f in ("SD1", "SDXL", "SVD")
+        for n, d in ((10, 1.0), (20, 1.0), (7, 0.5), (10, 0.0))
+    ],
+    "SplitSigmas": [{"sigmas": SIGMAS, "step": n} for n in (0, 2, 99)],
+    "SplitSigmasDenoise": [{"sigmas": SIGMAS, "denoise": d} for d in (0.0, 0.3, 1.0)],
+    "FlipSigmas": [{"sigmas": one} for one in (SIGMAS, SIGMAS[:3], SIGMAS[:0])],
+    "SetFirstSigma": [{"sigmas": SIGMAS, "sigma": 7.5}],
+    "ManualSigmas": [{"sigmas": text} for text in ("1, 0.5", "14.6 .5;3", "")],
+}
+
+NEARLY = {"ImageBlur": 1e-6, "ImageSharpen": 1e-5, "ImageScaleToTotalPixels": 1e-6}
+"""Convolutions add in another order; the rest are the same bits."""
+for _name in CASES:
+    if _name.endswith("Scheduler"):
+        NEARLY[_name] = 2e-5  # of sigmas to 700
+
+
+@pytest.mark.parametrize("node_id", CASES)
+def test_made_alike(node_id: str, theirs: Mapping[str, Any]) -> None:
+    if node_id not in theirs:
+        pytest.skip(f"this ComfyUI has no {node_id}")
+    for inputs in CASES[node_id]:
+        ours = made(CORE_NODES[node_id], inputs)
+        expected = made(theirs[node_id], inputs)
+        if node_id == "EmptySD3LatentImage":  # newer ones tell their scale besides
+            expected = ({"samples": expected[0]["samples"]},)
+        assert len(ours) == len(expected)
+        for one, other in zip(ours, expected, strict=True):
+            same(one, other, NEARLY.get(node_id, 0.0))
+
+
+@pytest.mark.parametrize("size", [(40, 30), (530, 600)])
+def test_made_larger_alike(
+    size: tuple[int, int], theirs: Mapping[str, Any], tmp_path: Path
+) -> None:
+    import folder_paths
+    from safetensors.torch import save_file
+
+    save_file(compact_weights(), tmp_path / "small.safetensors")
+    folder_paths.add_model_folder_path("upscale_models", str(tmp_path))
+    model = made(theirs["UpscaleModelLoader"], {"model_name": "small.safetensors"})[0]
+    ours = upscaler.load_upscaler(tmp_path / "small.safetensors")
+    image = picture(1, 1, *size)
+    expected = made(theirs["ImageUpscaleWithModel"], {"upscale_model": model, "image": image})[0]
+    large = CORE_NODES["ImageUpscaleWithModel"]().run(upscale_model=ours, image=image)[0]
+    torch.testing.assert_close(large, expected, rtol=0, atol=1e-6)
