@@ -37,7 +37,7 @@ DRAWINGS = ("scribble", "invert")
 BANDS = ("invert", "blur")
 """Of those half the height says all."""
 
-EDGE, GAP = 224, 8
+EDGE, GAP = 192, 8
 
 Array = npt.NDArray[Any]
 
