@@ -189,10 +189,11 @@ class Forecast:
     def _known(self, call: Call) -> _Kept | None:
         """What is known of calls of the same prompts, rows, areas and shapes; None where nobody
         tells the prompts, or too many kinds of calls are known already."""
-        prompts = tuple(call.options.get("uuids", ()))
-        key = (prompts, call.rows, call.frames, call.x.shape)
-        if not prompts or not all(isinstance(one, Hashable) for one in prompts):
+        ids = call.options.get("uuids", ())
+        if not ids or not all(isinstance(one, Hashable) for one in ids):
             return None
+        # No ids of the host's: with the last of them a run on the conditioning ends.
+        key = (tuple(map(hash, ids)), call.rows, call.frames, call.x.shape)
         if key not in self._kept:
             if len(self._kept) >= KEPT:
                 return None

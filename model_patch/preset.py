@@ -21,6 +21,7 @@ from .curve import Curve
 from .factors import Factor, Sides, Span, StepSpan, Strength
 from .frames import FrameStrengths
 from .mask import Mask
+from .speed import EXACT
 
 KEY = "controlstack_preset"
 VERSION = 1
@@ -208,7 +209,7 @@ def _line_of(control: Control) -> Line:
         "frames": control.frames,
         "union_types": control.union_types,
         "enabled": control.enabled,
-        "speed": control.speed,
+        **({} if control.speed == EXACT else {"speed": control.speed}),  # older ones know none
         "factors": kept,
     }
     return Line(_name_of(control), settings)

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
+from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch import run
+from controlstack.model_patch.call import Call
+from controlstack.model_patch.conditioning import apply_to_conditioning
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.curve import Curve
 from controlstack.model_patch.factors import Sides, Span
@@ -222,6 +225,37 @@ def test_a_short_run_is_exact(speed: str) -> None:
     assert stacks.STEPS < FEWEST_STEPS
     made = stacks.sample(patch(tiny_model(stacks.UNET), (stacks.control(speed=speed),)))
     assert torch.equal(made, stacks.by_core((stacks.control(),)))
+
+
+@pytest.mark.parametrize("on", ["model", "prompts"])
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpm_2", "euler_ancestral"])
+def test_a_real_run_on_a_model_and_on_prompts(on: str, sampler: str) -> None:
+    """The nets run seldom, whatever the sampler, and the pictures stay near the exact ones."""
+
+    def made(speed: str) -> tuple[Tensor, int]:
+        stack = (stacks.control(speed=speed),)
+        model, words = tiny_model(stacks.UNET), (stacks.POSITIVE, stacks.NEGATIVE)
+        if on == "model":
+            model = patch(model, stack)
+        else:
+            words = apply_to_conditioning(stack, *words)  # type: ignore[assignment]
+        plain, rows = OfNet.__call__, []
+
+        def counted(self: OfNet, call: Call, strength: float) -> Any:
+            rows.append(len(call.rows))
+            return plain(self, call, strength)
+
+        latent = {"samples": torch.zeros(1, 4, 8, 8)}
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(OfNet, "__call__", counted)
+            picture = ksample(model, 7, STEPS, 5.0, sampler, "normal", *words, latent)
+        return picture["samples"], sum(rows)
+
+    (exact, every), (fast, few) = made(EXACT), made("fast")
+    evaluations = 2 * STEPS - 1 if sampler in ("heun", "dpm_2") else STEPS
+    assert (every, few) == (2 * evaluations, 6)
+    assert not torch.equal(exact, fast)
+    assert (exact - fast).norm() < 0.1 * exact.norm()
 
 
 def test_an_adapter_that_runs_once_anyway_is_left_as_it_is() -> None:
