@@ -7,7 +7,7 @@ are the nets' runs (of all rows, a control), the multiply-adds of a run beside t
 stack's, mean and worst, and how well they follow: edge F1, silhouette IoU and joints of the scene.
 All of that is the same on every machine. Held-out scenes with a person; pose and depth, or five.
 
-Run: python benchmarks/near_exact.py [--scenes 12] [--steps 12,20,30,50] [--five] [--json FILE]
+Run: python benchmarks/near_exact.py [--scenes 12] [--steps 12,20,30,50] [--every 2,4,7] [--five] [--json FILE]
      python benchmarks/near_exact.py --draw FILE.json PICTURE.png
 """
 
@@ -42,7 +42,6 @@ TWO = (("pose", 1.0), ("depth", 1.0))
 FIVE = (("pose", 0.5), ("depth", 0.4), ("canny", 0.3), ("pose", 0.3), ("depth", 0.3))
 FIRST_SCENE, CFG, SEED = 1_000_300, 3.0, 5
 # Other scenes and noise than those on which the speeds were found (1_000_200, 11).
-EVERY = (2, 4, 7)
 
 
 class Bench:
@@ -155,8 +154,10 @@ def psnr(exact: np.ndarray[Any, Any], made: np.ndarray[Any, Any]) -> list[float]
     return [10 * math.log10(255**2 / error) if error else 99.0 for error in errors]
 
 
-def measured(bench: Bench, steps: int, sampler: tuple[str, str]) -> Iterator[dict[str, Any]]:
-    """One row of the table a method."""
+def measured(
+    bench: Bench, steps: int, sampler: tuple[str, str], baselines: list[int]
+) -> Iterator[dict[str, Any]]:
+    """One row of the table a method; `baselines` are the k of every k-th step."""
     exact, cost = bench.pictures(EXACT, steps, sampler)
 
     def row(method: str, speed: str) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def measured(bench: Bench, steps: int, sampler: tuple[str, str]) -> Iterator[dic
         }
 
     yield row(EXACT, EXACT)
-    for number in EVERY:
+    for number in baselines:
         for words, far in (("reuse", 0.0), ("forecast", math.inf)):
             with every(number, bench.levels(steps, sampler), far) as name:
                 yield row(f"{words}, {name}", name)
@@ -237,6 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--steps", default="12,20,30,50")
+    parser.add_argument("--every", default="2,4,7", help="baselines; empty for none")
     parser.add_argument("--five", action="store_true", help="five controls instead of two")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--draw", type=Path, nargs=2, metavar=("JSON", "PICTURE"))
@@ -250,9 +252,10 @@ def main() -> None:
     print(f"{len(bench.kinds)} controls, {options.scenes} scenes; a net is {share:.3f} U-Nets")
     print(f"{'sampler':16} steps method              runs   cost   PSNR  worst   F1  IoU  joints")
     rows = []
+    baselines = [int(number) for number in options.every.split(",") if number]
     for steps in map(int, options.steps.split(",")):
         for sampler in SAMPLERS:
-            for row in measured(bench, steps, sampler):
+            for row in measured(bench, steps, sampler, baselines):
                 rows.append(row)
                 print(shown(row), flush=True)
                 if options.json:

@@ -23,8 +23,8 @@ SPEEDS: dict[str, tuple[Refreshes, Refreshes]] = {
     EXACT: ((), ()),
     "near exact": (
         (
-            *(Refresh(0.0, True), Refresh(0.15, False), Refresh(0.35, False)),
-            *(Refresh(0.55, True), Refresh(0.75, False), Refresh(0.9, False)),
+            *(Refresh(0.0, True), Refresh(0.15, False), Refresh(0.35, True)),
+            *(Refresh(0.55, False), Refresh(0.75, True), Refresh(0.9, False)),
         ),
     )
     * 2,

@@ -39,9 +39,10 @@ class ControlStackSpeed:
                     list(SPEEDS),
                     {
                         "default": next(iter(SPEEDS)),
-                        "tooltip": "exact: the ControlNets run in every step. near exact: for a "
-                        "fifth of that at 20 steps, pictures differ by about 45 dB. fast: for a "
-                        "seventh, 41 dB. Measured on the demo model; fewer than 8 steps are exact.",
+                        "tooltip": "exact: the ControlNets run in every step. near exact: a "
+                        "quarter of that at 20 steps, pictures differ by 47 dB. fast: a seventh, "
+                        "41 dB, not for ancestral samplers. Measured on the demo model; fewer than "
+                        "8 steps are exact.",
                     },
                 ),
             }

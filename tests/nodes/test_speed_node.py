@@ -1,4 +1,4 @@
-"""Control Speed: a stack in, the same stack at another speed out; in a preset, a list and a plan."""
+"""Control Speed: a stack in, the same stack at another speed out; in presets and lists."""
 
 from __future__ import annotations
 
