@@ -7,7 +7,8 @@ are the nets' runs (of all rows, a control), the multiply-adds of a run beside t
 stack's, mean and worst, and how well they follow: edge F1, silhouette IoU and joints of the scene.
 All of that is the same on every machine. Held-out scenes with a person; pose and depth, or five.
 
-Run: python benchmarks/near_exact.py [--scenes 12] [--steps 12,20,30,50] [--every 2,4,7] [--five] [--json FILE]
+Run: python benchmarks/near_exact.py [--scenes 12] [--steps 12,20,30,50] [--every 2,4,7] [--five]
+         [--json FILE]
      python benchmarks/near_exact.py --draw FILE.json PICTURE.png
 """
 
