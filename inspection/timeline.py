@@ -22,10 +22,12 @@ from ..model_patch.call import CONDITIONAL, Row
 from ..model_patch.control import Control, ControlStack
 from ..model_patch.curve import Curve
 from ..model_patch.factors import Factor, Sides, Span, StepSpan
+from ..model_patch.forecast import Refreshing, refreshing
 from ..model_patch.frames import FrameStrengths
 from ..model_patch.mask import Mask
 from ..model_patch.plan import Plan
 from ..model_patch.schedule import Schedule
+from ..model_patch.speed import EXACT
 from .cost import Cost, by_family
 
 VERSION = 1
@@ -82,6 +84,8 @@ class Line:
         sides: the sides of the guidance that its net runs for.
         rows: their share of all rows that the model is called with.
         cost: of its net.
+        run_rows: one a step: for which share of `rows` its net runs; less than 1 in a step where
+            residuals are forecast for some (speed).
         hint, mask: what it follows and where; None where there is none to show.
     """
 
@@ -96,18 +100,20 @@ class Line:
     sides: tuple[str, ...]
     rows: float
     cost: Cost
+    run_rows: tuple[float, ...]
     hint: Picture | None
     mask: Picture | None
 
     @property
     def runs(self) -> int:
         """In how many steps its net runs; a sampler that evaluates twice a step runs it twice."""
-        return sum(strength != 0.0 for strength in self.strengths)
+        return sum(share > 0.0 for share in self.run_rows)
 
     @property
     def spent(self) -> float:
         """What its net costs in this run, in runs of the U-Net for all rows."""
-        return self.cost.run * self.rows * min(self.runs, 1 if self.cost.once else self.runs)
+        runs = sum(self.run_rows)
+        return self.cost.run * self.rows * min(runs, 1.0 if self.cost.once else runs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +165,15 @@ class Timeline:
         costs = costs or (by_family(""),) * len(stack)
         rows = [Row(picture, side) for side in sides for picture in range(pictures)]
         lines = tuple(
-            _line(control, plan.factors[i], (table[i], fine[i]), rows, known, costs[i])
+            _line(
+                control,
+                plan.factors[i],
+                (table[i], fine[i]),
+                rows,
+                known,
+                costs[i],
+                None if costs[i].once else refreshing(control, plan, i),
+            )
             for i, control in enumerate(stack)
         )
         return cls(title, schedule, lines, tuple(notes))
@@ -238,6 +252,7 @@ def _line(
     rows: Sequence[Row],
     schedule: Schedule,
     cost: Cost,
+    when: Refreshing | None,
 ) -> Line:
     running = [row for row in rows if all(factor.of_row(row) for factor in factors)]
     if not running:
@@ -256,9 +271,21 @@ def _line(
         sides=tuple(dict.fromkeys(_SIDES[row.side] for row in running)),
         rows=len(running) / len(rows) if rows else 0.0,
         cost=cost,
+        run_rows=_run_rows(strengths[0], running, when),
         hint=thumbnail(control.hint.movedim(1, -1)),
         mask=thumbnail(_product(masks)) if masks else None,
     )
+
+
+def _run_rows(
+    strengths: Sequence[float], rows: Sequence[Row], when: Refreshing | None
+) -> tuple[float, ...]:
+    """For which share of its rows a net runs in each step."""
+    if when is None or not rows:
+        return tuple(float(strength != 0.0) for strength in strengths)
+    prompt = sum(row.side == CONDITIONAL for row in rows) / len(rows)
+    share = {"": 0.0, "both": 1.0, "prompt": prompt or 1.0}
+    return tuple(share[what] for what in when.table())
 
 
 def _active(strengths: Sequence[float], schedule: Schedule) -> tuple[Active, ...]:
@@ -308,7 +335,8 @@ def _settings(control: Control) -> tuple[str, ...]:
         _side_words(one) if isinstance(one, Sides) else one.words
         for one in (*_own_mask(control), *control.also)
     )
-    return (f"strength {control.strength:g}", *span, *mode, *types, *factors)
+    speed = () if control.speed == EXACT else (f"speed {control.speed}",)
+    return (f"strength {control.strength:g}", *span, *mode, *types, *factors, *speed)
 
 
 def _side_words(sides: Sides) -> str:

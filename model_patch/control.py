@@ -13,6 +13,7 @@ from .factors import MAX_STRENGTH, Factor, Sides, Span, StepSpan, Strength
 from .mask import Mask, require_mask
 from .patch_net import PatchNet
 from .protocols import ControlNet
+from .speed import EXACT, SPEEDS
 from .view import AREA_HINTS, FRAMES, AreaHint, Frames, View
 
 MODES: dict[str, tuple[Factor, ...]] = {
@@ -50,6 +51,7 @@ class Control:
         file: the net's file, by which a preset knows the line; "" where nobody tells.
         inpaint_image: (B, 3, H, W), 0..1, the picture that stays outside of the inpaint_mask, for
             nets that take one beside their hint (Z-Image Fun).
+        speed: one of `SPEEDS`: how seldom its net runs.
 
     Raises:
         UserError: a value out of range, or a picture of the wrong shape.
@@ -71,6 +73,7 @@ class Control:
     enabled: bool = True
     file: str = ""
     inpaint_image: Tensor | None = None
+    speed: str = EXACT
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= MAX_STRENGTH:
@@ -79,6 +82,7 @@ class Control:
                 f"{MAX_STRENGTH:g}."
             )
         choices = {"mode": MODES, "area_hint": AREA_HINTS, "frames": FRAMES}
+        choices["speed"] = SPEEDS
         for what, known in choices.items():
             if (chosen := getattr(self, what)) not in known:
                 raise UserError(f"{self.name}: {what} is {chosen!r}; choose {' or '.join(known)}.")

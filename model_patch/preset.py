@@ -21,6 +21,7 @@ from .curve import Curve
 from .factors import Factor, Sides, Span, StepSpan, Strength
 from .frames import FrameStrengths
 from .mask import Mask
+from .speed import EXACT
 
 KEY = "controlstack_preset"
 VERSION = 1
@@ -51,6 +52,7 @@ _SETTINGS: dict[str, Any] = {
     "frames": str,
     "union_types": tuple[str, ...],
     "enabled": bool,
+    "speed": str,
 }
 """A line's own fields beside its name and its factors, and what each has to be."""
 
@@ -65,7 +67,7 @@ class Line:
     Args:
         name: the net's file; "" leaves it to the line's number.
         settings: strength, start_percent, end_percent, mode, area_hint, frames, union_types,
-            enabled, and factors, a tuple of `Factor`. What is not there stays as it is.
+            enabled, speed, and factors, a tuple of `Factor`. What is not there stays as it is.
     """
 
     name: str = ""
@@ -207,6 +209,7 @@ def _line_of(control: Control) -> Line:
         "frames": control.frames,
         "union_types": control.union_types,
         "enabled": control.enabled,
+        **({} if control.speed == EXACT else {"speed": control.speed}),  # older ones know none
         "factors": kept,
     }
     return Line(_name_of(control), settings)

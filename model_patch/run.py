@@ -19,6 +19,7 @@ from .applied import Delivery
 from .call import Area, Call, is_film
 from .control import ControlStack
 from .factors import weighed
+from .forecast import Forecast, refreshing
 from .patch_net import PatchNet
 from .patch_run import PatchRun
 from .plan import Plan
@@ -46,11 +47,13 @@ class DeviceRun:
         self.patches: dict[int, PatchRun] = {}
         self._known_blocks: set[int] = set()
         for index, control in enumerate(stack):
+            when = refreshing(control, self.plan, index)
             with named(control.name):
                 if isinstance(control.net, PatchNet):
                     self.patches[index] = PatchRun(control, control.net, base)
                 else:
-                    self.sources[index] = OfNet(control, control.net, base)
+                    source: Source = OfNet(control, control.net, base)
+                    self.sources[index] = Forecast(source, when, control.name) if when else source
 
     def active(self, call: Call) -> list[str]:
         """The names of the controls that act at this call's noise level."""

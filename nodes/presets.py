@@ -1,4 +1,4 @@
-"""The nodes for a stack's settings, and for some of its lines.
+"""The nodes for a stack's settings, for some of its lines, and for its speed.
 
 Made when the host first asks: at ComfyUI's start they cost nothing.
 """
@@ -17,5 +17,6 @@ NODE_CLASS_MAPPINGS = {
         "Load Control Preset", "preset_nodes", "ControlStackLoadPreset"
     ),
     "ControlStackCut": node_in("Cut Control Stack", "preset_nodes", "ControlStackCut"),
+    "ControlStackSpeed": node_in("Control Speed", "speed_node", "ControlStackSpeed"),
 }
 NODE_DISPLAY_NAME_MAPPINGS = {key: node.title for key, node in NODE_CLASS_MAPPINGS.items()}

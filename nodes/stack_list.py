@@ -27,7 +27,7 @@ STACKS = f"{STACK},CONTROL_NET_STACK"
 """What a node takes that goes on with a stack: ours, or another pack's list."""
 
 FORM = "(control_net, image, strength, start_percent, end_percent)"
-_PLAIN = {"mode": "balanced", "area_hint": "whole", "frames": "repeat"}
+_PLAIN = {"mode": "balanced", "area_hint": "whole", "frames": "repeat", "speed": "exact"}
 
 
 def stack_of(value: Any) -> ControlStack:

@@ -298,3 +298,34 @@ def test_pictures_of_none_to_eight_controls_and_any_letters() -> None:
             heights.append(picture.height)
     assert heights == sorted(set(heights[:3])) + heights[3:]
     assert heights[3] > heights[1]
+
+
+@pytest.mark.parametrize("speed", ["exact", "near exact", "fast"])
+def test_a_plan_counts_the_rows_that_a_real_run_runs(
+    speed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two controls, the second of which begins late."""
+    span = StepSpan(4, 20)
+    stack = (stacks.control(1, speed=speed), stacks.control(2, span=span, speed=speed))
+    model = patch(tiny_model(stacks.UNET), stack)
+    plain, rows = OfNet.__call__, Counter[str]()
+    steps: Counter[str] = Counter()
+
+    def counted(self: OfNet, call: Call, strength: float) -> Any:
+        rows[self._control.name] += len(call.rows)
+        steps[self._control.name] += 1
+        return plain(self, call, strength)
+
+    monkeypatch.setattr(OfNet, "__call__", counted)
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    ksample(model, 7, 20, 5.0, "euler", "normal", stacks.POSITIVE, stacks.NEGATIVE, latent)
+    found = Timeline.of(stack, WHOLE)
+    for planned in found.lines:
+        assert planned.runs == steps[planned.name]
+        assert sum(planned.run_rows) * 2 == rows[planned.name]
+        assert planned.spent == pytest.approx(planned.cost.run * rows[planned.name] / 2)
+    expected = {"exact": (20, 16), "near exact": (6, 6), "fast": (4, 4)}
+    assert tuple(planned.runs for planned in found.lines) == expected[speed]
+    said = [f"speed {speed}" in planned.settings for planned in found.lines]
+    assert said == [speed != "exact"] * 2
+    assert found.json()["controls"][0]["net"]["runs"] == expected[speed][0]

@@ -215,17 +215,21 @@ class Marker:
     """An id of a conditioning entry, alive as long as the host's run."""
 
 
-def test_a_run_that_nobody_cleans_up_leaves_nothing() -> None:
+@pytest.mark.parametrize("speed", ["exact", "fast"])
+def test_a_run_that_nobody_cleans_up_leaves_nothing(speed: str) -> None:
     """ComfyUI cleans no control up after an error: its entries' ids go, and the run with them."""
     net: Any = Numbers()
     copies: list[Numbers] = []
     net.copy = lambda: copies.append(Numbers(net.runs)) or copies[-1]
-    chain, base = chain_of(Control(net=net, hint=hints(1.0))), Base()
+    chain, base = chain_of(Control(net=net, hint=hints(1.0), speed=speed)), Base()
     marker = Marker()
     chain.pre_run(base, None)
-    chain.get_control(
-        torch.zeros(1, 4, SIZE, SIZE), torch.ones(1), {}, 1, {"uuids": [marker], "patches": {}}
-    )
+    sigmas = torch.linspace(10.0, 0.0, 21)
+    options = {"uuids": [marker], "patches": {}, "sample_sigmas": sigmas}
+    for sigma in sigmas[:2]:
+        chain.get_control(torch.zeros(1, 4, SIZE, SIZE), sigma[None], {}, 1, options)
+    assert len(net.runs) == (2 if speed == "exact" else 1)
+    del options
     assert copies[0].ready
     del marker
     gc.collect()
