@@ -18,7 +18,7 @@ from ..ground.parameters import Value, pairs_of
 from ..ground.places import require_place
 from ..ground.reporter import reporter
 from ..ground.wording import listing
-from ..preprocessors.making import FIT, RESOLUTION, Loaded, Made, Sizing, make
+from ..preprocessors.making import FIT, RESOLUTION, Loaded, Made, Sizing, make, missed
 from ..preprocessors.picture import checked_size
 from ..preprocessors.pose.draw import least_confidence
 from ..preprocessors.pose.people import to_json
@@ -128,8 +128,8 @@ class _Making:
             file = next(writing)
             results.write(file, encode_hint(one.hint, self.options.deep))
             self.written.append(file)
-            if one.pose is not None and not one.pose.people:
-                self.notes.append(f"nobody in {source}; {file} is black")
+            if nothing := missed(self.entry, one):
+                self.notes.append(f"{nothing} in {source}; {file} is black")
             if self.options.json and one.pose is not None:
                 people = next(writing)
                 results.write(people, json.dumps(MARKED | to_json(one.pose)).encode())

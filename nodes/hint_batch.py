@@ -9,7 +9,7 @@ from ..ground.errors import UserError
 from ..ground.log import log
 from ..ground.parameters import Value
 from ..hosts import host
-from ..preprocessors.making import FIT, RESOLUTION, Made, Sizing, Source, make
+from ..preprocessors.making import FIT, RESOLUTION, Made, Sizing, Source, make, missed
 from ..preprocessors.pose.people import Pose
 from ..preprocessors.ready import KeptModel
 from ..preprocessors.sizing import Size
@@ -34,8 +34,10 @@ def make_batch(
     with host.steps(len(sources), entry.title) as bar:
         for number, source in enumerate(sources, start=1):
             made.append(make(entry, source, settings, sizing, loaded))
-            if made[-1].pose is not None and not made[-1].pose.people:
-                log.warning("%s: nobody in picture %d; its hint is black.", entry.title, number)
+            if nothing := missed(entry, made[-1]):
+                log.warning(
+                    "%s: %s in picture %d; its hint is black.", entry.title, nothing, number
+                )
             bar.advance()
     return made
 

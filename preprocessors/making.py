@@ -91,6 +91,14 @@ class Made:
     pose: Pose | None = None
 
 
+def missed(preprocessor: Preprocessor, made: Made) -> str:
+    """What is said where `preprocessor` found nothing and its hint is therefore black: "nobody" or
+    "nothing to draw", "" for any other hint."""
+    if made.pose is not None:
+        return "" if made.pose.people else "nobody"
+    return "nothing to draw" if preprocessor.shows == "edges" and not made.hint.any() else ""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A learned preprocessor, ready on a device."""

@@ -38,6 +38,13 @@ WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 
 HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 
+BEGINNINGS = {
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+}
+"""The first bytes of a file, and the format that they stand for."""
+
 DEEPEST = 65535
 """White in whole numbers: those of 16 bits."""
 
@@ -123,7 +130,7 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
     except Exception as error:
         system = error.strerror if isinstance(error, OSError) else None
         known = not isinstance(error, UnidentifiedImageError)
-        reason = system or (shown(str(error), 200) if known else "it is in no format of pictures")
+        reason = system or (shown(str(error), 200) if known else _unknown(file))
         raise UserError(f"{path} cannot be read as a picture: {reason}") from error
 
 
@@ -145,13 +152,29 @@ def _image(file: Path | io.BytesIO, path: Path) -> Image.Image:
     return Image.open(file)
 
 
-def _is_heif(file: Path | io.BytesIO) -> bool:
-    """Whether a file says so in its first box, as ISO/IEC 23008-12 has it."""
+def _unknown(file: Path | io.BytesIO) -> str:
+    """What is wrong with a file that Pillow knows no format for: it may begin as one."""
+    head = _head(file)
+    begun = next((name for start, name in BEGINNINGS.items() if head.startswith(start)), None)
+    if begun is None:
+        return "it is in no format of pictures"
+    return (
+        f"it begins as a {begun}, and is cut off or of a kind that Pillow does not read, such as "
+        "colours in floats; save it as PNG"
+    )
+
+
+def _head(file: Path | io.BytesIO) -> bytes:
+    """The first 12 bytes."""
     if isinstance(file, Path):
         with file.open("rb") as opened:
-            head = opened.read(12)
-    else:
-        head = file.getvalue()[:12]
+            return opened.read(12)
+    return file.getvalue()[:12]
+
+
+def _is_heif(file: Path | io.BytesIO) -> bool:
+    """Whether a file says so in its first box, as ISO/IEC 23008-12 has it."""
+    head = _head(file)
     return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
 
 

@@ -136,6 +136,8 @@ def _choice(entry: Preprocessor, model: str, download: bool, keeper: Keeper) -> 
 
 
 def _page(one: Weights) -> str:
+    if one.shipped is not None:
+        return f"the files of {one.name} that ship with ControlStack; install it anew"
     files = one.name if one.is_folder else ", ".join(Path(file).name for file in one.files)
     use = "" if one.commercial else ", not for commercial use"
     page = f"{weights.PAGES}/{one.repo}"

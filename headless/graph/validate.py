@@ -152,6 +152,9 @@ def _strays(node: Node, spec: NodeSpec) -> Iterator[str]:
     changed by hand may leave those of another one behind: they do nothing."""
     for choice in spec.inputs.values():
         known = {one.name for one in choice.all_brought()}
+        chosen = node.inputs.get(choice.name)
+        if isinstance(chosen, str) and chosen not in choice.brings:
+            continue  # the node takes it, or says that it does not, and knows what it brings
         for name in node.inputs:
             if choice.brings and name.startswith(f"{choice.name}.") and name not in known:
                 value = node.inputs.get(choice.name)

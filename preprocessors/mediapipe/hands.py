@@ -5,7 +5,7 @@ Both have the wrist and then each finger from its root to its tip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,11 @@ PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 
 NUMBERS = 3
 """Of each of the network's points: x, y and z."""
+
+SAME = 0.2
+"""Points of two people's hands that lie within this part of a hand's longer side of each other, on
+average, are of one hand. A rule of this file's own, since MediaPipe Holistic takes one person: in
+the photos of `benchmarks/pose_photos.py` one hand found twice is 0.01 apart, two hands over 1."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,35 @@ def find_hands(
     ):
         if hand is not None:
             found[number][whose] = hand
-    return found
+    return owned(found, bodies)
+
+
+def owned(found: Sequence[Mapping[str, Hand]], bodies: Sequence[Body]) -> list[dict[str, Hand]]:
+    """What was `found` at each of `bodies`, each hand at one person: the one whose wrist is the
+    nearest to where it begins."""
+    nearest_first = sorted(
+        (_from_wrist(hand, bodies[number], whose), number, whose)
+        for number, hands in enumerate(found)
+        for whose, hand in hands.items()
+    )
+    kept: list[dict[str, Hand]] = [{} for _ in found]
+    for _, number, whose in nearest_first:
+        hand = found[number][whose]
+        others = (hands for owner, hands in enumerate(kept) if owner != number)
+        if not any(_same(hand, other) for hands in others for other in hands.values()):
+            kept[number][whose] = hand
+    return kept
+
+
+def _from_wrist(hand: Hand, body: Body, whose: str) -> float:
+    """How far a hand begins from the wrist that it was looked for at, in pixels."""
+    wrist = body.points[BLAZEPOSE.index(f"{whose} wrist")]
+    return float(np.linalg.norm(hand.points[0] - wrist))
+
+
+def _same(one: Hand, other: Hand) -> bool:
+    side = max(float(np.ptp(hand.points, axis=0).max()) for hand in (one, other))
+    return float(np.linalg.norm(one.points - other.points, axis=1).mean()) < SAME * side
 
 
 def _of_body(body: Body, whose: str) -> Square | None:

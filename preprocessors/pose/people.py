@@ -170,7 +170,17 @@ def parse_keypoints(frames: object, sure: float = SURE) -> tuple[Pose, ...]:
             f"The POSE_KEYPOINT wire brings {shown(frames)}; expected a list with one "
             '{"people": [...], "canvas_width": ..., "canvas_height": ...} for each picture.'
         )
-    return parse_poses(list(frames), sure)
+    return parse_poses([_plain(frame) for frame in frames], sure)
+
+
+def _plain(value: Any) -> Any:
+    """A wire's value as JSON would bring it: networks' nodes leave arrays, their numbers and tuples
+    in what they give."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def to_json(pose: Pose) -> dict[str, object]:

@@ -47,3 +47,20 @@ def test_a_command_offers_no_model_and_no_download(run: Run) -> None:
     assert "--resolution" in said
     refused = run("hint", "pose_body", "a.png", "--download")
     assert refused.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["mediapipe_face", "canny"])
+def test_nothing_to_draw_is_a_note_and_a_black_hint(run: Run, folder: Path, name: str) -> None:
+    Image.new("RGB", (200, 120), (90, 140, 60)).save(folder / "meadow.png")
+    result = run("hint", name, "meadow.png")
+    assert result.exit_code == 0
+    picture = Path(result.stdout.strip())
+    assert result.stderr == f"Note: nothing to draw in meadow.png; {picture} is black.\n"
+    assert not np.asarray(Image.open(folder / picture)).any()
+
+
+def test_a_black_picture_that_is_right_is_no_note(run: Run, folder: Path) -> None:
+    Image.new("RGB", (64, 64), "white").save(folder / "white.png")
+    result = run("hint", "invert", "white.png")
+    assert result.exit_code == 0
+    assert not result.stderr

@@ -11,6 +11,7 @@ import struct
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -151,3 +152,29 @@ def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe.png", Path("/dev/zero"), tmp_path):
         with pytest.raises(UserError, match="is no regular file"):
             upright_header(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"II*\0" + bytes(200), "it begins as a TIFF, and is cut off or of a kind"),
+        (seeds()["JPEG RGB"][:3] + bytes(9), "it begins as a JPEG, and is cut off or of a kind"),
+        (b"words", "it is in no format of pictures"),
+        (b"", "it is in no format of pictures"),
+    ],
+)
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_file_that_pillow_does_not_know_is_told_from_no_picture(
+    tmp_path: Path, content: bytes, words: str, stored: bool
+) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"a.tif cannot be read as a picture: {words}"):
+        first_frame(path, None if stored else content)
+
+
+def test_colours_in_floats_are_refused_by_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    cv2.imwrite(str(path), np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(UserError, match=r"a TIFF, .* such as colours in floats; save it as PNG"):
+        first_frame(path)

@@ -80,7 +80,8 @@ class Condition:
     @property
     def draws_faces(self) -> bool:
         """Whether hints are faces whose left and right have colours of their own."""
-        return self.entry is MEDIAPIPE_FACE
+        # Another pack's name gives a copy of the entry.
+        return self.entry is not None and self.entry.name == MEDIAPIPE_FACE.name
 
     @property
     def drawing(self) -> Mapping[str, Value]:

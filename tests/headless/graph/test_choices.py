@@ -107,6 +107,7 @@ def test_a_sound_prompt_passes(inputs: dict[str, Any]) -> None:
     [
         ({}, "input state (COMFY_DYNAMICCOMBO_V3) is missing"),
         ({"state": "dim"}, "input state is 'dim', but has to be one of: off, on, blink"),
+        ({"state": "dim", "state.pwer": 1}, "input state is 'dim', but has to be one of: off"),
         ({"state": {"a": 1}}, "input state is {'a': 1}, but has to be one of its choices"),
         ({"state": "on"}, "input state.power (FLOAT) is missing"),
         ({**DEEP, "state.power": 1.5}, "input state.power is 1.5, but has to be from 0.0 to 1.0"),

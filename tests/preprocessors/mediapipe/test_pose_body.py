@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,14 @@ from PIL import Image
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors import model_choice, weights
 from controlstack.preprocessors.making import Loaded, Sizing, make
-from controlstack.preprocessors.mediapipe import bodies
+from controlstack.preprocessors.mediapipe import bodies, hands
 from controlstack.preprocessors.mediapipe.bodies import BLAZEPOSE, Body, Head
+from controlstack.preprocessors.mediapipe.hands import Hand
 from controlstack.preprocessors.mediapipe.pose_body import POSE_BODY
 from controlstack.preprocessors.mediapipe.squares import Square
 from controlstack.preprocessors.picture import Bytes
 from controlstack.preprocessors.pose.people import JOINTS, Person, Pose, to_json, to_keypoints
-from controlstack.preprocessors.ready import InFolders, hint_maker, load
+from controlstack.preprocessors.ready import InFolders, hint_maker, load, require
 from controlstack.training.data.condition import Condition
 from tests.checkout import ROOT
 
@@ -164,6 +166,28 @@ def test_hands_and_faces_are_looked_for_where_they_are_asked_for(loaded: Loaded)
         assert points(one) == pytest.approx(points(other), nan_ok=True)
 
 
+def test_a_hand_has_one_owner(loaded: Loaded) -> None:
+    """A raised hand beside a neighbour's arm, whose wrist is taken to be there, too."""
+    people = pose_of(loaded, photo("oath_three")).people
+    found = [hand for one in people for hand in (one.left_hand, one.right_hand) if any(hand)]
+    middles = [np.mean([(p.x, p.y) for p in hand if p], axis=0) for hand in found]
+    assert len(middles) > 1
+    assert min(np.linalg.norm(a - b) for a, b in combinations(middles, 2)) > 20
+
+
+@pytest.mark.parametrize("nearer", [0, 1])
+def test_the_nearer_wrist_keeps_a_hand(nearer: int) -> None:
+    outline = np.random.default_rng(0).uniform(0, 50, (21, 2)) + 100
+    fist, again, other = (Hand(outline + moved, 0.9) for moved in (0, 1, 30))
+    people = [body(*(outline[0] + (5 if number == nearer else 40))) for number in (0, 1)]
+    one_owner = hands.owned([{"left": fist}, {"right": again}], people)
+    assert [set(each) for each in one_owner] == [[{"left"}, set()], [set(), {"right"}]][nearer]
+    both = hands.owned([{"left": fist}, {"right": other}], people)
+    assert [set(each) for each in both] == [{"left"}, {"right"}], "side by side"
+    clasped = hands.owned([{"left": fist, "right": again}, {}], people)
+    assert [set(each) for each in clasped] == [{"left", "right"}, set()], "one person's own"
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3), (64, 64)])
 def test_nobody_is_found_in_noise(loaded: Loaded, size: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -222,6 +246,11 @@ def test_weights_that_are_gone_are_said_and_not_downloaded(tmp_path: Path) -> No
     assert weights.find(gone, [tmp_path]) is None
     with pytest.raises(UserError, match=r"lacks files of MediaPipe Holistic.*install .* anew"):
         model_choice.choose(entry, "", [tmp_path], download_to=tmp_path)
+    with pytest.raises(UserError) as said:
+        require(entry, InFolders([tmp_path]))
+    assert str(said.value) == (
+        "Needs the files of MediaPipe Holistic that ship with ControlStack; install it anew"
+    )
 
 
 def test_it_needs_nothing_but_torch_and_opencv() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.making import Sizing, make
@@ -141,6 +143,31 @@ def test_a_threshold_draws_as_if_the_points_below_it_were_not_there() -> None:
 def test_a_wire_of_something_else_is_refused(given: object) -> None:
     with pytest.raises(UserError, match="The POSE_KEYPOINT wire brings"):
         parse_keypoints(given)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda numbers: np.array(numbers),
+        lambda numbers: np.array(numbers, np.float32),
+        lambda numbers: list(np.array(numbers, np.float32)),
+        torch.tensor,
+        lambda numbers: list(torch.tensor(numbers)),
+        tuple,
+    ],
+)
+def test_a_wire_may_bring_arrays_and_their_numbers(kind: Callable[[list[float]], Any]) -> None:
+    """As nodes that take them from a network leave them."""
+    plain = frame({"pose_keypoints_2d": [float(round(n)) for n in SAME["pose_keypoints_2d"]]})
+    (person,) = plain["people"]
+    given = {
+        "people": ({"pose_keypoints_2d": kind(person["pose_keypoints_2d"])},),
+        "canvas_width": np.int64(plain["canvas_width"]),
+        "canvas_height": np.float32(plain["canvas_height"]),
+    }
+    assert parse_keypoints([given]) == parse_keypoints([plain])
+    with pytest.raises(UserError, match="person 1, has 51 numbers in pose_keypoints_2d"):
+        parse_keypoints([{"people": [{"pose_keypoints_2d": kind([1.0] * 51)}]}])
 
 
 def test_a_wire_out_has_confidence_1_for_what_was_found() -> None:

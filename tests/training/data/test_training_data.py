@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from controlstack.ground.errors import UserError
+from controlstack.preprocessors import names
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.making import Loaded
+from controlstack.preprocessors.mediapipe.face_mesh import PUPILS
 from controlstack.preprocessors.ready import HintMaker
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training.batch import Batch, Pick
-from controlstack.training.data import cache_filling, condition
+from controlstack.training.data import cache_filling
 from controlstack.training.data.condition import Condition
 from controlstack.training.data.training_data import TrainingData, training_data
 from controlstack.training.settings import DataSettings
@@ -234,6 +236,17 @@ class Inverse:
         return (255 - picture).astype(np.uint8)
 
 
+def test_mirrored_faces_change_sides_by_another_packs_name_too(tmp_path: Path) -> None:
+    folder = fill50k(tmp_path)
+    for number in range(4):
+        save(folder / "source" / f"{number}.png", np.full((48, 48, 3), PUPILS[0], np.uint8))
+    called = ("mediapipe_face", "MediaPipe-FaceMeshPreprocessor")
+    ours, theirs = (list(make(folder, flip=1.0, condition=name).load(PICKS)) for name in called)
+    seen = ours[0].hints[0].numpy().transpose(1, 2, 0) * 255
+    assert np.allclose(seen, PUPILS[1], atol=1e-3)
+    assert equal(ours, theirs)
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_network_makes_hints_and_a_cache_keeps_them(
     tmp_path: Path, cached: bool, monkeypatch: pytest.MonkeyPatch
@@ -259,7 +272,7 @@ def test_a_network_makes_hints_and_a_cache_keeps_them(
         training_data(settings, FormulaEncoders(), HintMaker(maker.loaded, "another"))
         assert network.calls == 8
         anew = {**PREPROCESSORS, "hed": replace(PREPROCESSORS["hed"], way=1)}
-        monkeypatch.setattr(condition, "PREPROCESSORS", anew)
+        monkeypatch.setattr(names, "PREPROCESSORS", anew)
         training_data(settings, FormulaEncoders(), maker)
         assert network.calls == 12
     with pytest.raises(UserError, match="hed needs a network to make hints, and none is loaded"):
