@@ -223,11 +223,13 @@ def test_a_run_that_nobody_cleans_up_leaves_nothing() -> None:
     chain, base = chain_of(Control(net=net, hint=hints(1.0))), Base()
     marker = Marker()
     chain.pre_run(base, None)
-    chain.get_control(
-        torch.zeros(1, 4, SIZE, SIZE), torch.ones(1), {}, 1, {"uuids": [marker], "patches": {}}
-    )
+    options = {"uuids": [marker], "patches": {}}
+    given = chain.get_control(torch.zeros(1, 4, SIZE, SIZE), torch.ones(1), {}, 1, options)
+    assert given is not None
+    assert copies == [], "a net was made before anybody asked"
+    assert given["output"]
     assert copies[0].ready
-    del marker
+    del marker, options, given
     gc.collect()
     assert not copies[0].ready
     assert (chain._run, chain._given) == (None, None)
