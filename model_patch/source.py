@@ -50,6 +50,8 @@ class OfNet:
         self._net_as_given = net
         self._base = base
         self._nets: dict[tuple[Seen, torch.Size], ControlNet] = {}
+        # A ControlLoRA builds a network for each copy: memory that areas' hints are not worth.
+        self._builds = hasattr(net, "control_weights")
         self._hint = control.hint
         self._stays: Tensor | None = None
         if control.inpaint_mask is not None:
@@ -59,7 +61,7 @@ class OfNet:
         """Run the net; raises UserError for what torch refuses."""
         with explained(self._control, call):
             seen = self._control.view(call, len(self._hint))
-            net = self._net(seen, call.x.shape[2:])
+            net = self._net(seen, torch.Size() if self._builds else call.x.shape[2:])
             net.strength = strength
             given = net.get_control(call.x, call.t, call.cond, seen.repeats, call.options)
         return Residuals.of(given)
