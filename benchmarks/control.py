@@ -16,6 +16,7 @@ Run: COMFYUI_PATH=... python -m benchmarks.control [--controls 1 2 3 5] [--edge 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import statistics
 import sys
@@ -140,6 +141,7 @@ class Comfy:
         import comfy.cli_args
 
         comfy.cli_args.args.cpu = True
+        logging.getLogger().setLevel(logging.ERROR)  # its tables of names warn of a family's gaps
         import comfy.controlnet
         import comfy.sd
         import comfy.utils

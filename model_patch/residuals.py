@@ -173,7 +173,7 @@ class Residuals:
                 small, large = sorted((first, second), key=len)
                 check_fit(block, small, large)
                 mine = id(first) in made and uses[id(first)] == 1
-                fits = first.dtype == second.dtype and first is large
+                fits = first.dtype == second.dtype and len(first) >= len(second)
                 sums[pair] = first.add_(second) if mine and fits else first + second
                 new.add(id(sums[pair]))
             return sums[pair]
