@@ -192,11 +192,16 @@ class Residuals:
         Whatever is not finite leaves a sum that is not; only sums that overflow need a look at each
         value.
         """
-        tensors = [r for _, group in self.groups() for r in group if r is not None]
-        sums = [tensor.sum(dtype=torch.float32) for tensor in {id(r): r for r in tensors}.values()]
-        if not sums or bool(torch.stack(sums).isfinite().all()):
+        if bool(self.sums().isfinite().all()):
             return True
+        tensors = (r for _, group in self.groups() for r in group if r is not None)
         return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+    def sums(self) -> Tensor:
+        """The sum of each tensor's values, (tensors,), in float32; does not wait for the device."""
+        tensors = {id(r): r for _, group in self.groups() for r in group if r is not None}
+        sums = [tensor.sum(dtype=torch.float32) for tensor in tensors.values()]
+        return torch.stack(sums) if sums else torch.zeros(0)
 
     def groups(self) -> tuple[tuple[str, Tensors], ...]:
         """The names of `GROUPS`, each with its tensors."""

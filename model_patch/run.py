@@ -87,15 +87,16 @@ class DeviceRun:
     ) -> Residuals:
         total, made = given, set[int]()
         kept: dict[int, Residuals] = {}
+        sums: dict[str, Tensor] = {}
         for act in acting:
             with named(self.plan.names[act[0]]):
                 part = self._part(act, call)
+                sums[self.plan.names[act[0]]] = part.sums()
                 total = total.plus(part, made)
             if recorder is not None:
                 kept[act[0]] = part
         if not total.finite():
-            parts = {self.plan.names[act[0]]: self._part(act, call) for act in acting}
-            _refuse(parts, given, call)
+            _refuse(sums, given, call)
         if recorder is not None:
             recorder.added(call, kept)
         return total
@@ -312,9 +313,10 @@ class Session:
             )
 
 
-def _refuse(parts: Mapping[str, Residuals], given: Residuals, call: Call) -> None:
-    """Raise UserError that says whose residuals are not finite; what came in so is not theirs."""
-    broken = [name for name, part in parts.items() if not part.finite()]
+def _refuse(parts: Mapping[str, Tensor], given: Residuals, call: Call) -> None:
+    """Raise UserError that says whose residuals are not finite, by the sums of each part; what
+    came in so is not theirs."""
+    broken = [name for name, sums in parts.items() if not sums.isfinite().all()]
     if not broken and not given.finite():
         return  # the host's own chain; its affair
     names = " + ".join(broken or parts)
