@@ -29,52 +29,108 @@ Wrappers = Mapping[str, Mapping[str, Sequence[Callable[..., Any]]]]
 """The wrappers that the host finds in its options: kind -> key -> functions."""
 
 
+Make = Callable[[], Residuals]
+"""Runs the nets."""
+
+
 class Watched(dict[str, list[Tensor | None]]):
-    """A control dict that remembers which of its lists were asked for.
+    """A control dict that makes its residuals when one of its lists is first asked for, and
+    remembers which were: whoever answers in the model's place asks for none.
 
     `passed` has the marks that the call went past, with whether this control came along; `begun`
-    is whether a U-Net's encoder has begun and not ended.
+    is whether a U-Net's encoder has begun and not ended. With `keep` the residuals stay to be
+    looked at; else each is free as soon as the model has taken it off its list.
     """
 
-    def __init__(self, residuals: Residuals) -> None:
-        super().__init__(residuals.as_dict())
+    def __init__(self, residuals: Residuals | Make) -> None:
+        super().__init__({group: [] for group in GROUPS})
+        self._make: Residuals | Make | None = residuals
+        self._kept: Residuals | None = None
+        self.keep = False
         self.asked: set[str] = set()
         self.passed: dict[str, bool] = {}
         self.begun = False
 
+    @property
+    def made(self) -> bool:
+        """Whether the residuals were made."""
+        return self._make is None
+
+    def make(self) -> None:
+        """Make the residuals, if nobody has; this counts as nobody's asking."""
+        if self._make is None:
+            return
+        made = self._make() if callable(self._make) else self._make
+        self._make = None
+        for group, tensors in made.as_dict().items():
+            super().__setitem__(group, tensors)
+        self._kept = made if self.keep else None
+
+    def residuals(self) -> Residuals:
+        """The residuals as they were made, or are now; none where they were not to be kept."""
+        self.keep = self.keep or not self.made
+        self.make()
+        return self._kept or Residuals()
+
+    def asked_for(self, *groups: str) -> Watched:
+        """Itself, ready to be read by somebody who asks for these groups."""
+        self.make()
+        self.asked.update(groups)
+        return self
+
     def __getitem__(self, group: str) -> list[Tensor | None]:
-        self.asked.add(group)
-        return super().__getitem__(group)
+        return dict.__getitem__(self.asked_for(group), group)
 
     def get(self, group: str, default: Any = None) -> Any:
         """As dict's own."""
-        self.asked.add(group)
-        return super().get(group, default)
+        return dict.get(self.asked_for(group), group, default)
 
     # Whoever walks through it, or copies it, may read everything.
 
     def __iter__(self) -> Iterator[str]:
-        self.asked.update(GROUPS)
-        return super().__iter__()
+        return dict.__iter__(self.asked_for(*GROUPS))
 
     def items(self) -> Any:
         """As dict's own."""
-        self.asked.update(GROUPS)
-        return super().items()
+        return dict.items(self.asked_for(*GROUPS))
 
     def values(self) -> Any:
         """As dict's own."""
-        self.asked.update(GROUPS)
-        return super().values()
+        return dict.values(self.asked_for(*GROUPS))
 
     def copy(self) -> dict[str, list[Tensor | None]]:
         """As dict's own."""
-        self.asked.update(GROUPS)
-        return super().copy()
+        return dict.copy(self.asked_for(*GROUPS))
+
+    def pop(self, *args: Any) -> Any:
+        """As dict's own."""
+        return dict.pop(self.asked_for(*GROUPS), *args)
+
+    def __or__(self, other: Any) -> Any:
+        return {**self, **other}
+
+    def __ror__(self, other: Any) -> Any:
+        return {**other, **self}
+
+    # What somebody puts in is not to be lost when the residuals are made.
+
+    def __setitem__(self, group: str, tensors: list[Tensor | None]) -> None:
+        self.make()
+        super().__setitem__(group, tensors)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """As dict's own."""
+        self.make()
+        super().update(*args, **kwargs)
 
     def unread(self) -> list[str]:
-        """The groups that hold residuals and were not asked for."""
-        return [group for group in GROUPS if self._holds(group) and group not in self.asked]
+        """The groups that hold residuals and were not asked for; they are made for that."""
+        held = self.residuals().groups()
+        return [
+            group
+            for group, tensors in held
+            if group not in self.asked and any(residual is not None for residual in tensors)
+        ]
 
     def reached_the_model(self, marked: bool) -> bool:
         """Whether the model itself was called; without marks around it that is taken for granted.
@@ -89,9 +145,6 @@ class Watched(dict[str, list[Tensor | None]]):
     def lost(self) -> bool:
         """Whether another patch called the model without this control."""
         return not all(self.passed.values())
-
-    def _holds(self, group: str) -> bool:
-        return any(residual is not None for residual in super().__getitem__(group))
 
 
 OUTSIDE, FIRST, LAST = (f"controlstack_{place}" for place in ("outside", "first", "last"))
@@ -134,29 +187,20 @@ def _marked_inside(wrappers: Wrappers) -> Wrappers:
     return {**wrappers, kind: {FIRST: _MARKS[FIRST], **theirs, LAST: _MARKS[LAST]}}
 
 
-def fit_check(
-    residuals: Residuals, blocks: int, watched: Watched
-) -> Callable[[Tensor, Mapping[str, Any]], Tensor]:
+def fit_check(blocks: int, watched: Watched) -> Callable[[Tensor, Mapping[str, Any]], Tensor]:
     """An "input_block_patch" for a U-Net of `blocks` encoder blocks that compares shapes.
 
     It gets each block's features (B, C, h, w) and raises `ResidualMismatchError` where the residual
-    that this block, its skip or, at the last block, the middle would be given does not fit; it
-    tells `watched` where the encoder is.
-
-    Raises:
-        NotAppliedError: at once, when there are more residuals than places.
+    that this block, its skip or, at the last block, the middle would be given does not fit, and
+    `NotAppliedError` when there are more residuals than places; it tells `watched` where the
+    encoder is.
     """
-    for group, places in zip(GROUPS, (blocks, 1, blocks), strict=True):
-        given = getattr(residuals, group)
-        left_over = given[: max(len(given) - places, 0)]  # lists are taken from their end
-        if any(residual is not None for residual in left_over):
-            raise NotAppliedError(
-                f"{len(given)} {group} residuals for a U-Net with {places} places for them; use a "
-                "ControlNet made for this base model."
-            )
 
     def check(features: Tensor, options: Mapping[str, Any]) -> Tensor:
         _, block = options["block"]
+        residuals = watched.residuals()
+        if block == 0:
+            _require_places(residuals, blocks)
         # The U-Net takes every list from its end: the last skip first, but the first block first.
         after = blocks - 1 - block
         watched.begun = after > 0
@@ -167,6 +211,17 @@ def fit_check(
         return features
 
     return check
+
+
+def _require_places(residuals: Residuals, blocks: int) -> None:
+    for group, places in zip(GROUPS, (blocks, 1, blocks), strict=True):
+        given = getattr(residuals, group)
+        left_over = given[: max(len(given) - places, 0)]  # lists are taken from their end
+        if any(residual is not None for residual in left_over):
+            raise NotAppliedError(
+                f"{len(given)} {group} residuals for a U-Net with {places} places for them; use a "
+                "ControlNet made for this base model."
+            )
 
 
 def _check(group: str, tensors: Sequence[Tensor | None], place: int, features: Tensor) -> None:
@@ -192,7 +247,7 @@ class Delivery:
 
     def __call__(
         self,
-        given: Residuals | ControlDict | None,
+        given: Watched | None,
         call: Call,
         model: Callable[[ControlDict | None, Mapping[str, Any]], Any],
         controls: Sequence[str] = (),
@@ -201,28 +256,33 @@ class Delivery:
         """Call `model(control, options)` with what the `controls` of these names add.
 
         Args:
-            given: residuals; where no control is a net, the host's own control as it came.
+            given: None where no control is a net.
             unreached: those that act by patches in the call's options and were not come to yet.
 
         Raises:
             NotAppliedError: a residual does not fit, or the model never looked at it or a patch.
         """
-        residuals = given if isinstance(given, Residuals) else Residuals()
-        bare = None if isinstance(given, Residuals) else given
-        shapes = (*controls, call.x.shape, residuals.shapes())
+        watched = Watched(Residuals()) if given is None else given
+        early = given is not None and is_compiled(self._base, call.options)
+        kind = (*controls, call.x.shape)  # these decide the residuals' shapes
         self.tried |= dict.fromkeys(controls)
         resized = any(name.startswith(BLOCK_PATCH) for name in call.options.get("patches", ()))
-        if shapes in self._seen and not resized:
-            return model(residuals.as_dict() if given is residuals else bare, call.options)
-        watched = Watched(residuals)
-        options = self._watching(residuals, call.options, watched)
-        result = model(watched if given is residuals else bare, options)
+        if kind in self._seen and not resized:
+            return model(watched.residuals().as_dict() if early else given, call.options)
+        watched.keep = True
+        if early:
+            watched.make()
+        options = self._watching(call.options, watched)
+        result = model(given, options)
+        reached = watched.reached_the_model(_has_marks(call.options))
+        if not reached and given is not None and not given.made:
+            return result  # somebody else answered
         unread = watched.unread()
         missed = [name for name in unreached() if name in controls]
         if not unread and not missed:
-            self._seen.add(shapes)
+            self._seen.add(kind)
             self.arrived |= set(controls)
-        elif watched.reached_the_model(_has_marks(call.options)):
+        elif reached:
             raise self._refusal(unread, watched.lost())
         return result
 
@@ -244,17 +304,26 @@ class Delivery:
             f"ControlNet was made for.{other_ways(self._base)}"
         )
 
-    def _watching(
-        self, residuals: Residuals, options: Mapping[str, Any], watched: Watched
-    ) -> Mapping[str, Any]:
+    def _watching(self, options: Mapping[str, Any], watched: Watched) -> Mapping[str, Any]:
         inside = _marked_inside(options.get("wrappers", {}))
         options = {**options, WATCHED: watched, "wrappers": inside}
         blocks = getattr(self._base.diffusion_model, "input_blocks", None)
         if blocks is None:  # no U-Net of ComfyUI's
             return options
         patches = options.get("patches", {})
-        mine = [*patches.get(BLOCK_PATCH, ()), fit_check(residuals, len(blocks), watched)]
+        mine = [*patches.get(BLOCK_PATCH, ()), fit_check(len(blocks), watched)]
         return {**options, "patches": {**patches, BLOCK_PATCH: mine}}
+
+
+def is_compiled(base: BaseModel, options: Mapping[str, Any]) -> bool:
+    """Whether torch compiles the model as a whole (ComfyUI's TorchCompileModel, or a compiled
+    module in its place). What is read inside would be traced along with it, nets and all."""
+    network: Any = base.diffusion_model
+    return (
+        "torch.compile" in options.get("wrappers", {}).get("apply_model", {})
+        or type(network).__name__ == "OptimizedModule"
+        or getattr(network, "_compiled_call_impl", None) is not None
+    )
 
 
 def _has_marks(options: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ..ground.errors import UserError, named
 from ..ground.log import log
-from .applied import BLOCK_PATCH, Watched, fit_check
+from .applied import BLOCK_PATCH, Watched, fit_check, is_compiled
 from .call import Call
 from .control import Control, ControlStack
 from .factors import Span
@@ -27,7 +27,7 @@ from .family import require_same_family
 from .mask import Mask
 from .patch_net import PatchNet
 from .protocols import BaseModel, ControlDict
-from .residuals import NotAppliedError, Residuals
+from .residuals import NotAppliedError
 from .run import DeviceRun
 from .schedule import Window
 from .usable import has_hooks, require_usable
@@ -101,7 +101,7 @@ class StackedControl:
         self._pictures: Tensor | None = None
         self._base: Callable[[], BaseModel | None] = lambda: None
         self._run: DeviceRun | None = None
-        self._given: Watched | None = None
+        self._given: set[str] | None = None  # groups that were asked for, of what was given last
         self._read: bool | None = None  # whether any call's residuals were; None before the first
         self._fitting: set[object] = set()  # shapes that were seen to fit
 
@@ -212,13 +212,16 @@ class StackedControl:
             )
         run = self._run or self._begun(transformer_options)
         call = Call.of(x_noisy, t, cond, transformer_options)
-        total, names = run.added(Residuals.of(before), call)
-        if not names:
+        given, _ = run.added(before, call)
+        if given is None:
             return before
         self._note_read()
-        self._given = Watched(total)
-        self._see_them_fit(total, self._given, transformer_options)
-        return self._given
+        self._given = given.asked  # not itself: it would keep the host's ids alive
+        self._see_them_fit(given, call)
+        base = self._base()
+        if base is not None and is_compiled(base, transformer_options):
+            given.make()
+        return given
 
     def cleanup(self) -> None:
         """End the run of the whole chain; raises what a net of ours failed with."""
@@ -289,24 +292,25 @@ class StackedControl:
                 weakref.finalize(marker, _end_run, weakref.ref(self), weakref.ref(run))
         return run
 
-    def _see_them_fit(self, total: Residuals, watched: Watched, options: Any) -> None:
-        """Have the model's first call with such shapes raise where a residual does not fit.
+    def _see_them_fit(self, watched: Watched, call: Call) -> None:
+        """Have the model's first call of such a shape raise where a residual does not fit.
 
         Only where this is the end of the chain: the next net of one reads what it adds to.
         """
         blocks = getattr(getattr(self._base(), "diffusion_model", None), "input_blocks", None)
-        if blocks is None or total.shapes() in self._fitting:
+        if blocks is None or call.x.shape in self._fitting:
             return
-        with named(self.control.name, NotAppliedError):
-            check = fit_check(total, len(blocks), watched)
+        check = fit_check(len(blocks), watched)
+        watched.keep = True
         last: list[bool] = []  # told at the first block
 
         def checked(features: Tensor, given: Mapping[str, Any]) -> Tensor:
+            self._fitting.add(call.x.shape)
             last.append("output" not in watched.asked)
             with named(self.control.name, NotAppliedError):
                 return check(features, given) if last[0] else features
 
-        self._fitting.add(total.shapes())
+        options: Any = call.options
         patches = options.get("patches", {})
         options["patches"] = {**patches, BLOCK_PATCH: [*patches.get(BLOCK_PATCH, ()), checked]}
 
@@ -317,7 +321,7 @@ class StackedControl:
 
     def _note_read(self) -> None:
         if self._given is not None:
-            self._read = bool(self._read) or bool(self._given.asked)
+            self._read = bool(self._read) or bool(self._given)
             self._given = None
 
 

@@ -175,18 +175,18 @@ class Recorder:
     def listening(
         self,
         model: Callable[[Any, Mapping[str, Any]], Any],
-        given: Residuals,
-        device: torch.device,
+        given: Callable[[], Residuals],
+        now: Call,
     ) -> Callable[[Any, Mapping[str, Any]], Any]:
-        """`model(control, options)` whose encoder's features are measured, with all residuals that
-        it is `given` on a device: those of "input" are in a feature already when the host shows
+        """`model(control, options)` whose encoder's features are measured in a call, with all
+        residuals that it is `given`: those of "input" are in a feature already when the host shows
         it."""
-        heard = self._now[device][1]
 
         def hear(features: Tensor, options: Mapping[str, Any]) -> Tensor:
             _, block = options["block"]
-            index = len(given.input) - 1 - block
-            residual = given.input[index] if index >= 0 else None
+            inputs, heard = given().input, self._heard(now)
+            index = len(inputs) - 1 - block
+            residual = inputs[index] if index >= 0 else None
             bare = features if residual is None else features - residual.to(features)
             if len(features) == len(heard.sides):
                 norm = torch.linalg.vector_norm(bare.flatten(1), dim=1, dtype=torch.float32)

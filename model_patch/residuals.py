@@ -6,6 +6,7 @@ the host's U-Net pops from these lists and a cached tensor may be handed out twi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -153,29 +154,54 @@ class Residuals:
         """Sum block by block. `self` comes first, as an earlier control does in ComfyUI's chain:
         floating-point sums of three and more depend on the order. Two tensors that meet at many
         blocks are summed once."""
-        made: dict[tuple[int, int], Tensor] = {}
+        return self.plus(later, set())
+
+    def plus(self, later: Residuals, made: set[int]) -> Residuals:
+        """As the sum, which takes the place of `self`: tensors whose ids are in `made` are added
+        to where they lie, and `made` becomes those of the sum that nobody else has."""
+        sums: dict[tuple[int, int], Tensor] = {}
+        uses = Counter(id(tensor) for _, tensors in self.groups() for tensor in tensors)
+        new: set[int] = set()
 
         def add(block: str, first: Tensor | None, second: Tensor | None) -> Tensor | None:
             if first is None or second is None:
+                if id(first) in made:
+                    new.add(id(first))
                 return second if first is None else first
             pair = (id(first), id(second))
-            if pair not in made:
+            if pair not in sums:
                 small, large = sorted((first, second), key=len)
                 check_fit(block, small, large)
-                made[pair] = first + second
-            return made[pair]
+                mine = id(first) in made and uses[id(first)] == 1
+                fits = first.dtype == second.dtype and len(first) >= len(second)
+                sums[pair] = first.add_(second) if mine and fits else first + second
+                new.add(id(sums[pair]))
+            return sums[pair]
 
         pairs = zip(self.groups(), later.groups(), strict=True)
-        return Residuals(
+        total = Residuals(
             **{group: _sum(group, mine, theirs, add) for (group, mine), (_, theirs) in pairs}
         )
+        made.clear()
+        made.update(new)
+        return total
 
     def finite(self) -> bool:
-        """Whether no value is NaN or infinite; waits for the device, once."""
-        flags = [
-            r.isfinite().all() for _, tensors in self.groups() for r in tensors if r is not None
-        ]
-        return not flags or bool(torch.stack(flags).all())
+        """Whether no value is NaN or infinite; waits for the device, once.
+
+        Whatever is not finite leaves a sum that is not; only sums that overflow need a look at each
+        value.
+        """
+        if bool(self.sums().isfinite().all()):
+            return True
+        tensors = (r for _, group in self.groups() for r in group if r is not None)
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+    def sums(self) -> Tensor:
+        """The sum of each tensor's values, (tensors,), in float32; does not wait for the device."""
+        tensors = {id(r): r for _, group in self.groups() for r in group if r is not None}
+        sums = [tensor.sum(dtype=torch.float32) for tensor in tensors.values()]
+        return torch.stack(sums) if sums else torch.zeros(0)
 
     def groups(self) -> tuple[tuple[str, Tensors], ...]:
         """The names of `GROUPS`, each with its tensors."""

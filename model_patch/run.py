@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..ground.errors import UserError, named
 from ..ground.latents import latent_pixels
 from ..ground.log import log
-from .applied import Delivery
+from .applied import Delivery, Watched
 from .call import Area, Call, is_film
 from .control import ControlStack
 from .factors import weighed
@@ -30,6 +30,10 @@ from .schedule import Schedule, Window
 from .source import OfNet, Source
 
 WHOLE = Window()
+
+Act: TypeAlias = tuple[int, float, list[int]]
+"""A control in a call: its number in the stack, its strength, and the rows on which it acts."""
+
 ELSEWHERE = "Apply ControlNet Stack to Conditioning"
 """The node whose stack is cut along with the conditioning that it lies on."""
 
@@ -61,34 +65,53 @@ class DeviceRun:
         return [name for name, strength in strengths if strength != 0.0]
 
     def added(
-        self, given: Residuals, call: Call, recorder: Recorder | None = None
-    ) -> tuple[Residuals, list[str]]:
-        """`given`, that which every active control adds, and the names of those; a control that
-        acts on none of the rows is none of them. A `recorder` is told what each adds.
+        self, given: ControlDict | None, call: Call, recorder: Recorder | None = None
+    ) -> tuple[Watched | None, list[str]]:
+        """`given` and that which every active control adds, and the names of those; a control that
+        acts on none of the rows is none of them. Without any there is nothing to give.
+
+        The nets run when the control is read. A `recorder` is told then what each adds.
 
         Raises:
-            UserError: residuals that do not fit or are not finite; names the control.
+            UserError: as it is read, for residuals that do not fit or are not finite; names the
+                control.
         """
-        total, parts = given, dict[int, Residuals]()
-        for index, strength, rows in self._acting(call):
-            if index in self.patches:
-                continue
-            factors = self.plan.factors[index]
-            with named(self.plan.names[index]):
-                seen = call.only(rows)
-                residuals = self.sources[index](seen, strength)
-                self._require_blocks(index, residuals)
-                part = weighed(residuals, seen, factors)
-                if seen is not call:
-                    part = part.placed(torch.tensor(rows), len(call.rows))
-                total = total + part
-            parts[index] = part
-        named_parts = {self.plan.names[index]: part for index, part in parts.items()}
-        if parts and not total.finite():
-            _refuse(named_parts, given, call)
-        if parts and recorder is not None:
-            recorder.added(call, parts)
-        return total, list(named_parts)
+        acting = [act for act in self._acting(call) if act[0] not in self.patches]
+        if not acting:
+            return None, []
+
+        def summed() -> Residuals:
+            return self._summed(Residuals.of(given), acting, call, recorder)
+
+        return Watched(summed), [self.plan.names[index] for index, _, _ in acting]
+
+    def _summed(
+        self, given: Residuals, acting: Sequence[Act], call: Call, recorder: Recorder | None
+    ) -> Residuals:
+        total, made = given, set[int]()
+        kept: dict[int, Residuals] = {}
+        sums: dict[str, Tensor] = {}
+        for act in acting:
+            with named(self.plan.names[act[0]]):
+                part = self._part(act, call)
+                sums[self.plan.names[act[0]]] = part.sums()
+                total = total.plus(part, made)
+            if recorder is not None:
+                kept[act[0]] = part
+        if not total.finite():
+            _refuse(sums, given, call)
+        if recorder is not None:
+            recorder.added(call, kept)
+        return total
+
+    def _part(self, act: Act, call: Call) -> Residuals:
+        """What one control adds."""
+        index, strength, rows = act
+        seen = call.only(rows)
+        residuals = self.sources[index](seen, strength)
+        self._require_blocks(index, residuals)
+        part = weighed(residuals, seen, self.plan.factors[index])
+        return part if seen is call else part.placed(torch.tensor(rows), len(call.rows))
 
     def laid(self, call: Call, recorder: Recorder | None = None) -> tuple[Call, list[str]]:
         """The call with the patches of every active control that is one in its options, after
@@ -120,7 +143,7 @@ class DeviceRun:
         """The names of controls whose patches the model never came to."""
         return [self.plan.names[index] for index, run in self.patches.items() if not run.reached]
 
-    def _acting(self, call: Call) -> Iterator[tuple[int, float, list[int]]]:
+    def _acting(self, call: Call) -> Iterator[Act]:
         """The controls that act at a call: number, strength, and rows that are not at 0."""
         for index, strength in enumerate(self.plan.at(call.sigma)):
             factors = self.plan.factors[index]
@@ -211,16 +234,21 @@ class Session:
             return model(control, options)
         with named(" + ".join(active)):
             self._require_known_place(x)
-        total, names = run.added(Residuals.of(control), call, self._recorder)
-        call, patched = run.laid(call, self._recorder)
+        total, names = run.added(control, call, self._recorder)
+        if self._recorder is not None and total is not None:
+            total.keep = True
+            model = self._recorder.listening(model, total.residuals, call)
+            if run.patches:  # what those change is compared with what the nets add
+                total.make()
+        laid, patched = run.laid(call, self._recorder)
         if not names and not patched:
             return model(control, options)
-        if self._recorder is not None and names:
-            model = self._recorder.listening(model, total, x.device)
+
+        def deliver(given: ControlDict | None, options: Mapping[str, Any]) -> Any:
+            return model(control if total is None else given, options)
+
         with named(" + ".join([*names, *patched]), NotAppliedError):
-            return delivery(
-                total if names else control, call, model, [*names, *patched], run.unreached
-            )
+            return delivery(total, laid, deliver, [*names, *patched], run.unreached)
 
     def tell_missed(self, guider: Any, sigmas: Tensor) -> None:
         """Say in the log which controls came to no call of the model in a whole run.
@@ -288,9 +316,10 @@ class Session:
             )
 
 
-def _refuse(parts: Mapping[str, Residuals], given: Residuals, call: Call) -> None:
-    """Raise UserError that says whose residuals are not finite; what came in so is not theirs."""
-    broken = [name for name, part in parts.items() if not part.finite()]
+def _refuse(parts: Mapping[str, Tensor], given: Residuals, call: Call) -> None:
+    """Raise UserError that says whose residuals are not finite, by the sums of each part; what
+    came in so is not theirs."""
+    broken = [name for name, sums in parts.items() if not sums.isfinite().all()]
     if not broken and not given.finite():
         return  # the host's own chain; its affair
     names = " + ".join(broken or parts)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ..ground.errors import UserError
 from .call import Call
 from .control import Control
+from .hint_once import encode_once
 from .inpaint import cut_out
 from .patch_net import PatchNet
 from .protocols import BaseModel, ControlNet
@@ -47,7 +49,9 @@ class OfNet:
         self._control = control
         self._net_as_given = net
         self._base = base
-        self._nets: dict[Seen, ControlNet] = {}
+        self._nets: dict[tuple[Seen, torch.Size], ControlNet] = {}
+        # A ControlLoRA builds a network for each copy: memory that areas' hints are not worth.
+        self._builds = hasattr(net, "control_weights")
         self._hint = control.hint
         self._stays: Tensor | None = None
         if control.inpaint_mask is not None:
@@ -57,7 +61,7 @@ class OfNet:
         """Run the net; raises UserError for what torch refuses."""
         with explained(self._control, call):
             seen = self._control.view(call, len(self._hint))
-            net = self._net(seen)
+            net = self._net(seen, torch.Size() if self._builds else call.x.shape[2:])
             net.strength = strength
             given = net.get_control(call.x, call.t, call.cond, seen.repeats, call.options)
         return Residuals.of(given)
@@ -72,14 +76,15 @@ class OfNet:
                 failures.append(failure)
         return failures
 
-    def _net(self, seen: Seen) -> ControlNet:
-        # Nets keep their hint in the size of the batch that they saw: another batch, another copy.
-        if seen not in self._nets:
+    def _net(self, seen: Seen, size: torch.Size) -> ControlNet:
+        # Nets keep their hint in the size of the batch and the latent that they saw last: another
+        # batch, or an area of another size, another copy.
+        if (seen, size) not in self._nets:
             if len(self._nets) >= KEPT:
                 self._drop_newest()
-            self._nets[seen] = self._net_as_given.copy()  # cleaned up also if pre_run raises
-            self._prepare(self._nets[seen], seen)
-        return self._nets[seen]
+            net = self._nets[seen, size] = self._net_as_given.copy()  # cleaned up if pre_run raises
+            self._prepare(net, seen)
+        return self._nets[seen, size]
 
     def _prepare(self, net: ControlNet, seen: Seen) -> None:
         control = self._control
@@ -89,6 +94,7 @@ class OfNet:
         net.set_cond_hint(seen.of(self._hint), control.strength, (0.0, 1.0), **needs)
         set_types(control.union_types, net, control.name)
         net.pre_run(self._base, self._base.model_sampling.percent_to_sigma)
+        encode_once(net)
 
     def _drop_newest(self) -> None:
         self._nets.popitem()[1].cleanup()

@@ -15,6 +15,8 @@ from ...training.ldm_layout import ldm_weights, refusal, unread_by_comfyui
 class CalledByComfy(nn.Module):
     """A network of diffusers' layout, called as ComfyUI calls its own."""
 
+    hint_encoders = ("network.controlnet_cond_embedding",)
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

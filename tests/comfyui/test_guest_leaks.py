@@ -60,7 +60,7 @@ def test_a_failed_run_leaves_nothing(
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("the U-Net failed")
 
-    monkeypatch.setattr(model.model.diffusion_model, "forward", fail)
+    monkeypatch.setattr(model.model.diffusion_model.out, "forward", fail)  # after the nets
     with pytest.raises(RuntimeError) as caught:
         sample(patched)
     del caught  # its traceback holds the frames, and they hold the run

@@ -105,7 +105,7 @@ def test_more_residuals_than_places(
     sentence = refused_while_sampling(base(), Line(one, hint(1)))
     assert "24" in sentence
     assert "12" in sentence
-    assert calls == []
+    assert len(calls) == 1, "said at the first block of the first call"
 
 
 def test_an_adapter_of_another_width(comfy: ModuleType) -> None:

@@ -48,7 +48,7 @@ def ones(*sizes: int) -> tuple[Tensor, ...]:
 def deliver(network: nn.Module, residuals: Residuals, **options: Any) -> Any:
     base: Any = SimpleNamespace(diffusion_model=network, model_sampling=None)
     step = SimpleNamespace(x=torch.zeros(1, 4, 8, 8), options=options)
-    return Delivery(base)(residuals, step, network.run)
+    return Delivery(base)(Watched(residuals), step, network.run)
 
 
 def test_what_fits_is_added_everywhere() -> None:
@@ -94,7 +94,7 @@ def test_a_later_call_is_not_watched_again_unless_something_resizes() -> None:
 
     def call(**options: Any) -> None:
         step = SimpleNamespace(x=torch.zeros(1, 4, 8, 8), options=options)
-        delivery(Residuals(output=ones(*SIZES)), step, model)
+        delivery(Watched(Residuals(output=ones(*SIZES))), step, model)
 
     call()
     call()

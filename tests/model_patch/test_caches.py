@@ -15,7 +15,7 @@ from torch import Tensor
 from controlstack.ground.errors import UserError
 from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.model import Model
-from controlstack.model_patch.applied import Delivery, marked_outside
+from controlstack.model_patch.applied import Delivery, Watched, marked_outside
 from controlstack.model_patch.factors import Span, StepSpan
 from controlstack.model_patch.patch import patch
 from controlstack.model_patch.residuals import NotAppliedError, Residuals
@@ -92,7 +92,7 @@ def deliver(base: Any, *around: Any, inside: tuple[Any, ...] = ()) -> Delivery:
     step = SimpleNamespace(x=torch.zeros(1, 4, 8, 8), options=options)
     delivery = Delivery(base)
     residuals = Residuals(middle=ones(4), output=ones(*SIZES))
-    delivery(residuals, step, lambda control, given: base(control, given, *around))
+    delivery(Watched(residuals), step, lambda control, given: base(control, given, *around))
     return delivery
 
 
@@ -212,9 +212,9 @@ def test_a_skipped_call_is_watched_again() -> None:
     options: dict[str, Any] = {"wrappers": marked_outside({})}
     step = SimpleNamespace(x=torch.zeros(1, 4, 8, 8), options=options)
     residuals = Residuals(output=ones(8))
-    delivery(residuals, step, lambda control, given: base(control, given, answers))
+    delivery(Watched(residuals), step, lambda control, given: base(control, given, answers))
     with pytest.raises(NotAppliedError):
-        delivery(residuals, step, base)
+        delivery(Watched(residuals), step, base)
 
 
 def test_without_a_cache_the_picture_is_the_cores() -> None:

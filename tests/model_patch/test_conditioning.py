@@ -226,12 +226,14 @@ def test_a_run_that_nobody_cleans_up_leaves_nothing(speed: str) -> None:
     chain.pre_run(base, None)
     sigmas = torch.linspace(10.0, 0.0, 21)
     options = {"uuids": [marker], "patches": {}, "sample_sigmas": sigmas}
-    for sigma in sigmas[:2]:
-        chain.get_control(torch.zeros(1, 4, SIZE, SIZE), sigma[None], {}, 1, options)
+    for step, sigma in enumerate(sigmas[:2]):
+        given = chain.get_control(torch.zeros(1, 4, SIZE, SIZE), sigma[None], {}, 1, options)
+        assert given is not None
+        assert len(copies) == step, "a net was made before anybody asked"
+        assert given["output"]
     assert len(net.runs) == (2 if speed == "exact" else 1)
-    del options
     assert copies[0].ready
-    del marker
+    del marker, options, given
     gc.collect()
     assert not copies[0].ready
     assert (chain._run, chain._given) == (None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.model_patch.blocks import Resolution
@@ -147,3 +148,65 @@ def test_placed_rows_are_zero_elsewhere() -> None:
     assert whole.output[0] is not None
     assert torch.equal(whole.output[0][[1, 3]], part.output[0])
     assert not whole.output[0][[0, 2, 4]].any()
+
+
+def tensors(*seeds: int) -> tuple[Tensor, ...]:
+    return tuple(
+        torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in seeds
+    )
+
+
+def test_a_sum_of_many_is_written_to_its_own_tensors_alone() -> None:
+    """The same bits as new tensors each time; whoever gave a part finds it as it was."""
+    parts = [Residuals(middle=tensors(n), output=tensors(10 + n, 20 + n)) for n in range(4)]
+    before = [[t.clone() for _, group in part.groups() for t in group] for part in parts]
+    expected = parts[0] + parts[1] + parts[2] + parts[3]
+    made: set[int] = set()
+    total = parts[0]
+    ids = []
+    for part in parts[1:]:
+        total = total.plus(part, made)
+        ids.append([id(t) for _, group in total.groups() for t in group])
+    assert ids[0] == ids[1] == ids[2]
+    for group in ("middle", "output"):
+        pairs = zip(getattr(total, group), getattr(expected, group), strict=True)
+        assert all(torch.equal(mine, theirs) for mine, theirs in pairs)
+    for part, copies in zip(parts, before, strict=True):
+        now = [t for _, group in part.groups() for t in group]
+        assert all(torch.equal(one, copy) for one, copy in zip(now, copies, strict=True))
+
+
+def test_a_tensor_at_several_blocks_is_not_written_to() -> None:
+    """A transformer's net gives one to many blocks; the next one may add another at each."""
+    (one, two), (first, second) = tensors(1, 2), tensors(3, 4)
+    made: set[int] = set()
+    shared = Residuals(output=(one, one)).plus(Residuals(output=(two, two)), made)
+    assert shared.output[0] is shared.output[1]
+    total = shared.plus(Residuals(output=(first, second)), made)
+    assert torch.equal(total.output[0], one + two + first)
+    assert torch.equal(total.output[1], one + two + second)
+
+
+def test_what_only_one_side_has_is_nobodys_to_write_to() -> None:
+    (one, two), (later,) = tensors(1, 2), tensors(3)
+    made: set[int] = set()
+    total = Residuals(middle=(None,), output=(one,)).plus(Residuals(middle=(two,)), made)
+    assert total.middle[0] is two
+    again = total.plus(Residuals(middle=(later,), output=(later,)), made)
+    assert again.middle[0] is not two
+    assert torch.equal(two, tensors(2)[0])
+    assert torch.equal(one, tensors(1)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_finite_values_whose_sum_is_not_are_finite(dtype: torch.dtype) -> None:
+    large = torch.full((2, 3, 4, 4), torch.finfo(dtype).max, dtype=dtype)
+    assert Residuals(output=(large, -large)).finite()
+    for value in (float("inf"), float("-inf"), float("nan")):
+        wrong = large.clone()
+        wrong[1, 2, 3, 0] = value
+        assert not Residuals(output=(large, None, wrong)).finite()
+    both = torch.zeros(2, 1, 1, 1)
+    both[0], both[1] = float("inf"), float("-inf")
+    assert not Residuals(middle=(both,)).finite()
+    assert Residuals().finite()
