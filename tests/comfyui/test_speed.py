@@ -1,0 +1,75 @@
+"""Control Speed in the real ComfyUI: the nets run in few steps, and the picture hardly changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from controlstack.nodes.speed_node import ControlStackSpeed
+from controlstack.nodes.stack import ControlStackApply, ControlStackApplyConditioning
+from tests.comfyui.models import Shelf
+from tests.comfyui.parity import Case, Line, case_of, noise, ours, picture, stack
+from tests.comfyui.test_counted import counted_net, fresh
+from tests.comfyui.test_windows import windowed
+
+__all__ = ["fresh"]
+STEPS = 20
+ROWS = {"exact": [2] * STEPS, "near exact": [2, 1, 2, 1, 2, 1], "fast": [2, 1, 2, 1]}
+"""Of both sides of the guidance, which are one batch, and of the prompt's alone."""
+
+CLOSE = 0.5
+"""How far from the exact result, as a part of what the control changes. Nets of random weights
+change wildly from step to step; what trained ones lose is in docs/near-exact.md."""
+
+
+def hurried(case: Case, lines: list[Line], speed: str) -> Case:
+    """The case under our stack at this speed."""
+    (made,) = ControlStackSpeed().hurry(stack(lines), speed)
+    (model,) = ControlStackApply().apply(case.model, made)
+    return replace(case, model=model)
+
+
+def hurried_on_prompts(case: Case, lines: list[Line], speed: str) -> Case:
+    """The same on the conditioning."""
+    (made,) = ControlStackSpeed().hurry(stack(lines), speed)
+    node = ControlStackApplyConditioning()
+    positive, negative = node.apply(case.positive, case.negative, made)
+    return replace(case, positive=positive, negative=negative)
+
+
+@pytest.mark.parametrize("way", [hurried, hurried_on_prompts])
+@pytest.mark.parametrize("speed", ROWS)
+def test_nets_run_as_seldom_as_is_said(
+    shelf: Shelf, fresh: Callable[[str], Any], speed: str, way: Callable[..., Case]
+) -> None:
+    net = fresh("sd15 ldm")
+    ran = counted_net(net)
+    case, lines = case_of(shelf, "sd15", steps=STEPS), [Line(net, picture(1), 0.8)]
+    exact, plain = ours(case, lines).result, case.result
+    mine = way(case, lines, speed)
+    ran.clear()
+    result = mine.result
+    assert ran == ROWS[speed]
+    assert torch.equal(result, exact) == (speed == "exact")
+    away, effect = (result - exact).norm(), (plain - exact).norm()
+    assert away < CLOSE * effect, f"{away:g} of {effect:g}"
+    ran.clear()
+    assert torch.equal(mine.again, result), "a run left something to the next"
+    assert ran == ROWS[speed]
+
+
+def test_each_window_has_a_forecast_of_its_own(shelf: Shelf, fresh: Callable[[str], Any]) -> None:
+    net = fresh("sd15 ldm")
+    ran = counted_net(net)
+    case = case_of(shelf, "sd15", latent={"samples": noise(5, 8, 4, 6, 6)}, steps=STEPS)
+    case = replace(case, model=windowed(case.model))
+    lines = [Line(net, picture(9, batch=8))]
+    exact, plain = ours(case, lines).result, case.result
+    ran.clear()
+    result = hurried(case, lines, "near exact").result
+    assert ran == [rows * 4 for rows in ROWS["near exact"] for _ in range(2)], "two windows"
+    assert (result - exact).norm() < CLOSE * (plain - exact).norm()
