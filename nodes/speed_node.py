@@ -12,11 +12,11 @@ from .stack_list import STACK, STACKS, stack_of
 
 
 class ControlStackSpeed:
-    """A stack that is exact, or nearly free."""
+    """A stack that is exact, or takes less work."""
 
     DESCRIPTION = (
-        "Makes controls nearly free: their ControlNets run in a few steps only, and what they add "
-        "is forecast in between. The picture changes a little. Put it between the last Add "
+        "Makes controls take less work: their ControlNets run in a few steps only, and what they "
+        "add is forecast in between. The picture changes a little. Put it between the last Add "
         "ControlNet and Apply ControlNet Stack."
     )
     SEARCH_ALIASES = (

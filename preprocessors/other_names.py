@@ -141,7 +141,7 @@ EQUALS = (
     Equal(("openpose_hand",), "pose_openpose", "body and hands", _FACE_OFF),
     Equal(("openpose_face",), "pose_openpose", "body and face", _HANDS_OFF),
     Equal(("openpose_faceonly",), "pose_openpose", "the face alone", {**_HANDS_OFF, "body": False}),
-    Equal(("openpose_full",), "pose_openpose", "body, hands and face"),
+    Equal(("openpose_full",), "pose_openpose", "body, hands and face; pose_body needs no download"),
     Equal(
         ("DWPreprocessor", "DWPose Estimator", "dwpose", "dw_openpose_full"),
         "pose_body",
