@@ -31,6 +31,7 @@ PREVIEW = 1024
 
 SCHEDULERS = (
     *("simple", "sgm_uniform", "karras", "exponential", "ddim_uniform", "beta", "normal"),
+    *("linear_quadratic", "kl_optimal"),
 )
 """Schedules of noise levels that every host has, in the order of ComfyUI's menu."""
 

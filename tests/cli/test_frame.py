@@ -17,7 +17,9 @@ from PIL import Image
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and /dev/full")
 
 _PNG = BytesIO()
-Image.new("RGB", (8, 8), "red").save(_PNG, "PNG")
+_HALVES = Image.new("RGB", (8, 8), "red")
+_HALVES.paste("white", (0, 0, 4, 8))
+_HALVES.save(_PNG, "PNG")
 PICTURE = _PNG.getvalue()
 MOMENTS = int(os.environ.get("CTRL_C_MOMENTS", "12"))
 """How many moments are tried; set more for a search."""
