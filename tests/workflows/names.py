@@ -18,4 +18,4 @@ DEMO = [name for name in ALL if name not in (*FAMILIES, *TRAINING)]
 """Those that run in both hosts, on the demo model."""
 
 SINKS = ("SaveImage", "PreviewImage")
-"""Core nodes that give their pictures on since 0.33; files saved before that have no such output."""
+"""Core nodes that give their pictures on since 0.33; files saved before have no such output."""
