@@ -65,11 +65,12 @@ def test_nets_run_as_seldom_as_is_said(
 def test_each_window_has_a_forecast_of_its_own(shelf: Shelf, fresh: Callable[[str], Any]) -> None:
     net = fresh("sd15 ldm")
     ran = counted_net(net)
-    case = case_of(shelf, "sd15", latent={"samples": noise(5, 8, 4, 6, 6)}, steps=STEPS)
+    # ComfyUI 0.3.64 samples windows only where there are as many sigmas as frames.
+    case = case_of(shelf, "sd15", latent={"samples": noise(5, 12, 4, 6, 6)}, steps=11)
     case = replace(case, model=windowed(case.model))
-    lines = [Line(net, picture(9, batch=8))]
+    lines = [Line(net, picture(9, batch=12))]
     exact, plain = ours(case, lines).result, case.result
     ran.clear()
     result = hurried(case, lines, "near exact").result
-    assert ran == [rows * 4 for rows in ROWS["near exact"] for _ in range(2)], "two windows"
+    assert ran == [rows * 4 for rows in ROWS["near exact"] for _ in range(3)], "three windows"
     assert (result - exact).norm() < CLOSE * (plain - exact).norm()
