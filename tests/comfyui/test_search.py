@@ -25,7 +25,7 @@ does all."""
 
 _RESULTS = """
 const found = [...document.querySelectorAll(
-  '[data-testid="result-item"], .comfy-vue-node-search-box [role="option"]')]
+  '[data-testid="result-item"], .p-autocomplete-option')]
 const inside = found[0]?.closest('.p-autocomplete-list-container, #results-list')
 const box = inside?.getBoundingClientRect()
 return found.map(one => {
