@@ -11,7 +11,7 @@ import numpy as np
 from ..learned.tensors import finite
 from .bodies import BLAZEPOSE, Body
 from .detection import FACES, Found, detect, look_for_faces
-from .squares import Points, Scene, Square, batch, upright
+from .squares import Points, Scene, Square, batch, twice, upright
 
 if TYPE_CHECKING:
     import torch
@@ -121,17 +121,13 @@ def _of_body(body: Body) -> Square:
 def look_twice(
     scene: Scene, squares: Sequence[Square], network: Any, device: torch.device
 ) -> list[Face | None]:
-    """The face in each square; what was seen of it first tells where to look again, as from picture
-    to picture in MediaPipe's tracker."""
-    first = _look(scene, squares, network, device)
-    again = [_of_mesh(face.points) for face in first if face is not None]
-    second = iter(_look(scene, again, network, device))
-    return [None if face is None else next(second) for face in first]
+    """The face in each square."""
+    return twice(lambda at: _look(scene, at, network, device), squares, _again)
 
 
-def _of_mesh(points: Points) -> Square:
-    right, left = points[list(OUTER)]
-    return upright(points, right, left, target=0).moved(0, AGAIN)
+def _again(face: Face) -> Square:
+    right, left = face.points[list(OUTER)]
+    return upright(face.points, right, left, target=0).moved(0, AGAIN)
 
 
 def _look(

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..learned.tensors import finite
 from .bodies import BLAZEPOSE, Body
-from .squares import Points, Scene, Square, batch, between, turn
+from .squares import Points, Scene, Square, batch, between, turn, twice
 
 if TYPE_CHECKING:
     import torch
@@ -144,12 +144,8 @@ def _places(
 def _look_twice(
     scene: Scene, squares: Sequence[Square], network: Any, device: torch.device
 ) -> list[Hand | None]:
-    """The hand in each square; what was seen of it first tells where to look again, as from picture
-    to picture in MediaPipe's tracker."""
-    first = _look(scene, squares, network, device)
-    again = [_of_hand(hand.points) for hand in first if hand is not None]
-    second = iter(_look(scene, again, network, device))
-    return [None if hand is None else next(second) for hand in first]
+    """The hand in each square."""
+    return twice(lambda at: _look(scene, at, network, device), squares, _again)
 
 
 def _look(
@@ -170,9 +166,10 @@ def _look(
     ]
 
 
-def _of_hand(points: Points) -> Square:
+def _again(hand: Hand) -> Square:
     """The square of a hand, its fingers up:
     mediapipe/modules/hand_landmark/calculators/hand_landmarks_to_rect_calculator.cc"""
+    points = hand.points
     index, middle, ring = points[5], points[9], points[13]
     angle = turn(points[0], ((index + ring) / 2 + middle) / 2, target=90)
     upright = Square(0, 0, 1, angle)

@@ -7,10 +7,10 @@ and turn from x to y, as MediaPipe's do.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -123,3 +123,18 @@ def batch(pictures: Sequence[Bytes], device: torch.device, low: float = 0.0) -> 
 
     pixels = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2)
     return pixels.float() * ((1 - low) / 255) + low
+
+
+Seen = TypeVar("Seen")
+
+
+def twice(
+    look: Callable[[Sequence[Square]], list[Seen | None]],
+    squares: Sequence[Square],
+    again: Callable[[Seen], Square],
+) -> list[Seen | None]:
+    """What `look` finds in each square; what was seen of it first tells where to look `again`, as
+    from picture to picture in MediaPipe's tracker."""
+    first = look(squares)
+    second = iter(look([again(one) for one in first if one is not None]))
+    return [None if one is None else next(second) for one in first]
