@@ -9,6 +9,8 @@ All of that is the same on every machine. Held-out scenes with a person; pose an
 
 Run: python benchmarks/near_exact.py [--scenes 12] [--steps 12,20,30,50] [--every 2,4,7] [--five]
          [--json FILE]
+     python benchmarks/near_exact.py --time ROUNDS [--scenes 1] [--steps 20]
+         CPU seconds beside a run without control, of alternating runs: median, least and most
      python benchmarks/near_exact.py --draw FILE.json PICTURE.png
 """
 
@@ -17,9 +19,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -185,6 +189,25 @@ def measured(
             yield row(speed, speed)
 
 
+def timed(bench: Bench, steps: int, rounds: int) -> Iterator[str]:
+    """A line a speed: CPU seconds beside a run without control, of `rounds` alternating runs."""
+    spent: dict[str, list[float]] = {speed: [] for speed in SPEEDS}
+    for number in range(rounds + 1):
+        plain = _seconds(bench, EXACT, steps, controlled=False)
+        for speed, ratios in spent.items():
+            seconds = _seconds(bench, speed, steps)
+            if number:  # the first round warms up
+                ratios.append(seconds / plain)
+    for speed, ratios in spent.items():
+        yield f"{speed:12} {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def _seconds(bench: Bench, speed: str, steps: int, controlled: bool = True) -> float:
+    begin = time.process_time()
+    bench.pictures(speed, steps, SAMPLERS[0], controlled)
+    return time.process_time() - begin
+
+
 def shown(row: dict[str, Any]) -> str:
     """A line of the table."""
     f1, areas, joints = row["follows"]
@@ -241,6 +264,7 @@ def main() -> None:
     parser.add_argument("--steps", default="12,20,30,50")
     parser.add_argument("--every", default="2,4,7", help="baselines; empty for none")
     parser.add_argument("--five", action="store_true", help="five controls instead of two")
+    parser.add_argument("--time", type=int, metavar="ROUNDS")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--draw", type=Path, nargs=2, metavar=("JSON", "PICTURE"))
     options = parser.parse_args()
@@ -249,6 +273,10 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     bench = Bench(options.scenes, FIVE if options.five else TWO)
+    if options.time:
+        for steps in map(int, options.steps.split(",")):
+            print(f"{steps} steps, {SAMPLERS[0][0]}", *timed(bench, steps, options.time), sep="\n")
+        return
     share = bench.net_flops / bench.unet_flops
     print(f"{len(bench.kinds)} controls, {options.scenes} scenes; a net is {share:.3f} U-Nets")
     print(f"{'sampler':16} steps method              runs   cost   PSNR  worst   F1  IoU  joints")
