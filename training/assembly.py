@@ -14,7 +14,7 @@ from .data.training_data import TrainingData
 from .fidelity import fidelity_of
 from .ldm_layout import no_single_file
 from .run import Run
-from .samples import Split, held_out, samples_of_files, samples_of_rows
+from .samples import Split, evenly, held_out, prompted, samples_of_files, samples_of_rows
 from .settings import RunSettings
 from .validation import Validator
 from .without_effect import idle
@@ -40,7 +40,7 @@ def split_of(settings: RunSettings, report: Report) -> Split:
     Raises UserError where there are too few rows to hold some out.
     """
     if settings.training.validate_every and not settings.validation.hints:
-        return held_out(report, settings.validation.count)
+        return held_out(report, max(settings.validation.count, settings.validation.rows))
     return Split(report, ())
 
 
@@ -76,9 +76,11 @@ def _validator(
     """What tries the network; None where that is off. `notes` gets what has no effect."""
     if not settings.training.validate_every:
         return None
+    fidelity = fidelity_of(split.kept.condition, maker)
     if settings.validation.hints:
         samples = samples_of_files(settings.validation, notes)
-    else:
-        samples = samples_of_rows(split.held, split.kept, settings.validation, maker, notes)
-    fidelity = fidelity_of(split.kept.condition, maker)
-    return Validator(base, samples, settings.validation, fidelity)
+        return Validator(base, samples, settings.validation, fidelity)
+    held = samples_of_rows(split.held, split.kept, maker)
+    drawn = evenly(held, settings.validation.count)
+    samples = prompted(drawn, settings.validation, notes)
+    return Validator(base, samples, settings.validation, fidelity, held)

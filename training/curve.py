@@ -56,8 +56,8 @@ class Curve:
     """Adds to `folder/curve.jsonl` and, where tensorboard is installed, to `folder/tensorboard/`.
 
     It goes on after `step`; what a run that went further has left there is cut off. `damaged` are
-    the numbers of the lines that could not be read and are gone, too; `validated` are the steps
-    whose validation is kept.
+    the numbers of the lines that could not be read and are gone, too; `validations` are those that
+    are kept.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -67,7 +67,7 @@ class Curve:
         self.damaged = lines.damaged
         # What a run does before its first step it does again.
         kept = [entry for entry in lines.entries if step and entry.step <= step]
-        self.validated = {one.step for one in kept if isinstance(one, Validation)}
+        self.validations = [one for one in kept if isinstance(one, Validation)]
         write_atomic(self.path, "".join(map(self._line, kept)).encode())
         self._board = _board(folder / "tensorboard", step)
 

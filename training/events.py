@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,11 @@ class Point:
     left: float
 
 
+GAIN = "gain"
+"""The share of the base's loss that the network takes away on pictures that it has not seen: 0 is
+nothing, 1 all, below 0 it does harm."""
+
+
 @dataclass(frozen=True)
 class Validation:
     """A validation at one step: its figures by name (such as "edge F1"), and the sheet's file."""
@@ -45,6 +51,11 @@ class Validation:
     step: int
     figures: dict[str, float]
     sheet: Path | None = None
+
+    @property
+    def gain(self) -> float:
+        """Its `GAIN`; nan where that was not measured."""
+        return self.figures.get(GAIN, math.nan)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from .checkpoint import Checkpoints
 from .checkpoint_state import STATE, is_finite, read_state
 from .curve import Curve, Entry
 from .ema import Ema
-from .events import Begun, Event, Events, Point, Saved, Stepped, Validation
+from .events import Begun, Event, Events, Note, Point, Saved, Stepped, Validation
+from .gain import settled
 from .interrupt import StopRequest
 from .manifest import DamagedError
 from .optimiser import go_on_after, make_optimiser, make_schedule, moments_like
@@ -72,7 +73,8 @@ class _Loss(nn.Module):
 
 class Loop:
     """One run of a task: `step` is how far it came. After `run` the module holds the weights that
-    are kept, and `stopped` says whether it was stopped before its last step.
+    are kept, and `stopped` says whether it was stopped before its last step. Where the gain has
+    grown no more (`stop_when`), it is done before that.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Loop:
         self.stop = StopRequest()
         self.step, self.stopped = 0, False
         self._losses: list[float] = []
+        self._gains: list[float] = []
         self._earlier = self._busy = 0.0
         self._begun = time.monotonic()
         self._saved = -1
@@ -126,14 +129,24 @@ class Loop:
         that were made are saved, also where whoever goes through the events goes no further.
         """
         self._begun, self._first = time.monotonic(), self.step
+        if self.records and self.records.curve:
+            self._gains = [one.gain for one in self.records.curve.validations]
         with self.stop.signals():
             try:
                 yield Begun(self.step, self.settings.steps)
                 if self.step == 0 or self._owes_validation():
                     yield from self._validate()
-                while self.step < self.settings.steps and not self._stopping():
-                    yield from self._advance()
-                self.stopped = self.step < self.settings.steps
+                asked = done = False
+                while self.step < self.settings.steps and not asked and not done:
+                    asked, done = self._stopping()
+                    if not asked and not done:
+                        yield from self._advance()
+                self.stopped = asked and not done
+                if done:
+                    yield Note(
+                        f"the gain has not grown in {self.settings.stop_when} validations: the "
+                        f"training is done at step {self.step}"
+                    )
                 if self._saved != self.step:
                     yield from self._save()
             except DivergenceError:  # its weights may be what went wrong
@@ -233,12 +246,15 @@ class Loop:
             return f"the only checkpoint, {last}, has the weights that led to it"
         return "there is no checkpoint yet"
 
-    def _stopping(self) -> bool:
-        """Whether any process was asked to stop; one alone need not wait for its device."""
+    def _stopping(self) -> tuple[bool, bool]:
+        """Whether any process was asked to stop, and whether the first, which validates, says that
+        the gain has grown enough; one alone need not wait for its device."""
+        told = (self.stop.asked, settled(self._gains, self.settings.stop_when))
         if self.accelerator.num_processes == 1:
-            return self.stop.asked
-        asked = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(asked, "sum").item())
+            return told
+        numbers = torch.tensor([float(one) for one in told], device=self.accelerator.device)
+        asked, done = self.accelerator.reduce(numbers, "sum").tolist()
+        return bool(asked), bool(done)
 
     def _point(self) -> Point:
         shares = self.settings.batch * self.settings.accumulate * self.accelerator.num_processes
@@ -259,6 +275,7 @@ class Loop:
             self.stop.asked = True
             return
         if found:
+            self._gains.append(found.gain)
             yield self._recorded(found)
 
     def _recorded(self, entry: Entry) -> Entry:
@@ -270,7 +287,7 @@ class Loop:
     def _owes_validation(self) -> bool:
         """Whether the run was killed between its last checkpoint and the validation after it."""
         curve = self.records.curve if self.records else None
-        if curve is None or self.step in curve.validated:
+        if curve is None or any(one.step == self.step for one in curve.validations):
             return False
         return self._due(self.settings.validate_every)
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..ground.errors import UserError
-from .events import Point, Validation
+from .events import GAIN, Point, Validation
+from .gain import OWN_WINS
 
 SMOOTHING = 40
 """The thick line of the loss is its mean over this part of all points."""
@@ -39,7 +40,8 @@ def steepest(steps: Sequence[int], values: Sequence[float]) -> Rise | None:
 
 def draw_curve(points: Sequence[Point], validations: Sequence[Validation], title: str) -> bytes:
     """The plot as PNG: the loss on a logarithmic scale, and beneath it the headline figure of the
-    validations, dashed where the network was not used, with its steepest change marked.
+    validations, dashed where the network was not used, and the gain, dashed how often the own hint
+    wins; the steepest change of each is marked.
 
     Raises UserError without matplotlib.
     """
@@ -50,14 +52,14 @@ def draw_curve(points: Sequence[Point], validations: Sequence[Validation], title
             'The curve is drawn by matplotlib, which is not installed: pip install "controlstack'
             '[train]".'
         ) from None
-    headline = next((name for one in validations for name in one.figures), None)
-    count = 1 if headline is None else 2
+    panels = _panels(validations)
+    count = 1 + len(panels)
     figure = Figure(figsize=(9, 3.2 * count + 0.6), dpi=110, layout="constrained")
     axes = np.atleast_1d(figure.subplots(count, 1, sharex=True))
     figure.suptitle(title)
     _draw_loss(axes[0], points)
-    if headline is not None:
-        _draw_figure(axes[1], validations, headline)
+    for one, names in zip(axes[1:], panels, strict=True):
+        _draw_figures(one, validations, names)
     axes[-1].set_xlabel("step")
     axes[-1].xaxis.get_major_locator().set_params(integer=True)
     for one in axes:
@@ -95,10 +97,18 @@ def _draw_loss(axes: Any, points: Sequence[Point]) -> None:
         axes.set_yscale("log")
 
 
-def _draw_figure(axes: Any, validations: Sequence[Validation], headline: str) -> None:
-    for name in dict.fromkeys(name for one in validations for name in one.figures):
-        if not name.startswith(headline):
-            continue
+def _panels(validations: Sequence[Validation]) -> list[list[str]]:
+    """The figures of each plot beneath the loss's, the headline first."""
+    names = list(dict.fromkeys(name for one in validations for name in one.figures))
+    measured = [name for name in (GAIN, OWN_WINS) if name in names]
+    fidelity = [name for name in names if name not in measured]
+    drawn = [name for name in fidelity if name.startswith(fidelity[0])]
+    return [panel for panel in (drawn, measured) if panel]
+
+
+def _draw_figures(axes: Any, validations: Sequence[Validation], names: Sequence[str]) -> None:
+    headline = names[0]
+    for name in names:
         tried = [one for one in validations if name in one.figures]
         steps, values = [one.step for one in tried], [one.figures[name] for one in tried]
         if name != headline:

@@ -24,6 +24,8 @@ _FREE = (
     "validate_every",
     "workers",
     "gradient_checkpointing",
+    "stop_when",
+    "save_best",
 )
 """What changes nothing about a step, so that a resumed run may change it."""
 

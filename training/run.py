@@ -4,6 +4,7 @@ put together, trained, and written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from .events import Begun, Event, Note, Validation
 from .export import beyond, save_folder, save_single_file
 from .ldm_layout import no_single_file
 from .plots import draw_curve
-from .run_folder import CONFIG, PLOT, SHEETS, TRAINING, result_places, tidy
+from .run_folder import BEST, CONFIG, PLOT, SHEETS, TRAINING, result_places, tidy
 from .settings import RunSettings
 from .validation import Validator
 
@@ -117,16 +118,38 @@ class Run:
         dtype, why = self._dtype(trained)
         if why:
             yield Note(why)
+        yield from self._tell_best()
         yield Finished(trained, self._write(trained, dtype))
 
     def _tried(self, step: int, network: Any) -> Validation:
         """A sheet of `network` in the run's folder, and its figures."""
         assert self.validator
         result = self.validator(step, network)
+        if self.settings.training.save_best:
+            self._keep_best(network, Validation(step, result.figures).gain)
         sheet = self.folder / SHEETS / f"step-{step:08}.png"
         sheet.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(sheet, _png(result.sheet))
         return Validation(step, result.figures, sheet)
+
+    def _keep_best(self, network: Any, gain: float) -> None:
+        """Write `network` as the best so far, if its gain is higher than all before it."""
+        earlier = [one.gain for one in read_curve(self.folder / CURVE)[1]]
+        if math.isnan(gain) or any(one >= gain for one in earlier):
+            return
+        save_folder(network, self.folder / BEST, {"base": self.base.name})
+        if self.settings.training.unlock_decoder:  # which the base has while a network is tried
+            save_folder(self.base.unet, self.folder / f"{BEST}-unet", {"base": self.base.name})
+
+    def _tell_best(self) -> Iterator[Note]:
+        """Where the best network is, and from which step."""
+        found = [one for one in read_curve(self.folder / CURVE)[1] if not math.isnan(one.gain)]
+        if self.settings.training.save_best and found:
+            best = max(found, key=lambda one: one.gain)
+            yield Note(
+                f"the highest gain, {best.gain:.3g}, was that of step {best.step}; its network is "
+                f"{self.folder / BEST}"
+            )
 
     def _draw(self) -> Iterator[Note]:
         """Draw the curve; without matplotlib it is said that there is none."""

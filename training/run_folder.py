@@ -23,11 +23,11 @@ from .export import CONFIG as NETWORK_CONFIG
 from .export import SAVING, WEIGHTS
 from .settings import SECTIONS, OutSettings, RunSettings
 
-CONFIG, SHEETS, PLOT = "config.toml", "sheets", "curve.png"
+CONFIG, SHEETS, PLOT, BEST = "config.toml", "sheets", "curve.png", "best"
 """What a run's folder has beside what the loop writes there."""
 TRAINING = "training"
 """What a process does in the folder that it keeps to itself."""
-_FOLDERS = (SHEETS, "checkpoints", "tensorboard")
+_FOLDERS = (SHEETS, BEST, f"{BEST}-unet", "checkpoints", "tensorboard")
 _FILES = (CONFIG, CURVE, PLOT, LOCK)
 OWN = _FILES + _FOLDERS
 """Names in a run's folder that are the run's own, beside its results."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from .data.row_pictures import seen_of
 from .data.view import MULTIPLE
 from .settings import ValidationSettings
 from .validation import Sample
+
+Thing = TypeVar("Thing")
 
 _SHARE = 10
 """Of so many rows one may be held out."""
@@ -50,30 +53,33 @@ def held_out(report: Report, count: int) -> Split:
             f"which takes a tenth: {_SHARE} are needed; name hints to validate on, or set "
             "validate_every to 0."
         )
-    chosen = {index * len(rows) // held for index in range(held)}
+    chosen = dict.fromkeys(evenly(range(len(rows)), held))
     kept = tuple(row for number, row in enumerate(rows) if number not in chosen)
     return Split(
         replace(report, rows=replace(report.rows, good=kept)),
-        tuple(rows[number] for number in sorted(chosen)),
+        tuple(rows[number] for number in chosen),
     )
 
 
-def samples_of_rows(
-    rows: Sequence[Row],
-    report: Report,
-    settings: ValidationSettings,
-    maker: HintMaker | None,
-    notes: list[str] | None = None,
-) -> list[Sample]:
-    """`rows` as samples, with the settings' prompts if there are any: the middle of each picture,
-    not mirrored; `notes` gets what has no effect. Raises UserError, naming the row, for one that
-    cannot be read.
+def evenly(things: Sequence[Thing], count: int) -> tuple[Thing, ...]:
+    """`count` of `things`, spread evenly over all from the first on; all where they are fewer."""
+    taken = min(count, len(things))
+    return tuple(things[index * len(things) // taken] for index in range(taken))
+
+
+def samples_of_rows(rows: Sequence[Row], report: Report, maker: HintMaker | None) -> list[Sample]:
+    """`rows` as samples with their captions: the middle of each picture, not mirrored. Raises
+    UserError, naming the row, for one that cannot be read.
     """
-    prompts = _prompts(settings, len(rows), notes) or [row.caption for row in rows]
-    return [
-        _sample_of_row(row, prompt, report, maker)
-        for row, prompt in zip(rows, prompts, strict=True)
-    ]
+    return [_sample_of_row(row, row.caption, report, maker) for row in rows]
+
+
+def prompted(
+    samples: Sequence[Sample], settings: ValidationSettings, notes: list[str] | None = None
+) -> list[Sample]:
+    """`samples` with the settings' prompts, if there are any; `notes` gets what has no effect."""
+    prompts = _prompts(settings, len(samples), notes) or [one.prompt for one in samples]
+    return [replace(one, prompt=prompt) for one, prompt in zip(samples, prompts, strict=True)]
 
 
 def samples_of_files(settings: ValidationSettings, notes: list[str] | None = None) -> list[Sample]:
@@ -93,10 +99,7 @@ def samples_of_files(settings: ValidationSettings, notes: list[str] | None = Non
     others = left_out(path, every, PICTURES)
     if notes is not None and others:
         notes.append(others)
-    prompts = _prompts(settings, len(files), notes) or [""] * len(files)
-    return [
-        Sample(_hint_in_file(file), prompt) for file, prompt in zip(files, prompts, strict=True)
-    ]
+    return prompted([Sample(_hint_in_file(file), "") for file in files], settings, notes)
 
 
 def _sample_of_row(row: Row, prompt: str, report: Report, maker: HintMaker | None) -> Sample:

@@ -245,6 +245,15 @@ class TrainingSettings:
         0, "Steps between two validation sheets with their fidelity; 0 is off.", high=MANY
     )
     workers: int = setting(0, "Processes that read pictures beside the training.", high=256)
+    stop_when: int = setting(
+        0,
+        "Validations in a row without a higher gain after which the training is done; it counts "
+        "once control has come (a gain over 0.01). 0 goes on to the last step.",
+        high=10_000,
+    )
+    save_best: bool = setting(
+        False, "Keep the network of the validation with the highest gain, as best."
+    )
 
 
 @dataclass(frozen=True)
@@ -274,6 +283,13 @@ class ValidationSettings:
         7.5, "Scale of classifier-free guidance; 1 is none.", low=1.0, high=100.0, step=0.5
     )
     seed: int = setting(0, "Decides the noise that the pictures begin with.", high=2**63 - 1)
+    rows: int = setting(
+        0,
+        "Rows held out to measure the gain on: the share of the base's loss that the network takes "
+        "away, and how often a picture's own hint beats another's. 24 tell more than the few of a "
+        "sheet; 0 takes those.",
+        high=1024,
+    )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..ground.contact_sheet import CELL, Cell, Row, draw_sheet
 from ..ground.errors import UserError
 from .base import Base
+from .gain import GainMeasure
 from .sampling import sample
 from .settings import ValidationSettings
 
@@ -64,8 +65,11 @@ class Validator:
         samples: Sequence[Sample],
         settings: ValidationSettings,
         fidelity: Fidelity | None = None,
+        held: Sequence[Sample] = (),
     ) -> None:
-        """Raises UserError for a base without encoders."""
+        """`held` are all that were held out, with their pictures of one size: they are measured,
+        the `samples` are drawn. Raises UserError for a base without encoders.
+        """
         if base.encoders is None:
             raise UserError(f"Validation needs the text encoder and the VAE of {base.name}.")
         self._base = base
@@ -73,11 +77,12 @@ class Validator:
         self._samples = tuple(samples)
         self._settings = settings
         self._fidelity = fidelity
+        self._gain = _gain_on(base, held, settings.seed) if held else None
         self._uncontrolled: list[Pixels] | None = None
 
     def __call__(self, step: int, network: Any) -> Tried:
-        """The sheet of `network` at `step`, and its figures; those of the base alone, which the
-        first figure needs for a scale, are named "... without control".
+        """The sheet of `network` at `step`, and its figures: of fidelity, with that of the base
+        alone, named "... without control", as the first one's scale, and what `gain` measures.
         """
         if self._uncontrolled is None:
             self._uncontrolled = self._pictures(None)
@@ -87,6 +92,8 @@ class Validator:
         headline = next(iter(figures), None)
         if headline is not None:
             figures[f"{headline} {UNCONTROLLED}"] = _means(before)[headline]
+        if self._gain is not None:
+            figures |= self._gain(network).figures()
         rows = [
             _row(sample, (one, _note(old, headline)), (other, _note(new, headline)))
             for sample, one, old, other, new in zip(
@@ -131,6 +138,11 @@ class Validator:
         with torch.no_grad():
             pictures = self._encoders.pictures(latents).float().clamp(0, 1)
         return [_pixels(picture) for picture in pictures]
+
+
+def _gain_on(base: Base, held: Sequence[Sample], seed: int) -> GainMeasure:
+    pictures = [one.target for one in held if one.target is not None]
+    return GainMeasure(base, np.stack(pictures), torch.stack([one.hint for one in held]), seed)
 
 
 def _means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -26,8 +26,13 @@ RULES = (
     ),
     Rule(
         "validation is off (validate_every = 0)",
-        tuple(f"validation.{field.name}" for field in fields(ValidationSettings)),
+        tuple(f"validation.{one.name}" for one in fields(ValidationSettings) if one.name != "rows"),
         lambda one: not one.training.validate_every,
+    ),
+    Rule(
+        "no gain is measured (validate_every = 0, or hints of your own)",
+        ("training.stop_when", "training.save_best", "validation.rows"),
+        lambda one: not one.training.validate_every or bool(one.validation.hints),
     ),
     Rule(
         "the schedule constant has no warm-up",

@@ -134,6 +134,7 @@ def files_run(
     resume: bool = False,
     network: Any = None,
     out: Mapping[str, Any] | None = None,
+    validator: Any = None,
     **settings: Any,
 ) -> tuple[Trained, tuple[Path, ...]]:
     """`small_run` as the command does it, from a look at the folder to the files of the result."""
@@ -147,7 +148,7 @@ def files_run(
     network = network or control_net_from(unet, NET, 3)
     rows: Any = Rows()
     base = Base(unet, scaled_linear_alphas())
-    run = Run(run_settings, base, network, rows, None, True, {"data": "rows"})
+    run = Run(run_settings, base, network, rows, validator, True, {"data": "rows"})
     with closing(run.train(resume)) as events:
         for event in events:
             hear(event)

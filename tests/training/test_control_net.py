@@ -10,7 +10,7 @@ import torch
 
 from controlstack.ground.errors import UserError
 from controlstack.training import control_net
-from controlstack.training.events import Point
+from controlstack.training.events import GAIN, Point, Validation
 from controlstack.training.locked_unet import decoder, locked, predict, unlocked
 from controlstack.training.settings import NetSettings
 from controlstack.training.trainable import control_net_from, weights_hash
@@ -185,6 +185,28 @@ def test_validations_come_before_the_first_step_at_each_count_and_at_the_end() -
     steps.clear()
     small_run(validate=validate, steps=2)
     assert not steps
+
+
+GAINS = {0: 0.0, 2: 0.1, 4: 0.3, 6: 0.29, 8: 0.3, 10: 0.4}
+
+
+def test_a_gain_that_grows_no_more_ends_the_training_for_good(tmp_path: Path) -> None:
+    def validate(step: int, network: Any) -> Validation:
+        return Validation(step, {GAIN: GAINS[step]})
+
+    events: list[Any] = []
+    given: dict[str, Any] = {"steps": 10, "validate_every": 2, "folder": tmp_path}
+    done = small_run(hear=events.append, validate=validate, stop_when=2, **given)
+    assert (done.step, done.stopped) == (8, False)
+    assert notes_in(events)[-1] == (
+        "the gain has not grown in 2 validations: the training is done at step 8"
+    )
+    again = small_run(validate=validate, stop_when=2, resume=True, **given)
+    assert (again.step, again.stopped) == (8, False)
+    assert same_weights(again.network, done.network)
+    # More patience is no other step: the run goes on to its last.
+    more = small_run(validate=validate, stop_when=3, resume=True, **given)
+    assert (more.step, more.stopped) == (10, False)
 
 
 def test_an_empty_set_is_refused() -> None:

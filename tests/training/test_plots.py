@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from controlstack.training.events import Point, Validation
+from controlstack.training.events import GAIN, Point, Validation
+from controlstack.training.gain import OWN_WINS
 from controlstack.training.plots import Rise, draw_curve, moving_mean, steepest
 
 STEPS = list(range(0, 400, 50))
@@ -51,6 +52,20 @@ def test_both_curves_and_the_mark_are_drawn() -> None:
     assert shaded.sum() > 500
     # The band lies where the line climbs: among its columns is the middle of the climb.
     assert np.ptp(np.nonzero(shaded.sum(axis=0) > 50)[0]) < 0.2 * with_figure.shape[1]
+
+
+def test_the_gain_has_a_plot_of_its_own_alone_or_beneath_the_fidelity() -> None:
+    measured = [
+        Validation(step, {GAIN: value, OWN_WINS: 0.5 + value / 2})
+        for step, value in zip(STEPS, FIDELITY, strict=True)
+    ]
+    both = [Validation(one.step, {"edge F1": 0.3, **one.figures}) for one in measured]
+    heights = [
+        pixels(draw_curve(points([0.1, 0.05]), tried, "A run")).shape[0]
+        for tried in ([], measured, both)
+    ]
+    assert heights[1] > 1.5 * heights[0]
+    assert heights[2] - heights[1] == pytest.approx(heights[1] - heights[0], abs=2)
 
 
 def test_a_name_in_letters_that_the_font_lacks(recwarn: pytest.WarningsRecorder) -> None:

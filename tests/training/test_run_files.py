@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import resource
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from controlstack.ground.errors import UserError
@@ -21,9 +23,10 @@ from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.config import run_settings, written
 from controlstack.training.control_net import Trained
 from controlstack.training.curve import read_curve
-from controlstack.training.events import Begun, Point, Saved, Stepped
+from controlstack.training.events import GAIN, Begun, Point, Saved, Stepped
 from controlstack.training.optimiser import make_schedule
 from controlstack.training.run_folder import (
+    BEST,
     require_free,
     require_places,
     require_unused,
@@ -32,6 +35,7 @@ from controlstack.training.run_folder import (
 from controlstack.training.settings import OutSettings, RunSettings, TrainingSettings
 from controlstack.training.step_memory import require_room
 from controlstack.training.trainable import control_net_from
+from controlstack.training.validation import Tried
 from controlstack.training.without_effect import idle
 from tests.training.small_runs import NET, Hear, files_run, notes_in, same_weights, small_unet
 
@@ -337,6 +341,25 @@ def test_pictures_beyond_the_memory_are_refused_before_anything_is_loaded(resolu
     require_room(RunSettings(), on_cpu=True)
 
 
+def test_the_network_of_the_highest_gain_is_kept(tmp_path: Path) -> None:
+    gains = {0: math.nan, 1: 0.1, 2: 0.3, 3: 0.3, 4: 0.2, 5: 0.25}
+    tried: dict[int, Any] = {}
+
+    def validator(step: int, network: Any) -> Tried:
+        tried[step] = {name: value.clone() for name, value in network.state_dict().items()}
+        return Tried(Image.new("RGB", (8, 8)), {GAIN: gains[step]})
+
+    events: list[Any] = []
+    given: dict[str, Any] = {"validate_every": 1, "save_best": True, "validator": validator}
+    files_run(tmp_path, hear=events.append, **given)
+    kept = load_file(tmp_path / BEST / WEIGHTS)
+    assert kept.keys() == tried[2].keys()
+    assert all(torch.equal(kept[name], value) for name, value in tried[2].items())
+    assert f"the highest gain, 0.3, was that of step 2; its network is {tmp_path / BEST}" in (
+        notes_in(events)
+    )
+
+
 def test_settings_without_effect_are_said_once_with_their_reason() -> None:
     settings = run_settings(
         {
@@ -357,6 +380,11 @@ def test_settings_without_effect_are_said_once_with_their_reason() -> None:
     assert said.endswith("; without effect: rate = 0.001")
     seen = run_settings({"training": {"validate_every": 5}, "validation": {"hints": "mine"}})
     assert idle(seen) == []
+    unseen = run_settings({"training": {"save_best": True}, "validation": {"rows": 24}})
+    assert idle(unseen) == [
+        "no gain is measured (validate_every = 0, or hints of your own); without effect: "
+        "save_best = True, rows = 24"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ from PIL import Image
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.training.data.check import check
-from controlstack.training.samples import held_out, samples_of_files, samples_of_rows
+from controlstack.training.samples import (
+    evenly,
+    held_out,
+    prompted,
+    samples_of_files,
+    samples_of_rows,
+)
 from controlstack.training.settings import DataSettings, ValidationSettings
 
 
@@ -54,7 +60,7 @@ def test_too_few_rows_to_hold_some_out(tmp_path: Path) -> None:
 def test_a_row_is_seen_as_it_is_in_the_middle_and_unmirrored(tmp_path: Path) -> None:
     report = check(data(tmp_path, 3, (48, 32)), full=False)
     rows = report.rows.good[1:2]
-    (sample,) = samples_of_rows(rows, report, ValidationSettings(), None)
+    (sample,) = samples_of_rows(rows, report, None)
     wanted = np.asarray(square(1, (48, 32)))[:, 8:40]
     assert sample.target is not None
     assert (sample.target == wanted).all()
@@ -67,20 +73,27 @@ def test_prompts_of_a_file_take_the_captions_place(tmp_path: Path) -> None:
     report = check(data(tmp_path, 3), full=False)
     (tmp_path / "prompts.txt").write_text("one\ntwo\n\nfour", encoding="utf-8")
     settings = ValidationSettings(prompts=str(tmp_path / "prompts.txt"))
-    samples = samples_of_rows(report.rows.good, report, settings, None)
+    rows = samples_of_rows(report.rows.good, report, None)
+    samples = prompted(rows, settings)
     assert [one.prompt for one in samples] == ["one", "two", ""]
     with pytest.raises(UserError, match="has 4 prompts for 5 pictures"):
-        samples_of_rows(report.rows.good[:1] * 5, report, settings, None)
+        prompted(rows[:1] * 5, settings)
     notes: list[str] = []
-    samples_of_rows(report.rows.good[:2], report, settings, None, notes)
+    prompted(rows[:2], settings, notes)
     assert [note.partition(" has ")[2] for note in notes] == [
         "4 prompts for 2 pictures; the last have no use"
     ]
-    samples_of_rows((*report.rows.good, report.rows.good[0]), report, settings, None, notes)
+    prompted((*rows, rows[0]), settings, notes)
     assert len(notes) == 1
     missing = ValidationSettings(prompts=str(tmp_path / "none.txt"))
     with pytest.raises(UserError, match=r"cannot read the prompts .*none\.txt: No such file"):
-        samples_of_rows(report.rows.good, report, missing, None)
+        prompted(rows, missing)
+
+
+def test_things_are_taken_evenly_from_the_first_on() -> None:
+    assert evenly(range(24), 4) == (0, 6, 12, 18)
+    assert evenly(range(3), 8) == (0, 1, 2)
+    assert evenly((), 4) == ()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
