@@ -10,7 +10,7 @@ from torch import Tensor
 from ..ground.errors import UserError
 from ..ground.parameters import parameters, settings_of
 from ..hosts import host
-from ..training.settings import DataSettings, TrainingSettings
+from ..training.settings import DataSettings, TrainingSettings, ValidationSettings
 from . import images
 from .net_nodes import check_name
 from .train_values import CATEGORY, CURVE, DATA, TRAINABLE, LossCurve, Trainable
@@ -19,6 +19,8 @@ from .widgets import Widget, answer, filled, widgets
 
 SIMPLE = {"path", "condition", "resolution", "flip", "steps", "batch", "rate", "validate_every"}
 """Settings that are always in sight; the front end folds the others away as advanced."""
+VALIDATION = "validation_"
+"""What begins the names of a validation's settings among the training's own."""
 VALIDATE_EVERY = 500
 """Steps between two previews: a graph, other than a command, is watched."""
 
@@ -31,6 +33,14 @@ def _fields(kind: type[Any]) -> dict[str, Widget]:
         folded = {} if name in SIMPLE else {"advanced": True}
         made[name] = (type_, {**options, **fixed, **folded})
     return made
+
+
+def _validation_fields() -> dict[str, Widget]:
+    """A validation's settings; its `steps` and `seed` are others than the training's."""
+    fields = _fields(ValidationSettings)
+    for _, options in fields.values():
+        options["advanced"] = True
+    return {f"{VALIDATION}{name}": one for name, one in fields.items()}
 
 
 @filled
@@ -139,7 +149,7 @@ class ControlStackTrain:
                 "name": ("STRING", {"default": "my_controlnet", "tooltip": name}),
                 "resume": ("BOOLEAN", {"default": False, "tooltip": resume}),
             },
-            "optional": fields,
+            "optional": fields | _validation_fields(),
             "hidden": HIDDEN,
         }
 
@@ -165,10 +175,16 @@ class ControlStackTrain:
         from .train_run import TrainRequest, carry_out
 
         check_name(name)
+        tried = {name: settings.pop(name) for name in [*settings] if name.startswith(VALIDATION)}
         chosen = settings_of(TrainingSettings, settings, "Train ControlNet")
+        validation = settings_of(
+            ValidationSettings,
+            {name.removeprefix(VALIDATION): value for name, value in tried.items()},
+            "Train ControlNet's validation",
+        )
         base_name = file_behind(prompt, unique_id, "model") or "the base model"
         folder = host.current().output() / "controlstack" / "training" / name
-        request = TrainRequest(net, data, chosen, folder, name, base_name, resume)
+        request = TrainRequest(net, data, chosen, validation, folder, name, base_name, resume)
         done = carry_out(request, model, clip, vae)
         return done.control_net, done.net, done.curve, images.of_picture(done.sheet)
 

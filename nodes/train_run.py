@@ -27,12 +27,14 @@ from ..training.events import Begun, Note, Point, Saved, Stepped, Validation
 from ..training.optimiser import require_possible
 from ..training.run import Finished, RunEvents
 from ..training.run_folder import require_free
+from ..training.samples import samples_of_files
 from ..training.settings import (
     BaseSettings,
     NetworkSettings,
     OutSettings,
     RunSettings,
     TrainingSettings,
+    ValidationSettings,
 )
 from .train_values import LossCurve, Trainable
 
@@ -44,6 +46,7 @@ class TrainRequest:
     net: Trainable
     data: Report
     training: TrainingSettings
+    validation: ValidationSettings
     folder: Path
     name: str
     base_name: str
@@ -71,11 +74,14 @@ def carry_out(request: TrainRequest, model: Any, clip: Any, vae: Any) -> Done:
         data=request.data.settings,
         network=NetworkSettings(**asdict(request.net.settings)),
         training=request.training,
+        validation=request.validation,
         # Save ControlNet writes the single file.
         out=OutSettings(folder=str(request.folder), name=request.name, single_file=False),
     )
     require_possible(request.training)
     require_free(settings, request.resume)
+    if request.training.validate_every and request.validation.hints:
+        samples_of_files(request.validation)  # what is wrong with them is said before
     with here.training(), ExitStack() as stack:
         base = here.training_base(model, clip, vae, request.base_name)
         assert base.encoders is not None  # there is none without CLIP and VAE alone

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..ground.errors import UserError
 from ..ground.parameters import Value
 from ..ground.wording import listing
+from .attention import few_keys_plain
 from .base import Base
 from .batch import Batch, Batches
 from .checkpoint import NETWORK, Checkpoints
@@ -101,6 +102,8 @@ def train_control_net(
             stack.enter_context(moved(base.unet, "cpu"))
         stack.callback(network.zero_grad)
         stack.enter_context(checkpointing([network, unet], settings.gradient_checkpointing))
+        halves_on_cpu = device.type == "cpu" and settings.precision == "bf16"
+        stack.enter_context(few_keys_plain([network, unet], halves_on_cpu))
         if settings.only_middle:
             _without_skips(network)
             stack.callback(network.controlnet_down_blocks.requires_grad_)

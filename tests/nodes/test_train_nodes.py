@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,9 @@ from controlstack.nodes.train_values import Trainable
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training import export
 from controlstack.training.config import read_config
-from controlstack.training.settings import RunSettings, TrainingSettings, ValidationSettings
+from controlstack.training.events import GAIN
+from controlstack.training.gain import OWN_WINS
+from controlstack.training.settings import TrainingSettings
 from controlstack.training.trainable import weights_hash
 from tests.nodes.conftest import folders_in
 from tests.nodes.training_nodes import SIDE, data_of, net_of, same, trained, weights
@@ -233,16 +234,12 @@ def test_a_result_or_a_strangers_folder_is_not_trained_over(
     assert [one.read_bytes() for one in files] == before
 
 
-def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(
-    parts: Parts, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fewer_steps = partial(RunSettings, validation=ValidationSettings(steps=2))
-    monkeypatch.setattr("controlstack.nodes.train_run.RunSettings", fewer_steps)
-    data = data_of(place / "data", 10, condition="canny")
+def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(parts: Parts, place: Path) -> None:
+    data = data_of(place / "data", 20, condition="canny")
+    given = {"steps": 2, "validate_every": 1, "log_every": 1}
+    tried = {"validation_steps": 2, "validation_count": 1, "validation_rows": 2}
     with host.use(Cancelling(after=0)) as watching:
-        _, _, curve, sheet = trained(
-            parts, net_of(parts[0]), data, steps=2, validate_every=1, log_every=1
-        )
+        _, _, curve, sheet = trained(parts, net_of(parts[0]), data, **given, **tried)
     shown = [picture for picture in watching.shown if picture is not None]
     assert len(shown) == 2  # before the first step, and after it; the last is on the wire
     assert (sheet.shape[2], sheet.shape[1]) == shown[-1].size
@@ -252,7 +249,9 @@ def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(
     assert np.array_equal(sheet[0].numpy(), last)
     assert [point.step for point in curve.points] == [1, 2]
     assert [one.step for one in curve.validations] == [0, 1, 2]
-    assert "edge F1" in curve.validations[0].figures
+    first = curve.validations[0].figures
+    assert "edge F1" in first
+    assert (first[GAIN], first[OWN_WINS]) == (0.0, 0.5)  # nothing is learnt; two rows, one drawn
 
     (plot,) = ControlStackLossPlot().draw(curve)
     assert plot.shape[0] == 1
