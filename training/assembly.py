@@ -21,7 +21,7 @@ from .without_effect import idle
 
 NO_MATTER = ("base.device", "data.cache", "data.outside")
 """Settings that change nothing about what is learnt, so that a resumed run may have others."""
-LATER = {"data.resize_hints": False}
+LATER = {"data.resize_hints": False, "data.buckets": False}
 """Settings that older checkpoints do not know, and what they then are."""
 
 
@@ -61,6 +61,8 @@ def run_of(
     """
     held = len(split.held)
     about = {**matters(settings), "rows held out": held, "rows": data.fingerprint}
+    if settings.data.buckets:  # which pictures meet in a batch hangs on it
+        about["pictures of a batch"] = settings.training.batch
     said = [*notes, *data.notes, *idle(settings)]
     if held:
         said.append(f"{held} of the rows are held out, to validate on")

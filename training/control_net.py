@@ -69,6 +69,7 @@ def train_control_net(
     about: Mapping[str, Value] | None = None,
     resume: bool = False,
     validate: Validate | None = None,
+    groups: tuple[int, ...] = (),
 ) -> Generator[Event | Trained, None, None]:
     """Train `network` in place on the locked `base.unet`, whose weights stay as they are.
 
@@ -77,6 +78,8 @@ def train_control_net(
     the beginning where a run ended before it had one; what is damaged is noted. Validations are
     made before the first step, too; in them and at the end the network holds the weights that are
     kept (the average, with `ema`), and in them the base's U-Net has its unlocked decoder.
+
+    `groups` are the numbers of the rows' groups, where only rows of one group can share a batch.
 
     Each of several processes goes through events of its own; validations, notes and checkpoints are
     the first one's. Where nobody goes through them any more, the steps that were made are saved.
@@ -107,7 +110,7 @@ def train_control_net(
         if settings.only_middle:
             _without_skips(network)
             stack.callback(network.controlnet_down_blocks.requires_grad_)
-        order = RowOrder(len(batches), settings.seed, settings.prompt_dropout, shares)
+        order = RowOrder(len(batches), settings.seed, settings.prompt_dropout, shares, groups)
 
         def load() -> Iterator[Batch]:  # begins with the first step, which may be a resumed one
             picks = order.picks(range(loop.step, settings.steps))

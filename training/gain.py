@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
@@ -37,17 +37,24 @@ TOGETHER = 8
 @dataclass(frozen=True)
 class Losses:
     """Losses of each picture (n,): with its own hint, with another's, and without control.
-    `other` is empty where there is one picture alone."""
+    `other` is nan where there is no other picture of its size."""
 
     own: Tensor
     other: Tensor
     plain: Tensor
 
+    @classmethod
+    def of(cls, parts: Sequence[Losses]) -> Losses:
+        """Those of several measures as one."""
+        return cls(*(torch.cat(every) for every in zip(*map(astuple, parts), strict=True)))
+
     def figures(self) -> dict[str, float]:
-        """`GAIN`, and `OWN_WINS` where there are two pictures and more."""
+        """`GAIN`, and `OWN_WINS` where a picture has another one."""
         told = {GAIN: 1 - float(self.own.mean() / self.plain.mean())}
-        if len(self.other):
-            wins = (self.own < self.other).double() + (self.own == self.other).double() / 2
+        has_other = ~self.other.isnan()
+        if has_other.any():
+            own, other = self.own[has_other], self.other[has_other]
+            wins = (own < other).double() + (own == other).double() / 2
             told[OWN_WINS] = float(wins.mean())
         return told
 
@@ -82,7 +89,7 @@ class GainMeasure:
             self._plain = self._loss(None, hints)
         own = self._loss(network, hints)
         alone = len(hints) < 2
-        other = own[:0] if alone else self._loss(network, hints.roll(1, 0))
+        other = own * math.nan if alone else self._loss(network, hints.roll(1, 0))
         return Losses(own, other, self._plain)
 
     def _loss(self, network: object | None, hints: Tensor) -> Tensor:

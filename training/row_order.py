@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,17 +39,26 @@ class Shares:
 
 @dataclass(frozen=True)
 class RowOrder:
-    """The picks of a run over `rows` rows: a permutation an epoch, drawn from (seed, epoch)."""
+    """The picks of a run over `rows` rows: a permutation an epoch, drawn from (seed, epoch).
+
+    `groups` are the numbers of the rows' groups, where not all rows can share a batch: then each
+    batch has rows of one group, and one whose rows do not fill its last batch begins anew in it.
+    """
 
     rows: int
     seed: int
     prompt_dropout: float
     shares: Shares
+    groups: tuple[int, ...] = ()
 
     def pick(self, step: int, position: int) -> Pick:
         """What step `step` (0, 1, ...) sees at `position` of its global batch."""
-        epoch, place = divmod(step * self.shares.pictures + position, self.rows)
-        row = int(_permutation(self.rows, self.seed, epoch)[place])
+        place = step * self.shares.pictures + position
+        if self.groups:
+            row = _grouped(self.groups, self.seed, self.shares.batch, place)
+        else:
+            epoch, place = divmod(place, self.rows)
+            row = int(_permutation(self.rows, self.seed, epoch)[place])
         drop = share(self.seed, "prompt", step, position) < self.prompt_dropout
         return Pick(row, number(self.seed, "row", step, position), drop)
 
@@ -62,3 +72,29 @@ class RowOrder:
 @lru_cache(maxsize=2)
 def _permutation(rows: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(rows, generator=generator(seed, "epoch", epoch))
+
+
+def _grouped(groups: tuple[int, ...], seed: int, size: int, place: int) -> int:
+    """The row at a `place` of a run whose batches of `size` have rows of one group each."""
+    batch, within = divmod(place, size)
+    epoch, number = divmod(batch, _batches_in(groups, size))
+    return int(_batches(groups, seed, size, epoch)[number, within])
+
+
+@lru_cache(maxsize=2)
+def _batches_in(groups: tuple[int, ...], size: int) -> int:
+    return sum(-(-count // size) for count in Counter(groups).values())
+
+
+@lru_cache(maxsize=2)
+def _batches(groups: tuple[int, ...], seed: int, size: int, epoch: int) -> Tensor:
+    """The batches of an epoch (batches, `size`): the rows of each group shuffled and cut, then all
+    batches shuffled."""
+    numbers, parts = torch.tensor(groups), []
+    for group in sorted(set(groups)):
+        rows = (numbers == group).nonzero()[:, 0]
+        rows = rows[torch.randperm(len(rows), generator=generator(seed, "epoch", epoch, group))]
+        count = -(-len(rows) // size)
+        parts.append(rows[torch.arange(count * size) % len(rows)].view(count, size))
+    every = torch.cat(parts)
+    return every[torch.randperm(len(every), generator=generator(seed, "batches", epoch))]

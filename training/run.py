@@ -91,6 +91,7 @@ class Run:
             self.about,
             resume,
             self._tried if self.validator else None,
+            self.data.groups,
         )
         if not self.first:
             list(training)

@@ -111,6 +111,11 @@ class DataSettings:
         "Resize hints of another size to that of their picture, where both have one shape; "
         "otherwise they are refused.",
     )
+    buckets: bool = setting(
+        False,
+        "Bring each picture to the one of several sizes of about the resolution's area that is "
+        "nearest to its shape, instead of cutting all to one; the pictures of a batch have one.",
+    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..ground.contact_sheet import CELL, Cell, Row, draw_sheet
 from ..ground.errors import UserError
 from .base import Base
-from .gain import GainMeasure
+from .gain import GainMeasure, Losses
 from .sampling import sample
 from .settings import ValidationSettings
 
@@ -67,8 +67,8 @@ class Validator:
         fidelity: Fidelity | None = None,
         held: Sequence[Sample] = (),
     ) -> None:
-        """`held` are all that were held out, with their pictures of one size: they are measured,
-        the `samples` are drawn. Raises UserError for a base without encoders.
+        """`held` are all that were held out, with their pictures: they are measured, the `samples`
+        are drawn. Raises UserError for a base without encoders.
         """
         if base.encoders is None:
             raise UserError(f"Validation needs the text encoder and the VAE of {base.name}.")
@@ -77,7 +77,7 @@ class Validator:
         self._samples = tuple(samples)
         self._settings = settings
         self._fidelity = fidelity
-        self._gain = _gain_on(base, held, settings.seed) if held else None
+        self._gains = _gains_on(base, held, settings.seed)
         self._uncontrolled: list[Pixels] | None = None
 
     def __call__(self, step: int, network: Any) -> Tried:
@@ -92,8 +92,8 @@ class Validator:
         headline = next(iter(figures), None)
         if headline is not None:
             figures[f"{headline} {UNCONTROLLED}"] = _means(before)[headline]
-        if self._gain is not None:
-            figures |= self._gain(network).figures()
+        if self._gains:
+            figures |= Losses.of([measure(network) for measure in self._gains]).figures()
         rows = [
             _row(sample, (one, _note(old, headline)), (other, _note(new, headline)))
             for sample, one, old, other, new in zip(
@@ -140,9 +140,16 @@ class Validator:
         return [_pixels(picture) for picture in pictures]
 
 
-def _gain_on(base: Base, held: Sequence[Sample], seed: int) -> GainMeasure:
-    pictures = [one.target for one in held if one.target is not None]
-    return GainMeasure(base, np.stack(pictures), torch.stack([one.hint for one in held]), seed)
+def _gains_on(base: Base, held: Sequence[Sample], seed: int) -> list[GainMeasure]:
+    """A measure for each size of pictures."""
+    by_size: dict[tuple[int, ...], list[tuple[Pixels, Tensor]]] = {}
+    for one in held:
+        if one.target is not None:
+            by_size.setdefault(one.target.shape, []).append((one.target, one.hint))
+    return [
+        GainMeasure(base, np.stack(pictures), torch.stack(hints), seed)
+        for pictures, hints in (zip(*pairs, strict=True) for pairs in by_size.values())
+    ]
 
 
 def _means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -53,6 +53,7 @@ class Rows:
     count: int = 11
     broken: int = -1
     seen: list[Pick] = field(default_factory=list)
+    groups: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return self.count

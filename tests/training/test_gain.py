@@ -117,7 +117,7 @@ def test_a_picture_alone_has_no_other() -> None:
     base = based()
     losses = measured(base, 1)(control_net_from(base.unet, NET, 3))
     assert list(losses.figures()) == [GAIN]
-    assert (len(losses.own), len(losses.plain)) == (1, 1)
+    assert (len(losses.own), len(losses.plain), len(losses.other)) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,15 @@ class Part:
 class Reader:
     """A map from picks to what they need, as torch's DataLoader asks for it.
 
-    `named` are the rows whose skipping this process has told: each comes again and again.
+    `groups` are the numbers of the rows' buckets, whose rows can share a batch; empty where all
+    can. `named` are the rows whose skipping this process has told: each comes again and again.
     """
 
     rows: tuple[Row, ...]
     settings: DataSettings
     condition: Condition
     kept: Kept | None
+    groups: tuple[int, ...] = ()
     named: set[int] = field(default_factory=set, compare=False)
 
     def __len__(self) -> int:
@@ -63,6 +65,8 @@ class Reader:
         """
         for tried in range(len(self.rows)):
             number = (pick.row + tried) % len(self.rows)
+            if self.groups and self.groups[number] != self.groups[pick.row]:
+                continue
             row = self.rows[number]
             try:
                 return self._part(number, row, pick)
@@ -83,15 +87,15 @@ class Reader:
 
     def _kept_part(self, kept: Kept, number: int, row: Row, pick: Pick, prompt: str) -> Part:
         key = kept.key(number, is_mirrored(self.settings, pick.seed))
-        if kept.hints is not None:
-            hint = kept.hints.read(key)
+        if (hints := kept.hints_of(number)) is not None:
+            hint = hints.read(key)
         else:
             size = size_of(row.picture)
             view = view_of(size, self.settings, pick.seed)
             picture = read_picture(row) if self.condition.needs_picture else size
             hint = hint_in(view, read_hint(row, picture, self.condition), size, self.condition)
         words = kept.words.read(digest(prompt))["words"]
-        return Part(pick, prompt, None, hint, moments_of(kept.pictures.read(key)), words)
+        return Part(pick, prompt, None, hint, moments_of(kept.pictures_of(number).read(key)), words)
 
 
 def begin_worker(number: int) -> None:

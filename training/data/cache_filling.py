@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import TypeVar
 
 import numpy as np
@@ -14,14 +14,15 @@ from ...ground.errors import UserError
 from ...ground.log import log
 from ...ground.progress import Progress
 from ...preprocessors.ready import HintMaker
+from ...preprocessors.sizing import Size
 from ..base import Encoders
 from ..settings import DataSettings
 from .cache import Hints, Tensors, digest, share
 from .condition import Condition
 from .file_names import typed
 from .row import Bad, Row
-from .row_pictures import Picture, header_of, read_picture
-from .view import MULTIPLE, picture_size, view_of
+from .row_pictures import Picture, header_of, read_picture, size_seen
+from .view import MULTIPLE, view_of
 
 PICTURES, PROMPTS = 4, 32
 """How many are encoded at once: enough for a GPU, little enough for its memory."""
@@ -31,14 +32,28 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Kept:
-    """Where the encoded pictures, prompts and made hints of a run lie; `names` are the rows', in
-    their order.
+    """Where the encoded pictures, prompts and made hints of a run lie: by the size that a picture
+    is seen in, which `sizes` has for each row, in their order, as `names` have the rows' names.
     """
 
-    pictures: Tensors
+    pictures: Mapping[Size, Tensors]
     words: Tensors
-    hints: Hints | None
+    hints: Mapping[Size, Hints] | None
     names: tuple[str, ...]
+    sizes: tuple[Size, ...]
+
+    def pictures_of(self, row: int) -> Tensors:
+        """Where a row's picture lies."""
+        return self.pictures[self.sizes[row]]
+
+    def hints_of(self, row: int) -> Hints | None:
+        """Where a row's hint lies, if hints are made."""
+        return self.hints[self.sizes[row]] if self.hints is not None else None
+
+    def has(self, row: int, flip: bool) -> bool:
+        """Whether a row's picture and hint are there, as they are or mirrored."""
+        key, hints = self.key(row, flip), self.hints_of(row)
+        return self.pictures_of(row).has(key) and (hints is None or hints.has(key))
 
     def key(self, row: int, flip: bool) -> str:
         """The key of a row's picture and hint, as they are or mirrored."""
@@ -69,26 +84,28 @@ def fill(
         (number, flip)
         for number in range(len(rows))
         for flip in flips
-        if not _has(kept, kept.key(number, flip))
+        if not kept.has(number, flip)
     ]
     wrong: dict[int, Bad] = {}
     with progress(len(jobs), "encoding the training pictures") as bar:
         for batch in _batches(_from_own_share(jobs), PICTURES):
-            parts: list[tuple[str, Picture]] = []
+            parts: list[tuple[int, bool, Picture]] = []
             for number, flip in batch:
-                if not _has(kept, kept.key(number, flip)):  # made by another process meanwhile
+                if not kept.has(number, flip):  # made by another process meanwhile
                     try:
-                        parts.append((kept.key(number, flip), _seen(rows[number], settings, flip)))
+                        parts.append((number, flip, _seen(rows[number], settings, flip)))
                     except UserError as error:
                         wrong[number] = Bad.of(rows[number].where, error)
                 bar.advance()
-            _keep_pictures(parts, kept, condition, encoders, maker)
+            for _, alike in groupby(parts, key=lambda part: part[2].shape):
+                _keep_pictures([*alike], kept, condition, encoders, maker)
     good = [number for number in range(len(rows)) if number not in wrong]
     _keep_words([text for n in good for text in rows[n].captions], kept, encoders, progress)
     _tell_of_damage(kept)
     names = tuple(kept.names[number] for number in good)
+    sizes = tuple(kept.sizes[number] for number in good)
     return (
-        Kept(kept.pictures, kept.words, kept.hints, names),
+        replace(kept, names=names, sizes=sizes),
         tuple(rows[number] for number in good),
         tuple(wrong.values()),
     )
@@ -102,7 +119,7 @@ def _shelves(
     maker: HintMaker | None,
 ) -> Kept:
     folder = typed(settings.cache, "the cache")
-    width, height = picture_size(settings)
+    sizes = tuple(size_seen(row, settings) for row in rows)
     model = digest(encoders.fingerprint)[:12]
     hints = None
     if condition.from_picture:
@@ -111,13 +128,22 @@ def _shelves(
         made_by = (entry.name, sorted(condition.values.items()), maker and maker.name)
         way = (entry.way,) if entry.way else ()
         place = folder / f"hints-{entry.name}-{digest(*made_by, *way)[:12]}"
-        hints = Hints(place, (height, width, 3))
-    names = tuple(digest(row.picture.stamp(), width, height, *_laid(row)) for row in rows)
+        hints = {size: Hints(place, (size[1], size[0], 3)) for size in dict.fromkeys(sizes)}
+    names = tuple(
+        digest(row.picture.stamp(), *size, *_laid(row))
+        for row, size in zip(rows, sizes, strict=True)
+    )
     channels, tokens, wide = encoders.sizes
-    latent = (channels, height // MULTIPLE, width // MULTIPLE)
-    pictures = Tensors(folder / f"latents-{model}", latent, names=("mean", "deviation"))
+    pictures = {
+        (width, height): Tensors(
+            folder / f"latents-{model}",
+            (channels, height // MULTIPLE, width // MULTIPLE),
+            names=("mean", "deviation"),
+        )
+        for width, height in dict.fromkeys(sizes)
+    }
     words = Tensors(folder / f"words-{model}", (tokens, wide), names=("words",))
-    return Kept(pictures, words, hints, names)
+    return Kept(pictures, words, hints, names, sizes)
 
 
 def _laid(row: Row) -> tuple[str, ...]:
@@ -129,7 +155,7 @@ def _laid(row: Row) -> tuple[str, ...]:
 
 
 def _tell_of_damage(kept: Kept) -> None:
-    shelves = (kept.pictures, kept.words, *([kept.hints] if kept.hints else []))
+    shelves = (*kept.pictures.values(), kept.words, *(kept.hints or {}).values())
     damaged = {path: why for shelf in shelves for path, why in shelf.damaged.items()}
     if damaged:
         path, why = next(iter(damaged.items()))
@@ -141,10 +167,6 @@ def _tell_of_damage(kept: Kept) -> None:
         )
 
 
-def _has(kept: Kept, key: str) -> bool:
-    return kept.pictures.has(key) and (kept.hints is None or kept.hints.has(key))
-
-
 def _seen(row: Row, settings: DataSettings, flip: bool) -> Picture:
     picture = read_picture(row)
     view = view_of((picture.shape[1], picture.shape[0]), settings, seed=0)
@@ -153,20 +175,19 @@ def _seen(row: Row, settings: DataSettings, flip: bool) -> Picture:
 
 
 def _keep_pictures(
-    parts: Sequence[tuple[str, Picture]],
+    parts: Sequence[tuple[int, bool, Picture]],
     kept: Kept,
     condition: Condition,
     encoders: Encoders,
     maker: HintMaker | None,
 ) -> None:
-    if not parts:
-        return
-    means, deviations = encode(encoders, np.stack([picture for _, picture in parts]))
-    for (key, picture), mean, deviation in zip(parts, means, deviations, strict=True):
-        if kept.hints is not None:
-            kept.hints.write(key, condition.make(picture, maker))
+    means, deviations = encode(encoders, np.stack([picture for *_, picture in parts]))
+    for (row, flip, picture), mean, deviation in zip(parts, means, deviations, strict=True):
+        key, hints = kept.key(row, flip), kept.hints_of(row)
+        if hints is not None:
+            hints.write(key, condition.make(picture, maker))
         tensors = {"mean": mean, "deviation": deviation} if deviation.any() else {"mean": mean}
-        kept.pictures.write(key, tensors)
+        kept.pictures_of(row).write(key, tensors)
 
 
 def encode(

@@ -22,7 +22,7 @@ from .notes import count, notes_of
 from .row import Bad, Row, Rows
 from .row_look import Job, Seen, look
 from .rows import read_rows
-from .view import picture_size
+from .view import picture_size, seen_size
 
 SHOWN = 10
 """Bad rows and sizes that are listed one by one."""
@@ -46,19 +46,27 @@ class Report:
     @property
     def text(self) -> str:
         """The report in lines for a person."""
-        width, height = picture_size(self.settings)
         rows = self.rows
         if not rows.good:
             return str(complaint(rows))
         lines = [
             f"{rows.place}: {count(len(rows.good), 'row')} (layout {rows.layout})",
-            f"pictures: {_sizes(self.sizes)}; trained at {width} x {height}, "
+            f"pictures: {_sizes(self.sizes)}; trained {self._seen()}, "
             f"{'the middle' if self.settings.crop == 'center' else 'a random part'} of each",
             f"hints: {self._hints()}",
             *(f"Note: {warning}." for warning in self.warnings),
         ]
         bad = [str(complaint(rows))] if rows.bad else []
         return "\n".join([*map(one_line, lines), *bad])
+
+    def _seen(self) -> str:
+        width, height = picture_size(self.settings)
+        if not self.settings.buckets:
+            return f"at {width} x {height}"
+        buckets: Counter[Size] = Counter()
+        for size, number in self.sizes.items():
+            buckets[seen_size(size, self.settings)] += number
+        return f"in {count(len(buckets), 'bucket')}: {_sizes(buckets)}"
 
     def _hints(self) -> str:
         entry = self.condition.entry

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ...ground.parameters import parameters
 from ...ground.wording import one_line
+from ...preprocessors.sizing import Size
 from ..settings import DataSettings
 from .condition import Condition, looks_for_hints
 from .row import Rows
 from .row_look import FAINT, Seen, Shades
-from .view import picture_size
+from .view import picture_size, seen_size
 
 _COLUMNS = ("image_column", "hint_column", "caption_column")
 
@@ -22,13 +23,14 @@ def notes_of(
 ) -> list[str]:
     """A sentence without its point for each thing; `seen` is what was seen of the rows."""
     width, height = picture_size(settings)
-    small = sum(one.size[0] < width or one.size[1] < height for one in seen)
+    small = sum(_is_small(one.size, seen_size(one.size, settings)) for one in seen)
     empty = sum(not text.strip() for row in rows.good for text in row.captions)
     alpha = sum(one.alpha for one in seen)
     of_hints = sum(one.hint_alpha for one in seen)
     notes = [rows.left_out] if rows.left_out else []
     if small:
-        notes.append(f"{count(small, 'picture')} smaller than {width} x {height} will be scaled up")
+        than = "their buckets" if settings.buckets else f"{width} x {height}"
+        notes.append(f"{count(small, 'picture')} smaller than {than} will be scaled up")
     if empty:
         notes.append(f"{count(empty, 'caption')} empty")
     if alpha:
@@ -50,6 +52,10 @@ def notes_of(
         notes.append(condition.entry.told)
     notes += _idle(settings, condition, rows)
     return [one_line(note) for note in notes]
+
+
+def _is_small(picture: Size, seen: Size) -> bool:
+    return picture[0] < seen[0] or picture[1] < seen[1]
 
 
 def count(number: int, what: str) -> str:

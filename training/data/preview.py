@@ -41,7 +41,10 @@ def preview(report: Report, count: int = 6, make_hint: HintMaker | None = None) 
         top = GAP + number * tall
         for place, part in enumerate(parts):
             if part is not None:
-                shown = Image.fromarray(resized(part, cell, drawn=scale >= 2))
+                high, wide = part.shape[:2]
+                near = min(cell[0] / wide, cell[1] / high)
+                size = max(1, round(wide * near)), max(1, round(high * near))
+                shown = Image.fromarray(resized(part, size, drawn=near >= 2))
                 page.paste(shown, (GAP + place * (cell[0] + GAP), top))
         for line, text in enumerate(wrapped(caption, page.width - 2 * GAP, LETTER, LINES)):
             pen.text((GAP, top + cell[1] + GAP // 2 + line * LINE), text, INK, font(LETTER))

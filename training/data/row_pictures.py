@@ -20,7 +20,7 @@ from ..settings import DataSettings
 from .condition import Condition
 from .mirror import swapped_faces, swapped_sides, turned_normals
 from .row import Row, Stored
-from .view import View, view_of
+from .view import View, picture_size, seen_size, view_of
 
 Picture = npt.NDArray[np.uint8]
 
@@ -34,6 +34,19 @@ def read_picture(row: Row) -> Picture:
 def size_of(stored: Stored) -> Size:
     """Width and height of a stored picture, upright, by its header. Raises UserError."""
     return header_of(stored)[0]
+
+
+def size_seen(row: Row, settings: DataSettings) -> Size:
+    """Width and height that the row's picture is brought to: with buckets told by its header.
+
+    Where that cannot be read, the resolution's: what is wrong is said when the picture is read.
+    """
+    if not settings.buckets:
+        return picture_size(settings)
+    try:
+        return seen_size(size_of(row.picture), settings)
+    except (UserError, OSError):
+        return picture_size(settings)
 
 
 def header_of(stored: Stored) -> tuple[Size, bool]:

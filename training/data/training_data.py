@@ -13,6 +13,7 @@ from torch import Tensor
 from ...ground.errors import UserError
 from ...ground.progress import Progress, unseen
 from ...preprocessors.ready import HintMaker
+from ...preprocessors.sizing import Size
 from ...preprocessors.spec import Hint
 from ..base import Encoders
 from ..batch import Batch, Pick
@@ -24,6 +25,7 @@ from .captions import MARKS, Room, long_captions
 from .check import Report, check, usable
 from .condition import Condition
 from .row import Rows
+from .row_pictures import size_seen
 
 OWN_NOISE = 0x6C6174656E74
 """Mixed into a pick's seed where its latent is drawn, so that nobody else who draws noise with that
@@ -56,12 +58,20 @@ def training_data(
     room = Room(encoders.sizes[1] - MARKS, encoders.tokens)
     notes = long_captions([row.captions for row in rows], room)
     if not settings.cache:
-        return TrainingData(Reader(rows, settings, condition, None), encoders, make_hint, notes)
+        groups = _groups([size_seen(row, settings) for row in rows]) if settings.buckets else ()
+        reader = Reader(rows, settings, condition, None, groups)
+        return TrainingData(reader, encoders, make_hint, notes)
     kept, rows, broken = fill(rows, settings, condition, encoders, make_hint, progress)
     if broken:
         found = Rows(report.rows.layout, report.rows.place, rows, broken)
         rows = usable(Report(settings, condition, found, {}))
-    return TrainingData(Reader(rows, settings, condition, kept), None, None, notes)
+    groups = _groups(kept.sizes) if settings.buckets else ()
+    return TrainingData(Reader(rows, settings, condition, kept, groups), None, None, notes)
+
+
+def _groups(sizes: Sequence[Size]) -> tuple[int, ...]:
+    numbers = {size: number for number, size in enumerate(sorted(set(sizes)))}
+    return tuple(numbers[size] for size in sizes)
 
 
 class TrainingData:
@@ -91,6 +101,11 @@ class TrainingData:
     def condition(self) -> Condition:
         """What the hints show."""
         return self._reader.condition
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """For each row the number of its bucket, whose rows can share a batch; empty without."""
+        return self._reader.groups
 
     @property
     def fingerprint(self) -> str:

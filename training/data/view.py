@@ -12,6 +12,7 @@ from ...preprocessors.picture import checked_size
 from ...preprocessors.pose.people import Pose
 from ...preprocessors.sizing import Picture, Placement, Size, cut, place
 from ..settings import DataSettings
+from .buckets import nearest
 from .mirror import mirrored_pose
 
 MULTIPLE = 8
@@ -63,13 +64,21 @@ def picture_size(settings: DataSettings) -> Size:
     return sides[0], sides[-1]
 
 
+def seen_size(picture: Size, settings: DataSettings) -> Size:
+    """The size to which a picture of the size `picture` is brought: one for all, or its bucket's.
+    Raises as `picture_size`.
+    """
+    size = picture_size(settings)
+    return nearest(picture, size) if settings.buckets else size
+
+
 def view_of(picture: Size, settings: DataSettings, seed: int) -> View:
     """The view that `seed` draws of a picture of the size `picture`.
 
-    The largest part that has the training's shape is seen: the middle one, or with random crops
-    one anywhere along the longer side.
+    The largest part that has the training's shape, or its bucket's, is seen: the middle one, or
+    with random crops one anywhere along the longer side.
     """
-    placement = place(picture, picture_size(settings), "fill")
+    placement = place(picture, seen_size(picture, settings), "fill")
     if settings.crop == "random":
         left, top, right, bottom = placement.crop
         wide, high = right - left, bottom - top
