@@ -14,6 +14,7 @@ from .convert import convert_command
 from .demo import demo_command
 from .demo_model import model_app
 from .evaluate import evaluate_command
+from .gain import gain_command
 from .hint import hint_app
 from .nodes import nodes_command
 from .options import Later
@@ -38,6 +39,7 @@ app.command("convert")(convert_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("transfer")(transfer_command)
+app.command("gain")(gain_command)
 app.command("evaluate", cls=Later)(evaluate_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,11 +41,12 @@ def flag(section: str, name: str) -> str:
     return f"--{bare.replace('_', '-')}"
 
 
-def _flags() -> dict[str, Option]:
+def flags(sections: Collection[str] = tuple(SECTIONS)) -> dict[str, Option]:
+    """The options of all settings of `sections`, by "section_name"; `data` is among them."""
     found = {
         f"{section}_{one.name}": option(one, flag(section, one.name), PANELS[section])
-        for section, kind in SECTIONS.items()
-        for one in parameters(kind)
+        for section in sections
+        for one in parameters(SECTIONS[section])
     }
     words = "A setting of the condition's preprocessor, such as low_threshold=50; repeat for more."
     more: Any = {"help": words, "metavar": "NAME=VALUE", "rich_help_panel": PANELS["data"]}
@@ -66,14 +67,21 @@ def _one_text(given: list[str] | None, former: str | None) -> str | None:
     return ",".join([*([former] if former else []), *pairs])
 
 
-def _given(flags: Mapping[str, Any]) -> dict[str, dict[str, Value]]:
+def given(
+    typed: Mapping[str, Any],
+    former: str | None = None,
+    sections: Collection[str] = tuple(SECTIONS),
+) -> dict[str, dict[str, Value]]:
+    """What was typed for `flags`, by section and name; `former` is that of a former flag."""
+    name = "_".join(HINT_SETTINGS)
+    typed = {**typed, name: _one_text(typed[name], former)}
     return {
         section: {
             one.name: one.checked(plain(value), flag(section, one.name))
-            for one in parameters(kind)
-            if (value := flags[f"{section}_{one.name}"]) is not None
+            for one in parameters(SECTIONS[section])
+            if (value := typed[f"{section}_{one.name}"]) is not None
         }
-        for section, kind in SECTIONS.items()
+        for section in sections
     }
 
 
@@ -86,17 +94,15 @@ def _train(
     download: bool,
     hint_settings: str | None,
     debug: bool,
-    **flags: Any,
+    **typed: Any,
 ) -> None:
     with reported(debug):
         from .train_run import TrainRequest, carry_out
 
-        name = "_".join(HINT_SETTINGS)
-        flags[name] = _one_text(flags[name], hint_settings)
         carry_out(
             TrainRequest(
                 config=config,
-                given=_given(flags),
+                given=given(typed, hint_settings),
                 resume=resume,
                 dry_run=dry_run,
                 write_config=write_config,
@@ -134,7 +140,7 @@ train_command = with_options(
             None,
         ),
         "debug": (DebugOption, False),
-        **_flags(),
+        **flags(),
     },
 )
 train_command.__doc__ = """Train a ControlNet on a locked base model."""

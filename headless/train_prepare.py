@@ -53,7 +53,7 @@ def prepare(
         raise UserError("No data is named: give --data, or path under [data] in the file.")
     _check_network(settings.network, bases or {})
     require_possible(settings.training)
-    device = _device(settings.base.device)
+    device = device_named(settings.base.device)
     require_room(settings, device.type == "cpu")
     processes = accelerator_for(device, settings.training.precision)
     if processes.is_main_process:
@@ -62,12 +62,12 @@ def prepare(
     refuse_bad_rows(report)
     # The others find what the first one downloaded.
     with processes.local_main_process_first() if download else nullcontext():
-        maker, notes = _maker(report.condition, models, download)
+        maker, notes = maker_of(report.condition, models, download)
     split = split_of(settings, report)
     if settings.training.validate_every and settings.validation.hints:
         samples_of_files(settings.validation)  # what is wrong with them is said before
     reporter().stage(f"loading {settings.base.path}")
-    base = _base(settings.base, bases or {}, device)
+    base = base_named(settings.base, bases or {}, device)
     network = _network(settings.network, base, settings.training.seed, bases or {})
     assert base.encoders is not None  # load_base has none without
     data = training_data(settings.data, base.encoders, maker, reporter().steps, split.kept)
@@ -88,7 +88,9 @@ def _check_network(settings: NetworkSettings, bases: Mapping[str, Path]) -> None
         check_unet(typed(settings.transfer_from, "transfer_from", bases))
 
 
-def _base(settings: BaseSettings, bases: Mapping[str, Path], device: torch.device) -> Base:
+def base_named(settings: BaseSettings, bases: Mapping[str, Path], device: torch.device) -> Base:
+    """The locked model that the settings name; `bases` are models by names that stand for them."""
+
     def path(text: str, what: str) -> Path | None:
         return typed(text, what) if text else None
 
@@ -97,7 +99,7 @@ def _base(settings: BaseSettings, bases: Mapping[str, Path], device: torch.devic
     return load_base(place, encoder, path(settings.vae, "vae"), device)
 
 
-def _device(asked: str) -> torch.device:
+def device_named(asked: str) -> torch.device:
     """The device of this process: `accelerate launch` says which, by the variables it sets."""
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
     if asked == "cpu" or on_cpu:
@@ -126,7 +128,7 @@ def _network(settings: NetworkSettings, base: Base, seed: int, bases: Mapping[st
     return started_from(network, base.unet)
 
 
-def _maker(
+def maker_of(
     condition: Condition, models: Sequence[Path], download: bool
 ) -> tuple[HintMaker | None, list[str]]:
     """The condition's network, and what is to be said where it is missing and can be done without:

@@ -12,7 +12,8 @@ from ..evaluation.fidelity import compare
 from ..preprocessors.making import Sizing, make
 from ..preprocessors.ready import HintMaker
 from .data.condition import Condition
-from .validation import Fidelity, Pixels, Sample
+from .samples import Pixels, Sample
+from .validation import Fidelity
 
 
 def fidelity_of(condition: Condition, maker: HintMaker | None) -> Fidelity | None:

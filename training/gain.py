@@ -12,7 +12,6 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .base import Base
@@ -20,6 +19,7 @@ from .chance import generator
 from .data.cache_filling import encode
 from .events import GAIN
 from .objective import add_noise, target
+from .samples import Pixels, Sample
 from .trainable import controlled
 
 OWN_WINS = "own hint wins"
@@ -36,8 +36,8 @@ TOGETHER = 8
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of each picture (n,): with its own hint, with another's, and without control.
-    `other` is nan where there is no other picture of its size."""
+    """Losses (levels, n) at each of LEVELS and of each picture: with its own hint, with another's,
+    and without control. `other` is nan where there is no other picture of its size."""
 
     own: Tensor
     other: Tensor
@@ -46,17 +46,22 @@ class Losses:
     @classmethod
     def of(cls, parts: Sequence[Losses]) -> Losses:
         """Those of several measures as one."""
-        return cls(*(torch.cat(every) for every in zip(*map(astuple, parts), strict=True)))
+        return cls(*(torch.cat(every, 1) for every in zip(*map(astuple, parts), strict=True)))
 
     def figures(self) -> dict[str, float]:
         """`GAIN`, and `OWN_WINS` where a picture has another one."""
         told = {GAIN: 1 - float(self.own.mean() / self.plain.mean())}
-        has_other = ~self.other.isnan()
-        if has_other.any():
-            own, other = self.own[has_other], self.other[has_other]
+        own, other = self.own.mean(0), self.other.mean(0)
+        if (known := ~other.isnan()).any():
             wins = (own < other).double() + (own == other).double() / 2
-            told[OWN_WINS] = float(wins.mean())
+            told[OWN_WINS] = float(wins[known].mean())
         return told
+
+    @property
+    def by_level(self) -> list[float]:
+        """The gain at each of LEVELS."""
+        gains: list[float] = (1 - self.own.mean(1) / self.plain.mean(1)).tolist()
+        return gains
 
 
 def settled(gains: Sequence[float], patience: int) -> bool:
@@ -72,10 +77,10 @@ def settled(gains: Sequence[float], patience: int) -> bool:
 
 
 class GainMeasure:
-    """Measures networks on the same pictures; the base alone is measured once."""
+    """Measures networks on the same pictures of one size; the base alone is measured once."""
 
-    def __init__(self, base: Base, pictures: NDArray[np.uint8], hints: Tensor, seed: int) -> None:
-        """`pictures` (n, H, W, 3) RGB and their `hints` (n, 3, H, W) in 0..1. The base has
+    def __init__(self, base: Base, pictures: Pixels, hints: Tensor, seed: int) -> None:
+        """`pictures` (n, H, W, 3) uint8 RGB and their `hints` (n, 3, H, W) in 0..1. The base has
         encoders."""
         self._base, self._pictures, self._hints, self._seed = base, pictures, hints, seed
         self._latents: Tensor | None = None
@@ -95,7 +100,7 @@ class GainMeasure:
     def _loss(self, network: object | None, hints: Tensor) -> Tensor:
         starts = range(0, len(hints), TOGETHER)
         parts = (range(start, min(start + TOGETHER, len(hints))) for start in starts)
-        return torch.cat([self._part(network, hints, part) for part in parts])
+        return torch.cat([self._part(network, hints, part) for part in parts], 1)
 
     def _part(self, network: object | None, hints: Tensor, part: range) -> Tensor:
         base, unet = self._base, self._base.unet
@@ -117,7 +122,7 @@ class GainMeasure:
                 predicted = controlled(unet, network, noisy, times, words, seen)
             wanted = target(base.prediction, clean, noise, alphas, times)
             losses.append(((predicted.float() - wanted) ** 2).mean(dim=(1, 2, 3)))
-        return torch.stack(losses).mean(0).double().cpu()
+        return torch.stack(losses).double().cpu()
 
     def _noise(self, row: int, level: float, shape: Sequence[int]) -> Tensor:
         chance = generator(self._seed, "gain", row, round(level * 1000))
@@ -132,3 +137,25 @@ class GainMeasure:
             parts = (self._pictures[start : start + TOGETHER] for start in starts)
             self._latents = torch.cat([encode(encoders, part)[0].float().cpu() for part in parts])
         return self._latents
+
+
+class GainOf:
+    """`GainMeasure` for samples of any sizes."""
+
+    def __init__(self, base: Base, samples: Sequence[Sample], seed: int) -> None:
+        """`samples` without their pictures are left out."""
+        by_size: dict[tuple[int, ...], list[tuple[Pixels, Tensor]]] = {}
+        for one in samples:
+            if one.target is not None:
+                by_size.setdefault(one.target.shape, []).append((one.target, one.hint))
+        self._measures = [
+            GainMeasure(base, np.stack(pictures), torch.stack(hints), seed)
+            for pictures, hints in (zip(*pairs, strict=True) for pairs in by_size.values())
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self._measures)
+
+    def __call__(self, network: object) -> Losses:
+        """The losses of `network` on all samples, by their sizes."""
+        return Losses.of([measure(network) for measure in self._measures])

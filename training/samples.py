@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..ground.errors import UserError
@@ -22,14 +23,25 @@ from .data.row import PICTURES, Row
 from .data.row_pictures import seen_of
 from .data.view import MULTIPLE
 from .settings import ValidationSettings
-from .validation import Sample
 
 Thing = TypeVar("Thing")
+Pixels: TypeAlias = NDArray[np.uint8]
+"""A picture, H x W x 3 RGB."""
 
 _SHARE = 10
 """Of so many rows one may be held out."""
 _LARGEST = 4 << 20
 """Bytes of a file of prompts: 64 captions of the longest kind that training takes."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is tried: a hint (3, H, W) RGB in 0..1, sides multiples of 8, a prompt, and the picture
+    that both come from, if there is one."""
+
+    hint: Tensor
+    prompt: str
+    target: Pixels | None = None
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from ..ground.contact_sheet import CELL, Cell, Row, draw_sheet
 from ..ground.errors import UserError
 from .base import Base
-from .gain import GainMeasure, Losses
+from .gain import GainOf
+from .samples import Pixels, Sample
 from .sampling import sample
 from .settings import ValidationSettings
-
-Pixels: TypeAlias = NDArray[np.uint8]
-"""A picture, H x W x 3 RGB."""
 
 TOGETHER = 4
 """Pictures sampled at once."""
@@ -32,16 +28,6 @@ LARGEST_CELL = 512
 """Pixels of a cell's width on a sheet, at most."""
 UNCONTROLLED = "without control"
 """What follows a figure's name where the network was not used."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What is tried: a hint (3, H, W) RGB in 0..1, sides multiples of 8, a prompt, and the picture
-    that both come from, if there is one."""
-
-    hint: Tensor
-    prompt: str
-    target: Pixels | None = None
 
 
 Fidelity: TypeAlias = Callable[[Pixels, Sample], Mapping[str, float]]
@@ -77,7 +63,7 @@ class Validator:
         self._samples = tuple(samples)
         self._settings = settings
         self._fidelity = fidelity
-        self._gains = _gains_on(base, held, settings.seed)
+        self._gain = GainOf(base, held, settings.seed)
         self._uncontrolled: list[Pixels] | None = None
 
     def __call__(self, step: int, network: Any) -> Tried:
@@ -92,8 +78,8 @@ class Validator:
         headline = next(iter(figures), None)
         if headline is not None:
             figures[f"{headline} {UNCONTROLLED}"] = _means(before)[headline]
-        if self._gains:
-            figures |= Losses.of([measure(network) for measure in self._gains]).figures()
+        if self._gain:
+            figures |= self._gain(network).figures()
         rows = [
             _row(sample, (one, _note(old, headline)), (other, _note(new, headline)))
             for sample, one, old, other, new in zip(
@@ -138,18 +124,6 @@ class Validator:
         with torch.no_grad():
             pictures = self._encoders.pictures(latents).float().clamp(0, 1)
         return [_pixels(picture) for picture in pictures]
-
-
-def _gains_on(base: Base, held: Sequence[Sample], seed: int) -> list[GainMeasure]:
-    """A measure for each size of pictures."""
-    by_size: dict[tuple[int, ...], list[tuple[Pixels, Tensor]]] = {}
-    for one in held:
-        if one.target is not None:
-            by_size.setdefault(one.target.shape, []).append((one.target, one.hint))
-    return [
-        GainMeasure(base, np.stack(pictures), torch.stack(hints), seed)
-        for pictures, hints in (zip(*pairs, strict=True) for pairs in by_size.values())
-    ]
 
 
 def _means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from controlstack.preprocessors.ready import HintMaker
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training.data.condition import Condition
 from controlstack.training.fidelity import fidelity_of
-from controlstack.training.validation import Sample
+from controlstack.training.samples import Sample
 
 ROOM = np.full((64, 64, 3), 40, np.uint8)
 ROOM[16:48, 20:50] = 220

@@ -15,7 +15,7 @@ from controlstack.training.base import Base
 from controlstack.training.batch import Batch, Pick
 from controlstack.training.control_net import train_control_net
 from controlstack.training.events import GAIN
-from controlstack.training.gain import COME, OWN_WINS, GainMeasure, settled
+from controlstack.training.gain import COME, LEVELS, OWN_WINS, GainMeasure, settled
 from controlstack.training.objective import scaled_linear_alphas
 from controlstack.training.settings import NetSettings, TrainingSettings
 from controlstack.training.trainable import control_net_from
@@ -117,7 +117,7 @@ def test_a_picture_alone_has_no_other() -> None:
     base = based()
     losses = measured(base, 1)(control_net_from(base.unet, NET, 3))
     assert list(losses.figures()) == [GAIN]
-    assert (len(losses.own), len(losses.plain), len(losses.other)) == (1, 1, 1)
+    assert losses.own.shape == losses.plain.shape == losses.other.shape == (len(LEVELS), 1)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.training.base import Base
+from controlstack.training.samples import Pixels, Sample
 from controlstack.training.settings import ValidationSettings
-from controlstack.training.validation import Pixels, Sample, Validator
+from controlstack.training.validation import Validator
 from tests.tiny import CONTEXT, tiny_controlnet
 from tests.training.unets import sd15_unet
 
