@@ -58,7 +58,8 @@ def _gain(
 def _print(found: list[Any]) -> None:
     from rich.text import Text
 
-    from ..training.gain import GAIN, LEVELS, OWN_WINS
+    from ..training.events import GAIN
+    from ..training.gain import LEVELS, OWN_WINS
 
     count = found[0].rows
     levels = [f"at {level:g}" for level in LEVELS]
