@@ -36,19 +36,19 @@ def tiny_unet(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            in_channels=in_channels,
-            out_channels=4,
-            layers_per_block=layers,
-            block_out_channels=CHANNELS,
-            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-            norm_num_groups=4,
-            cross_attention_dim=CONTEXT,
-            attention_head_dim=2,
-            **more,
-        )
+        config = {
+            "sample_size": 8,
+            "in_channels": in_channels,
+            "out_channels": 4,
+            "layers_per_block": layers,
+            "block_out_channels": CHANNELS,
+            "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+            "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+            "norm_num_groups": 4,
+            "cross_attention_dim": CONTEXT,
+            "attention_head_dim": 2,
+        }
+        unet = UNet2DConditionModel(**{**config, **more})
     return _frozen(unet)
 
 
