@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from .families import LITE_CLASS, require_class, require_plain, require_text_encoder
-from .parts import Part
+from .families import (
+    LITE_CLASS,
+    TEXT_TIME,
+    Config,
+    require_class,
+    require_plain,
+    require_text_encoder,
+)
+from .parts import PROJECTION, Part
 from .t2i_network import T2INetwork
-from .weights import skeleton, with_weights
+from .weights import Weights, skeleton, with_weights
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel
+
+_OF_DIFFUSERS, _OF_Y = "add_embedding.", "class_embedding."
 
 
 def make_unet(part: Part) -> nn.Module:
@@ -53,8 +63,10 @@ def make_autoencoder(part: Part) -> nn.Module:
     return _of_diffusers(getattr(diffusers, part.config["_class_name"]), part)
 
 
-def make_text_encoder(part: Part) -> CLIPTextModel:
-    """Transformers' CLIPTextModel of this configuration; UserError for another text encoder."""
+def make_text_encoder(part: Part) -> tuple[CLIPTextModel, Tensor | None]:
+    """Transformers' CLIPTextModel of this configuration, and what pooled texts go through (out, C),
+    None for a file without it; UserError for another text encoder.
+    """
     require_text_encoder(part.config, part.source)
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -62,13 +74,31 @@ def make_text_encoder(part: Part) -> CLIPTextModel:
     module = skeleton(lambda: CLIPTextModel(CLIPTextConfig.from_dict(config)), part.source)
     # Files have every name below "text_model."; transformers >= 5 has that level no longer.
     prefix = "text_model." if hasattr(module, "text_model") else ""
-    named = {prefix + name.removeprefix("text_model."): v for name, v in part.read().items()}
-    return with_weights(module, named, part.source)
+    weights = part.read()
+    projection = weights.pop(PROJECTION, None)
+    named = {prefix + name.removeprefix("text_model."): v for name, v in weights.items()}
+    return with_weights(module, named, part.source), projection
 
 
 def _of_diffusers(kind: Any, part: Part) -> nn.Module:
     # Keys of other versions of diffusers are left out, as the library itself does, with a warning.
     known = signature(kind.__init__).parameters
-    kept = {key: value for key, value in part.config.items() if key in known}
+    config, weights = given_y(part.config, part.read)
+    kept = {key: value for key, value in config.items() if key in known}
     module: nn.Module = skeleton(lambda: kind.from_config(kept), part.source)
-    return with_weights(module, part.read(), part.source)
+    return with_weights(module, weights(), part.source)
+
+
+def given_y(config: Config, read: Callable[[], Weights]) -> tuple[Config, Callable[[], Weights]]:
+    """SDXL's networks as ones that are given the vector `y` (`sampling/size_conditioning.py`).
+
+    Diffusers' own make it themselves, from text and numbers. What it then goes through is the two
+    layers of a "projection" of classes, which takes any vector as it is.
+    """
+    if config.get("addition_embed_type") != TEXT_TIME:
+        return config, read
+
+    def renamed() -> Weights:
+        return {name.replace(_OF_DIFFUSERS, _OF_Y): value for name, value in read().items()}
+
+    return {**config, "addition_embed_type": None, "class_embed_type": "projection"}, renamed

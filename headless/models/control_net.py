@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ground.errors import UserError
+from ..sampling.size_conditioning import y_width
 from .control_base import ControlBase, Residuals, Run, broadcast_batch
 
 
@@ -27,6 +28,7 @@ class HintedNetwork(nn.Module):
         self.hint_encoder: nn.Module = network.controlnet_cond_embedding  # type: ignore[assignment]
         self.flips_channels: bool = config.controlnet_conditioning_channel_order == "bgr"
         self.pools: bool = config.global_pool_conditions
+        self.y_width = y_width(network)
         rest: Any = copy.copy(network)
         rest._modules = dict(network._modules)
         rest.controlnet_cond_embedding = nn.Identity()
@@ -48,11 +50,20 @@ class HintedNetwork(nn.Module):
         return embedding
 
     def forward(
-        self, x: Tensor, timestep: Tensor, context: Tensor, embedding: Tensor, scale: float
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        embedding: Tensor,
+        scale: float,
+        y: Tensor | None = None,
     ) -> tuple[list[Tensor], Tensor]:
-        """Residuals in encoder order and the middle one, each times `scale`; x is (B, 4, h, w)."""
+        """Residuals in encoder order and the middle one, each times `scale`; x is (B, 4, h, w), `y`
+        (B, width) SDXL's vector, None for a net that takes none.
+        """
+        also = {} if y is None else {"class_labels": y}
         down, middle = self.rest(
-            x, timestep, context, embedding, conditioning_scale=scale, return_dict=False
+            x, timestep, context, embedding, conditioning_scale=scale, return_dict=False, **also
         )
         return list(down), middle
 
@@ -102,10 +113,25 @@ class ControlNet(ControlBase):
             context.to(x.device, dtype),
             embedding,
             self.strength,
+            self._y(cond, x, dtype),
         )
         if self.global_average_pooling:
             down, middle = [_mean_over_picture(r) for r in down], _mean_over_picture(middle)
         return {"input": [], "middle": [middle], "output": [*down]}
+
+    def _y(self, cond: Mapping[str, Any], x: Tensor, dtype: torch.dtype) -> Tensor | None:
+        """SDXL's vector for a net that takes one: the one that the U-Net is given."""
+        width = self.network.y_width
+        if not width:
+            return None
+        y: Tensor | None = cond.get("y")
+        if y is None or y.shape[-1] != width:
+            told = "gives none" if y is None else f"gives one {y.shape[-1]} wide"
+            raise UserError(
+                f"{self.name} takes a vector {width} wide beside the text and this model {told}: "
+                "use a ControlNet made for this model."
+            )
+        return y.to(x.device, dtype)
 
     def _embedding(self, x: Tensor, batched_number: int, run: Run) -> Tensor:
         """The encoded hint for a latent of this size and batch; computed once per run."""
