@@ -24,7 +24,13 @@ CHANNELS = (8, 16, 16, 16)
 SCALE = 0.18215  # latent scaling of SD 1.x
 
 
-def tiny_unet(*, in_channels: int = 4, layers: int = 2, seed: int = 0) -> UNet2DConditionModel:
+def tiny_unet(
+    *,
+    in_channels: int = 4,
+    layers: int = 2,
+    seed: int = 0,
+    channels: tuple[int, ...] = CHANNELS,
+) -> UNet2DConditionModel:
     """Return a seeded U-Net: (B, `in_channels`, h, w) -> (B, 4, h, w), h and w multiples of 8."""
     from diffusers import UNet2DConditionModel
 
@@ -35,9 +41,9 @@ def tiny_unet(*, in_channels: int = 4, layers: int = 2, seed: int = 0) -> UNet2D
             in_channels=in_channels,
             out_channels=4,
             layers_per_block=layers,
-            block_out_channels=CHANNELS,
-            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+            block_out_channels=channels,
+            down_block_types=("CrossAttnDownBlock2D",) * (len(channels) - 1) + ("DownBlock2D",),
+            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (len(channels) - 1),
             norm_num_groups=4,
             cross_attention_dim=CONTEXT,
             attention_head_dim=2,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from .families import LITE_CLASS, require_class, require_plain, require_text_encoder
+from .families import LITE_CLASS, UNION_CLASS, require_class, require_plain, require_text_encoder
 from .parts import Part
 from .t2i_network import T2INetwork
 from .weights import skeleton, with_weights
@@ -26,16 +26,19 @@ def make_unet(part: Part) -> nn.Module:
 
 
 def make_control_network(part: Part) -> nn.Module:
-    """The ControlNetModel or LiteControlNet of this configuration; UserError for another family."""
+    """The ControlNetModel, ControlNetUnionModel or LiteControlNet of this configuration; UserError
+    for another family.
+    """
     require_class(part.config, "controlnet", part.source)
     require_plain(part.config, part.source)
     if part.config["_class_name"] == LITE_CLASS:
         from ...training.lite import LiteControlNet
 
         return _of_diffusers(LiteControlNet, part)
-    from diffusers import ControlNetModel
+    from diffusers import ControlNetModel, ControlNetUnionModel
 
-    return _of_diffusers(ControlNetModel, part)
+    union = part.config["_class_name"] == UNION_CLASS
+    return _of_diffusers(ControlNetUnionModel if union else ControlNetModel, part)
 
 
 def make_adapter(part: Part) -> T2INetwork:
