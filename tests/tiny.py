@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CONTEXT = 16  # width of the text embedding
 CHANNELS = (8, 16, 16, 16)
 SCALE = 0.18215  # latent scaling of SD 1.x
+POOLED = 24  # width of the pooled text of the tiny SDXL
+Y_WIDTH = POOLED + 6 * 256
 
 
 def tiny_unet(
@@ -30,8 +32,11 @@ def tiny_unet(
     layers: int = 2,
     seed: int = 0,
     channels: tuple[int, ...] = CHANNELS,
+    **more: Any,
 ) -> UNet2DConditionModel:
-    """Return a seeded U-Net: (B, `in_channels`, h, w) -> (B, 4, h, w), h and w multiples of 8."""
+    """Return a seeded U-Net: (B, `in_channels`, h, w) -> (B, 4, h, w), h and w multiples of 8;
+    `more` are further values of its configuration.
+    """
     from diffusers import UNet2DConditionModel
 
     with torch.random.fork_rng():
@@ -47,8 +52,14 @@ def tiny_unet(
             norm_num_groups=4,
             cross_attention_dim=CONTEXT,
             attention_head_dim=2,
+            **more,
         )
     return _frozen(unet)
+
+
+def tiny_sdxl_unet() -> UNet2DConditionModel:
+    """Return a seeded U-Net that takes SDXL's vector, as `y`, (B, `Y_WIDTH`)."""
+    return tiny_unet(class_embed_type="projection", projection_class_embeddings_input_dim=Y_WIDTH)
 
 
 def tiny_controlnet(

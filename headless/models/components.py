@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from .families import LITE_CLASS, UNION_CLASS, require_class, require_plain, require_text_encoder
+from .families import (
+    LITE_CLASS,
+    TEXT_TIME,
+    UNION_CLASS,
+    Config,
+    require_class,
+    require_plain,
+    require_text_encoder,
+)
 from .parts import Part
 from .t2i_network import T2INetwork
-from .weights import skeleton, with_weights
+from .weights import Weights, skeleton, with_weights
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel
+
+_OF_DIFFUSERS, _OF_Y = "add_embedding.", "class_embedding."
 
 
 def make_unet(part: Part) -> nn.Module:
@@ -72,6 +83,22 @@ def make_text_encoder(part: Part) -> CLIPTextModel:
 def _of_diffusers(kind: Any, part: Part) -> nn.Module:
     # Keys of other versions of diffusers are left out, as the library itself does, with a warning.
     known = signature(kind.__init__).parameters
-    kept = {key: value for key, value in part.config.items() if key in known}
+    config, weights = _given_y(part.config, part.read)
+    kept = {key: value for key, value in config.items() if key in known}
     module: nn.Module = skeleton(lambda: kind.from_config(kept), part.source)
-    return with_weights(module, part.read(), part.source)
+    return with_weights(module, weights(), part.source)
+
+
+def _given_y(config: Config, read: Callable[[], Weights]) -> tuple[Config, Callable[[], Weights]]:
+    """SDXL's networks as ones that are given the vector `y` (`sampling/size_conditioning.py`).
+
+    Diffusers' own make it themselves, from text and numbers. What it then goes through is the two
+    layers of a "projection" of classes, which takes any vector as it is.
+    """
+    if config.get("addition_embed_type") != TEXT_TIME:
+        return config, read
+
+    def renamed() -> Weights:
+        return {name.replace(_OF_DIFFUSERS, _OF_Y): value for name, value in read().items()}
+
+    return {**config, "addition_embed_type": None, "class_embed_type": "projection"}, renamed

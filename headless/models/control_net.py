@@ -13,6 +13,7 @@ from ...ground.errors import UserError
 from ...ground.wording import listing
 from ...model_patch.union import ARGUMENT as TYPES
 from ...model_patch.union import SDXL_TYPES, types_of
+from ..sampling.size_conditioning import y_width
 from .control_base import ControlBase, Residuals, Run, broadcast_batch
 
 
@@ -33,6 +34,7 @@ class HintedNetwork(nn.Module):
         self.hint_encoder: nn.Module = network.controlnet_cond_embedding  # type: ignore[assignment]
         self.flips_channels: bool = config.controlnet_conditioning_channel_order == "bgr"
         self.pools: bool = config.global_pool_conditions
+        self.y_width = y_width(network)
         rest: Any = copy.copy(network)
         rest._modules = dict(network._modules)
         rest.controlnet_cond_embedding = nn.Identity()
@@ -118,10 +120,10 @@ class ControlNet(ControlBase):
             )
         for number in value:
             if number >= known:
+                asked = dict(enumerate(SDXL_TYPES)).get(number, number)
                 raise UserError(
                     f"{self.name} knows {known} types of hints, {listing(types_of(self))}, and "
-                    f"{SDXL_TYPES[number]} is not among them: use the ProMax net, which knows "
-                    f"{len(SDXL_TYPES)}."
+                    f"{asked} is not among them: use the ProMax net, which knows {len(SDXL_TYPES)}."
                 )
         self.extra_args[argument] = value
 
@@ -149,11 +151,25 @@ class ControlNet(ControlBase):
             context.to(x.device, dtype),
             embedding,
             self.strength,
-            self.network.labels(scaled, None, self._types),
+            self.network.labels(scaled, self._y(cond, x, dtype), self._types),
         )
         if self.global_average_pooling:
             down, middle = [_mean_over_picture(r) for r in down], _mean_over_picture(middle)
         return {"input": [], "middle": [middle], "output": [*down]}
+
+    def _y(self, cond: Mapping[str, Any], x: Tensor, dtype: torch.dtype) -> Tensor | None:
+        """SDXL's vector for a net that takes one: the one that the U-Net is given."""
+        width = self.network.y_width
+        if not width:
+            return None
+        y: Tensor | None = cond.get("y")
+        if y is None or y.shape[-1] != width:
+            told = "gives none" if y is None else f"gives one {y.shape[-1]} wide"
+            raise UserError(
+                f"{self.name} takes a vector {width} wide beside the text and this model {told}: "
+                "use a ControlNet made for this model."
+            )
+        return y.to(x.device, dtype)
 
     def _embedding(self, x: Tensor, batched_number: int, run: Run) -> Tensor:
         """The encoded hint for a latent of this size and batch; computed once per run."""

@@ -9,8 +9,11 @@ from typing import Any
 from ...ground.errors import UserError
 from ...ground.wording import shown
 
-RUNS = "the embedded host runs models of the SD 1.x and 2.x kind: a U-Net and one CLIP text encoder"
+RUNS = "the embedded host runs models of the SD 1.x, SD 2.x and SDXL kind: a U-Net and CLIP's texts"
 
+TEXT_TIME = "text_time"
+"""Diffusers' `addition_embed_type` of SDXL: a pooled text and numbers beside the time."""
+REFINER_WIDTH = 1280  # of the text that the SDXL refiner reads: OpenCLIP bigG's alone
 ADAPTER_CLASS = "T2IAdapter"
 LITE_CLASS = "LiteControlNet"  # of our own training
 UNION_CLASS = "ControlNetUnionModel"
@@ -34,11 +37,17 @@ def require_class(config: Config, kind: str, source: Path) -> None:
 
 
 def require_plain(config: Config, source: Path) -> None:
-    """UserError where a U-Net or ControlNet asks for more than a latent, a time and a text."""
+    """UserError where a U-Net or ControlNet asks for more than a latent, a time, a text and SDXL's
+    sizes.
+    """
+    if config.get("addition_embed_type") == TEXT_TIME:
+        if config.get("cross_attention_dim") == REFINER_WIDTH:
+            raise UserError(f"{source} is of the SDXL refiner, which does not run here; {RUNS}.")
+        config = {**config, "addition_embed_type": None}
     for key in ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim"):
         if config.get(key) is not None:
-            family = "the SDXL family" if config[key] == "text_time" else "another family"
-            raise UserError(f"{source} is of {family} ({key}: {shown(config[key])}); {RUNS}.")
+            what = f"{key}: {shown(config[key])}"
+            raise UserError(f"{source} is of another family ({what}); {RUNS}.")
 
 
 def require_text_encoder(config: Config, source: Path) -> None:

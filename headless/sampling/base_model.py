@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from . import wrappers
 from .model_sampling import DiscreteSampling
+from .size_conditioning import y_width
 from .unet_control import Control, fitted, patched_inside, patched_outputs, skip_shapes
 
 
@@ -33,6 +34,11 @@ class BaseModel:
         """The U-Net's diffusers configuration."""
         config: Any = self.diffusion_model.config
         return dict(config)
+
+    @property
+    def y_width(self) -> int:
+        """How wide the vector `y` is that the U-Net takes beside text and time; 0 for none."""
+        return y_width(self.diffusion_model)
 
     @property
     def device(self) -> torch.device:
@@ -65,7 +71,8 @@ class BaseModel:
 
         `c_crossattn` (B, tokens, width) is the text, `c_concat` (B, C, h, w) further input
         channels, `control` residuals {"input": [one a block of the encoder, the first one last],
-        "middle": [m], "output": [one a skip, encoder order]}; None is no residual.
+        "middle": [m], "output": [one a skip, encoder order]}; None is no residual. Of the rest, `y`
+        (B, width) is SDXL's vector (`size_conditioning`).
         Raises `UserError` for residuals that do not fit.
         """
         options = transformer_options or {}
@@ -83,6 +90,7 @@ class BaseModel:
         c_crossattn: Tensor | None,
         control: Control | None,
         transformer_options: dict[str, Any],
+        y: Tensor | None = None,
     ) -> Tensor:
         dtype = self.get_dtype()
         scaled = self.model_sampling.calculate_input(t, x)
@@ -104,5 +112,6 @@ class BaseModel:
                 ),
                 return_dict=False,
                 **residuals.arguments(x.device, dtype),
+                **({} if y is None else {"class_labels": y.to(x.device, dtype)}),
             )[0]
         return self.model_sampling.calculate_denoised(t, output.float(), x)

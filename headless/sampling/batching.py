@@ -130,8 +130,8 @@ def _evaluate(
         "sigmas": sigma,
     }
     conds: dict[str, Any] = {"c_crossattn": _texts([part.conds["c_crossattn"] for part in batch])}
-    if "c_concat" in batch[0].conds:
-        conds["c_concat"] = torch.cat([part.conds["c_concat"] for part in batch])
+    for name in batch[0].conds.keys() - conds.keys():
+        conds[name] = torch.cat([part.conds[name] for part in batch])
     conds["transformer_options"] = options
     control = batch[0].control
     if control is not None:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ...ground.errors import UserError
 from .base_model import BaseModel
 from .inpaint import extra_channels
+from .size_conditioning import y_of
 
 Conditioning = list[list[Any]]
 Cond = dict[str, Any]
@@ -51,7 +52,7 @@ def prepare(
 
     def ready(cond: Cond) -> Cond:
         cond = _with_sigmas(model, _with_mask(_with_area(cond, size), size, noise.device))
-        return {**cond, "model_conds": _model_conds(model, cond["cross_attn"], channels)}
+        return {**cond, "model_conds": _model_conds(model, cond, size, channels)}
 
     first = [ready(cond) for cond in positive]
     second = [ready(cond) for cond in negative]
@@ -115,7 +116,10 @@ def _with_sigmas(model: BaseModel, cond: Cond) -> Cond:
     return {**cond, **sigmas}
 
 
-def _model_conds(model: BaseModel, text: Tensor, channels: Tensor | None) -> dict[str, Tensor]:
+def _model_conds(
+    model: BaseModel, cond: Cond, size: tuple[int, int], channels: Tensor | None
+) -> dict[str, Tensor]:
+    text: Tensor = cond["cross_attn"]
     width = model.unet_config["cross_attention_dim"]
     if text.shape[-1] != width:
         raise UserError(
@@ -123,6 +127,8 @@ def _model_conds(model: BaseModel, text: Tensor, channels: Tensor | None) -> dic
             "CLIP that belongs to this model (768 is SD 1.x, 1024 is SD 2.x, 2048 is SDXL)."
         )
     conds = {"c_crossattn": text.to(model.device)}
+    if model.y_width:
+        conds["y"] = y_of(model.y_width, cond, size).to(model.device)
     return conds if channels is None else {**conds, "c_concat": channels}
 
 

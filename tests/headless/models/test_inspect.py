@@ -225,10 +225,11 @@ def test_weights_are_missing_or_cut(whole: Path, tmp_path: Path) -> None:
         check(base, "checkpoints")
 
 
-def test_sdxl_is_named(whole: Path, tmp_path: Path) -> None:
+def test_the_refiner_is_named(whole: Path, tmp_path: Path) -> None:
     base = copied(whole, tmp_path)
-    set_values(base / "unet" / "config.json", addition_embed_type="text_time")
-    with pytest.raises(UserError, match="SDXL family"):
+    values = {"addition_embed_type": "text_time", "cross_attention_dim": 1280}
+    set_values(base / "unet" / "config.json", **values)
+    with pytest.raises(UserError, match="of the SDXL refiner, which does not run here"):
         check(base, "checkpoints")
 
 
