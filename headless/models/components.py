@@ -6,8 +6,10 @@ from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
+from .. import computing
 from .families import (
     LITE_CLASS,
     TEXT_TIME,
@@ -33,7 +35,7 @@ def make_unet(part: Part) -> nn.Module:
     require_plain(part.config, part.source)
     from diffusers import UNet2DConditionModel
 
-    return _of_diffusers(UNet2DConditionModel, part)
+    return _of_diffusers(UNet2DConditionModel, part, computing.current().dtype)
 
 
 def make_control_network(part: Part) -> nn.Module:
@@ -42,14 +44,15 @@ def make_control_network(part: Part) -> nn.Module:
     """
     require_class(part.config, "controlnet", part.source)
     require_plain(part.config, part.source)
+    dtype = computing.current().dtype
     if part.config["_class_name"] == LITE_CLASS:
         from ...training.lite import LiteControlNet
 
-        return _of_diffusers(LiteControlNet, part)
+        return _of_diffusers(LiteControlNet, part, dtype)
     from diffusers import ControlNetModel, ControlNetUnionModel
 
     union = part.config["_class_name"] == UNION_CLASS
-    return _of_diffusers(ControlNetUnionModel if union else ControlNetModel, part)
+    return _of_diffusers(ControlNetUnionModel if union else ControlNetModel, part, dtype)
 
 
 def make_adapter(part: Part) -> T2INetwork:
@@ -64,7 +67,8 @@ def make_autoencoder(part: Part) -> nn.Module:
     require_class(part.config, "vae", part.source)
     import diffusers
 
-    return _of_diffusers(getattr(diffusers, part.config["_class_name"]), part)
+    kind = getattr(diffusers, part.config["_class_name"])
+    return _of_diffusers(kind, part, computing.current().of_pictures)
 
 
 def make_text_encoder(part: Part) -> CLIPTextModel:
@@ -80,13 +84,13 @@ def make_text_encoder(part: Part) -> CLIPTextModel:
     return with_weights(module, named, part.source)
 
 
-def _of_diffusers(kind: Any, part: Part) -> nn.Module:
+def _of_diffusers(kind: Any, part: Part, dtype: torch.dtype) -> nn.Module:
     # Keys of other versions of diffusers are left out, as the library itself does, with a warning.
     known = signature(kind.__init__).parameters
     config, weights = _given_y(part.config, part.read)
     kept = {key: value for key, value in config.items() if key in known}
     module: nn.Module = skeleton(lambda: kind.from_config(kept), part.source)
-    return with_weights(module, weights(), part.source)
+    return with_weights(module, weights(), part.source, dtype)
 
 
 def _given_y(config: Config, read: Callable[[], Weights]) -> tuple[Config, Callable[[], Weights]]:

@@ -18,7 +18,7 @@ from ...ground.errors import UserError
 from ...training.ldm_layout import HINT_PLACES, ldm_name
 from .control_base import ControlBase
 from .control_net import ControlNet, HintedNetwork
-from .made_weights import made_of
+from .made_weights import as_its_base, low_rank
 from .weights import Weights, skeleton
 
 MARK = "lora_controlnet"
@@ -109,9 +109,9 @@ def assembled(unet: nn.Module, weights: Weights, name: str) -> nn.Module:
                     f"by {tuple(down.shape)} and the model's {tuple(layer.weight.shape)}; use the "
                     "model that it was made for."
                 )
-            made_of(layer, base, up.to(like), down.to(like))
-        else:
-            made_of(layer, base if f"{stem}.weight" not in weights else None)
+            low_rank(layer, base, up.to(like), down.to(like))
+        elif f"{stem}.weight" not in weights:
+            as_its_base(layer, base)
     return net.eval()
 
 

@@ -22,6 +22,7 @@ from ...model_files.files import read_contents
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
 from .clip import Clip
+from .made_weights import set_whole, whole
 from .weights import read_weights
 
 UNET, TEXT = "lora_unet_", "lora_te_"
@@ -112,7 +113,7 @@ def apply_lora(
 def read_changes(path: Path) -> dict[str, Change]:
     """The changes in a LoRA file by the kohya name of the module; UserError as `apply_lora`."""
     parts: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in read_weights(path).items():
+    for name, tensor in read_weights(path, whole=True).items():
         module, role = _split(name, path)
         parts.setdefault(module, {})[role] = tensor
     alphas = _alphas(path)
@@ -202,7 +203,7 @@ def _changed(
                 f"({change.up.shape[0]}, {change.down[0].numel()}), which is {tuple(weight.shape)} "
                 "here."
             )
-        part.weight = nn.Parameter(change.added_to(weight, strength), requires_grad=False)
+        set_whole(part, change.added_to(whole(part), strength).to(kept[0].dtype))
         matched.add(key)
     return copied
 
