@@ -48,7 +48,7 @@ def read_weights(
     bits are multiplied by their scales, or bear them (`scale_of`). Raises UserError where the file
     is damaged.
     """
-    keeps = computing.current().keeps and not whole
+    keeps = not whole and computing.current().keeps(path.stat().st_size)
     weights: Weights = {}
     scales: Weights = {}
     for name, tensor in read_tensors(path, keep):
