@@ -61,9 +61,7 @@ class RunOptions:
         "Folder for a report on what each control did, and why one did nothing.",
         metavar="DIR",
     )
-    device: str = setting(
-        "cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE"
-    )
+    device: str = setting("cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE")
     dtype: str = setting(
         "auto",
         "The numbers U-Nets and ControlNets compute in; auto is fp32 on a CPU, else fp16.",

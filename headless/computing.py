@@ -48,7 +48,8 @@ class Computing:
         return self.dtype if self.dtype == torch.bfloat16 else torch.float32
 
 
-_CURRENT: ContextVar[Computing] = ContextVar("computing", default=Computing())
+_PLAIN = Computing()
+_CURRENT: ContextVar[Computing] = ContextVar("computing", default=_PLAIN)
 
 
 def current() -> Computing:
@@ -88,8 +89,8 @@ def _device(text: str) -> torch.device:
     count = torch.cuda.device_count() if place.type == "cuda" else 1
     if not count:
         raise UserError(
-            f"--device {text}: PyTorch {torch.__version__} sees no CUDA device here; leave --device "
-            "out to compute on the CPU."
+            f"--device {text}: PyTorch {torch.__version__} sees no CUDA device here; leave "
+            "--device out to compute on the CPU."
         )
     if (place.index or 0) >= count:
         names = " to ".join(dict.fromkeys((f"{place.type}:0", f"{place.type}:{count - 1}")))

@@ -3,8 +3,9 @@
 Two layouts: "ldm" (CompVis: input_blocks, output_blocks) and diffusers' own (down_blocks). What
 shapes do not tell is SD 1.x's: eight heads, groups of 32
 (https://github.com/CompVis/stable-diffusion, configs/stable-diffusion/v1-inference.yaml); with
-linear projections SD 2.x's: heads of 64 channels
-(https://github.com/Stability-AI/stablediffusion, configs/stable-diffusion/v2-inference.yaml).
+linear projections SD 2.x's and SDXL's: heads of 64 channels
+(https://github.com/Stability-AI/stablediffusion, configs/stable-diffusion/v2-inference.yaml;
+https://github.com/Stability-AI/generative-models, configs/inference/sd_xl_base.yaml).
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ Tell = Callable[[Shapes], Config]
 HEADS = 8
 TASKS = "task_embedding"  # of a union net: a vector for each type of hint
 HEAD_CHANNELS = 64
+SINUSOIDS = 256
+"""Values for each of the numbers beside SDXL's pooled text (sd_xl_base.yaml, `outdim`)."""
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One resolution of an encoder: its channels, its layers, and whether it reads the text."""
+    """One resolution of an encoder: its channels, its layers, and how many blocks deep the
+    attention of each is, 0 where it reads no text.
+    """
 
     channels: int
     layers: int
-    attends: bool
+    depth: int
 
 
 def under(shapes: Shapes, prefix: str) -> dict[str, Shape]:
@@ -58,13 +63,13 @@ def told(what: str) -> Callable[[Tell], Tell]:
                 return tell(shapes)
             except KeyError as error:
                 raise UserError(
-                    f"it is no whole {what} of the SD 1.x kind: {error} is missing"
+                    f"it is no whole {what} of the Stable Diffusion kind: {error} is missing"
                 ) from error
             except (IndexError, ValueError) as error:
                 if isinstance(error, UserError):
                     raise
                 raise UserError(
-                    f"it is no {what} of the SD 1.x kind: its shapes are others"
+                    f"it is no {what} of the Stable Diffusion kind: its shapes are others"
                 ) from error
 
         return config
@@ -74,13 +79,14 @@ def told(what: str) -> Callable[[Tell], Tell]:
 
 @told("U-Net")
 def unet_config(shapes: Shapes) -> Config:
-    """UNet2DConditionModel's configuration for an SD 1.x-shaped U-Net of any size and text width.
+    """UNet2DConditionModel's configuration for a U-Net of the SD 1.x, 2.x or SDXL kind, of any size
+    and text width.
 
     Raises UserError for other families and where tensors are missing.
     """
     ldm = is_ldm(shapes)
     levels = _levels(shapes, ldm)
-    ups = ["CrossAttnUpBlock2D" if level.attends else "UpBlock2D" for level in reversed(levels)]
+    ups = ["CrossAttnUpBlock2D" if level.depth else "UpBlock2D" for level in reversed(levels)]
     return {
         "_class_name": "UNet2DConditionModel",
         "out_channels": shapes["out.2.weight" if ldm else "conv_out.weight"][0],
@@ -128,9 +134,9 @@ def _union_config(shapes: Shapes) -> Config:
 def _encoder_config(shapes: Shapes, levels: list[_Level], ldm: bool) -> Config:
     depths = {level.layers for level in levels}
     if len(depths) != 1:
-        raise UserError(f"its levels have {sorted(depths)} layers, and SD 1.x has as many in each")
-    if any(name.startswith("label_emb.") or name.startswith("add_embedding.") for name in shapes):
-        raise UserError("it is of the SDXL family, and SD 1.x is what runs here")
+        raise UserError(
+            f"its levels have {sorted(depths)} layers, and Stable Diffusion has as many in each"
+        )
     first = min(name for name in shapes if name.endswith("attn2.to_k.weight"))
     projection = first.split("transformer_blocks")[0] + "proj_in.weight"
     linear = len(shapes[projection]) == 2
@@ -140,42 +146,71 @@ def _encoder_config(shapes: Shapes, levels: list[_Level], ldm: bool) -> Config:
         "in_channels": shapes["input_blocks.0.0.weight" if ldm else "conv_in.weight"][1],
         "block_out_channels": channels,
         "down_block_types": [
-            "CrossAttnDownBlock2D" if level.attends else "DownBlock2D" for level in levels
+            "CrossAttnDownBlock2D" if level.depth else "DownBlock2D" for level in levels
         ],
         "layers_per_block": levels[0].layers,
         "cross_attention_dim": shapes[first][1],
         "attention_head_dim": heads,  # diffusers' name for the number of heads
         "use_linear_projection": linear,
+        **_depth_config(shapes, levels, ldm),
+        **_class_config(shapes, ldm),
     }
 
 
+def _depth_config(shapes: Shapes, levels: list[_Level], ldm: bool) -> Config:
+    """How deep attention is, where it is more than one block: SDXL's."""
+    depths = [level.depth or 1 for level in levels]
+    if max(depths) == 1:
+        return {}
+    middle = depth(shapes, "middle_block.1" if ldm else "mid_block.attentions.0")
+    if middle != depths[-1]:  # diffusers makes the middle as deep as the lowest level
+        raise UserError(
+            f"its middle has {middle} blocks of attention and its lowest level {depths[-1]}, as "
+            "shortened SDXL models do, which do not run here"
+        )
+    return {"transformer_layers_per_block": depths}
+
+
+def _class_config(shapes: Shapes, ldm: bool) -> Config:
+    """What SDXL has beside the text: a vector of the pooled text and numbers."""
+    names = [name for name in shapes if name.startswith(("label_emb.", "class_embedding."))]
+    first = "label_emb.0.0.weight" if ldm else "add_embedding.linear_1.weight"
+    if first in shapes:
+        return {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": SINUSOIDS,
+            "projection_class_embeddings_input_dim": shapes[first][1],
+        }
+    if names:
+        raise UserError(f"it takes classes beside the text ({min(names)}), which no SDXL does")
+    return {}
+
+
 def _levels(shapes: Shapes, ldm: bool) -> list[_Level]:
-    levels = _ldm_levels(shapes) if ldm else _diffusers_levels(shapes)
-    if any(f"{block}.transformer_blocks.1.norm1.weight" in shapes for block in _blocks(shapes)):
-        raise UserError("its attention is several blocks deep, as SDXL's; SD 1.x has one")
-    return levels
+    return _ldm_levels(shapes) if ldm else _diffusers_levels(shapes)
 
 
-def _blocks(shapes: Shapes) -> set[str]:
-    return {name.split(".transformer_blocks.")[0] for name in shapes}
+def depth(shapes: Shapes, block: str) -> int:
+    """How many transformer blocks the attention `block` ("down_blocks.1.attentions.0") has."""
+    return run(shapes, lambda index: f"{block}.transformer_blocks.{index}.norm1.weight")
 
 
 def _ldm_levels(shapes: Shapes) -> list[_Level]:
     """Input blocks in a row: layers, and an "op" that halves the picture between two levels."""
     levels: list[_Level] = []
     layers = 0
-    channels, attends = shapes["input_blocks.1.0.out_layers.3.weight"][0], False
+    channels, deep = shapes["input_blocks.1.0.out_layers.3.weight"][0], 0
     for index in count(1):
         block = f"input_blocks.{index}"
         if f"{block}.0.op.weight" in shapes:
-            levels.append(_Level(channels, layers, attends))
-            layers, attends = 0, False
+            levels.append(_Level(channels, layers, deep))
+            layers, deep = 0, 0
         elif f"{block}.0.out_layers.3.weight" in shapes:
             channels = shapes[f"{block}.0.out_layers.3.weight"][0]
-            attends = f"{block}.1.norm.weight" in shapes
+            deep = depth(shapes, f"{block}.1")
             layers += 1
         else:
-            return [*levels, _Level(channels, layers, attends)]
+            return [*levels, _Level(channels, layers, deep)]
     raise AssertionError("count never ends")
 
 
@@ -187,7 +222,7 @@ def _diffusers_levels(shapes: Shapes) -> list[_Level]:
         _Level(
             shapes[resnet(level, 0)][0],
             run(shapes, partial(resnet, level)),
-            f"down_blocks.{level}.attentions.0.norm.weight" in shapes,
+            depth(shapes, f"down_blocks.{level}.attentions.0"),
         )
         for level in range(run(shapes, lambda level: resnet(level, 0)))
     ]

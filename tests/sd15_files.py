@@ -43,7 +43,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 def write_checkpoint(path: Path, seed: int = 0) -> Path:
     """A whole checkpoint (U-Net, text encoder, VAE) in CompVis' layout, 0.5 GB; returns `path`."""
-    return _write(path, _unet_shapes() | _shapes(_text_state(), CLIP) | _vae_shapes(), seed)
+    return _write(path, _unet_shapes() | shapes_of(text_state(), CLIP) | vae_shapes(), seed)
 
 
 def write_unet(path: Path, seed: int = 0) -> Path:
@@ -60,7 +60,7 @@ def write_lora(path: Path, seed: int = 3, rank: int = 4) -> Path:
     """A LoRA for that checkpoint in kohya's layout, on all queries; returns `path`."""
     weights = {
         name.removesuffix(".weight"): shape
-        for name, shape in {**_shapes(_unet_state()), **_shapes(_text_state())}.items()
+        for name, shape in {**shapes_of(_unet_state()), **shapes_of(text_state())}.items()
         if name.endswith(("to_q.weight", "q_proj.weight"))
     }
     shapes: Shapes = {}
@@ -73,16 +73,25 @@ def write_lora(path: Path, seed: int = 3, rank: int = 4) -> Path:
 
 
 def _write(path: Path, shapes: Shapes, seed: int) -> Path:
+    return write(path, shapes, seed, _LAST_BLOCK, _factor)
+
+
+def write(
+    path: Path, shapes: Shapes, seed: int, last_block: int, factor: Callable[[str], float]
+) -> Path:
+    """Tensors of these names and shapes, each times its `factor`, with the path that finds the
+    noise through the U-Net's output block of this number; returns `path`.
+    """
+
+    def stored(name: str, shape: tuple[int, ...]) -> Tensor:
+        """One tensor at a time: drawing all at once would hold every one as float32 as well."""
+        tensor = drawn({name: shape}, seed)[name] * factor(name)
+        _let_noise_through(name, tensor, last_block)
+        return tensor.half()
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: _stored(name, shape, seed) for name, shape in shapes.items()}, path)
+    save_file({name: stored(name, shape) for name, shape in shapes.items()}, path)
     return path
-
-
-def _stored(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
-    """One tensor at a time: drawing all at once would hold every one as float32 as well."""
-    tensor = drawn({name: shape}, seed)[name] * _factor(name)
-    _let_noise_through(name, tensor)
-    return tensor.half()
 
 
 def _factor(name: str) -> float:
@@ -93,7 +102,7 @@ def _factor(name: str) -> float:
     return _FACTORS.get(name, 1.0)
 
 
-def _let_noise_through(name: str, tensor: Tensor) -> None:
+def _let_noise_through(name: str, tensor: Tensor, last_block: int) -> None:
     """Make the U-Net find the noise: a path from its input to its output beside the random rest.
 
     A random U-Net's answer has nothing to do with its input, and what it samples is the starting
@@ -107,7 +116,7 @@ def _let_noise_through(name: str, tensor: Tensor) -> None:
         if name == f"{UNET}input_blocks.0.0.weight":
             tensor[group] = 0
             tensor[group, c, 1, 1] = signs
-        elif name == f"{UNET}output_blocks.{_LAST_BLOCK}.0.skip_connection.weight":
+        elif name == f"{UNET}output_blocks.{last_block}.0.skip_connection.weight":
             tensor[group] = 0
             tensor[group, LEVELS[0] + group, 0, 0] = _THROUGH
         elif name == f"{UNET}out.2.weight":
@@ -116,13 +125,13 @@ def _let_noise_through(name: str, tensor: Tensor) -> None:
 
 
 def _unet_shapes() -> Shapes:
-    return _shapes(unet_names(_unet_state(), LAYERS), UNET)
+    return shapes_of(unet_names(_unet_state(), LAYERS), UNET)
 
 
 def _unet_state() -> Mapping[str, Tensor]:
     from diffusers import UNet2DConditionModel
 
-    unet = _on_meta(
+    unet = on_meta(
         lambda: UNet2DConditionModel(
             block_out_channels=LEVELS,
             down_block_types=("CrossAttnDownBlock2D",) * len(LEVELS),
@@ -138,7 +147,7 @@ def _unet_state() -> Mapping[str, Tensor]:
 def _control_net_shapes() -> Shapes:
     from diffusers import ControlNetModel
 
-    net = _on_meta(
+    net = on_meta(
         lambda: ControlNetModel(
             block_out_channels=LEVELS,
             down_block_types=("CrossAttnDownBlock2D",) * len(LEVELS),
@@ -147,13 +156,14 @@ def _control_net_shapes() -> Shapes:
             attention_head_dim=HEADS,
         )
     )
-    return _shapes(unet_names(net.state_dict(), LAYERS), "control_model.")
+    return shapes_of(unet_names(net.state_dict(), LAYERS), "control_model.")
 
 
-def _vae_shapes() -> Shapes:
+def vae_shapes() -> Shapes:
+    """SD's autoencoder in a checkpoint."""
     from diffusers import AutoencoderKL
 
-    vae = _on_meta(
+    vae = on_meta(
         lambda: AutoencoderKL(
             block_out_channels=(128, 256, 512, 512),
             down_block_types=("DownEncoderBlock2D",) * 4,
@@ -161,10 +171,10 @@ def _vae_shapes() -> Shapes:
             layers_per_block=2,
         )
     )
-    return _shapes(vae_names(vae.state_dict(), 4), VAE)
+    return shapes_of(vae_names(vae.state_dict(), 4), VAE)
 
 
-def _text_state() -> Mapping[str, Tensor]:
+def text_state() -> Mapping[str, Tensor]:
     """SD 1.x's text encoder, names from "text_model." on."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -176,16 +186,18 @@ def _text_state() -> Mapping[str, Tensor]:
         num_attention_heads=12,
         max_position_embeddings=77,
     )
-    state = _on_meta(lambda: CLIPTextModel(config)).state_dict()
+    state = on_meta(lambda: CLIPTextModel(config)).state_dict()
     return {
         f"text_model.{name.removeprefix('text_model.')}": value for name, value in state.items()
     }
 
 
-def _on_meta(make: Callable[[], Any]) -> Any:
+def on_meta(make: Callable[[], Any]) -> Any:
+    """A module without memory."""
     with torch.device("meta"):
         return make()
 
 
-def _shapes(state: Mapping[str, Tensor], prefix: str = "") -> Shapes:
+def shapes_of(state: Mapping[str, Tensor], prefix: str = "") -> Shapes:
+    """The names, behind a prefix, and shapes of tensors."""
     return {prefix + name: tuple(tensor.shape) for name, tensor in state.items()}

@@ -41,19 +41,19 @@ def tiny_unet(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            in_channels=in_channels,
-            out_channels=4,
-            layers_per_block=layers,
-            block_out_channels=channels,
-            down_block_types=("CrossAttnDownBlock2D",) * (len(channels) - 1) + ("DownBlock2D",),
-            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (len(channels) - 1),
-            norm_num_groups=4,
-            cross_attention_dim=CONTEXT,
-            attention_head_dim=2,
-            **more,
-        )
+        config = {
+            "sample_size": 8,
+            "in_channels": in_channels,
+            "out_channels": 4,
+            "layers_per_block": layers,
+            "block_out_channels": channels,
+            "down_block_types": ("CrossAttnDownBlock2D",) * (len(channels) - 1) + ("DownBlock2D",),
+            "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (len(channels) - 1),
+            "norm_num_groups": 4,
+            "cross_attention_dim": CONTEXT,
+            "attention_head_dim": 2,
+        }
+        unet = UNet2DConditionModel(**{**config, **more})
     return _frozen(unet)
 
 

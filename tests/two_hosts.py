@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,12 +60,15 @@ def latent_difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / one.std())
 
 
-def write_files(base: Path) -> Path:
-    """The models and input pictures that `tests.cells` names, laid out as ComfyUI's; `base`."""
-    sd15_files.write_checkpoint(base / "models" / "checkpoints" / cells.CHECKPOINT)
+def write_files(base: Path, files: Any = sd15_files) -> Path:
+    """The models and input pictures that `tests.cells` names, laid out as ComfyUI's; `base`.
+
+    `files` writes them: `tests.sd15_files`, or another family's.
+    """
+    files.write_checkpoint(base / "models" / "checkpoints" / cells.CHECKPOINT)
     for seed, name in enumerate(cells.NETS, start=1):
-        sd15_files.write_control_net(base / "models" / "controlnet" / name, seed)
-    sd15_files.write_lora(base / "models" / "loras" / cells.LORA)
+        files.write_control_net(base / "models" / "controlnet" / name, seed)
+    files.write_lora(base / "models" / "loras" / cells.LORA)
     shutil.copytree(cells.INPUT, base / "input")
     return base
 

@@ -1,8 +1,11 @@
-"""A ControlNet in ldm layout, the one of lllyasviel's own files, which ComfyUI's loader reads."""
+"""ldm's names: of a ControlNet in lllyasviel's own files, which ComfyUI's loader reads, and of a
+U-Net, by which LoRAs for SDXL name what they change.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -28,6 +31,11 @@ _STEMS = {
 }
 HINT_PLACES = (0, 4, 8, 12)
 """Of input_hint_block: the convolutions that change the channels."""
+_UNET_STEMS = {
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+_UP = re.compile(r"up_blocks\.(\d+)\.(resnets|attentions|upsamplers)\.(\d+)\.(.+)")
 _BLOCK = re.compile(r"down_blocks\.(\d+)\.(resnets|attentions|downsamplers)\.(\d+)\.(.+)")
 _MIDDLE = re.compile(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)")
 _HINT = re.compile(r"controlnet_cond_embedding\.(?:blocks\.(\d+)|conv_out)\.(.+)")
@@ -136,6 +144,27 @@ def ldm_name(name: str, layers: int, hint_blocks: int) -> str:
         return f"zero_convs.{found[1]}.0.{found[2]}"
     stem, _, kind = name.rpartition(".")
     return f"{_STEMS[stem]}.{kind}"
+
+
+def unet_ldm_name(name: str, layers: int, attends: Sequence[bool]) -> str:
+    """The ldm name of a UNet2DConditionModel's weight; `layers` and KeyError as in `ldm_name`.
+
+    `attends` says of each level of the decoder whether it has attention. Its blocks are one list
+    too, level i beginning at i (layers + 1), and what doubles the picture is the last part of its
+    block. Source: ldm/modules/diffusionmodules/openaimodel.py, github.com/CompVis/stable-diffusion.
+    """
+    if found := _UP.fullmatch(name):
+        level, part, layer, rest = int(found[1]), found[2], int(found[3]), found[4]
+        start = level * (layers + 1)
+        if part == "upsamplers":
+            return f"output_blocks.{start + layers}.{2 if attends[level] else 1}.{rest}"
+        if part == "resnets":
+            return f"output_blocks.{start + layer}.0.{_resnet(rest)}"
+        return f"output_blocks.{start + layer}.1.{rest}"
+    stem, _, kind = name.rpartition(".")
+    if stem in _UNET_STEMS:
+        return f"{_UNET_STEMS[stem]}.{kind}"
+    return ldm_name(name, layers, 0)
 
 
 def _resnet(rest: str) -> str:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..models import prompt
 from ..models.clip import Clip
+from ..resize import MAX_RESOLUTION
 from ..sampling.conditioning import Conditioning
 from .declare import core_node, integer, number
 
@@ -26,6 +27,35 @@ from .declare import core_node, integer, number
 def encode_text(clip: Clip, text: str) -> Conditioning:
     """A prompt, its weights and length as `Clip.encode` takes them, as CONDITIONING."""
     return clip.encode(text)
+
+
+_TEXT = ("STRING", {"multiline": True, "dynamicPrompts": True})
+_SIDE = {"least": 0, "most": MAX_RESOLUTION}
+
+
+@core_node(
+    "CLIPTextEncodeSDXL",
+    "advanced/conditioning",
+    {
+        "clip": "CLIP",
+        "width": integer(1024, **_SIDE),
+        "height": integer(1024, **_SIDE),
+        "crop_w": integer(0, **_SIDE, advanced=True),
+        "crop_h": integer(0, **_SIDE, advanced=True),
+        "target_width": integer(1024, **_SIDE),
+        "target_height": integer(1024, **_SIDE),
+        "text_g": _TEXT,
+        "text_l": _TEXT,
+    },
+    "CONDITIONING",
+    check=lambda text_g, text_l: (prompt.parse(text_g), prompt.parse(text_l)),
+)
+def encode_texts(clip: Clip, text_g: str, text_l: str, **sizes: int) -> Conditioning:
+    """A text for each of SDXL's encoders, and the sizes it was trained to be told, in pixels."""
+    return [
+        [text, {**settings, **sizes}]
+        for text, settings in clip.encode_each({"g": text_g, "l": text_l})
+    ]
 
 
 @core_node(

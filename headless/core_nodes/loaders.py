@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .. import folders
@@ -9,6 +10,7 @@ from ..models import inspect, loading
 from ..models.clip import Clip
 from ..models.control_base import ControlBase
 from ..models.lora import apply_lora
+from ..models.telling import texts_of
 from ..models.vae import Vae
 from ..sampling.model import Model
 from .declare import core_node, model_file, number
@@ -80,11 +82,39 @@ def load_unet(unet_name: str, weight_dtype: str) -> Model:
     {"clip_name": model_file("text_encoders"), "type": ["stable_diffusion"]},
     "CLIP",
     optional={"device": (["default", "cpu"], {"advanced": True})},
-    check=lambda clip_name: _check("text_encoders", clip_name),
+    check=lambda clip_name: _check_texts(clip_name),
 )
 def load_clip(clip_name: str, type: str, device: str = "default") -> Clip:
     """The text encoder alone."""
     return loading.load_clip(folders.find("text_encoders", clip_name))
+
+
+@core_node(
+    "DualCLIPLoader",
+    "advanced/loaders",
+    {
+        "clip_name1": model_file("text_encoders"),
+        "clip_name2": model_file("text_encoders"),
+        # Of the core's types the one that this host runs.
+        "type": ["sdxl"],
+    },
+    "CLIP",
+    optional={"device": (["default", "cpu"], {"advanced": True})},
+    check=lambda clip_name1, clip_name2: _check_texts(clip_name1, clip_name2),
+)
+def load_two_clips(clip_name1: str, clip_name2: str, type: str, device: str = "default") -> Clip:
+    """SDXL's two text encoders, in any order."""
+    return loading.load_clip(*_texts(clip_name1, clip_name2))
+
+
+def _texts(*names: str) -> list[Path]:
+    return [folders.find("text_encoders", name) for name in names]
+
+
+def _check_texts(*names: str) -> None:
+    for name in names:
+        _check("text_encoders", name)
+    texts_of(*_texts(*names))
 
 
 @core_node(

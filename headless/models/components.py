@@ -7,7 +7,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .. import computing
 from .families import (
@@ -19,7 +19,7 @@ from .families import (
     require_plain,
     require_text_encoder,
 )
-from .parts import Part
+from .parts import PROJECTION, Part
 from .t2i_network import T2INetwork
 from .weights import Weights, skeleton, with_weights
 
@@ -71,8 +71,10 @@ def make_autoencoder(part: Part) -> nn.Module:
     return _of_diffusers(kind, part, computing.current().of_pictures)
 
 
-def make_text_encoder(part: Part) -> CLIPTextModel:
-    """Transformers' CLIPTextModel of this configuration; UserError for another text encoder."""
+def make_text_encoder(part: Part) -> tuple[CLIPTextModel, Tensor | None]:
+    """Transformers' CLIPTextModel of this configuration, and what pooled texts go through (out, C),
+    None for a file without it; UserError for another text encoder.
+    """
     require_text_encoder(part.config, part.source)
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -80,8 +82,10 @@ def make_text_encoder(part: Part) -> CLIPTextModel:
     module = skeleton(lambda: CLIPTextModel(CLIPTextConfig.from_dict(config)), part.source)
     # Files have every name below "text_model."; transformers >= 5 has that level no longer.
     prefix = "text_model." if hasattr(module, "text_model") else ""
-    named = {prefix + name.removeprefix("text_model."): v for name, v in part.read().items()}
-    return with_weights(module, named, part.source)
+    weights = part.read()
+    projection = weights.pop(PROJECTION, None)
+    named = {prefix + name.removeprefix("text_model."): v for name, v in weights.items()}
+    return with_weights(module, named, part.source), projection
 
 
 def _of_diffusers(kind: Any, part: Part, dtype: torch.dtype) -> nn.Module:

@@ -21,8 +21,8 @@ KIND, MARK = "embeddings", "embedding:"
 SUFFIXES = ("", ".safetensors", ".pt", ".bin")
 WRAPPERS = ("string_to_param",)
 """Where a pickle of sd-webui has its vectors."""
-NAMES = ("clip_l", "emb_params")
-"""What safetensors call those for CLIP-L; otherwise the first tensor is taken."""
+PLAIN_NAME = "emb_params"
+"""What safetensors call the vectors of a file for one text encoder."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def split(text: str) -> Iterator[str | Asked]:
             yield left
 
 
-def vectors(asked: Asked, width: int) -> tuple[list[Tensor], str]:
+def vectors(asked: Asked, width: int, encoder: str) -> tuple[list[Tensor], str]:
     """The vectors (`width`,) that a word stands for, and what is left of it to tokenize: the commas
-    behind a name.
+    behind a name. `encoder` ("clip_l", "clip_g") is what files for several call this one's.
 
     No vectors, and a warning, where there is no such file or its vectors are of another width: the
     word is left out then, as in ComfyUI. Raises UserError for a damaged file.
@@ -62,7 +62,7 @@ def vectors(asked: Asked, width: int) -> tuple[list[Tensor], str]:
         path = _find(name) if name else None
         if path is None:
             continue
-        found = _read(path)
+        found = _read(path, encoder)
         if found.shape[-1] == width:
             return list(found.reshape(-1, width).float()), asked.name[len(name) :]
         log.warning(
@@ -89,7 +89,8 @@ def _find(name: str) -> Path | None:
     return None
 
 
-def _read(path: Path) -> Tensor:
+def _read(path: Path, encoder: str) -> Tensor:
     tensors = dict(read_tensors(path, wrappers=WRAPPERS))
-    chosen = next((name for name in NAMES if name in tensors), next(iter(tensors)))
+    names = (encoder, PLAIN_NAME, *tensors)  # otherwise the first tensor
+    chosen = next(name for name in names if name in tensors)
     return tensors[chosen]

@@ -26,8 +26,15 @@ from ...model_files.kinds import (
     kind_of,
 )
 from . import control_lora
-from .families import ADAPTER_CLASS, CLASSES, require_class, require_plain, require_text_encoder
-from .parts import adapter_part, checkpoint_kinds, file_part, part_of
+from .families import (
+    ADAPTER_CLASS,
+    CLASSES,
+    TEXT_TIME,
+    require_class,
+    require_plain,
+    require_text_encoder,
+)
+from .parts import SECOND, adapter_part, checkpoint_kinds, file_part, part_of, text_parts
 
 PIPELINE = "model_index.json"
 _COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
@@ -98,7 +105,11 @@ def _check_file(path: Path, kind: str, difference: bool) -> None:
         control_lora.check(shapes, path)
     elif kind != "loras":
         for part in checkpoint_kinds(shapes) if kind == "checkpoints" else (kind,):
-            file_part(path, part, contents)
+            if part == "text_encoders":
+                for text in text_parts(path, contents):
+                    require_text_encoder(text.config, path)
+            else:
+                file_part(path, part, contents)
 
 
 def _check_folder(folder: Path, kind: str) -> None:
@@ -123,7 +134,13 @@ def _check_pipeline(folder: Path) -> None:
     if not (folder / PIPELINE).is_file():
         raise UserError(f"{folder} is no diffusers pipeline: it has no {PIPELINE}.")
     name = read_config(folder / PIPELINE).get("_class_name")
-    for part, kind in _COMPONENTS.items():
+    components = dict(_COMPONENTS)
+    if (folder / "unet" / CONFIG).is_file():
+        config = read_config(folder / "unet" / CONFIG)
+        if config.get("addition_embed_type") == TEXT_TIME:
+            require_plain(config, folder / "unet")
+            components[SECOND] = "text_encoders"
+    for part, kind in components.items():
         if not (folder / part).is_dir():
             raise UserError(
                 f"{folder} is a {shown(name)} without a {part} folder: the embedded host cannot "

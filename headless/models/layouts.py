@@ -1,9 +1,10 @@
 """Configurations told from the shapes of tensors, for files that come without one.
 
 U-Nets and ControlNets are told in `model_files/unet_layout.py`; here is what the embedded host
-refuses of them, and VAEs, text encoders and T2I adapters. What shapes do not tell is SD 1.x's,
-quick GELU (https://github.com/CompVis/stable-diffusion,
-configs/stable-diffusion/v1-inference.yaml).
+refuses of them, and VAEs, text encoders and T2I adapters. What shapes do not tell of text encoders
+is the activation: quick GELU in OpenAI's CLIP, SD 1.x's and SDXL's first
+(https://github.com/CompVis/stable-diffusion, configs/stable-diffusion/v1-inference.yaml), GELU in
+OpenCLIP's, SD 2.x's and SDXL's second (https://github.com/mlfoundations/open_clip).
 """
 
 from __future__ import annotations
@@ -13,32 +14,30 @@ from functools import partial
 from ...ground.errors import UserError
 from ...model_files import unet_layout
 from ...model_files.unet_layout import Config, Shapes, is_ldm, run, told
+from .families import REFINER_WIDTH
 from .t2i_network import FULL, FULL_XL, LIGHT, PIXELS, PIXELS_XL
 from .vae import LATENT_SCALE
 
 CLIP_HEAD_WIDTH = 64
-# Text widths of families that need more than SD 1.x's parts, or other settings.
-_FAMILIES = {
-    1024: "SD 2.x, which runs here from a diffusers folder",
-    1280: "the SDXL refiner",
-    2048: "SDXL",
-}
+CLIP_L_LAYERS = 12
+"""Layers of OpenAI's CLIP ViT-L; OpenCLIP's ViT-H has 24 and ViT-bigG 32."""
 
 
 def unet_config(shapes: Shapes) -> Config:
     """See `unet_layout.unet_config`; UserError, too, for families that a file does not tell."""
-    return _of_sd1(unet_layout.unet_config(shapes))
+    return _no_refiner(unet_layout.unet_config(shapes))
 
 
 def control_net_config(shapes: Shapes) -> Config:
     """See `unet_layout.control_net_config`; raises as `unet_config`."""
-    return _of_sd1(unet_layout.control_net_config(shapes))
+    return _no_refiner(unet_layout.control_net_config(shapes))
 
 
-def _of_sd1(config: Config) -> Config:
-    width = config["cross_attention_dim"]
-    if width in _FAMILIES:
-        raise UserError(f"its text is {width} wide, which is {_FAMILIES[width]}; SD 1.x has 768")
+def _no_refiner(config: Config) -> Config:
+    if config["cross_attention_dim"] == REFINER_WIDTH:
+        raise UserError(
+            f"its text is {REFINER_WIDTH} wide, as the SDXL refiner's, which does not run here"
+        )
     return config
 
 
@@ -68,22 +67,33 @@ def vae_config(shapes: Shapes) -> Config:
 
 @told("CLIP text encoder")
 def clip_config(shapes: Shapes) -> Config:
-    """CLIPTextConfig's values; names begin at `embeddings.`; raises as `unet_config`."""
-    tokens, width = shapes["embeddings.token_embedding.weight"]
-    layers = {name.split(".")[2] for name in shapes if name.startswith("encoder.layers.")}
+    """CLIPTextConfig's values; names begin at `embeddings.`, or are OpenCLIP's; raises as
+    `unet_config`.
+    """
+    openclip = is_openclip(shapes)
+    stem = "" if openclip else "embeddings."
+    layer = "transformer.resblocks.{}.mlp.c_fc" if openclip else "encoder.layers.{}.mlp.fc1"
+    position = "positional_embedding" if openclip else f"{stem}position_embedding.weight"
+    tokens, width = shapes[f"{stem}token_embedding.weight"]
+    layers = run(shapes, lambda index: f"{layer.format(index)}.weight")
     return {
         "model_type": "clip_text_model",
         "vocab_size": tokens,
         "hidden_size": width,
-        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": len(layers),
+        "intermediate_size": shapes[f"{layer.format(0)}.weight"][0],
+        "num_hidden_layers": layers,
         "num_attention_heads": max(width // CLIP_HEAD_WIDTH, 1),
-        "max_position_embeddings": shapes["embeddings.position_embedding.weight"][0],
-        "hidden_act": "quick_gelu",
+        "max_position_embeddings": shapes[position][0],
+        "hidden_act": "gelu" if openclip or layers > CLIP_L_LAYERS else "quick_gelu",
         "bos_token_id": tokens - 2,
         "eos_token_id": tokens - 1,
         "pad_token_id": tokens - 1,
     }
+
+
+def is_openclip(shapes: Shapes) -> bool:
+    """Whether a text encoder has OpenCLIP's names rather than transformers'."""
+    return any(name.startswith("transformer.resblocks.") for name in shapes)
 
 
 @told("T2I adapter")

@@ -10,65 +10,91 @@ from pathlib import Path
 
 from torch import nn
 
+from ...ground.errors import UserError
 from ...model_files.files import read_contents
 from ...model_files.folders import read_config, weight_files
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
 from ..sampling.model_sampling import DiscreteSampling
+from ..sampling.size_conditioning import y_width
 from . import components, control_lora, difference, inspect, tokenizers
 from .clip import Clip
 from .control_base import ControlBase
 from .control_net import ControlNet, HintedNetwork
-from .parts import adapter_part, checkpoint_kinds, part_of
+from .parts import (
+    PROJECTION,
+    SECOND,
+    Part,
+    adapter_part,
+    checkpoint_kinds,
+    part_of,
+)
 from .t2i_adapter import T2IAdapter
+from .telling import kind_of_text, sampling_of, texts_of
+from .text_encoder import SD1, SDXL_G, SDXL_L, TextEncoder, TextKind
 from .union_network import UnionNetwork
-from .vae import LATENT_SCALE, Vae
+from .vae import LATENT_SCALE, SDXL_SCALE, Vae
 from .weights import read_weights
 
+_TINY_SDXL = "taesdxl"  # madebyollin's tiny VAE for SDXL: only its name tells it from SD 1.x's
 _POOLS = "_shuffle"  # how the names of shuffle ControlNets end, the only sign a single file gives
 
 
 def load_checkpoint(path: Path) -> tuple[Model, Clip, Vae | None]:
-    """MODEL, CLIP and VAE of a diffusers pipeline folder or a single SD 1.x checkpoint; no VAE
-    where the file has none.
+    """MODEL, CLIP and VAE of a diffusers pipeline folder or a single checkpoint; no VAE where the
+    file has none.
     """
     if path.is_dir():
-        unet, clip = load_unet(path / "unet"), load_clip(path / "text_encoder")
-        return unet, clip, load_vae(path / "vae")
+        texts = [folder for folder in (path / "text_encoder", path / SECOND) if folder.is_dir()]
+        return load_unet(path / "unet"), load_clip(*texts), load_vae(path / "vae")
     has_vae = "vae" in checkpoint_kinds(read_contents(path).shapes)
     return load_unet(path), load_clip(path), load_vae(path) if has_vae else None
 
 
 def load_unet(path: Path) -> Model:
     """MODEL of a diffusers `unet` folder, on the noise schedule of the `scheduler` folder beside
-    it, or of a file in CompVis' or diffusers' layout, a checkpoint among them, on SD 1.x's.
-
-    Latents are in the unit of `vae.LATENT_SCALE`.
+    it, or of a file in CompVis' or diffusers' layout, a checkpoint among them, on the schedule that
+    the file tells (`telling.sampling_of`).
     """
     unet = components.make_unet(part_of(path, "diffusion_models"))
     schedule = path.parent / "scheduler" / "scheduler_config.json"
-    sampling = (
-        DiscreteSampling.from_scheduler_config(read_config(schedule))
-        if path.is_dir() and schedule.is_file()
-        else DiscreteSampling.from_betas()
-    )
-    return Model(BaseModel(unet, sampling, LATENT_SCALE))
+    if path.is_dir() and schedule.is_file():
+        sampling = DiscreteSampling.from_scheduler_config(read_config(schedule))
+    else:
+        marks = read_contents(path).shapes if path.is_file() else {}
+        sampling = sampling_of(unet, marks, path)
+    return Model(BaseModel(unet, sampling, SDXL_SCALE if y_width(unet) else LATENT_SCALE))
 
 
-def load_clip(path: Path) -> Clip:
-    """CLIP of a `text_encoder` folder, of a CLIP-L file, or of the one in a checkpoint; its
-    tokenizer lies inside or beside it, or is OpenAI's.
+def load_clip(*paths: Path) -> Clip:
+    """CLIP of a `text_encoder` folder, of a text encoder's file, or of what a checkpoint has; of
+    two of these, in any order, SDXL's. A tokenizer lies inside or beside it, or is OpenAI's.
     """
-    text_encoder = components.make_text_encoder(part_of(path, "text_encoders"))
+    parts = texts_of(*paths)
+    kinds = [kind_of_text(parts[0])] if len(parts) == 1 else [SDXL_L, SDXL_G]
+    return Clip(*map(_text_encoder, parts, kinds))
+
+
+def _text_encoder(part: Part, kind: TextKind) -> TextEncoder:
+    network, projection = components.make_text_encoder(part)
+    if kind == SDXL_G and projection is None:
+        raise UserError(
+            f"{part.source} has no {PROJECTION}, which SDXL's pooled text goes through: get the "
+            "text encoder with its projection."
+        )
+    path = part.source
     inside = (path, path / "tokenizer") if path.is_dir() else ()
-    places = (*inside, path.parent / "tokenizer")
-    return Clip(text_encoder, tokenizers.load(places, text_encoder.config.vocab_size, path))
+    beside = "tokenizer_2" if path.name == SECOND else "tokenizer"
+    places = (*inside, path.parent / beside)
+    tokenizer = tokenizers.load(places, network.config.vocab_size, path)
+    return TextEncoder(network, tokenizer, kind, None if kind == SD1 else projection)
 
 
 def load_vae(path: Path) -> Vae:
     """VAE of a diffusers `vae` folder, of a file in CompVis' or diffusers' layout, or of the one in
     a checkpoint."""
-    return Vae(components.make_autoencoder(part_of(path, "vae")))
+    autoencoder = components.make_autoencoder(part_of(path, "vae"))
+    return Vae(autoencoder, SDXL_SCALE if _TINY_SDXL in path.stem.lower() else LATENT_SCALE)
 
 
 def load_control_network(path: Path) -> nn.Module:

@@ -1,14 +1,15 @@
 """LoRA added to a MODEL and a CLIP: W + strength * alpha / rank * up @ down (arXiv 2106.09685).
 
 Every layout in use names a weight after the module it changes, so all of them are brought to one,
-kohya's: the dotted name with underscores. Modules are then looked up by it; nothing is guessed.
+kohya's: the dotted name with underscores. Modules are then looked up by it, those of a U-Net by
+their names in diffusers and in ldm; nothing is guessed.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,21 +20,28 @@ from ...ground.log import log
 from ...ground.structured import read_json
 from ...ground.wording import shown
 from ...model_files.files import read_contents
+from ...training.ldm_layout import unet_ldm_name
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
 from .clip import Clip
 from .made_weights import set_whole, whole
 from .weights import read_weights
 
-UNET, TEXT = "lora_unet_", "lora_te_"
+UNET, TEXT, SECOND_TEXT = "lora_unet_", "lora_te_", "lora_te2_"
 # Beginnings in kohya's files, diffusers' and PEFT's.
 _BEGINNINGS = {
     "lora_unet_": UNET,
     "lora_te_": TEXT,
     "lora_te1_": TEXT,
+    "lora_te2_": SECOND_TEXT,
     "unet.": UNET,
+    "diffusion_model.": UNET,
     "text_encoder.": TEXT,
+    "text_encoder_2.": SECOND_TEXT,
+    **{f"text_encoders.clip_{name}.transformer.": TEXT for name in ("l", "h")},
+    "text_encoders.clip_g.transformer.": SECOND_TEXT,
 }
+_NETWORKS = {UNET: "unet", TEXT: "text_encoder", SECOND_TEXT: "text_encoder_2"}
 _DOWN, _UP, _ALPHA = "down", "up", "alpha"
 _ENDINGS = {
     ".lora_down.weight": _DOWN,
@@ -94,9 +102,8 @@ def apply_lora(
         model = model.clone()
         model.model = BaseModel(unet, base.model_sampling, base.latent_scale)
     if strength_clip != 0:
-        encoder = _changed(clip.text_encoder, TEXT, changes, strength_clip, matched, path)
-        clip = Clip(encoder, clip.tokenizer, clip.layer)
-    strengths = {UNET: strength_model, TEXT: strength_clip}
+        clip = _changed_clip(clip, changes, strength_clip, matched, path)
+    strengths = {UNET: strength_model, TEXT: strength_clip, SECOND_TEXT: strength_clip}
     used = tuple(network for network, strength in strengths.items() if strength != 0)
     left = [name for name in changes if name.startswith(used) and name not in matched]
     if left and not matched:
@@ -136,7 +143,7 @@ def _change(
         )
     if alpha is not None:
         return Change(down, up, float(alpha))
-    network = UNET if module.startswith(UNET) else TEXT
+    network = next(network for network in _NETWORKS if module.startswith(network))
     return Change(down, up, alphas.get(network, float(len(down))))
 
 
@@ -154,7 +161,7 @@ def _split(name: str, path: Path) -> tuple[str, str]:
     module = stem.removeprefix(beginning).replace(".processor.", ".")
     if ending.startswith("_"):
         parent, _, last = module.rpartition(".")
-        last = _OLD_TEXT[last] if network == TEXT else last.replace("to_out", "to_out.0")
+        last = last.replace("to_out", "to_out.0") if network == UNET else _OLD_TEXT[last]
         module = f"{parent}.{last}"
     return network + module.replace(".", "_"), _ENDINGS[ending]
 
@@ -166,18 +173,32 @@ def _alphas(path: Path) -> dict[str, float]:
         return {}
     try:
         said: Any = read_json(text, f"{path} (lora_adapter_metadata)", "metadata")
-        networks = {UNET: "unet", TEXT: "text_encoder"}
-        if any(said.get(f"{name}.{key}") for name in networks.values() for key in _UNKNOWN):
+        if any(said.get(f"{name}.{key}") for name in _NETWORKS.values() for key in _UNKNOWN):
             raise UserError(f"{path} asks for {', '.join(_UNKNOWN)}, which are not known here.")
         return {
             network: float(str(said[f"{name}.lora_alpha"]))
-            for network, name in networks.items()
+            for network, name in _NETWORKS.items()
             if f"{name}.lora_alpha" in said
         }
     except UserError:
         raise
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} has damaged metadata (lora_adapter_metadata).") from error
+
+
+def _changed_clip(
+    clip: Clip, changes: Mapping[str, Change], strength: float, matched: set[str], path: Path
+) -> Clip:
+    encoders = []
+    for encoder, side in zip(clip.encoders, (TEXT, SECOND_TEXT), strict=False):
+        network = _changed(encoder.network, side, changes, strength, matched, path)
+        projection, key = encoder.projection, f"{side}text_projection"
+        change = changes.get(key)
+        if change is not None and projection is not None and change.fits(projection):
+            projection = change.added_to(projection, strength)
+            matched.add(key)
+        encoders.append(replace(encoder, network=network, projection=projection))
+    return Clip(*encoders, layer=clip.layer)
 
 
 def _changed(
@@ -192,7 +213,9 @@ def _changed(
     kept = [*module.parameters(), *module.buffers()]
     copied = copy.deepcopy(module, {id(tensor): tensor for tensor in kept})
     for name, part in copied.named_modules():
-        key = network + _kohya(name, network)
+        names = _unet_names(name, module) if network == UNET else (_text_name(name),)
+        keys = (network + known.replace(".", "_") for known in names)
+        key = next((key for key in keys if key in changes), "")
         change = changes.get(key)
         weight = getattr(part, "weight", None)
         if change is None or not isinstance(weight, Tensor):
@@ -208,7 +231,18 @@ def _changed(
     return copied
 
 
-def _kohya(name: str, network: str) -> str:
+def _text_name(name: str) -> str:
     # Text encoders are named from "text_model." on, a level that transformers >= 5 has no longer.
-    full = f"text_model.{name.removeprefix('text_model.')}" if network == TEXT else name
-    return full.replace(".", "_")
+    return f"text_model.{name.removeprefix('text_model.')}"
+
+
+def _unet_names(name: str, unet: Any) -> tuple[str, ...]:
+    """What a U-Net's module is called in LoRAs: as in diffusers, where what SDXL's vector goes
+    through has another name, and as in ldm.
+    """
+    attends = [hasattr(level, "attentions") for level in unet.up_blocks]
+    try:
+        ldm = unet_ldm_name(f"{name}.weight", unet.config.layers_per_block, attends)
+    except KeyError:  # a part without a weight of its own
+        return (name,)
+    return name.replace("class_embedding.", "add_embedding."), ldm.removesuffix(".weight")

@@ -7,10 +7,11 @@ renaming of CompVis' names from diffusers' own converters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ...ground.building import check_numbers
@@ -22,7 +23,7 @@ from ...model_files.kinds import UNET_PREFIX
 from ...model_files.unet_layout import is_ldm, under
 from ...training.ldm_layout import UNTOLD
 from . import layouts
-from .families import RUNS
+from .families import REFINER_WIDTH
 from .t2i_network import plain_names
 from .weights import Weights, read_folder, read_weights
 
@@ -53,6 +54,8 @@ class _Layout:
 
 
 _WHOLE = "cond_stage_model.transformer."
+_SECOND = "conditioner.embedders.1.model."
+"""SDXL's second text encoder (Stability-AI/generative-models, sd_xl_base.yaml)."""
 _LAYOUTS = {
     "diffusion_models": _Layout(
         (UNET_PREFIX, ""), layouts.unet_config, "convert_ldm_unet_checkpoint", UNET_PREFIX
@@ -61,16 +64,17 @@ _LAYOUTS = {
         ("control_model.", ""), layouts.control_net_config, "convert_controlnet_checkpoint"
     ),
     "vae": _Layout((*VAE_PREFIXES, ""), layouts.vae_config, "convert_ldm_vae_checkpoint"),
-    "text_encoders": _Layout(
-        (f"{_WHOLE}text_model.", _WHOLE, "text_model.", ""), layouts.clip_config
-    ),
 }
-_NOT_FROM_FILES = {
-    "conditioner.": "of the SDXL family",
-    "cond_stage_model.model.": "of the SD 2.x family as a single file",
-}
-# Some files have CLIP's projection beside the encoder; SD 1.x does not use it.
+# Of text encoders: SD 1.x's, SDXL's first, SD 2.x's in two layouts, those alone in a file.
+_TEXTS = (
+    *(f"{_WHOLE}text_model.", _WHOLE, "conditioner.embedders.0.transformer.text_model."),
+    *("cond_stage_model.model.", "conditioner.embedders.0.model.", "text_model.", ""),
+)
 _OF_CLIP = ("embeddings.", "encoder.", "final_layer_norm.")
+SECOND = "text_encoder_2"
+"""The folder of SDXL's second text encoder in a diffusers pipeline."""
+PROJECTION = "text_projection.weight"
+"""What pooled texts go through, beside the encoder's own tensors."""
 
 
 def part_of(path: Path, kind: str) -> Part:
@@ -82,12 +86,10 @@ def part_of(path: Path, kind: str) -> Part:
 
 def file_part(path: Path, kind: str, contents: Contents) -> Part:
     """The model of `kind` in a file of these contents; UserError where none runs here."""
-    layout, shapes = _LAYOUTS[kind], contents.shapes
     if kind == "text_encoders":
-        for beginning, family in _NOT_FROM_FILES.items():
-            if any(name.startswith(beginning) for name in shapes):
-                raise UserError(f"{path} is {family}; {RUNS}, SD 2.x from diffusers folders.")
-    prefix = next(p for p in layout.prefixes if any(name.startswith(p) for name in shapes) or not p)
+        return text_parts(path, contents)[0]
+    layout, shapes = _LAYOUTS[kind], contents.shapes
+    prefix = _prefix(shapes, layout.prefixes)
     inside = under(shapes, prefix)
     ldm = is_ldm(inside)
     config = _config_beside(path, _told(path, inside, layout.tell), ldm)
@@ -97,11 +99,54 @@ def file_part(path: Path, kind: str, contents: Contents) -> Part:
     def read() -> Weights:
         found = read_weights(path, lambda name: name.startswith(prefix))
         weights = {name.removeprefix(prefix): value for name, value in found.items()}
-        if kind == "text_encoders":
-            return {name: value for name, value in weights.items() if name.startswith(_OF_CLIP)}
         return _converted(path, weights, config, layout) if ldm else weights
 
     return Part(path, config, read)
+
+
+def text_parts(path: Path, contents: Contents | None = None) -> list[Part]:
+    """The text encoder of a file (of these `contents`) or folder, or the two of SDXL; their weights
+    may have a `PROJECTION`. UserError for one that does not run here.
+    """
+    if path.is_dir():
+        return [part_of(path, "text_encoders")]
+    contents = contents or read_contents(path)
+    first = _prefix(contents.shapes, _TEXTS)
+    both = [first, _SECOND] if any(n.startswith(_SECOND) for n in contents.shapes) else [first]
+    return [_text_part(path, contents, prefix) for prefix in both]
+
+
+def _text_part(path: Path, contents: Contents, prefix: str) -> Part:
+    inside = under(contents.shapes, prefix)
+    openclip = layouts.is_openclip(inside)
+    config = _config_beside(path, _told(path, inside, layouts.clip_config), openclip)
+    if prefix == "conditioner.embedders.0.model." and config["hidden_size"] == REFINER_WIDTH:
+        raise UserError(f"{path} has the SDXL refiner's text encoder, which does not run here.")
+
+    def read() -> Weights:
+        projection = f"{prefix.removesuffix('text_model.')}{PROJECTION}"
+        found = read_weights(path, lambda name: name.startswith(prefix) or name == projection)
+        weights = {name.removeprefix(prefix): value for name, value in found.items()}
+        if openclip:
+            weights = _from_openclip(weights, config)
+        through = weights.pop(PROJECTION, found.get(projection))
+        kept = {name: value for name, value in weights.items() if name.startswith(_OF_CLIP)}
+        return kept if through is None else {**kept, PROJECTION: through}
+
+    return Part(path, config, read)
+
+
+def _from_openclip(weights: Weights, config: Mapping[str, Any]) -> Weights:
+    """OpenCLIP's names and layout as transformers', by diffusers' converter."""
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+
+    asked = SimpleNamespace(config=SimpleNamespace(**config))
+    converted = convert_open_clip_checkpoint(asked, weights, prefix="")
+    return {name.removeprefix("text_model."): value for name, value in converted.items()}
+
+
+def _prefix(shapes: Shapes, prefixes: Sequence[str]) -> str:
+    return next(p for p in prefixes if any(name.startswith(p) for name in shapes) or not p)
 
 
 def adapter_part(path: Path, shapes: Shapes) -> Part:
@@ -163,5 +208,16 @@ def _converted(path: Path, weights: Weights, config: Mapping[str, Any], layout: 
         named = {layout.wanted + name: value for name, value in weights.items()}
         converted = convert(named, dict(config))
     except (KeyError, AttributeError, IndexError, ValueError) as error:
-        raise UserError(f"{path} is not a whole SD 1.x model: {error}.") from error
-    return {name: value for name, value in converted.items() if value is not None}
+        raise UserError(f"{path} is not a whole Stable Diffusion model: {error}.") from error
+    found = {name: value for name, value in converted.items() if value is not None}
+    return found | _vector_layers(weights)
+
+
+def _vector_layers(weights: Weights) -> Weights:
+    """What SDXL's vector goes through: diffusers' converter leaves it out of ControlNets."""
+    names = {
+        f"label_emb.0.{2 * i}.{end}": f"add_embedding.linear_{i + 1}.{end}"
+        for i in range(2)
+        for end in ("weight", "bias")
+    }
+    return {new: weights[old] for old, new in names.items() if old in weights}

@@ -11,11 +11,12 @@ from torch import Tensor
 from ...ground.errors import UserError
 from ...ground.memory import require_memory
 
-LATENT_SCALE = 0.18215
-"""What a MODEL multiplies a LATENT by: SD 1.x's (CompVis/stable-diffusion, v1-inference.yaml).
+LATENT_SCALE, SDXL_SCALE = 0.18215, 0.13025
+"""What a MODEL multiplies a LATENT by: SD 1.x's and 2.x's (CompVis/stable-diffusion,
+v1-inference.yaml), SDXL's (Stability-AI/generative-models, sd_xl_base.yaml).
 
-Every LATENT on a wire is in this unit, as in ComfyUI, so that models and VAEs that were loaded
-separately fit; a `Vae` turns its own scaling into it.
+Every LATENT on a wire is as the family's autoencoder gives it, as in ComfyUI, where a VAE's file
+has no scaling and the MODEL alone knows one; a `Vae` turns what is scaled otherwise into it.
 """
 
 
@@ -26,12 +27,15 @@ MAPS = 3
 class Vae:
     """A frozen autoencoder between IMAGE (B, H, W, 3) in 0..1 and LATENT (B, 4, H/8, W/8)."""
 
-    def __init__(self, autoencoder: Any) -> None:
-        """`autoencoder`: a diffusers AutoencoderKL or AutoencoderTiny."""
+    def __init__(self, autoencoder: Any, latent_scale: float = LATENT_SCALE) -> None:
+        """`autoencoder`: diffusers' AutoencoderKL or AutoencoderTiny, which gives latents times its
+        family's `latent_scale`.
+        """
         config = autoencoder.config
         self.autoencoder = autoencoder
         # An AutoencoderTiny is trained on scaled latents: its factor is 1 where a KL's is 0.18215.
-        self.factor: float = config.scaling_factor / LATENT_SCALE
+        known = config.scaling_factor == SDXL_SCALE
+        self.factor: float = 1.0 if known else config.scaling_factor / latent_scale
         channels = config.get("encoder_block_out_channels") or config.block_out_channels
         self._encoder_channels: Sequence[int] = channels
         self.downscale_ratio: int = 2 ** (len(channels) - 1)

@@ -115,7 +115,8 @@ def with_weights(
             )
     filled = fill(module, given, source, whole=False)
     _make_buffers(filled)
-    scales = {name: scale for name, tensor in given.items() if (scale := scale_of(tensor)) is not None
+    scales = {
+        name: scale for name, tensor in given.items() if (scale := scale_of(tensor)) is not None
     }
     settle(filled, scales, dtype)
     return filled.to(computing.current().device)

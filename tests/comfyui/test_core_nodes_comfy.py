@@ -35,6 +35,7 @@ FILES = [
     "align_your_steps",
     "controlnet",
     "canny",
+    "clip_sdxl",
 ]
 """Of `comfy_extras`; the rest are in `nodes`."""
 

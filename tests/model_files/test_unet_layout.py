@@ -34,6 +34,42 @@ def shapes(state: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
+SDXL = {
+    "block_out_channels": (64, 64, 128),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "layers_per_block": 1,
+    "attention_head_dim": (1, 1, 2),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "transformer_layers_per_block": (1, 2, 3),
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+SDXL_UPS = {"up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D")}
+
+
+@pytest.mark.parametrize("ldm", [False, True], ids=["diffusers", "ldm"])
+def test_sdxls_unet_and_control_net_are_told(ldm: bool) -> None:
+    for kind, tell, more in (
+        ("UNet2DConditionModel", unet_config, SDXL_UPS),
+        ("ControlNetModel", control_net_config, {}),
+    ):
+        state = tensors(kind, {**SDXL, **more})
+        told = tell(shapes(unet_names(state, 1) if ldm else state))
+        assert told.pop("_class_name") == kind
+        assert shapes(tensors(kind, told)) == shapes(state)
+        assert told["attention_head_dim"] == [1, 1, 2]
+
+
+def test_a_shortened_middle_is_said() -> None:
+    state = shapes(tensors("UNet2DConditionModel", {**SDXL, **SDXL_UPS}))
+    middle = "mid_block.attentions.0.transformer_blocks.2."
+    short = {name: shape for name, shape in state.items() if not name.startswith(middle)}
+    with pytest.raises(UserError, match="its middle has 2 blocks of attention and its lowest lev"):
+        unet_config(short)
+
+
 @pytest.mark.parametrize("config", [SD1, SD2], ids=["SD 1.x", "SD 2.x"])
 @pytest.mark.parametrize("ldm", [False, True], ids=["diffusers", "ldm"])
 def test_a_unet_is_told_in_both_layouts(config: dict[str, Any], ldm: bool) -> None:
@@ -55,8 +91,10 @@ def test_a_control_net_is_told_with_its_hint_encoder() -> None:
 
 def test_what_is_not_of_the_kind_is_said() -> None:
     known = shapes(tensors("UNet2DConditionModel", {**SD1, **UPS}))
-    with pytest.raises(UserError, match="of the SDXL family"):
-        unet_config({**known, "add_embedding.linear_1.weight": (1, 1)})
+    with pytest.raises(
+        UserError, match=r"takes classes beside the text \(class_embedding.weight\)"
+    ):
+        unet_config({**known, "class_embedding.weight": (1, 1)})
     with pytest.raises(UserError, match=r"no whole U-Net.*conv_in.weight"):
         unet_config({name: shape for name, shape in known.items() if name != "conv_in.weight"})
     with pytest.raises(UserError, match=r"conv_out.weight. is missing"):

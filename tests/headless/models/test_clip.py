@@ -15,6 +15,7 @@ from controlstack.ground.errors import UserError
 from controlstack.headless import folders
 from controlstack.headless.models.clip import Clip
 from controlstack.headless.models.embeddings import Asked, split
+from controlstack.headless.models.text_encoder import TextEncoder
 from controlstack.headless.models.tokenizers import openai
 from tests.tiny import tiny_clip
 
@@ -23,7 +24,7 @@ TOKENIZER, ENCODER = tiny_clip()
 
 @pytest.fixture
 def clip() -> Clip:
-    return Clip(ENCODER, TOKENIZER)
+    return Clip(TextEncoder(ENCODER, TOKENIZER))
 
 
 def encoded(clip: Clip, text: str) -> Tensor:

@@ -126,7 +126,11 @@ LORA = "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"
             "is a whole checkpoint, not a V",
         ),
         (["model.diffusion_model.x"], "checkpoints", "is a diffusion model, not a whole checkp"),
-        (["body.0.in_conv.weight"], "controlnet", "it is no whole T2I adapter of the SD 1.x kind"),
+        (
+            ["body.0.in_conv.weight"],
+            "controlnet",
+            "it is no whole T2I adapter of the Stable Diffusion k",
+        ),
         (
             ["body.0.in_conv.weight"],
             "vae",

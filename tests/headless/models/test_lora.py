@@ -13,6 +13,7 @@ from torch import Tensor
 from controlstack.ground.errors import UserError
 from controlstack.headless.models.clip import Clip
 from controlstack.headless.models.lora import apply_lora
+from controlstack.headless.models.text_encoder import TextEncoder
 from controlstack.headless.sampling.model import Model
 from tests.tiny import tiny_clip, tiny_model
 
@@ -66,7 +67,7 @@ LAYOUTS = {
 @pytest.fixture
 def given() -> tuple[Model, Clip]:
     tokenizer, text_encoder = tiny_clip()
-    return tiny_model(), Clip(text_encoder, tokenizer)
+    return tiny_model(), Clip(TextEncoder(text_encoder, tokenizer))
 
 
 def saved(path: Path, tensors: dict[str, Tensor], said: dict[str, str] | None = None) -> Path:

@@ -145,31 +145,29 @@ def test_the_shapes_of_sd_1_5_tell_its_configuration() -> None:
 
 def test_other_families_are_named() -> None:
     shapes = {k: tuple(v.shape) for k, v in unet_names(UNET.state_dict(), 1).items()}
-    wide = {k: (s[0], 2048) if k.endswith("attn2.to_k.weight") else s for k, s in shapes.items()}
-    with pytest.raises(UserError, match="2048 wide, which is SDXL"):
+    wide = {k: (s[0], 1280) if k.endswith("attn2.to_k.weight") else s for k, s in shapes.items()}
+    with pytest.raises(UserError, match="1280 wide, as the SDXL refiner's"):
         layouts.unet_config(wide)
-    with pytest.raises(UserError, match="SDXL family"):
-        layouts.unet_config({**shapes, "label_emb.0.0.weight": (1, 1)})
+    with pytest.raises(UserError, match=r"takes classes beside the text \(label_emb.weight\)"):
+        layouts.unet_config({**shapes, "label_emb.weight": (1, 1)})
     del shapes["out.2.weight"]
     with pytest.raises(UserError, match=r"no whole U-Net .*out\.2\.weight. is missing"):
         layouts.unet_config(shapes)
 
 
-@pytest.mark.parametrize(
-    ("beginning", "words"),
-    [
-        ("conditioner.embedders.0.transformer.x", "SDXL family"),
-        ("cond_stage_model.model.token_embedding.weight", r"SD 2\.x family"),
-    ],
-)
-def test_checkpoints_of_other_families_are_named_before_loading(
-    tmp_path: Path, beginning: str, words: str
-) -> None:
+def test_the_refiners_text_encoder_is_named_before_loading(tmp_path: Path) -> None:
+    prefix = "conditioner.embedders.0.model."
+    shapes = {
+        "token_embedding.weight": (4, 1280),
+        "positional_embedding": (2, 1280),
+        "transformer.resblocks.0.mlp.c_fc.weight": (4, 1280),
+    }
     tensors = {
         k: v
         for k, v in checkpoint_tensors(UNET, VAE, CLIP).items()
         if not k.startswith("cond_stage_model")
     }
-    path = saved(tmp_path / "other.safetensors", {**tensors, beginning: torch.zeros(1)})
-    with pytest.raises(UserError, match=words):
+    texts = {prefix + name: torch.zeros(shape) for name, shape in shapes.items()}
+    path = saved(tmp_path / "refiner.safetensors", {**tensors, **texts})
+    with pytest.raises(UserError, match="the SDXL refiner's text encoder, which does not run here"):
         inspect.check(path, "checkpoints")
