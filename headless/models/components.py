@@ -107,6 +107,11 @@ def _given_y(config: Config, read: Callable[[], Weights]) -> tuple[Config, Calla
         return config, read
 
     def renamed() -> Weights:
-        return {name.replace(_OF_DIFFUSERS, _OF_Y): value for name, value in read().items()}
+        return {_renamed(name): value for name, value in read().items()}
 
     return {**config, "addition_embed_type": None, "class_embed_type": "projection"}, renamed
+
+
+def _renamed(name: str) -> str:
+    mine = name.startswith(_OF_DIFFUSERS)  # a union net has a control_add_embedding beside it
+    return _OF_Y + name.removeprefix(_OF_DIFFUSERS) if mine else name

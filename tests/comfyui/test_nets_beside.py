@@ -6,6 +6,7 @@ is compared is the residuals of one step.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +14,14 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel as UNet
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.headless.models.loading import load_control_net, load_difference, load_unet
+from controlstack.headless.sampling.base_model import BaseModel
+from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from tests import sd15_files
 from tests.comfyui import shapes, small
 from tests.comfyui.small import SD15, SDXL, Family
@@ -33,6 +37,7 @@ TWO_LEVELS = {
     "transformer_depth_middle": 1,
 }
 """ComfyUI's configuration of the U-Net of `sd15_files`."""
+TWO_LEVELS_XL = {**TWO_LEVELS, **shapes.SDXL}
 TYPES = ([], [0], [3], [5])
 SIZES = ((8, 8), (9, 13))
 CLOSE = 5e-5  # of the largest value: diffusers' layers add in another order than ComfyUI's
@@ -87,32 +92,59 @@ def models(comfy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Hosts
 
 @pytest.fixture(scope="module")
 def union(comfy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Hosts:
-    """One union net. ComfyUI's loader takes none so small: its network is given the weights."""
+    """One union net for SD 1.5's shape."""
+    return _union(TWO_LEVELS, tmp_path_factory.mktemp("union"))
+
+
+@pytest.fixture(scope="module")
+def union_xl(comfy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Hosts:
+    """One union net for SDXL's shape."""
+    return _union(TWO_LEVELS_XL, tmp_path_factory.mktemp("union"))
+
+
+def _union(table: dict[str, Any], folder: Path) -> Hosts:
+    """ComfyUI's loader takes none so small: its network is given the weights of the file."""
     import comfy.cldm.cldm
     import comfy.controlnet
     import comfy.ops
     import comfy.utils
 
-    config = {n: v for n, v in TWO_LEVELS.items() if n != "out_channels"}
+    config = {n: v for n, v in table.items() if n not in ("out_channels", "transformer_depth")}
     network = comfy.cldm.cldm.ControlNet(
         hint_channels=3,
+        transformer_depth=[1, 1],  # it empties what it is given
         union_controlnet_num_control_type=6,
         device=small.CPU,
         operations=comfy.ops.disable_weight_init,
-        **{**config, "transformer_depth": [1, 1]},
+        **config,
     )
     small.fill(network, 5)
     state = network.state_dict()
-    table = {**TWO_LEVELS, "transformer_depth_output": [1] * 4}
-    names = {name: key for key, name in comfy.utils.unet_to_diffusers(table).items()}
+    table = {**table, "transformer_depth_output": [1] * 4}
+    theirs = comfy.utils.unet_to_diffusers(table).items()
+    names = {name: key for key, name in theirs if not key.startswith("class_embedding.")}
     hint = shapes.hint_names([name for name in state if name.startswith("input_hint_block.")])
     named = {
         names.get(name) or hint.get(name) or shapes.zero_conv_name(name): value
         for name, value in state.items()
     }
-    path = _saved(tmp_path_factory.mktemp("union") / "union.safetensors", named)
-    theirs = comfy.controlnet.ControlNet(network, load_device=small.CPU)
-    return theirs, load_control_net(path)
+    net = comfy.controlnet.ControlNet(network, load_device=small.CPU)
+    return net, load_control_net(_saved(folder / "union.safetensors", named))
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_a_union_net_for_sdxl(union_xl: Hosts, types: list[int]) -> None:
+    config = union_xl[1].control_model.config
+    shape = {name: config[name] for name in config if name in inspect.signature(UNet).parameters}
+    ups = [kind.replace("Down", "Up") for kind in reversed(config.down_block_types)]
+    with torch.device("meta"):
+        unet = UNet.from_config({**shape, "up_block_types": ups})
+    models = small.base(SDXL).model, BaseModel(unet, DiscreteSampling.from_betas(), 1)
+    wanted, found = (
+        _residuals(_typed(net, types), model, (8, 8), SDXL)
+        for net, model in zip(union_xl, models, strict=True)
+    )
+    _assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("types", TYPES)
