@@ -61,6 +61,12 @@ class RunOptions:
         "Folder for a report on what each control did, and why one did nothing.",
         metavar="DIR",
     )
+    device: str = setting("cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE")
+    dtype: str = setting(
+        "auto",
+        "The numbers U-Nets and ControlNets compute in; auto is fp32 on a CPU, else fp16.",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
 
 
 def _run(options: RunOptions) -> None:
@@ -116,11 +122,12 @@ def _named_on_stdout() -> Iterator[None]:
 
 def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
     from ..demo import models as models_of_demo
-    from ..headless import host
+    from ..headless import computing, host
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
     from ..headless.graph.validate import require_known, validate
 
+    chosen = computing.chosen(options.device, options.dtype)
     registry, demo = default_registry(), options.demo
     with host.use(places):
         graph = document.graph(registry)
@@ -131,7 +138,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         if options.preset is not None:
             graph = _with_preset(graph, registry, options.preset)
         aliases = models_of_demo.aliases(graph, models_of_demo.own_nets(graph)) if demo else {}
-    with host.use(replace(places, aliases=aliases)):
+    with host.use(replace(places, aliases=aliases)), computing.use(chosen):
         validate(graph, registry)
         for line in [*graph.notes, *_demo_notes(aliases, factor)]:
             note(line)

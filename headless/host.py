@@ -56,10 +56,13 @@ class EmbeddedHost:
         return [*folders.bases("controlstack"), *folders.bases("depth")]
 
     def place(self, networks: Sequence[torch.nn.Module]) -> torch.device:
-        """Networks compute where they were loaded: on the CPU."""
-        import torch
+        """On the device that was chosen for the run, where they stay."""
+        from . import computing
 
-        return torch.device("cpu")
+        place = computing.current().device
+        for network in networks:
+            network.to(place)
+        return place
 
     def steps(self, total: int, text: str) -> AbstractContextManager[Steps]:
         return reporter().steps(total, text)
@@ -104,16 +107,20 @@ class EmbeddedHost:
     def training_base(
         self, model: Any, clip: Any | None, vae: Any | None, name: str = "the base model"
     ) -> Base:
-        """The U-Net is a copy: its decoder may be trained."""
+        """The U-Net is a copy, as float32: its decoder may be trained."""
+        from .models.made_weights import widened
         from .training_base import base_of
 
         base = base_of(model, clip, vae, name)
-        return replace(base, unet=deepcopy(base.unet))
+        return replace(base, unet=widened(deepcopy(base.unet)))
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
+        from . import computing
         from .models.control_net import ControlNet as EmbeddedControlNet
 
-        return EmbeddedControlNet(deepcopy(network).eval().requires_grad_(False), name)
+        chosen = computing.current()
+        net = deepcopy(network).eval().requires_grad_(False).to(chosen.device, chosen.dtype)
+        return EmbeddedControlNet(net, name)
 
     def training(self) -> AbstractContextManager[None]:
         """There is nothing to free."""

@@ -16,9 +16,15 @@ AnyModule = TypeVar("AnyModule", bound="nn.Module")
 
 
 def fill(
-    module: AnyModule, state: Mapping[str, Tensor], source: Path, what: str = "", seems: str = ""
+    module: AnyModule,
+    state: Mapping[str, Tensor],
+    source: Path,
+    what: str = "",
+    seems: str = "",
+    whole: bool = True,
 ) -> AnyModule:
-    """`module` with the weights `state`, on the CPU, in eval mode, float32, without gradients.
+    """`module` with the weights `state`, on the CPU, in eval mode, without gradients, as float32;
+    in their own types where they need not be `whole`.
 
     A module on the meta device takes the tensors themselves, another one copies them. Every tensor
     must be there with its shape, and no other: UserError otherwise, which names `source`, and as
@@ -55,7 +61,7 @@ def fill(
             f"{tuple(wanted[name].shape)}."
         )
     module.load_state_dict(state, assign=all(tensor.is_meta for tensor in wanted.values()))
-    return module.float().eval().requires_grad_(False)
+    return (module.float() if whole else module).eval().requires_grad_(False)
 
 
 def _size(tensor: Tensor) -> str:

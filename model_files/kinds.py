@@ -48,6 +48,8 @@ VAE = _kind("a VAE", "vae", "VAELoader")
 LORA = _kind("a LoRA", "loras", "LoraLoader")
 CONTROLNET = replace(_kind("a ControlNet", "controlnet", "ControlNetLoader"), control=True)
 T2I_ADAPTER = replace(CONTROLNET, words="a T2I adapter")
+UNION = replace(CONTROLNET, words="a union ControlNet (made for SDXL)")
+CONTROL_LORA = replace(CONTROLNET, words="a Control-LoRA")
 DIFFERENCE = replace(
     CONTROLNET,
     words="only a ControlNet's difference to its base model",
@@ -87,7 +89,7 @@ DURATION_HEAD = _patch("an LTX duration head", "LTXVDurationPredictor")
 # ControlNet loader takes comes first: it shares many names with the models it controls. Model
 # patches are told as ComfyUI's ModelPatchLoader tells them (`nodes_model_patch.py`).
 _MARKS: tuple[tuple[str, Kind], ...] = (
-    ("lora_controlnet", replace(CONTROLNET, words="a Control-LoRA")),
+    ("lora_controlnet", CONTROL_LORA),
     ("hada_w1_a", replace(_LYCORIS, words="a LyCORIS file (LoHa)")),
     ("lokr_w1", replace(_LYCORIS, words="a LyCORIS file (LoKr)")),
     (".lora_up.", LORA),
@@ -95,7 +97,7 @@ _MARKS: tuple[tuple[str, Kind], ...] = (
     (".lora.up.", LORA),
     (".lora_linear_layer.up.", LORA),
     ("_lora.up.", LORA),
-    ("control_add_embedding.", replace(CONTROLNET, words="a union ControlNet (made for SDXL)")),
+    ("control_add_embedding.", UNION),
     ("controlnet_cond_embedding.", CONTROLNET),
     ("input_hint_block.", CONTROLNET),
     ("lllite_dit_blocks_", ANIMA_LLLITE),

@@ -24,6 +24,7 @@ Config = dict[str, Any]
 Tell = Callable[[Shapes], Config]
 
 HEADS = 8
+TASKS = "task_embedding"  # of a union net: a vector for each type of hint
 HEAD_CHANNELS = 64
 SINUSOIDS = 256
 """Values for each of the numbers beside SDXL's pooled text (sd_xl_base.yaml, `outdim`)."""
@@ -96,10 +97,8 @@ def unet_config(shapes: Shapes) -> Config:
 
 @told("ControlNet")
 def control_net_config(shapes: Shapes) -> Config:
-    """ControlNetModel's configuration; raises as `unet_config`."""
+    """ControlNetModel's or ControlNetUnionModel's configuration; raises as `unet_config`."""
     ldm = is_ldm(shapes)
-    if "difference" in shapes:
-        raise UserError("it holds only the difference to a base model; get the full ControlNet")
     # The convolutions of the hint's encoder that change the channels: the first and every second.
     places = ("0", "4", "8", "12") if ldm else ("conv_in", "blocks.1", "blocks.3", "blocks.5")
     stem = "input_hint_block." if ldm else "controlnet_cond_embedding."
@@ -109,6 +108,26 @@ def control_net_config(shapes: Shapes) -> Config:
         "conditioning_channels": hint[0][1],
         "conditioning_embedding_out_channels": [shape[0] for shape in hint],
         **_encoder_config(shapes, _levels(shapes, ldm), ldm),
+        **_union_config(shapes),
+    }
+
+
+def _union_config(shapes: Shapes) -> Config:
+    """What a union net has beside a ControlNet; its heads are told by no shape, and change nothing
+    where a sequence has one token.
+    """
+    if TASKS not in shapes:
+        return {}
+    types, channels = shapes[TASKS]
+    projected = shapes["spatial_ch_projs.weight"][0]
+    return {
+        "_class_name": "ControlNetUnionModel",
+        "num_control_type": types,
+        "num_trans_channel": channels,
+        "num_trans_head": HEADS,
+        "num_trans_layer": run(shapes, lambda layer: f"transformer_layes.{layer}.ln_1.weight"),
+        "num_proj_channel": projected,
+        "addition_time_embed_dim": shapes["control_add_embedding.linear_1.weight"][1] // types,
     }
 
 

@@ -46,6 +46,11 @@ def write_checkpoint(path: Path, seed: int = 0) -> Path:
     return _write(path, _unet_shapes() | shapes_of(text_state(), CLIP) | vae_shapes(), seed)
 
 
+def write_unet(path: Path, seed: int = 0) -> Path:
+    """The U-Net of that checkpoint alone, 88 MB; returns `path`."""
+    return _write(path, _unet_shapes(), seed)
+
+
 def write_control_net(path: Path, seed: int = 1) -> Path:
     """A ControlNet for that checkpoint in CompVis' layout, 50 MB; returns `path`."""
     return _write(path, _control_net_shapes(), seed)

@@ -27,7 +27,12 @@ Y_WIDTH = POOLED + 6 * 256
 
 
 def tiny_unet(
-    *, in_channels: int = 4, layers: int = 2, seed: int = 0, **more: Any
+    *,
+    in_channels: int = 4,
+    layers: int = 2,
+    seed: int = 0,
+    channels: tuple[int, ...] = CHANNELS,
+    **more: Any,
 ) -> UNet2DConditionModel:
     """Return a seeded U-Net: (B, `in_channels`, h, w) -> (B, 4, h, w), h and w multiples of 8;
     `more` are further values of its configuration.
@@ -41,9 +46,9 @@ def tiny_unet(
             "in_channels": in_channels,
             "out_channels": 4,
             "layers_per_block": layers,
-            "block_out_channels": CHANNELS,
-            "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-            "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+            "block_out_channels": channels,
+            "down_block_types": ("CrossAttnDownBlock2D",) * (len(channels) - 1) + ("DownBlock2D",),
+            "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (len(channels) - 1),
             "norm_num_groups": 4,
             "cross_attention_dim": CONTEXT,
             "attention_head_dim": 2,

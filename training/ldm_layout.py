@@ -26,12 +26,14 @@ _STEMS = {
     "time_embedding.linear_2": "time_embed.2",
     "controlnet_mid_block": "middle_block_out.0",
     "controlnet_cond_embedding.conv_in": "input_hint_block.0",
+    "class_embedding.linear_1": "label_emb.0.0",
+    "class_embedding.linear_2": "label_emb.0.2",
 }
+HINT_PLACES = (0, 4, 8, 12)
+"""Of input_hint_block: the convolutions that change the channels."""
 _UNET_STEMS = {
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
-    "class_embedding.linear_1": "label_emb.0.0",
-    "class_embedding.linear_2": "label_emb.0.2",
 }
 _UP = re.compile(r"up_blocks\.(\d+)\.(resnets|attentions|upsamplers)\.(\d+)\.(.+)")
 _BLOCK = re.compile(r"down_blocks\.(\d+)\.(resnets|attentions|downsamplers)\.(\d+)\.(.+)")
@@ -120,7 +122,7 @@ def ldm_name(name: str, layers: int, hint_blocks: int) -> str:
     In ldm all blocks of all levels are one list, level i beginning at 1 + i (layers + 1), each
     with its parts by number: resnet or halving 0, attention 1; the hint encoder counts its SiLUs.
     Source: cldm/cldm.py of github.com/lllyasviel/ControlNet, `ControlNet.__init__`. Raises KeyError
-    for a name that no ControlNet of the SD 1.x or 2.x kind has.
+    for a name that no ControlNet of the SD 1.x, 2.x or SDXL kind has.
     """
     if found := _BLOCK.fullmatch(name):
         level, part, layer, rest = int(found[1]), found[2], int(found[3]), found[4]

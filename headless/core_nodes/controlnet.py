@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ...model_patch.union import ARGUMENT, SDXL_TYPES
 from ..models.control_base import ControlBase
 from ..sampling.conditioning import Conditioning
 from .declare import core_node, number
-
-UNION_TYPES = (
-    "openpose",
-    "depth",
-    "hed/pidi/scribble/ted",
-    "canny/lineart/anime_lineart/mlsd",
-    "normal",
-    "segment",
-    "tile",
-    "repaint",
-)
-"""Control types of union nets in the order of their indices (xinsir/controlnet-union-sdxl-1.0)."""
 
 _STRENGTH = number(1.0, 0.0, 10.0, 0.01)
 
@@ -115,11 +104,11 @@ def apply_advanced(
 @core_node(
     "SetUnionControlNetType",
     "conditioning/controlnet",
-    {"control_net": "CONTROL_NET", "type": ["auto", *UNION_TYPES]},
+    {"control_net": "CONTROL_NET", "type": ["auto", *SDXL_TYPES]},
     "CONTROL_NET",
 )
 def set_union_type(control_net: ControlBase, type: str) -> ControlBase:
     """What kind of hint a union ControlNet is given; UserError where the net is no union net."""
     net = control_net.copy()
-    net.set_extra_arg("control_type", [] if type == "auto" else [UNION_TYPES.index(type)])
+    net.set_extra_arg(ARGUMENT, [] if type == "auto" else [SDXL_TYPES.index(type)])
     return net

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...ground.errors import UserError
-from ...model_files.files import read_contents
 from .. import folders
 from ..models import inspect, loading
 from ..models.clip import Clip
@@ -178,18 +176,12 @@ def load_lora_for_model(model: Model, lora_name: str, strength_model: float) -> 
     check=lambda control_net_name: _check("controlnet", control_net_name),
 )
 def load_control_net(control_net_name: str) -> ControlBase:
-    """A ControlNet or a T2I adapter."""
+    """A ControlNet, a T2I adapter or a Control-LoRA."""
     return loading.load_control_net(folders.find("controlnet", control_net_name))
 
 
-def _check_plain(control_net_name: str) -> None:
-    path = folders.find("controlnet", control_net_name)
-    inspect.check(path, "controlnet")
-    if path.is_file() and "difference" in read_contents(path).shapes:
-        raise UserError(
-            f"{path} holds a ControlNet as its difference to a base model, which runs in ComfyUI "
-            "only; use the whole ControlNet"
-        )
+def _check_difference(control_net_name: str) -> None:
+    inspect.check(folders.find("controlnet", control_net_name), "controlnet", difference=True)
 
 
 @core_node(
@@ -197,9 +189,9 @@ def _check_plain(control_net_name: str) -> None:
     "model/loaders",
     {"model": "MODEL", "control_net_name": model_file("controlnet")},
     "CONTROL_NET",
-    check=_check_plain,
+    check=_check_difference,
 )
 def load_difference(model: Model, control_net_name: str) -> ControlBase:
-    """A ControlNet as ControlNetLoader loads it; one that is a difference raises UserError."""
-    _check_plain(control_net_name)
-    return load_control_net(control_net_name)
+    """A ControlNet as ControlNetLoader loads it, or one that is a difference to `model`."""
+    _check_difference(control_net_name)  # validated already, unless the name came through a link
+    return loading.load_difference(folders.find("controlnet", control_net_name), model)

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
+from .. import computing
 from .families import (
     LITE_CLASS,
     TEXT_TIME,
+    UNION_CLASS,
     Config,
     require_class,
     require_plain,
@@ -32,20 +35,24 @@ def make_unet(part: Part) -> nn.Module:
     require_plain(part.config, part.source)
     from diffusers import UNet2DConditionModel
 
-    return _of_diffusers(UNet2DConditionModel, part)
+    return _of_diffusers(UNet2DConditionModel, part, computing.current().dtype)
 
 
 def make_control_network(part: Part) -> nn.Module:
-    """The ControlNetModel or LiteControlNet of this configuration; UserError for another family."""
+    """The ControlNetModel, ControlNetUnionModel or LiteControlNet of this configuration; UserError
+    for another family.
+    """
     require_class(part.config, "controlnet", part.source)
     require_plain(part.config, part.source)
+    dtype = computing.current().dtype
     if part.config["_class_name"] == LITE_CLASS:
         from ...training.lite import LiteControlNet
 
-        return _of_diffusers(LiteControlNet, part)
-    from diffusers import ControlNetModel
+        return _of_diffusers(LiteControlNet, part, dtype)
+    from diffusers import ControlNetModel, ControlNetUnionModel
 
-    return _of_diffusers(ControlNetModel, part)
+    union = part.config["_class_name"] == UNION_CLASS
+    return _of_diffusers(ControlNetUnionModel if union else ControlNetModel, part, dtype)
 
 
 def make_adapter(part: Part) -> T2INetwork:
@@ -60,7 +67,8 @@ def make_autoencoder(part: Part) -> nn.Module:
     require_class(part.config, "vae", part.source)
     import diffusers
 
-    return _of_diffusers(getattr(diffusers, part.config["_class_name"]), part)
+    kind = getattr(diffusers, part.config["_class_name"])
+    return _of_diffusers(kind, part, computing.current().of_pictures)
 
 
 def make_text_encoder(part: Part) -> tuple[CLIPTextModel, Tensor | None]:
@@ -80,13 +88,13 @@ def make_text_encoder(part: Part) -> tuple[CLIPTextModel, Tensor | None]:
     return with_weights(module, named, part.source), projection
 
 
-def _of_diffusers(kind: Any, part: Part) -> nn.Module:
+def _of_diffusers(kind: Any, part: Part, dtype: torch.dtype) -> nn.Module:
     # Keys of other versions of diffusers are left out, as the library itself does, with a warning.
     known = signature(kind.__init__).parameters
     config, weights = given_y(part.config, part.read)
     kept = {key: value for key, value in config.items() if key in known}
     module: nn.Module = skeleton(lambda: kind.from_config(kept), part.source)
-    return with_weights(module, weights(), part.source)
+    return with_weights(module, weights(), part.source, dtype)
 
 
 def given_y(config: Config, read: Callable[[], Weights]) -> tuple[Config, Callable[[], Weights]]:
@@ -99,6 +107,11 @@ def given_y(config: Config, read: Callable[[], Weights]) -> tuple[Config, Callab
         return config, read
 
     def renamed() -> Weights:
-        return {name.replace(_OF_DIFFUSERS, _OF_Y): value for name, value in read().items()}
+        return {_renamed(name): value for name, value in read().items()}
 
     return {**config, "addition_embed_type": None, "class_embed_type": "projection"}, renamed
+
+
+def _renamed(name: str) -> str:
+    mine = name.startswith(_OF_DIFFUSERS)  # a union net has a control_add_embedding beside it
+    return _OF_Y + name.removeprefix(_OF_DIFFUSERS) if mine else name

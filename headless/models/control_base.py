@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...ground.errors import UserError
 from ...ground.latents import LATENT_PIXELS
 from ...model_patch.family import require_same_family
+from ...model_patch.union import ARGUMENT as TYPES
 from ..resize import resize
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class ControlBase(ABC):
     `get_control` at every step, then `cleanup`.
     """
 
-    def __init__(self, network: nn.Module, name: str) -> None:
-        """`name` is what errors call it."""
+    def __init__(self, network: nn.Module | None, name: str) -> None:
+        """`name` is what errors call it; `network` is None where it is made for each run."""
         self._network = network
         self.name = name
         self.hint: Tensor | None = None
@@ -101,8 +102,8 @@ class ControlBase(ABC):
         return self
 
     def set_extra_arg(self, argument: str, value: Any = None) -> None:
-        """Keep an argument for the network; a union type raises, as no net here is a union net."""
-        if argument == "control_type" and value:
+        """Keep an argument for the network; a union type raises where the net is no union net."""
+        if argument == TYPES and value:
             raise UserError(
                 f"{self.name} is no union ControlNet, so it has no control type to set; "
                 "use type auto, or remove the SetUnionControlNetType node."
@@ -152,7 +153,7 @@ class ControlBase(ABC):
     def get_models(self) -> list[nn.Module]:
         """The networks of the whole chain, the first one first."""
         before = [] if self.previous_controlnet is None else self.previous_controlnet.get_models()
-        return [*before, self._network]
+        return before if self._network is None else [*before, self._network]
 
     def cleanup(self) -> None:
         """End the run of the whole chain: drop what was kept; safe to call twice."""
@@ -164,11 +165,14 @@ class ControlBase(ABC):
         """Bytes the chain needs beside its weights: none that the host has to reserve."""
         return 0
 
-    def _resized_hint(self, x: Tensor) -> Tensor:
-        """The hint for latents (B, 4, h, w), as the core cuts and resizes it: (N, C, 8h, 8w)."""
+    def _resized_hint(self, x: Tensor, multiple: int = LATENT_PIXELS) -> Tensor:
+        """The hint for latents (B, 4, h, w), as the core cuts and resizes it: (N, C, 8h, 8w), the
+        sides rounded up to multiples of `multiple`.
+        """
         if self.hint is None:
             raise UserError(f"{self.name} was given no hint image; wire one to its apply node.")
-        size = x.shape[-1] * LATENT_PIXELS, x.shape[-2] * LATENT_PIXELS
+        sides = (side * LATENT_PIXELS for side in (x.shape[-1], x.shape[-2]))
+        size = [-(-side // multiple) * multiple for side in sides]
         return resize(self.hint, *size, method="nearest-exact", crop="center").to(x.device)
 
     def _merge(self, previous: Residuals, own: Residuals) -> Residuals:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...ground.errors import UserError
+from ...ground.wording import listing
+from ...model_patch.union import ARGUMENT as TYPES
+from ...model_patch.union import SDXL_TYPES, types_of
 from ..sampling.size_conditioning import y_width
 from .control_base import ControlBase, Residuals, Run, broadcast_batch
 
@@ -20,6 +23,9 @@ class HintedNetwork(nn.Module):
     Shares its weights with the network given, which stays whole and untouched. The encoder's output
     depends on the hint alone, so a run needs it once and not at every step.
     """
+
+    num_control_type = 0
+    """How many types of hints a union net knows; 0 of any other."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -44,10 +50,14 @@ class HintedNetwork(nn.Module):
         """The type of the weights."""
         return next(self.rest.parameters()).dtype
 
-    def encode_hint(self, hint: Tensor) -> Tensor:
-        """(B, 3, 8h, 8w) in 0..1 to (B, C, h, w)."""
+    def encode_hint(self, hint: Tensor, types: Sequence[int] = ()) -> Tensor:
+        """(B, 3, 8h, 8w) in 0..1 to (B, C, h, w); union nets alone have types."""
         embedding: Tensor = self.hint_encoder(hint.flip(1) if self.flips_channels else hint)
         return embedding
+
+    def labels(self, x: Tensor, y: Tensor | None, types: Sequence[int] = ()) -> Tensor | None:
+        """What joins the time, made of SDXL's vector `y` (B, width) and of types; None for none."""
+        return y
 
     def forward(
         self,
@@ -56,12 +66,10 @@ class HintedNetwork(nn.Module):
         context: Tensor,
         embedding: Tensor,
         scale: float,
-        y: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> tuple[list[Tensor], Tensor]:
-        """Residuals in encoder order and the middle one, each times `scale`; x is (B, 4, h, w), `y`
-        (B, width) SDXL's vector, None for a net that takes none.
-        """
-        also = {} if y is None else {"class_labels": y}
+        """Residuals in encoder order and the middle one, each times `scale`; x is (B, 4, h, w)."""
+        also = {} if labels is None else {"class_labels": labels}
         down, middle = self.rest(
             x, timestep, context, embedding, conditioning_scale=scale, return_dict=False, **also
         )
@@ -85,14 +93,44 @@ class ControlNet(ControlBase):
         """
         halves = network if isinstance(network, HintedNetwork) else HintedNetwork(network)
         super().__init__(halves, name)
-        self.network = halves
         pooled = halves.pools if global_average_pooling is None else global_average_pooling
         self.global_average_pooling = pooled
 
     @property
-    def control_model(self) -> nn.Module:
+    def network(self) -> HintedNetwork:
+        """The network in its two halves."""
+        halves: HintedNetwork = self._network  # type: ignore[assignment]
+        return halves
+
+    @property
+    def control_model(self) -> nn.Module | None:
         """The network without its hint encoder."""
         return self.network.rest
+
+    def set_extra_arg(self, argument: str, value: Any = None) -> None:
+        """Keep an argument for the network; UserError for a union type that it does not have."""
+        known = len(types_of(self))
+        if argument != TYPES or not known:
+            super().set_extra_arg(argument, value)
+            return
+        if len(value) > 1:
+            raise UserError(
+                f"{self.name} is given {len(value)} union types and takes one for each hint: use "
+                "an apply node for each, with the same net."
+            )
+        for number in value:
+            if number >= known:
+                asked = dict(enumerate(SDXL_TYPES)).get(number, number)
+                raise UserError(
+                    f"{self.name} knows {known} types of hints, {listing(types_of(self))}, and "
+                    f"{asked} is not among them: use the ProMax net, which knows {len(SDXL_TYPES)}."
+                )
+        self.extra_args[argument] = value
+
+    @property
+    def _types(self) -> Sequence[int]:
+        types: Sequence[int] = self.extra_args.get(TYPES) or ()
+        return types
 
     def _bare_copy(self) -> ControlNet:
         return ControlNet(
@@ -106,14 +144,14 @@ class ControlNet(ControlBase):
         embedding = self._embedding(x, batched_number, run)
         dtype = self.network.dtype
         timestep = run.model_sampling.timestep(t)
-        scaled = run.model_sampling.calculate_input(t, x)
+        scaled = run.model_sampling.calculate_input(t, x).to(dtype)
         down, middle = self.network(
-            scaled.to(dtype),
+            scaled,
             timestep.to(dtype),
             context.to(x.device, dtype),
             embedding,
             self.strength,
-            self._y(cond, x, dtype),
+            self.network.labels(scaled, self._y(cond, x, dtype), self._types),
         )
         if self.global_average_pooling:
             down, middle = [_mean_over_picture(r) for r in down], _mean_over_picture(middle)
@@ -140,7 +178,7 @@ class ControlNet(ControlBase):
             hint = self._resized_hint(x).to(self.network.dtype)
             self._check_channels(hint)
             hint = broadcast_batch(hint, x.shape[0], batched_number)
-            run.kept[key] = self.network.encode_hint(hint)
+            run.kept[key] = self.network.encode_hint(hint, self._types)
         embedding: Tensor = run.kept[key]
         return embedding
 

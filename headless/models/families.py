@@ -16,10 +16,11 @@ TEXT_TIME = "text_time"
 REFINER_WIDTH = 1280  # of the text that the SDXL refiner reads: OpenCLIP bigG's alone
 ADAPTER_CLASS = "T2IAdapter"
 LITE_CLASS = "LiteControlNet"  # of our own training
+UNION_CLASS = "ControlNetUnionModel"
 CLASSES: Mapping[str, tuple[str, ...]] = {
     "diffusion_models": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
-    "controlnet": ("ControlNetModel", LITE_CLASS, ADAPTER_CLASS),
+    "controlnet": ("ControlNetModel", UNION_CLASS, LITE_CLASS, ADAPTER_CLASS),
 }
 """Classes that run here, by the folder their files lie in."""
 
@@ -32,8 +33,6 @@ def require_class(config: Config, kind: str, source: Path) -> None:
     name = config.get("_class_name")
     if name in classes:
         return
-    if name == "ControlNetUnionModel":
-        raise UserError(f"{source} is a union ControlNet, made for SDXL; {RUNS}.")
     raise UserError(f"{source} is a {_named(name)} where a {_either(classes)} belongs.")
 
 

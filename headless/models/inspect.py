@@ -13,15 +13,19 @@ from ...model_files.files import read_contents
 from ...model_files.folders import CONFIG, read_config, weight_files
 from ...model_files.kinds import (
     CHECKPOINT,
+    CONTROL_LORA,
     CONTROLNET,
+    DIFFERENCE,
     DIFFUSION_MODEL,
     KINDS,
     LORA,
     T2I_ADAPTER,
     TEXT_ENCODER,
+    UNION,
     VAE,
     kind_of,
 )
+from . import control_lora
 from .families import (
     ADAPTER_CLASS,
     CLASSES,
@@ -34,23 +38,25 @@ from .parts import SECOND, adapter_part, checkpoint_kinds, file_part, part_of, t
 
 PIPELINE = "model_index.json"
 _COMPONENTS = {"unet": "diffusion_models", "vae": "vae", "text_encoder": "text_encoders"}
-RUNS = frozenset({CHECKPOINT, DIFFUSION_MODEL, TEXT_ENCODER, VAE, LORA, CONTROLNET, T2I_ADAPTER})
+NETS = frozenset({CONTROLNET, UNION, CONTROL_LORA, T2I_ADAPTER, DIFFERENCE})
+RUNS = NETS | {CHECKPOINT, DIFFUSION_MODEL, TEXT_ENCODER, VAE, LORA}
 """The kinds of files that the embedded host can load."""
 
 # The U-Net of a whole checkpoint can be loaded alone.
 _ALSO = {"diffusion_models": ("checkpoints",)}
 
 
-def check(path: Path, kind: str) -> None:
+def check(path: Path, kind: str, difference: bool = False) -> None:
     """Raise UserError unless `path` can be a model of `kind`, a key of `KINDS`.
 
     Reads headers and configurations only: what is missing, cut off, a pickle that holds code, of
-    another kind, or of a family that the embedded host does not run, is said here.
+    another kind, or of a family that the embedded host does not run, is said here. `difference`:
+    whether a ControlNet may be only its difference to a base model.
     """
     if path.is_dir():
         _check_folder(path, kind)
     elif path.is_file():
-        _check_file(path, kind)
+        _check_file(path, kind, difference)
     elif path.exists():
         require_regular(path, "the model")
     else:
@@ -73,7 +79,7 @@ def control_net_config(path: Path) -> Mapping[str, Any]:
     return part_of(path, "controlnet").config
 
 
-def _check_file(path: Path, kind: str) -> None:
+def _check_file(path: Path, kind: str, difference: bool) -> None:
     contents = read_contents(path)
     shapes = contents.shapes
     found = kind_of(shapes)
@@ -91,10 +97,12 @@ def _check_file(path: Path, kind: str) -> None:
     if found not in RUNS:
         other = "" if fits else f", not {wanted}"
         raise UserError(f"{path} is {found.words}{other}: no node of the embedded host loads it.")
-    if not fits:
+    if not fits or (found == DIFFERENCE and not difference):
         raise UserError(f"{path} is {found.words}, not {wanted}: {found.place}.")
     if found == T2I_ADAPTER:
         adapter_part(path, shapes)
+    elif found == CONTROL_LORA:
+        control_lora.check(shapes, path)
     elif kind != "loras":
         for part in checkpoint_kinds(shapes) if kind == "checkpoints" else (kind,):
             if part == "text_encoders":

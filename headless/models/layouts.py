@@ -15,7 +15,7 @@ from ...ground.errors import UserError
 from ...model_files import unet_layout
 from ...model_files.unet_layout import Config, Shapes, is_ldm, run, told
 from .families import REFINER_WIDTH
-from .t2i_network import FULL, LIGHT, PIXELS
+from .t2i_network import FULL, FULL_XL, LIGHT, PIXELS, PIXELS_XL
 from .vae import LATENT_SCALE
 
 CLIP_HEAD_WIDTH = 64
@@ -102,14 +102,20 @@ def adapter_config(shapes: Shapes) -> Config:
     `unet_config`."""
     light = "body.0.out_conv.weight" in shapes
     folded = shapes["body.0.in_conv.weight" if light else "conv_in.weight"][1]
-    if folded in (256, 768):  # 1 or 3 channels of 16 x 16 pixels
-        raise UserError("it is of the SDXL family, and the embedded host runs SD 1.x")
-    if folded % PIXELS**2:
-        raise UserError(f"it takes {folded} channels, no multiple of {PIXELS} x {PIXELS} pixels")
+    xl = folded in (PIXELS_XL**2, 3 * PIXELS_XL**2)  # of one channel or three, as ComfyUI tells it
+    if xl and light:
+        raise UserError(
+            f"it is a light one that folds {PIXELS_XL} x {PIXELS_XL} pixels, which ComfyUI has not "
+            "either; use a full one for SDXL"
+        )
+    pixels = PIXELS_XL if xl else PIXELS
+    if folded % pixels**2:
+        raise UserError(f"it takes {folded} channels, no multiple of {pixels} x {pixels} pixels")
     return {
         "_class_name": "T2IAdapter",
-        "in_channels": folded // PIXELS**2,
+        "in_channels": folded // pixels**2,
         **(_light_config(shapes) if light else _full_config(shapes)),
+        **({"adapter_type": FULL_XL} if xl else {}),
     }
 
 

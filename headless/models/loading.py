@@ -17,10 +17,10 @@ from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
 from ..sampling.model_sampling import DiscreteSampling
 from ..sampling.size_conditioning import y_width
-from . import components, inspect, tokenizers
+from . import components, control_lora, difference, inspect, tokenizers
 from .clip import Clip
 from .control_base import ControlBase
-from .control_net import ControlNet
+from .control_net import ControlNet, HintedNetwork
 from .parts import (
     PROJECTION,
     SECOND,
@@ -32,7 +32,9 @@ from .parts import (
 from .t2i_adapter import T2IAdapter
 from .telling import kind_of_text, sampling_of, texts_of
 from .text_encoder import SD1, SDXL_G, SDXL_L, TextEncoder, TextKind
+from .union_network import UnionNetwork
 from .vae import LATENT_SCALE, SDXL_SCALE, Vae
+from .weights import read_weights
 
 _TINY_SDXL = "taesdxl"  # madebyollin's tiny VAE for SDXL: only its name tells it from SD 1.x's
 _POOLS = "_shuffle"  # how the names of shuffle ControlNets end, the only sign a single file gives
@@ -96,16 +98,36 @@ def load_vae(path: Path) -> Vae:
 
 
 def load_control_network(path: Path) -> nn.Module:
-    """Diffusers' ControlNetModel, or our LiteControlNet, of a folder or a file in any layout."""
+    """Diffusers' ControlNetModel or ControlNetUnionModel, or our LiteControlNet, of a folder or a
+    file in any layout.
+    """
     return components.make_control_network(part_of(path, "controlnet"))
 
 
 def load_control_net(path: Path) -> ControlBase:
-    """CONTROL_NET of a ControlNet or T2I adapter: a diffusers folder, or a file in any layout."""
+    """CONTROL_NET of a ControlNet, T2I adapter or Control-LoRA: a diffusers folder, or a file in
+    any layout.
+    """
     if inspect.is_adapter(path):
         (file,) = weight_files(path) if path.is_dir() else (path,)
         part = adapter_part(file, read_contents(file).shapes)
         return T2IAdapter(components.make_adapter(part), path.name)
+    if path.is_file() and control_lora.MARK in read_contents(path).shapes:
+        weights = read_weights(path, lambda name: name != control_lora.MARK)
+        return control_lora.ControlLora(weights, path.name)
     pools = path.is_file() and path.stem.removesuffix("_fp16").endswith(_POOLS)
     network = load_control_network(path)
-    return ControlNet(network, path.name, global_average_pooling=pools or None)
+    union = hasattr(network, "control_add_embedding")
+    halves = UnionNetwork(network) if union else HintedNetwork(network)
+    return ControlNet(halves, path.name, global_average_pooling=pools or None)
+
+
+def load_difference(path: Path, model: Model) -> ControlBase:
+    """CONTROL_NET of a file that may hold only its difference to a base model, which is then added
+    to the weights of `model`'s U-Net.
+    """
+    if not path.is_file() or difference.MARK not in read_contents(path).shapes:
+        return load_control_net(path)
+    network = load_control_network(path)
+    difference.add(network, model.model.diffusion_model, path)
+    return ControlNet(HintedNetwork(network), path.name)

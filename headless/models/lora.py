@@ -24,6 +24,7 @@ from ...training.ldm_layout import unet_ldm_name
 from ..sampling.base_model import BaseModel
 from ..sampling.model import Model
 from .clip import Clip
+from .made_weights import set_whole, whole
 from .weights import read_weights
 
 UNET, TEXT, SECOND_TEXT = "lora_unet_", "lora_te_", "lora_te2_"
@@ -119,7 +120,7 @@ def apply_lora(
 def read_changes(path: Path) -> dict[str, Change]:
     """The changes in a LoRA file by the kohya name of the module; UserError as `apply_lora`."""
     parts: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in read_weights(path).items():
+    for name, tensor in read_weights(path, whole=True).items():
         module, role = _split(name, path)
         parts.setdefault(module, {})[role] = tensor
     alphas = _alphas(path)
@@ -225,7 +226,7 @@ def _changed(
                 f"({change.up.shape[0]}, {change.down[0].numel()}), which is {tuple(weight.shape)} "
                 "here."
             )
-        part.weight = nn.Parameter(change.added_to(weight, strength), requires_grad=False)
+        set_whole(part, change.added_to(whole(part), strength).to(kept[0].dtype))
         matched.add(key)
     return copied
 

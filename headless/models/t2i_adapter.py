@@ -11,6 +11,8 @@ from ...ground.errors import UserError
 from .control_base import ControlBase, Residuals, Run, broadcast_batch
 from .t2i_network import T2INetwork
 
+LEVELS_XL = 3
+
 
 class T2IAdapter(ControlBase):
     """Sees the hint alone, neither the latent nor the step: computed once a run.
@@ -28,6 +30,11 @@ class T2IAdapter(ControlBase):
         """Begin a run; UserError where the model's levels are not those of the adapter."""
         config = model.unet_config
         levels = tuple(config["block_out_channels"])
+        if self.t2i_model.xl and len(levels) != LEVELS_XL:
+            raise UserError(
+                f"{self.name} is a T2I adapter for SDXL, whose U-Net has {LEVELS_XL} levels, and "
+                f"this model has {len(levels)}: use an SDXL model, or an adapter made for this one."
+            )
         # Features for deeper levels than the model has are left out, as in ComfyUI.
         if self.t2i_model.channels[: len(levels)] != levels:
             raise UserError(
@@ -45,19 +52,37 @@ class T2IAdapter(ControlBase):
     def _own(
         self, x: Tensor, t: Tensor, cond: Mapping[str, Any], batched_number: int, run: Run
     ) -> Residuals:
+        features = [
+            broadcast_batch(one * self.strength, x.shape[0], batched_number).expand(
+                x.shape[0], -1, -1, -1
+            )
+            for one in self._features(x, run)
+        ]
         rows: list[Tensor | None] = []
-        for features, layers in zip(self._features(x, run), self._layers, strict=False):
-            scaled = broadcast_batch(features * self.strength, x.shape[0], batched_number)
-            # Before a level's last layer come its halving, or the input convolution, and the rest.
-            rows += [*[None] * layers, scaled.expand(x.shape[0], -1, -1, -1)]
+        middle: list[Tensor | None] = []
+        if self.t2i_model.xl:
+            # The first map belongs where the first level's picture has been halved, the last one
+            # to the middle (ComfyUI, `t2i_adapter/adapter.py`).
+            first, second, third, last = features
+            places = zip((first, second, third), (1, -1, 0), self._layers, strict=True)
+            for one, more, layers in places:
+                rows += [*[None] * (layers + more), one]
+            middle = [last]
+        else:
+            for one, layers in zip(features, self._layers, strict=False):
+                # Before a level's last layer come its halving, or the input convolution, and the
+                # rest.
+                rows += [*[None] * layers, one]
         rows.reverse()  # the U-Net takes "input" from the end of the list
-        return {"input": rows, "middle": [], "output": []}
+        return {"input": rows, "middle": middle, "output": []}
 
     def _features(self, x: Tensor, run: Run) -> list[Tensor]:
         """One feature map a level for each hint, for latents of this size."""
         key = (*x.shape[-2:], x.device)
         if key not in run.kept:
-            hint = self._resized_hint(x).to(next(self.t2i_model.parameters()).dtype)
+            hint = self._resized_hint(x, self.t2i_model.pixels).to(
+                next(self.t2i_model.parameters()).dtype
+            )
             run.kept[key] = self.t2i_model(self._with_channels(hint))
         features: list[Tensor] = run.kept[key]
         return features

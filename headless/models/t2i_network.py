@@ -2,7 +2,9 @@
 
 Two of them, "full" and "light" (T2I-Adapter, arXiv 2302.08453, 3.3; layer names and sizes of
 TencentARC/T2I-Adapter, `ldm/modules/encoders/adapter.py`, Apache-2.0). Both fold 8 x 8 pixels into
-channels first, and halve the picture before every level but the first.
+channels first, and halve the picture before every level but the first. SDXL's is a full one that
+folds 16 x 16 pixels and halves once, before its third level (TencentARC's branch XL,
+`models_adapter.py`'s Adapter_XL).
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PIXELS = 8  # of a side that are folded into channels; SDXL's adapters fold 16
-FULL, LIGHT = "full_adapter", "light_adapter"
+PIXELS, PIXELS_XL = 8, 16  # of a side that are folded into channels
+FULL, LIGHT, FULL_XL = "full_adapter", "light_adapter", "full_adapter_xl"  # diffusers' names
+_HALVING_XL = 2  # the one level of SDXL's that is halved
 
 Config = Mapping[str, Any]
 
@@ -27,14 +30,18 @@ class T2INetwork(nn.Module):
         super().__init__()
         self.channels: tuple[int, ...] = tuple(config["channels"])
         self.hint_channels: int = config["in_channels"]
-        folded = self.hint_channels * PIXELS**2
-        full = config["adapter_type"] == FULL
-        self.fold = nn.PixelUnshuffle(PIXELS)
+        self.xl: bool = config["adapter_type"] == FULL_XL
+        self.pixels = PIXELS_XL if self.xl else PIXELS
+        folded = self.hint_channels * self.pixels**2
+        full = config["adapter_type"] != LIGHT
+        self.fold = nn.PixelUnshuffle(self.pixels)
         self.conv_in = nn.Conv2d(folded, self.channels[0], 3, padding=1) if full else nn.Identity()
         self.body = nn.ModuleList(_full_body(config) if full else _light_body(config, folded))
 
     def forward(self, hint: Tensor) -> list[Tensor]:
-        """Hints (B, `hint_channels`, 8h, 8w) to (B, channels, h / 2^i, w / 2^i) for each level."""
+        """Hints (B, `hint_channels`, 8h, 8w) to (B, channels, h / 2^i, w / 2^i) for each level;
+        SDXL's to maps of h / 2 in two levels and h / 4 in two.
+        """
         x = self.conv_in(self.fold(hint))
         blocks_per_level = len(self.body) // len(self.channels)
         features = []
@@ -49,8 +56,8 @@ def _full_body(config: Config) -> Iterator[nn.Module]:
     before = config["channels"][0]
     for level, channels in enumerate(config["channels"]):
         for block in range(config["num_res_blocks"]):
-            first = block == 0
-            halves = first and level > 0
+            halving = level == _HALVING_XL if config["adapter_type"] == FULL_XL else level > 0
+            halves = halving and block == 0
             yield _FullBlock(before, channels, config["kernel"], halves, config["learned_halving"])
             before = channels
 

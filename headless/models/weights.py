@@ -14,12 +14,21 @@ from ...ground.errors import UserError
 from ...model_files.files import read_tensors
 from ...model_files.filling import fill
 from ...model_files.folders import weight_files
+from .. import computing
+from .made_weights import settle
 
 Weights = dict[str, Tensor]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 # Buffers that old files carry and that modules make themselves.
 _MADE_ANEW = ("position_ids",)
+# What files of eight-bit weights say beside them, in ComfyUI's older names and its newer ones
+# (`comfy/utils.py`, `comfy/quant_ops.py`): a factor for each weight; the rest is for kernels that
+# multiply in eight bits.
+_SCALES = ("scale_weight", "weight_scale")
+_OF_FP8 = ("scaled_fp8", "scale_input", "input_scale", "comfy_quant")
+_SCALE = "controlstack_scale"
+
 # The attention of a VAE had other names before diffusers 0.13.
 _OLD_NAMES = {
     ".query.": ".to_q.",
@@ -29,13 +38,37 @@ _OLD_NAMES = {
 }
 
 
-def read_weights(path: Path, keep: Callable[[str], bool] = lambda name: True) -> Weights:
-    """The tensors of one file whose names `keep` accepts; halves become float32.
+def read_weights(
+    path: Path, keep: Callable[[str], bool] = lambda name: True, whole: bool = False
+) -> Weights:
+    """The tensors of one file whose names `keep` accepts, as float32; in the type that the file has
+    where what was chosen for the run keeps that and nobody asks for them `whole`.
 
-    One tensor is converted at a time, so the peak is the result and one tensor. Raises UserError
-    where the file is damaged.
+    One tensor is converted at a time, so the peak is the result and one tensor. Weights of eight
+    bits are multiplied by their scales, or bear them (`scale_of`). Raises UserError where the file
+    is damaged.
     """
-    return {name: _converted(tensor) for name, tensor in read_tensors(path, keep)}
+    keeps = not whole and computing.current().keeps(path.stat().st_size)
+    weights: Weights = {}
+    scales: Weights = {}
+    for name, tensor in read_tensors(path, keep):
+        stem, _, role = name.rpartition(".")
+        if role in _SCALES:
+            scales[f"{stem}.weight"] = tensor.float()
+        elif role not in _OF_FP8:
+            weights[name] = _converted(tensor, keeps)
+    for name in scales.keys() & weights.keys():
+        if keeps:
+            setattr(weights[name], _SCALE, scales[name])
+        else:
+            weights[name] *= scales[name]
+    return weights
+
+
+def scale_of(tensor: Tensor) -> Tensor | None:
+    """What the numbers of a weight of eight bits have to be multiplied by."""
+    scale: Tensor | None = getattr(tensor, _SCALE, None)
+    return scale
 
 
 def read_folder(folder: Path) -> Weights:
@@ -60,8 +93,14 @@ def skeleton(factory: Callable[[], AnyModule], source: Path) -> AnyModule:
         raise UserError(f"{source}: its configuration makes no model: {words}.") from error
 
 
-def with_weights(module: AnyModule, weights: Mapping[str, Tensor], source: Path) -> AnyModule:
-    """Give a skeleton its weights, on the CPU, and freeze it.
+def with_weights(
+    module: AnyModule,
+    weights: Mapping[str, Tensor],
+    source: Path,
+    dtype: torch.dtype = torch.float32,
+) -> AnyModule:
+    """Give a skeleton its weights, on the device that was chosen for the run, and freeze it; it
+    computes in `dtype`.
 
     Raises UserError, naming `source`, where names, shapes or types are not those of the module.
     """
@@ -74,9 +113,13 @@ def with_weights(module: AnyModule, weights: Mapping[str, Tensor], source: Path)
                 f"{source}: {name} is stored as {given[name].dtype}: a quantised model, which the "
                 "embedded host does not run; get it as fp16 or fp32."
             )
-    filled = fill(module, given, source)
+    filled = fill(module, given, source, whole=False)
     _make_buffers(filled)
-    return filled
+    scales = {
+        name: scale for name, tensor in given.items() if (scale := scale_of(tensor)) is not None
+    }
+    settle(filled, scales, dtype)
+    return filled.to(computing.current().device)
 
 
 def _make_buffers(module: nn.Module) -> None:
@@ -90,13 +133,15 @@ def _make_buffers(module: nn.Module) -> None:
                 owner.register_buffer(name, positions, persistent=False)
 
 
-def _converted(tensor: Tensor) -> Tensor:
-    """Floating point of any width as float32, the type a CPU computes fast and exactly in.
+def _converted(tensor: Tensor, keeps: bool) -> Tensor:
+    """Floating point of any width as float32, the type a CPU computes fast and exactly in, or as it
+    is.
 
     Always a copy: tensors that lie in a file begin at odd addresses, where torch's kernels round
     differently, and the same weights shall give the same picture from every file.
     """
-    return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+    changes = tensor.is_floating_point() and not keeps
+    return tensor.to(torch.float32 if changes else tensor.dtype, copy=True)
 
 
 def _new_name(name: str) -> str:

@@ -125,11 +125,11 @@ def net(
     return comfy.controlnet.ControlNet(module, load_device=CPU, manual_cast_dtype=cast)
 
 
-def control_lora(seed: int, rank: int = 4) -> Any:
-    """A ControlLoRA for SD 1.5: a net that its host builds from the base model at every run."""
+def control_lora(seed: int, family: Family = SD15, rank: int = 4) -> Any:
+    """A ControlLoRA: a net that its host builds from the base model at every run."""
     import comfy.controlnet
 
-    full = net(seed).control_model.state_dict()
+    full = net(seed, family).control_model.state_dict()
     own = ("input_hint_block.", "zero_convs.", "middle_block_out.")
     shapes = {}
     for name, value in full.items():

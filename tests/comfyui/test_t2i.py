@@ -22,7 +22,7 @@ from tests.weights import drawn
 
 CHANNELS = (32, 64, 128, 128)
 TEXT = 16
-NETS = ("full", "grey", "kernel 3", "learned halving", "light")
+NETS = ("full", "grey", "kernel 3", "learned halving", "light", "SDXL", "SDXL grey")
 SIZES = ((8, 8), (9, 13), (16, 10))
 Files = tuple[Any, Any]
 
@@ -45,13 +45,18 @@ def _shapes(name: str) -> Shapes:
             Adapter(
                 channels=list(CHANNELS),
                 nums_rb=2,
-                cin=64 if name == "grey" else 192,
+                cin=_folded(name),
                 ksize=3 if name == "kernel 3" else 1,
                 sk=True,
                 use_conv=name == "learned halving",
-                xl=False,
+                xl="SDXL" in name,
             )
         )
+
+
+def _folded(name: str) -> int:
+    pixels = 16 if "SDXL" in name else 8
+    return (1 if "grey" in name else 3) * pixels**2
 
 
 def _loaded(path: Path, shapes: Shapes) -> Files:
@@ -79,8 +84,10 @@ def _hint(batch: int = 1) -> Tensor:
 
 def _base(net: Any) -> Any:
     """What `pre_run` asks of a model: a U-Net of the net's widths, here without weights."""
+    levels = 3 if getattr(net.t2i_model, "xl", False) else 4
     with torch.device("meta"):
-        return BaseModel(_diffusers_unet(net.t2i_model.channels), DiscreteSampling.from_betas(), 1)
+        unet = _diffusers_unet(net.t2i_model.channels[:levels])
+        return BaseModel(unet, DiscreteSampling.from_betas(), 1)
 
 
 def _diffusers_unet(channels: tuple[int, ...]) -> Any:
@@ -88,8 +95,8 @@ def _diffusers_unet(channels: tuple[int, ...]) -> Any:
 
     return UNet2DConditionModel(
         block_out_channels=channels,
-        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        down_block_types=("CrossAttnDownBlock2D",) * (len(channels) - 1) + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (len(channels) - 1),
         layers_per_block=2,
         cross_attention_dim=TEXT,
         attention_head_dim=8,
@@ -98,8 +105,12 @@ def _diffusers_unet(channels: tuple[int, ...]) -> Any:
 
 def assert_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for side in ("input", "middle", "output"):
-        assert len(found[side]) == len(wanted[side])
-        for ours, theirs in zip(found[side], wanted[side], strict=True):
+        # An SDXL adapter of the core's has a None more than its U-Net has blocks, which read from
+        # the end.
+        more = len(wanted[side]) - len(found[side])
+        assert wanted[side][:more] == [None] * more
+        assert more == (side == "input" and len(found["middle"]))
+        for ours, theirs in zip(found[side], wanted[side][more:], strict=True):
             assert (ours is None) == (theirs is None)
             if theirs is not None:
                 torch.testing.assert_close(ours, theirs.expand_as(ours), rtol=0, atol=1e-5)
@@ -205,4 +216,5 @@ def test_residuals_are_counted_from_the_finest_in_both_hosts(nets: Files) -> Non
         made = _residuals(net.copy().set_cond_hint(_hint(), 1.0, (0.0, 1.0)), (16, 16), _base(net))
         heights = [place.height for place in Residuals.of(made).places()]
         assert heights == sorted(heights, reverse=True)
-        assert len(set(heights)) == len(heights)
+        # SDXL's net halves its picture once, for four maps.
+        assert len(set(heights)) == (2 if getattr(net.t2i_model, "xl", False) else len(heights))

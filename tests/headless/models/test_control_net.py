@@ -76,7 +76,7 @@ def test_the_hint_is_encoded_once_a_run_and_forgotten_after_it(
     calls: list[int] = []
     encode = net.network.encode_hint
     monkeypatch.setattr(
-        net.network, "encode_hint", lambda picture: (calls.append(1), encode(picture))[1]
+        net.network, "encode_hint", lambda *given: (calls.append(1), encode(*given))[1]
     )
     for _ in range(2):
         net.pre_run(base, base.model_sampling.percent_to_sigma)

@@ -142,7 +142,13 @@ LORA = "lora_unet_mid_block_attentions_0_proj_in.lora_up.weight"
             "checkpoints",
             "is a Flux model's whole checkpoint: no node of the embedded host loads it.",
         ),
-        (["lora_controlnet"], "controlnet", "is a Control-LoRA"),
+        (["lora_controlnet"], "vae", "is a Control-LoRA, not a VAE: the node ControlNetLoader"),
+        (["lora_controlnet"], "controlnet", "no whole Control-LoRA: input_hint_block.0.weight is"),
+        (
+            ["difference", "control_model.x"],
+            "controlnet",
+            "is only a ControlNet's difference to its base model, not a ControlNet: the node Diff",
+        ),
         (
             ["control_all_x_embedder.2-1.weight"],
             "controlnet",
@@ -197,7 +203,7 @@ def test_whole_ones_pass(whole: Path, tmp_path: Path) -> None:
 
 def test_a_folder_of_another_class(whole: Path) -> None:
     words = (
-        "is a UNet2DConditionModel where a ControlNetModel, LiteControlNet or T2IAdapter belongs"
+        "is a UNet2DConditionModel where a ControlNetModel, ControlNetUnionModel, LiteControlNet"
     )
     assert words in said(whole / "unet", "controlnet")
 
@@ -229,12 +235,6 @@ def test_the_refiner_is_named(whole: Path, tmp_path: Path) -> None:
     set_values(base / "unet" / "config.json", **values)
     with pytest.raises(UserError, match="of the SDXL refiner, which does not run here"):
         check(base, "checkpoints")
-
-
-def test_a_union_net_is_named(tmp_path: Path) -> None:
-    net = save_control_net(tmp_path / "net")
-    set_values(net / "config.json", _class_name="ControlNetUnionModel")
-    assert "union ControlNet, made for SDXL" in said(net)
 
 
 def test_a_text_encoder_of_another_type(whole: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.models.inspect import check
 from controlstack.headless.models.loading import load_control_net
 from controlstack.headless.models.t2i_adapter import T2IAdapter
-from controlstack.headless.models.t2i_network import FULL, LIGHT
+from controlstack.headless.models.t2i_network import FULL, FULL_XL, LIGHT
 from controlstack.headless.sampling.base_model import BaseModel
 from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch.control import Control
@@ -223,11 +223,42 @@ def test_features_deeper_than_the_model_are_left_out(tmp_path: Path, base: BaseM
     torch.testing.assert_close(rows[0], deep(hint())[3], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("layout", ["tencent", "folder"])
-def test_sdxl_adapters_are_refused_before_loading(tmp_path: Path, layout: str) -> None:
-    path = save_adapter(tmp_path / "net", adapter("full_adapter_xl"), layout)
-    with pytest.raises(UserError, match="is of the SDXL family, and the embedded host runs"):
-        check(path, "controlnet")
+@pytest.mark.parametrize("layout", ["diffusers", "tencent", "folder"])
+def test_an_adapter_for_sdxl(tmp_path: Path, layout: str) -> None:
+    theirs = adapter(FULL_XL)
+    path = save_adapter(tmp_path / "net", theirs, layout)
+    check(path, "controlnet")
+    base = tiny_model(tiny_unet(channels=CHANNELS[:3])).model
+    net = load_control_net(path).set_cond_hint(hint(), 0.5)
+    found = control(net, base, batch=1)
+    # Where ComfyUI puts them: after the first halving, at the ends of two levels, in the middle.
+    rows = found["input"][::-1]
+    ends = [i for i, row in enumerate(rows) if row is not None]
+    assert ends == [3, 5, 8]
+    placed = [*(rows[end] for end in ends), *found["middle"]]
+    for row, feature in zip(placed, theirs(hint()), strict=True):
+        torch.testing.assert_close(row, feature * 0.5, rtol=0, atol=1e-6)
+    odd, text = torch.zeros(1, 4, 12, 20), torch.zeros(1, 77, 16)  # not multiples of 16 pixels
+    net.pre_run(base, base.model_sampling.percent_to_sigma)
+    found = net.get_control(odd, torch.ones(1), {}, 1)
+    base.apply_model(odd, torch.ones(1), c_crossattn=text, control=found)  # and they fit
+
+
+def test_an_adapter_for_sdxl_on_another_model(tmp_path: Path, base: BaseModel) -> None:
+    net = load_control_net(save_adapter(tmp_path / "net", adapter(FULL_XL), "tencent"))
+    with pytest.raises(
+        UserError, match=r"net\.safetensors is a T2I adapter for SDXL.* this model has 4"
+    ):
+        control(net.set_cond_hint(hint()), base)
+
+
+def test_a_light_adapter_of_large_folds_is_refused(tmp_path: Path) -> None:
+    tensors = tencent_names(adapter(LIGHT).state_dict())
+    tensors["body.0.in_conv.weight"] = torch.zeros(2, 768, 1, 1)
+    file = tmp_path / "net.safetensors"
+    save_file(tensors, file)
+    with pytest.raises(UserError, match="light one that folds 16 x 16 pixels"):
+        check(file, "controlnet")
 
 
 @pytest.mark.parametrize("adapter_type", TYPES)
