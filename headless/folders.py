@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -114,10 +114,7 @@ def find(kind: str, name: str) -> Path:
     path = _there(kind, name)
     if path is not None:
         return path
-    raise UserError(
-        f"there is no {KINDS[kind][0]} {shown(name)}: there is {listing(names(kind))} in "
-        f"{listing(bases(kind))}; put the file there, or name another"
-    )
+    raise _not_found(KINDS[kind][0], name, names(kind), bases(kind), "put the file there")
 
 
 def find_control(name: str) -> Path:
@@ -166,10 +163,47 @@ def find_input(name: str) -> Path:
         path = inside(base, bare, "the input file")
         if path.is_file():
             return path
-    raise UserError(
-        f"there is no input file {shown(bare)}: there is {listing(input_names())} in "
-        f"{listing(places[mark])}; put the picture there, or name another"
+    raise _not_found("input file", bare, input_names(), places[mark], "put the picture there")
+
+
+@dataclass(frozen=True)
+class NotFound:
+    """A file that was looked for and is not there: what it is ("checkpoint"), its name, what is
+    there instead, where it was looked for, and the whole sentence."""
+
+    what: str
+    name: str
+    there: tuple[str, ...]
+    places: tuple[Path, ...]
+    sentence: str
+
+
+_NOT_FOUND: ContextVar[list[NotFound] | None] = ContextVar("controlstack_not_found", default=None)
+
+
+@contextmanager
+def looking() -> Iterator[list[NotFound]]:
+    """The files that are looked for in vain inside the block, as values: a node's check hands on
+    their sentences alone.
+    """
+    found: list[NotFound] = []
+    token = _NOT_FOUND.set(found)
+    try:
+        yield found
+    finally:
+        _NOT_FOUND.reset(token)
+
+
+def _not_found(
+    what: str, name: str, there: Sequence[str], places: Sequence[Path], mend: str
+) -> UserError:
+    error = UserError(
+        f"there is no {what} {shown(name)}: there is {listing(there)} in {listing(places)}; "
+        f"{mend}, or name another"
     )
+    if (noted := _NOT_FOUND.get()) is not None:
+        noted.append(NotFound(what, name, tuple(there), tuple(places), error.sentence))
+    return error
 
 
 def inside(base: Path, name: str, what: str, links: bool = False) -> Path:
