@@ -42,6 +42,9 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "depth": ("depth model", ("depth",)),
     "controlstack": ("hint network", ("controlstack",)),
 }
+PICTURE = "input file"
+"""What sentences call a file of the input folders."""
+
 MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
 # A folder with one of these files is a model in diffusers' (or transformers') own layout.
 FOLDER_MARKS = ("model_index.json", "config.json")
@@ -163,7 +166,7 @@ def find_input(name: str) -> Path:
         path = inside(base, bare, "the input file")
         if path.is_file():
             return path
-    raise _not_found("input file", bare, input_names(), places[mark], "put the picture there")
+    raise _not_found(PICTURE, bare, input_names(), places[mark], "put the picture there")
 
 
 @dataclass(frozen=True)

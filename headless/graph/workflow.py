@@ -185,8 +185,11 @@ def _why(document: UiDocument) -> str:
     bypassed = sum(node.mode == BYPASSED for node in nodes)
     if not muted + bypassed:
         return "there are none, or only notes"
-    every = "its node is" if len(nodes) == 1 else f"all {len(nodes)} nodes are"
+    how = "muted" if not bypassed else "bypassed"
+    if muted and bypassed:
+        how = f"muted ({muted}) or bypassed ({bypassed})"
     if muted + bypassed < len(nodes):
-        every = f"of its {len(nodes)} nodes {muted + bypassed} are"
-    how = f"muted ({muted}) or bypassed ({bypassed})" if muted and bypassed else ""
-    return f"{every} {how or ('muted' if muted else 'bypassed')}; unmute those that are to run"
+        are = "is" if muted + bypassed == 1 else "are"
+        return f"{muted + bypassed} of its {len(nodes)} nodes {are} {how}, and no other one runs"
+    every = "its node is" if len(nodes) == 1 else f"all {len(nodes)} nodes are"
+    return f"{every} {how}; unmute those that are to run"
