@@ -131,6 +131,8 @@ def _words(one: Overview) -> Iterator[str]:
         yield f"  {file.kind} {file.name}: {here}"
     if one.pictures:
         yield f"pictures that are not here: {', '.join(one.pictures)}"
+    for words in one.networks:
+        yield f"hint network: {words}"
     for node, timeline in one.plan.timelines if one.plan is not None else ():
         more = f", {one.samplers[node.id]}" if one.samplers[node.id] else ""
         yield f"{timeline.title}{more}"

@@ -18,6 +18,7 @@ from .report import reported
 from .say import note, say, tell
 
 if TYPE_CHECKING:
+    from ..demo.stand_ins import StandIn
     from ..headless.folders import Folders
     from ..headless.graph.execute import OnEvent
     from ..headless.graph.model import Graph
@@ -117,6 +118,7 @@ def _named_on_stdout() -> Iterator[None]:
 
 def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
     from ..demo import models as models_of_demo
+    from ..demo.fitting import fitted
     from ..headless import host
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
@@ -131,10 +133,13 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         graph, unset = set_values(graph, registry, options.settings, options.seed)
         if options.preset is not None:
             graph = _with_preset(graph, registry, options.preset)
-        aliases = models_of_demo.aliases(graph, models_of_demo.own_nets(graph)) if demo else {}
+        graph = fitted(graph, registry) if demo else graph
+        own = models_of_demo.own_nets(graph) if demo else ()
+        aliases = models_of_demo.aliases(graph, own) if demo else {}
     with host.use(replace(places, aliases=aliases)):
         validate(graph, registry, unset)
-        for line in [*graph.notes, *_demo_notes(aliases, factor)]:
+        stands = models_of_demo.stand_ins(graph, own) if demo else {}
+        for line in [*graph.notes, *_demo_notes(aliases, factor), *_net_notes(stands)]:
             note(line)
         with shown_progress(), models_of_demo.one_thread() if demo else nullcontext():
             Executor(registry).run(graph, hear, once=True)
@@ -148,6 +153,15 @@ def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> lis
         them = "them" if names else "the demo models"
         said.append(f"sizes are scaled by {factor:.3g} to suit {them}")
     return [", and ".join(said)] if said else []
+
+
+def _net_notes(stands: Mapping[str, StandIn]) -> list[str]:
+    """Of each net that is no kind of the demo's own by its name, which one stands in for it."""
+    return [
+        f"the demo's {one.kind} net stands in for {name}: {one.why}"
+        for name, one in stands.items()
+        if one.why
+    ]
 
 
 def changed(

@@ -21,6 +21,7 @@ from ..ground.atomic import write_free
 from ..ground.errors import UserError
 from ..ground.inputs import IMAGE_SUFFIXES
 from ..ground.names import inner_name
+from ..ground.not_found import not_found
 from ..ground.places import require_place
 from ..ground.wording import listing, one_line, shown
 
@@ -169,44 +170,14 @@ def find_input(name: str) -> Path:
     raise _not_found(PICTURE, bare, input_names(), places[mark], "put the picture there")
 
 
-@dataclass(frozen=True)
-class NotFound:
-    """A file that was looked for and is not there: what it is ("checkpoint"), its name, what is
-    there instead, where it was looked for, and the whole sentence."""
-
-    what: str
-    name: str
-    there: tuple[str, ...]
-    places: tuple[Path, ...]
-    sentence: str
-
-
-_NOT_FOUND: ContextVar[list[NotFound] | None] = ContextVar("controlstack_not_found", default=None)
-
-
-@contextmanager
-def looking() -> Iterator[list[NotFound]]:
-    """The files that are looked for in vain inside the block, as values: a node's check hands on
-    their sentences alone.
-    """
-    found: list[NotFound] = []
-    token = _NOT_FOUND.set(found)
-    try:
-        yield found
-    finally:
-        _NOT_FOUND.reset(token)
-
-
 def _not_found(
     what: str, name: str, there: Sequence[str], places: Sequence[Path], mend: str
 ) -> UserError:
-    error = UserError(
+    sentence = (
         f"there is no {what} {shown(name)}: there is {listing(there)} in {listing(places)}; "
         f"{mend}, or name another"
     )
-    if (noted := _NOT_FOUND.get()) is not None:
-        noted.append(NotFound(what, name, tuple(there), tuple(places), error.sentence))
-    return error
+    return not_found(sentence, what, name, there, places)
 
 
 def inside(base: Path, name: str, what: str, links: bool = False) -> Path:

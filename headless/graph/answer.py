@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...ground.errors import UserError
+from ...ground.not_found import NotFound
 from ...ground.wording import listing, shown
-from ..folders import NotFound
 from .model import Graph, Node, plain
 from .packs import CORE, known_pack, packs_in
 from .problems import Problem, ids_in_words
@@ -115,6 +115,9 @@ def _of_files(problems: Sequence[Problem]) -> Iterator[str]:
     places: dict[tuple[Path, ...], NotFound] = {}
     for one in problems:
         assert one.file is not None
+        if not one.file.places:
+            yield one.sentence
+            continue
         users.setdefault((one.file.what, one.file.name), []).append(one)
         places.setdefault(one.file.places, one.file)
     for (what, name), found in users.items():
@@ -124,5 +127,7 @@ def _of_files(problems: Sequence[Problem]) -> Iterator[str]:
     for folders, file in places.items():
         if file.there:
             yield f"in {listing(folders)} there is {listing(file.there)}"
+    if not places:
+        return
     where = listing(dict.fromkeys(folder for folders in places for folder in folders))
     yield f"put the files there, or name others; they are looked for in {where}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from ...ground.not_found import NotFound
 from ...ground.wording import listing
-from ..folders import NotFound
 from .model import Link, Node, Value, plain
 
 Kind: TypeAlias = Literal[

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from ...ground.errors import UserError
+from ...ground.not_found import NotFound, looking
 from ...ground.wording import listing, shown
-from .. import folders
 from .answer import answer
 from .downloads import address_of, downloads, drawn_nodes
 from .model import Graph, Json, Link, Node, plain
@@ -107,7 +107,7 @@ def _node_problems(
         except UserError as error:
             problems.append(Problem(kind, error.sentence, node, name, value))
     problems += [Problem("value", line, node) for line in _strays(node, specs[node.type])]
-    with folders.looking() as lost:
+    with looking() as lost:
         said = judge.problems(accepted, received, hidden(node, spec, graph))
     return problems + [_own(line, node, accepted, lost, sources) for line in said]
 
@@ -116,7 +116,7 @@ def _own(
     line: str,
     node: Node,
     accepted: Mapping[str, Json],
-    lost: Sequence[folders.NotFound],
+    lost: Sequence[NotFound],
     sources: Mapping[str, str],
 ) -> Problem:
     """What a node's own check says, as a file that is not there where it is that."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ...ground.errors import UserError
+from ...preprocessors.weights import HINT_NETWORK
 from .. import folders
 from ..core_nodes import CORE_NODES
 from ..graph.answer import Lacking, answer, lacking
@@ -40,6 +41,7 @@ class Overview:
         status: whether it runs here.
         why: what is in the way besides files that are not there, a line each.
         pictures: the input files that are not there.
+        networks: of each hint network that is not there, where to get it.
         nodes: by pack ("" where it is not known) how many of each type run.
         asleep: how many nodes are muted or bypassed.
         sizes: the latents that it begins with, in words.
@@ -53,6 +55,7 @@ class Overview:
     family: Family
     files: tuple[ModelFile, ...]
     pictures: tuple[str, ...]
+    networks: tuple[str, ...]
     nodes: Mapping[str, Mapping[str, int]]
     asleep: int
     sizes: tuple[str, ...]
@@ -71,6 +74,7 @@ class Overview:
             "family": {"name": self.family.name, "by": self.family.by},
             "models": [file.json() for file in self.files],
             "pictures": list(self.pictures),
+            "networks": list(self.networks),
             "nodes": {pack: dict(types) for pack, types in self.nodes.items()},
             "asleep": self.asleep,
             "sizes": list(self.sizes),
@@ -94,6 +98,7 @@ def overview_of(document: Document, registry: Registry) -> Overview:
     files = tuple(model_files(graph, registry))
     family = family_of(graph, files)
     plan, unplanned = _plan(document)
+    lost = [(one, one.file) for one in problems if one.file is not None]
     strange = [node for node in judged.nodes.values() if node.type not in registry]
     return Overview(
         source=document.source,
@@ -101,7 +106,8 @@ def overview_of(document: Document, registry: Registry) -> Overview:
         why=_why(problems, judged, registry, family),
         family=family,
         files=files,
-        pictures=tuple(_pictures(problems)),
+        pictures=tuple(dict.fromkeys(f.name for _, f in lost if f.what == folders.PICTURE)),
+        networks=tuple(one.sentence for one, f in lost if f.what == HINT_NETWORK),
         nodes=_by_pack(graph),
         asleep=len(graph.asleep),
         sizes=tuple(_sizes(graph)),
@@ -117,7 +123,7 @@ def nothing_of(source: str, error: UserError, status: Status = "none") -> Overvi
     """Of a file that holds no workflow, or one of which nothing can run, with why."""
     said = (error.sentence, *error.details)
     family = Family("", "nothing of it can run")
-    return Overview(source, status, said, family, (), (), {}, 0, (), {}, None, (), (), ())
+    return Overview(source, status, said, family, (), (), (), {}, 0, (), {}, None, (), (), ())
 
 
 def _plan(document: Document) -> tuple[WorkflowPlan | None, tuple[str, ...]]:
@@ -148,11 +154,6 @@ def _why(
         error = answer(others, graph, registry)
         found += [error.sentence, *(f"  {line}" for line in error.details)]
     return tuple(found)
-
-
-def _pictures(problems: list[Problem]) -> dict[str, None]:
-    files = [one.file for one in problems if one.file is not None]
-    return dict.fromkeys(file.name for file in files if file.what == folders.PICTURE)
 
 
 def _by_pack(graph: Graph) -> dict[str, dict[str, int]]:

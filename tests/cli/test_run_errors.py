@@ -279,16 +279,6 @@ def test_an_output_through_a_link(
     assert "leaves" in sentence
 
 
-def test_a_control_net_that_the_demo_cannot_place(
-    refused: Callable[..., str], api_form: Callable[[str], Prompt]
-) -> None:
-    prompt = api_form("pose")
-    node_of(prompt, "ControlStackLoader")["inputs"]["control_net_name"] = "tile.safetensors"
-    sentence = refused(prompt, "--demo")
-    assert "tile.safetensors" in sentence
-    assert "canny, depth and pose" in sentence
-
-
 WRONG_CONSTANTS = [
     ("pose", "SaveImage.filename_prefix=" + "x" * 250, "too long"),
     ("pose", "SaveImage.filename_prefix=workflow.json/x", "is no folder"),
