@@ -16,6 +16,7 @@ from .demo_model import model_app
 from .evaluate import evaluate_command
 from .gain import gain_command
 from .hint import hint_app
+from .inspect import inspect_command
 from .nodes import nodes_command
 from .options import Later
 from .plan import plan_command
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 app.command("run")(run_command)
 app.command("plan")(plan_command)
+app.command("inspect")(inspect_command)
 app.command("convert")(convert_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)

@@ -57,7 +57,7 @@ def _plan(options: PlanOptions) -> None:
 
     No model is loaded, and none has to be there. Nodes that are not known here are passed through.
     """
-    with _no_collection():
+    with no_collection():
         _draw(options)
 
 
@@ -65,7 +65,7 @@ plan_command = command_of(PlanOptions, _plan)
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Without Python's search for circles of objects: a sixth of the time that torch's import takes
     goes there, and this command is little more than that import."""
     before = gc.isenabled()

@@ -18,9 +18,11 @@ from .report import reported
 from .say import note, say, tell
 
 if TYPE_CHECKING:
+    from ..demo.stand_ins import StandIn
     from ..headless.folders import Folders
     from ..headless.graph.execute import OnEvent
     from ..headless.graph.model import Graph
+    from ..headless.graph.problems import Problem
     from ..headless.graph.registry import Registry
     from ..headless.graph.workflow import Document
 
@@ -122,25 +124,29 @@ def _named_on_stdout() -> Iterator[None]:
 
 def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
     from ..demo import models as models_of_demo
+    from ..demo.fitting import fitted
     from ..headless import computing, host
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
-    from ..headless.graph.validate import require_known, validate
+    from ..headless.graph.validate import validate
+    from ..headless.graph.without import without_onlookers
 
     chosen = computing.chosen(options.device, options.dtype)
     registry, demo = default_registry(), options.demo
     with host.use(places):
-        graph = document.graph(registry)
-        require_known(graph, registry)
+        graph = without_onlookers(document.graph(registry), registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
-        graph = changed(graph, registry, options.settings, options.seed)
+        graph, unset = set_values(graph, registry, options.settings, options.seed)
         if options.preset is not None:
             graph = _with_preset(graph, registry, options.preset)
-        aliases = models_of_demo.aliases(graph, models_of_demo.own_nets(graph)) if demo else {}
+        graph = fitted(graph, registry) if demo else graph
+        own = models_of_demo.own_nets(graph) if demo else ()
+        aliases = models_of_demo.aliases(graph, own) if demo else {}
     with host.use(replace(places, aliases=aliases)), computing.use(chosen):
-        validate(graph, registry)
-        for line in [*graph.notes, *_demo_notes(aliases, factor)]:
+        validate(graph, registry, unset)
+        stands = models_of_demo.stand_ins(graph, own) if demo else {}
+        for line in [*graph.notes, *_demo_notes(aliases, factor), *_net_notes(stands)]:
             note(line)
         with shown_progress(), models_of_demo.one_thread() if demo else nullcontext():
             Executor(registry).run(graph, hear, once=True)
@@ -156,15 +162,41 @@ def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> lis
     return [", and ".join(said)] if said else []
 
 
+def _net_notes(stands: Mapping[str, StandIn]) -> list[str]:
+    """Of each net that is no kind of the demo's own by its name, which one stands in for it."""
+    return [
+        f"the demo's {one.kind} net stands in for {name}: {one.why}"
+        for name, one in stands.items()
+        if one.why
+    ]
+
+
 def changed(
     graph: Graph, registry: Registry, settings: Sequence[str], seed: int | None = None
 ) -> Graph:
-    """`graph` with the values of --set and --seed; a --set wins over --seed."""
-    from ..headless.graph.override import override
-
-    for target, value in [*_seeds(graph, seed), *map(_setting, settings)]:
-        graph = override(graph, registry, target, value)
+    """`graph` with the values of --set and --seed; a --set wins over --seed. Raises UserError for
+    the first that cannot be set.
+    """
+    graph, unset = set_values(graph, registry, settings, seed)
+    if unset:
+        raise UserError(unset[0].words)
     return graph
+
+
+def set_values(
+    graph: Graph, registry: Registry, settings: Sequence[str], seed: int | None = None
+) -> tuple[Graph, list[Problem]]:
+    """As `changed`, with what cannot be set as problems, for an answer that says all at once."""
+    from ..headless.graph.override import override
+    from ..headless.graph.problems import Problem
+
+    unset = []
+    for target, value in [*_seeds(graph, seed), *map(_setting, settings)]:
+        try:
+            graph = override(graph, registry, target, value)
+        except UserError as error:
+            unset.append(Problem("setting", error.sentence))
+    return graph, unset
 
 
 def _with_preset(graph: Graph, registry: Registry, file: Path) -> Graph:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..ground.errors import UserError
-from ..ground.wording import listing, shown
 from ..headless import folders
 from ..headless.graph.model import Graph, Link, Node, Value
 from ..headless.graph.override import override
@@ -21,6 +20,7 @@ from ..model_files.folders import CONFIG, read_config
 from ..nodes.hints import NODE_CLASS_MAPPINGS as HINTS
 from ..nodes.rows import files_of
 from ..training.base_fit import per_level
+from .stand_ins import StandIn, stand_in
 
 WEIGHTS = Path(__file__).parent / "weights"
 BASE = WEIGHTS / "base"
@@ -28,15 +28,13 @@ NATIVE = 128
 """Pixels of a side of the pictures that the demo model was trained on."""
 
 CONTROL_NETS: Mapping[str, Path] = {
-    "canny": WEIGHTS / "controlnet-canny",
-    "depth": WEIGHTS / "controlnet-depth",
-    "openpose": WEIGHTS / "controlnet-pose",
-    "pose": WEIGHTS / "controlnet-pose",
+    kind: WEIGHTS / f"controlnet-{kind}" for kind in ("canny", "depth", "pose")
 }
-"""A word in a ControlNet's file name -> the demo ControlNet of that kind."""
+"""The demo's ControlNets, by the kind of their hints."""
 
 BASE_INPUTS: Mapping[tuple[str, str], tuple[str, Path]] = {
     ("CheckpointLoaderSimple", "ckpt_name"): ("checkpoints", BASE),
+    ("CheckpointLoader", "ckpt_name"): ("checkpoints", BASE),
     ("UNETLoader", "unet_name"): ("diffusion_models", BASE / "unet"),
     ("CLIPLoader", "clip_name"): ("text_encoders", BASE / "text_encoder"),
     ("VAELoader", "vae_name"): ("vae", BASE / "vae"),
@@ -49,18 +47,17 @@ SHAPE = frozenset({"block_out_channels", "layers_per_block", "cross_attention_di
 CONTROL_INPUTS = (
     ("ControlNetLoader", "control_net_name"),
     ("ControlStackLoader", "control_net_name"),
+    ("DiffControlNetLoader", "control_net_name"),
 )
 
-MISSING: Mapping[str, str] = {
-    "LoraLoader": "the demo has no LoRA; bypass this node",
-    "ControlStackDepth": "the demo has no depth estimator; load a depth map with LoadImage",
-}
-"""Node types that the demo models cannot serve, and what to do instead."""
+LATENTS = ("EmptyLatentImage", "EmptySD3LatentImage")
 
 SIZES: Mapping[str, tuple[str, ...]] = {
-    "EmptyLatentImage": ("width", "height"),
-    "ImageScale": ("width", "height"),
-    "LatentUpscale": ("width", "height"),
+    **dict.fromkeys(LATENTS, ("width", "height")),
+    **dict.fromkeys(("ImageScale", "LatentUpscale", "EmptyImage"), ("width", "height")),
+    "ImageScaleToMaxDimension": ("largest_size",),
+    **dict.fromkeys(("LatentComposite", "LatentCompositeMasked"), ("x", "y")),
+    "LatentCrop": ("width", "height", "x", "y"),
     **dict.fromkeys(HINTS, ("width", "height")),
     "ConditioningSetArea": ("width", "height", "x", "y"),
 }
@@ -115,26 +112,26 @@ def _fits(name: str) -> bool:
 
 def aliases(graph: Graph, own: Collection[str] = ()) -> dict[str, dict[str, Path]]:
     """For `Folders.aliases`: a demo model for every model file that `graph` names, but the
-    ControlNets `own`.
-
-    Raises UserError for a ControlNet whose kind its name does not tell, for a LoRA or a depth
-    estimator, which the demo has not, and where there are no demo models.
+    ControlNets `own`. Raises UserError where there are no demo models.
     """
     require_weights()
     found: dict[str, dict[str, Path]] = {}
     for node in graph.nodes.values():
-        if node.type in MISSING:
-            raise UserError(f"{node.label}: {MISSING[node.type]}, or run without --demo")
         for name, value in node.inputs.items():
             if not isinstance(value, str):
                 continue
             if part := BASE_INPUTS.get((node.type, name)):
                 kind, path = part
                 found.setdefault(kind, {})[value] = path
-    for node, name in _control_nets(graph):
-        if name not in own:
-            found.setdefault("controlnet", {})[name] = _control_net(node, name)
+    for name, stand in stand_ins(graph, own).items():
+        found.setdefault("controlnet", {})[name] = CONTROL_NETS[stand.kind]
     return found
+
+
+def stand_ins(graph: Graph, own: Collection[str] = ()) -> dict[str, StandIn]:
+    """The demo net for each ControlNet that `graph` names, but its `own`, by the file's name."""
+    nets = {name: node for node, name in reversed([*_control_nets(graph)]) if name not in own}
+    return {name: stand_in(graph, node, name) for name, node in nets.items()}
 
 
 def _control_nets(graph: Graph) -> Iterator[tuple[Node, str]]:
@@ -146,23 +143,12 @@ def _control_nets(graph: Graph) -> Iterator[tuple[Node, str]]:
                 yield from ((node, file) for file in files_of(value))
 
 
-def _control_net(node: Node, name: str) -> Path:
-    for word, path in CONTROL_NETS.items():
-        if word in name.lower():
-            return path
-    raise UserError(
-        f"{node.label}: the demo has ControlNets for canny, depth and pose, and the name "
-        f"{shown(name)} has none of these words; name another, put one that was trained for the "
-        f"demo into {listing(folders.bases('controlnet'))}, or run without --demo"
-    )
-
-
 def scale_factor(graph: Graph) -> float:
     """What every size must be multiplied by for the smallest picture's smaller side to be NATIVE.
 
     1 for a graph that is no larger than that, or says no size.
     """
-    sides = _sides(graph, "EmptyLatentImage") or _sides(graph, "ImageScale")
+    sides = _sides(graph, *LATENTS) or _sides(graph, "ImageScale")
     return min(1.0, NATIVE / min(sides)) if sides else 1.0
 
 
@@ -178,11 +164,11 @@ def scaled(graph: Graph, registry: Registry, factor: float) -> Graph:
     return graph
 
 
-def _sides(graph: Graph, node_type: str) -> list[int]:
+def _sides(graph: Graph, *node_types: str) -> list[int]:
     return [
         value
         for node in graph.nodes.values()
-        if node.type == node_type
+        if node.type in node_types
         for name in ("width", "height")
         if (value := _pixels(node.inputs.get(name)))
     ]

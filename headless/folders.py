@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from ..ground.atomic import write_free
 from ..ground.errors import UserError
 from ..ground.inputs import IMAGE_SUFFIXES
 from ..ground.names import inner_name
+from ..ground.not_found import not_found
 from ..ground.places import require_place
 from ..ground.wording import listing, one_line, shown
 
@@ -42,6 +43,9 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "depth": ("depth model", ("depth",)),
     "controlstack": ("hint network", ("controlstack",)),
 }
+PICTURE = "input file"
+"""What sentences call a file of the input folders."""
+
 MODEL_SUFFIXES = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
 # A folder with one of these files is a model in diffusers' (or transformers') own layout.
 FOLDER_MARKS = ("model_index.json", "config.json")
@@ -114,10 +118,7 @@ def find(kind: str, name: str) -> Path:
     path = _there(kind, name)
     if path is not None:
         return path
-    raise UserError(
-        f"there is no {KINDS[kind][0]} {shown(name)}: there is {listing(names(kind))} in "
-        f"{listing(bases(kind))}; put the file there, or name another"
-    )
+    raise _not_found(KINDS[kind][0], name, names(kind), bases(kind), "put the file there")
 
 
 def find_control(name: str) -> Path:
@@ -166,10 +167,17 @@ def find_input(name: str) -> Path:
         path = inside(base, bare, "the input file")
         if path.is_file():
             return path
-    raise UserError(
-        f"there is no input file {shown(bare)}: there is {listing(input_names())} in "
-        f"{listing(places[mark])}; put the picture there, or name another"
+    raise _not_found(PICTURE, bare, input_names(), places[mark], "put the picture there")
+
+
+def _not_found(
+    what: str, name: str, there: Sequence[str], places: Sequence[Path], mend: str
+) -> UserError:
+    sentence = (
+        f"there is no {what} {shown(name)}: there is {listing(there)} in {listing(places)}; "
+        f"{mend}, or name another"
     )
+    return not_found(sentence, what, name, there, places)
 
 
 def inside(base: Path, name: str, what: str, links: bool = False) -> Path:

@@ -144,13 +144,15 @@ class ControlStackRows:
         if controls is None:  # through a link: `apply` will see
             return True
         try:
-            for number, row in enumerate(rows_of(controls), start=1):
-                if row.on and row.file is not None:
-                    with named(f"row {number}"):
-                        host.current().check_control_net(row.file)
+            rows = rows_of(controls)
         except UserError as error:
             return str(error)
-        return True
+        wrong = [
+            f"row {number}: {said}"
+            for number, row in enumerate(rows, start=1)
+            if row.on and row.file is not None and (said := _refusal(row.file))
+        ]
+        return "\n".join(wrong) or True
 
     def check_lazy_status(self, controls: Any, **wires: Any) -> list[str]:
         """Which inputs have to be made: none of rows that are off, no net beside a file."""
@@ -285,6 +287,15 @@ def controls_of(
                 )
             )
     return tuple(made)
+
+
+def _refusal(file: str) -> str:
+    """Why `file` can be no control; "" where it can."""
+    try:
+        host.current().check_control_net(file)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _is_used(prompt: Prompt | None, unique_id: str | None, slot: int) -> bool:

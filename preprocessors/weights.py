@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..ground.errors import UserError
+from ..ground.not_found import not_found
 from ..model_files.folders import CONFIG, read_config
 from .spec import Weights
 
 PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt"})
 """Endings of files that are preferred as .safetensors of the same stem."""
+
+HINT_NETWORK = "hint network"
 
 PAGES = "https://huggingface.co"
 
@@ -55,11 +58,13 @@ def missing(weights: Weights, places: Sequence[Path]) -> UserError:
     named = f"{', '.join(gone[:-1])} and {gone[-1]}" if several else gone[0]
     them, are = ("them", "are") if several else ("it", "is")
     use = "" if weights.commercial else ", not for commercial use"
-    return UserError(
+    return not_found(
         f"{named} of {weights.name} {are} not on this machine: get {them} from "
         f"{PAGES}/{weights.repo} ({weights.megabytes} MB, licence {weights.licence}{use}) and put "
         f"{them} into {places[0] / weights.name}, or allow the download (download on the node, "
-        "--download on the command line)."
+        "--download on the command line).",
+        HINT_NETWORK,
+        weights.name,
     )
 
 

@@ -100,3 +100,19 @@ sys.stdout = sys.__stdout__
     heavy = {"diffusers", "transformers", "kornia", "scipy", "torchsde", "accelerate"}
     assert not libraries(names) & heavy
     assert {"torch", "matplotlib"} <= libraries(names)
+
+
+def test_to_inspect_brings_no_library_of_networks() -> None:
+    """`controlstack inspect` reads a collection in the time that a person waits."""
+    after = f"""
+from controlstack.cli.app import app
+try:
+    app(["inspect", {str(STACK)!r}])
+except SystemExit as left:
+    assert left.code == 0
+sys.stdout = sys.__stdout__
+"""
+    names, seconds = imported(after, "import io; sys.stdout = io.StringIO()")
+    print(f"a look at a workflow, torch included: {seconds:.1f} s")
+    heavy = {"diffusers", "transformers", "kornia", "scipy", "torchsde", "accelerate", "matplotlib"}
+    assert not libraries(names) & heavy

@@ -23,10 +23,10 @@ from .. import folders
 from .call import Outcome, asked_for, call_node
 from .lazy import in_turn
 from .model import Graph, Json, Link, Node
+from .needed import needed_nodes, origins
 from .needs import Needs
 from .own_check import hidden
 from .registry import NodeSpec, Registry
-from .validate import needed_nodes, origins
 from .values import convert
 
 

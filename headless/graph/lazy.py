@@ -7,8 +7,8 @@ from dataclasses import replace
 from graphlib import TopologicalSorter
 
 from .model import Graph, Link, Node
+from .needed import needed_nodes, origins
 from .registry import NodeSpec
-from .validate import needed_nodes, origins
 
 
 def in_turn(

@@ -5,6 +5,7 @@ would refuse is said before anything runs.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,12 @@ class OwnCheck:
             return [out_of_memory(error, "its check").sentence]
         if verdict is True:
             return []
-        return [verdict if isinstance(verdict, str) else "its inputs are refused"]
+        return _separate(verdict) if isinstance(verdict, str) else ["its inputs are refused"]
+
+
+def _separate(words: str) -> list[str]:
+    """The things that a verdict names, a line each; what is indented belongs to what is before."""
+    return re.split(r"\n(?! )", words)
 
 
 def hidden(node: Node, spec: NodeSpec, graph: Graph) -> dict[str, list[Any]]:

@@ -5,146 +5,129 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from ...ground.errors import UserError, several
+from ...ground.errors import UserError
+from ...ground.not_found import NotFound, looking
 from ...ground.wording import listing, shown
-from .downloads import downloads
+from .answer import answer
+from .downloads import address_of, downloads, drawn_nodes
 from .model import Graph, Json, Link, Node, plain
+from .needed import ends_of, needed_nodes, origins
 from .own_check import hidden, own_check
+from .problems import Kind, Problem
 from .registry import InputSpec, NodeSpec, Registry, types_fit
+from .ui_format import BYPASSED
 from .values import check_choice, check_range, convert
 
 
-def validate(graph: Graph, registry: Registry) -> None:
+def validate(graph: Graph, registry: Registry, also: Sequence[Problem] = ()) -> None:
     """Check all that the graph's outputs need, by the core's rules.
 
-    Raises one UserError with a line for each thing that is wrong: node types that are not known, no
+    Raises one UserError with all that is wrong, `also` included: node types that are not known, no
     output node, links to nothing or of the wrong type, circles, missing inputs, values of the wrong
-    type or out of their range, and what a node's own VALIDATE_INPUTS says.
+    type or out of their range, files that are not there, and what a node's own VALIDATE_INPUTS
+    says.
     """
-    require_known(graph, registry)
-    specs = {node_type: registry.spec(node_type) for node_type in _types(graph)}
-    if not any(specs[node.type].is_output for node in graph.nodes.values()):
-        raise UserError(_no_output(graph, registry))
-    needed = needed_nodes(graph, specs)
+    if found := [*problems_of(graph, registry), *also]:
+        raise answer(found, graph, registry)
+
+
+def problems_of(graph: Graph, registry: Registry) -> list[Problem]:
+    """All that is wrong, as `validate` says it: node types that are not known first.
+
+    A node of such a type hands on what it is given, and an end of the graph that is one counts as
+    an output: so the rest is judged as if its pack were there.
+    """
+    known = {kind: spec for kind in _types(graph) if (spec := registry.get(kind)) is not None}
+    strange = [node for node in graph.nodes.values() if node.type not in known]
+    found = [Problem("node_type", "is of a type that is not known here", one) for one in strange]
+    if not found and not any(known[node.type].is_output for node in graph.nodes.values()):
+        return [Problem("no_output", _no_output(graph, registry))]
+    needed = needed_nodes(graph, known, ends_of(graph, strange))
     sources = downloads(graph.workflow)
-    problems = [
-        line
-        for node_id in needed
-        for line in _node_problems(graph.nodes[node_id], graph, specs, sources)
-    ]
-    problems += _circle(graph, needed, specs)
-    if problems:
-        many = f"the workflow cannot run, {len(problems)} things are wrong:"
-        raise several(many, problems, len(problems))
-
-
-def require_known(graph: Graph, registry: Registry) -> None:
-    """Raise UserError with every node type that is not known, and the nodes that are of it."""
-    unknown: dict[str, list[str]] = {}
-    for node in graph.nodes.values():
-        if node.type not in registry:
-            unknown.setdefault(node.type, []).append(node.id)
-    if unknown:
-        raise UserError(_unknown(unknown))
+    for node_id in needed:
+        if (node := graph.nodes[node_id]).type in known:
+            found += _node_problems(node, graph, known, sources)
+    return found + _circle(graph, needed, known)
 
 
 def _no_output(graph: Graph, registry: Registry) -> str:
     known = {node.id: registry.get(node.type) for node in graph.asleep}
     outputs = [node for node in graph.asleep if (spec := known[node.id]) and spec.is_output]
-    subgraphs = [node for node in graph.asleep if known[node.id] is None]
-    asleep = listing(node.label for node in outputs or subgraphs)
-    mend = f"unmute {asleep}" if outputs or subgraphs else "add a SaveImage or PreviewImage node"
-    return f"the workflow has no output node that runs, so nothing would come of it; {mend}"
+    asleep = outputs or [node for node in graph.asleep if known[node.id] is None]
+    none = "the workflow has no output node that runs, so nothing would come of it"
+    if not asleep:
+        return f"{none}; add a SaveImage or PreviewImage node"
+    how = " or ".join(sorted({_how(graph, node) for node in asleep}, reverse=True))
+    are, it = ("is", "it") if len(asleep) == 1 else ("are", "one")
+    return f"{none}: {listing(node.label for node in asleep)} {are} {how}; unmute {it}"
 
 
-def needed_nodes(graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
-    """The ids of the output nodes and of all that they need, in the graph's own order."""
-    waiting = [node.id for node in graph.nodes.values() if specs[node.type].is_output]
-    found = set(waiting)
-    while waiting:
-        for origin in origins(graph.nodes[waiting.pop()], specs):
-            if origin in graph.nodes and origin not in found:
-                found.add(origin)
-                waiting.append(origin)
-    return [node_id for node_id in graph.nodes if node_id in found]
-
-
-def origins(node: Node, specs: Mapping[str, NodeSpec]) -> list[str]:
-    """The ids of the nodes that feed the inputs `node` declares."""
-    declared = specs[node.type].live(node.inputs).inputs
-    return [
-        value.node
-        for name, value in node.inputs.items()
-        if name in declared and isinstance(value, Link)
-    ]
-
-
-def _unknown(nodes: Mapping[str, Sequence[str]]) -> str:
-    """`nodes`: the ids of the nodes of each type."""
-    lines = ", ".join(f"{plain(kind)} ({_ids(ids)})" for kind, ids in nodes.items())
-    count = "a node type" if len(nodes) == 1 else f"{len(nodes)} node types"
-    said = (
-        f"this host does not have {count} of the workflow: {lines}; remove these nodes, or run the "
-        "workflow in ComfyUI with the packs that bring them"
-    )
-    grouped = any(kind.startswith(("workflow>", "workflow/")) for kind in nodes)
-    hint = "; group nodes (workflow>...) run once ComfyUI has converted them to subgraphs"
-    return said + _ours(nodes) + (hint if grouped else "")
-
-
-def _ours(kinds: Iterable[str]) -> str:
-    """Which of our nodes stand for those of `kinds` that are other packs' preprocessors."""
-    from ...preprocessors.names import equal_of
-
-    found = [(kind, entry) for kind in kinds if (entry := equal_of(kind)) is not None]
-    named = listing(f"{entry.title} for {plain(kind)}" for kind, entry in found)
-    return f"; there is {named}" if found else ""
-
-
-def _ids(ids: Sequence[str]) -> str:
-    return f"node{'s' if len(ids) > 1 else ''} {listing(map(plain, ids))}"
+def _how(graph: Graph, node: Node) -> str:
+    """How a node that does not run is switched off on the canvas."""
+    own = (node.id.rsplit(":", 1)[-1], node.type, BYPASSED)
+    drawn = drawn_nodes(graph.workflow or {})
+    off = any((str(one.get("id")), one.get("type"), one.get("mode")) == own for one in drawn)
+    return "bypassed" if off else "muted"
 
 
 def _types(graph: Graph) -> set[str]:
     return {node.type for node in graph.nodes.values()}
 
 
-def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) -> list[str]:
+def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) -> list[Problem]:
     edges = {node_id: origins(graph.nodes[node_id], specs) for node_id in needed}
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:
         nodes = [graph.nodes[node_id].label for node_id in error.args[1]]
-        return [f"the links go in a circle: {' -> '.join(nodes)}; remove one of them"]
+        words = f"the links go in a circle: {' -> '.join(nodes)}; remove one of them"
+        return [Problem("circle", words)]
     return []
 
 
 def _node_problems(
     node: Node, graph: Graph, specs: Mapping[str, NodeSpec], sources: Mapping[str, str]
-) -> list[str]:
+) -> list[Problem]:
     spec = specs[node.type].live(node.inputs)
     judge = own_check(spec)
-    problems: list[str] = []
+    problems: list[Problem] = []
     accepted: dict[str, Json] = {}
     received: dict[str, str] = {}
     for name, declared in spec.inputs.items():
         value = node.inputs.get(name)
+        kind: Kind = "link" if isinstance(value, Link) else "value"
         try:
             if isinstance(value, Link):
                 received[name] = _received_type(value, declared, graph, specs)
             elif name in node.inputs and not (value is None and not declared.takes_value):
                 accepted[name] = _accept(value, declared, exempt=judge.exempts(name))
             elif declared.required:
+                kind = "missing"
                 raise UserError(f"({declared.type}) is missing; connect it or give it a value")
         except UserError as error:
-            problems.append(f"{node.label}: input {name} {error}")
-    urls = [
-        sources[value] for value in accepted.values() if isinstance(value, str) and value in sources
-    ]
-    hint = f"; the workflow's author got it from {listing(urls)}" if urls else ""
-    said = judge.problems(accepted, received, hidden(node, spec, graph))
-    strays = [f"{node.label}: {line}" for line in _strays(node, specs[node.type])]
-    return problems + strays + [f"{node.label}: {line}{hint}" for line in said]
+            problems.append(Problem(kind, error.sentence, node, name, value))
+    problems += [Problem("value", line, node) for line in _strays(node, specs[node.type])]
+    with looking() as lost:
+        said = judge.problems(accepted, received, hidden(node, spec, graph))
+    return problems + [_own(line, node, accepted, lost, sources) for line in said]
+
+
+def _own(
+    line: str,
+    node: Node,
+    accepted: Mapping[str, Json],
+    lost: Sequence[NotFound],
+    sources: Mapping[str, str],
+) -> Problem:
+    """What a node's own check says, as a file that is not there where it is that."""
+    texts = {name: value for name, value in accepted.items() if isinstance(value, str)}
+    file = next((one for one in lost if one.sentence in line), None)
+    if file is None:
+        urls = [sources[value] for value in texts.values() if value in sources]
+        return Problem("refused", line, node, url=listing(urls) if urls else "")
+    name = next((name for name, value in texts.items() if file.name in value), "")
+    url = address_of(file.name, sources)
+    return Problem("file", line, node, name, accepted.get(name), file, url)
 
 
 def _strays(node: Node, spec: NodeSpec) -> Iterator[str]:
@@ -178,6 +161,8 @@ def _received_type(
     origin = graph.nodes.get(link.node)
     if origin is None:
         raise UserError(f"is linked to node {shown(link.node)}, which is not there")
+    if origin.type not in specs:
+        return "*"
     outputs = specs[origin.type].outputs
     if not 0 <= link.slot < len(outputs):
         raise UserError(

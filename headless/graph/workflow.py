@@ -10,11 +10,11 @@ from ...ground.reading import read_bytes
 from ...ground.structured import read_json
 from ...ground.wording import size_in_words
 from .api_format import is_api, read_api
-from .flatten import flatten
+from .flatten import NOTES, flatten
 from .model import Graph, Json, JsonObject, Link, Node
 from .png_texts import MAX_TEXT, SIGNATURE, read_texts
 from .registry import Registry
-from .ui_format import UiDocument, is_ui, read_ui
+from .ui_format import BYPASSED, MUTED, UiDocument, is_ui, read_ui
 
 __all__ = ["Document", "Graph", "Link", "Node", "load_workflow", "read_document", "read_workflow"]
 
@@ -34,7 +34,10 @@ class Document:
     def graph(self, registry: Registry) -> Graph:
         """The graph; UserError for a canvas that means none to these nodes."""
         if isinstance(self.content, UiDocument):
-            return _not_empty(flatten(self.content, registry, self.source), self.source)
+            graph = flatten(self.content, registry, self.source)
+            if not graph.nodes:
+                raise UserError(f"{self.source} holds no node that can run: {_why(self.content)}")
+            return graph
         return _with_new_fields(self.content, registry) if self.ran else self.content
 
 
@@ -175,9 +178,18 @@ def _filled(node: Node, registry: Registry) -> Node:
     return replace(node, inputs={**node.inputs, **missing})
 
 
-def _not_empty(graph: Graph, source: str) -> Graph:
-    if graph.nodes:
-        return graph
-    why = "every one of them is muted or bypassed; unmute the nodes that are to run"
-    said = why if graph.asleep else "there are none, or only notes"
-    raise UserError(f"{source} holds no node that can run: {said}")
+def _why(document: UiDocument) -> str:
+    """Why a canvas means no node at all."""
+    nodes = [one for one in document.canvas.nodes.values() if one.type not in NOTES]
+    muted = sum(node.mode == MUTED for node in nodes)
+    bypassed = sum(node.mode == BYPASSED for node in nodes)
+    if not muted + bypassed:
+        return "there are none, or only notes"
+    how = "muted" if not bypassed else "bypassed"
+    if muted and bypassed:
+        how = f"muted ({muted}) or bypassed ({bypassed})"
+    if muted + bypassed < len(nodes):
+        are = "is" if muted + bypassed == 1 else "are"
+        return f"{muted + bypassed} of its {len(nodes)} nodes {are} {how}, and no other one runs"
+    every = "its node is" if len(nodes) == 1 else f"all {len(nodes)} nodes are"
+    return f"{every} {how}; unmute those that are to run"

@@ -56,6 +56,14 @@ def facts_of(model: Model) -> ModelFacts:
         return _by_name(model, error.sentence.rstrip("."))
 
 
+def told_by_header(model: Model) -> str:
+    """The family's name, where the file of a MODEL is here and tells it; else ""."""
+    if _path(model.kind, model.file) is None:
+        return ""
+    facts = facts_of(model)
+    return "" if facts.notes else facts.family
+
+
 def cost_of(net: Net, model: ModelFacts) -> Cost:
     """A net's run beside a model's: by their files where both are there."""
     path = _control_path(net.file)

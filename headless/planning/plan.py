@@ -31,14 +31,16 @@ class WorkflowPlan:
         return {**MARKED, "version": VERSION, "samplers": samplers, "notes": list(self.notes)}
 
 
-def plan_of(graph: Graph, registry: Registry) -> WorkflowPlan:
-    """What would control each sampler of `graph`, and when.
+def plan_of(graph: Graph, registry: Registry, glance: bool = False) -> WorkflowPlan:
+    """What would control each sampler of `graph`, and when. With `glance` no picture is read and no
+    hint is made, which a plan shows but does not need, and defaults stand for values that nodes
+    refuse.
 
     Raises:
         UserError: no node that samples, links in a circle, a value that a node refuses, a factor
             that a sampler's schedule does not have; names the node.
     """
-    walk = Walk(graph, registry)
+    walk = Walk(graph, registry, glance)
     sampled = walk.samplers()
     if not sampled:
         raise UserError(

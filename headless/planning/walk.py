@@ -82,8 +82,11 @@ class Walk:
         notes: what was left out, said once each.
     """
 
-    def __init__(self, graph: Graph, registry: Registry) -> None:
+    def __init__(self, graph: Graph, registry: Registry, glance: bool = False) -> None:
+        """With `glance` no picture is read, no hint is made, and a value that a node refuses is
+        left out, with a note."""
         self._graph = graph
+        self._glance = glance
         self._specs = {node.type: registry.get(node.type) for node in graph.nodes.values()}
         self._outputs: dict[str, Sequence[Any]] = {}
         # Of nodes that are not known: what they could pass on, by type.
@@ -146,7 +149,7 @@ class Walk:
         if spec is None:
             self._make_unknown(node)
             return
-        known = node.type in ACTS or _is_light(node, spec)
+        known = node.type in ACTS or _is_light(node, spec, not self._glance)
         inputs = self._given(node, spec, checked=known)
         if node.type in ACTS:
             self._outputs[node.id] = _labelled(node, lambda: ACTS[node.type](**inputs))
@@ -234,8 +237,12 @@ class Walk:
                     if checked and node.type in OURS and not judge.exempts(name):
                         check_choice(declared, value)
                 except UserError as error:
+                    said = f"{node.label}: input {name} {error.sentence}"
+                    if checked and self._glance:
+                        self._note(f"{said}; its default stands for it")
+                        continue
                     if checked:
-                        raise UserError(f"{node.label}: input {name} {error.sentence}") from error
+                        raise UserError(said) from error
                 found[name] = value
         return found
 
@@ -267,14 +274,15 @@ class Walk:
         self.notes[words] = None
 
 
-def _is_light(node: Node, spec: NodeSpec) -> bool:
-    """Whether it really runs: pictures, hints without a network, and what makes values of ours."""
-    if node.type in PICTURES or node.type in LEVELS:
+def _is_light(node: Node, spec: NodeSpec, pictures: bool) -> bool:
+    """Whether it really runs: `pictures` and hints without a network, where they are wanted, and
+    what makes values of ours."""
+    if node.type in LEVELS or (pictures and node.type in PICTURES):
         return True
     if node.type not in OURS:
         return False
     entry = getattr(spec.cls, "PREPROCESSOR", None)
-    of_hints = entry is not None and entry.learning is None
+    of_hints = pictures and entry is not None and entry.learning is None
     return of_hints or node.type in TEXTS or _makes_values(spec)
 
 

@@ -78,8 +78,11 @@ def test_every_unknown_node_type_is_listed(
     refused: Callable[..., str], api_form: Callable[[str], Prompt]
 ) -> None:
     prompt = api_form("pose")
-    prompt["90"] = {"class_type": "FancyNode", "inputs": {}}
-    prompt["91"] = {"class_type": "OtherNode", "inputs": {}}
+    (save,) = (key for key, node in prompt.items() if node["class_type"] == "SaveImage")
+    picture = prompt[save]["inputs"]["images"]
+    prompt["90"] = {"class_type": "FancyNode", "inputs": {"image": picture}}
+    prompt["91"] = {"class_type": "OtherNode", "inputs": {"image": ["90", 0]}}
+    prompt[save]["inputs"]["images"] = ["91", 0]
     sentence = refused(prompt, "--demo")
     assert "FancyNode" in sentence
     assert "OtherNode" in sentence
@@ -276,16 +279,6 @@ def test_an_output_through_a_link(
     assert "leaves" in sentence
 
 
-def test_a_control_net_that_the_demo_cannot_place(
-    refused: Callable[..., str], api_form: Callable[[str], Prompt]
-) -> None:
-    prompt = api_form("pose")
-    node_of(prompt, "ControlStackLoader")["inputs"]["control_net_name"] = "tile.safetensors"
-    sentence = refused(prompt, "--demo")
-    assert "tile.safetensors" in sentence
-    assert "canny, depth and pose" in sentence
-
-
 WRONG_CONSTANTS = [
     ("pose", "SaveImage.filename_prefix=" + "x" * 250, "too long"),
     ("pose", "SaveImage.filename_prefix=workflow.json/x", "is no folder"),
@@ -350,8 +343,11 @@ def test_memory_is_estimated_before_anything_is_loaded(
 @pytest.mark.parametrize(
     ("muted", "said"),
     [
-        (lambda kind: True, "every one of them is muted"),
-        (lambda kind: kind in ("SaveImage", "PreviewImage"), "unmute node 7 'The hint'"),
+        (lambda kind: True, "holds no node that can run: all 12 nodes are muted; unmute those"),
+        (
+            lambda kind: kind in ("SaveImage", "PreviewImage"),
+            "node 7 'The hint' (PreviewImage), node 12 (SaveImage) are muted; unmute one",
+        ),
     ],
 )
 def test_what_is_muted_is_named(
@@ -439,3 +435,21 @@ def test_a_preset_for_no_stack(refused: Callable[..., str], folder: Path) -> Non
     prompt = {"1": {"class_type": "EmptyLatentImage", "inputs": {}}}
     said = refused(prompt, "--preset", "soft.json")
     assert "there is no stack to put the preset on" in said
+
+
+def test_every_file_of_a_stack_is_looked_for(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt], folder: Path
+) -> None:
+    _garbage(_place(folder, "controlnet", "damaged.safetensors"))
+    prompt = api_form("controlnet_stack")
+    (checkpoint,) = (n for n in prompt.values() if n["class_type"] == "CheckpointLoaderSimple")
+    checkpoint["inputs"]["ckpt_name"] = "no.ckpt"
+    controls = node_of(prompt, "ControlStackRows")["inputs"]["controls"]
+    files = ("one.pth", "damaged.safetensors", "two.pth")
+    rows = [{**controls["rows"][0], "id": i, "file": file} for i, file in enumerate(files, 1)]
+    controls["rows"] = rows
+    said = refused(prompt)
+    assert "5 things are wrong" in said
+    assert "row 2: " in said
+    for wrong in ("no checkpoint 'no.ckpt'", "no ControlNet 'one.pth'", "no ControlNet 'two.pth'"):
+        assert said.count(wrong) == 1

@@ -16,6 +16,7 @@ from controlstack.ground import memory
 from controlstack.headless.graph.png_texts import read_texts
 from tests.cli.prompts import WORKFLOWS, Prompt, Run, node_of
 
+CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 QUICK = ("--demo", "--set", "KSampler.steps=1")
 SMALL = ("--set", "EmptyLatentImage.width=64", "--set", "EmptyLatentImage.height=64")
 
@@ -129,3 +130,40 @@ def test_a_preset_goes_on_the_stack_and_into_the_picture(run: Run, folder: Path)
     assert node_of(prompt, "ControlStackApply")["inputs"]["stack"] == [preset, 0]
     assert '"strength": 0.5' in prompt[preset]["inputs"]["preset"]
     assert prompt[preset]["_meta"]["title"] == "soft.json"
+
+
+def test_a_strangers_graph_on_the_demo_models(
+    run: Run, folder: Path, api_form: Callable[[str], Prompt]
+) -> None:
+    """A LoRA, a net of another kind, and a node of a pack that only looks on."""
+    prompt = api_form("pose")
+    (base,) = (
+        key for key, node in prompt.items() if node["class_type"] == "CheckpointLoaderSimple"
+    )
+    (save,) = (key for key, node in prompt.items() if node["class_type"] == "SaveImage")
+    for node in prompt.values():
+        for name, value in node["inputs"].items():
+            if value in ([base, 0], [base, 1]):
+                node["inputs"][name] = ["lora", value[1]]
+    prompt["lora"] = {
+        "class_type": "LoraLoader",
+        "inputs": {"model": [base, 0], "clip": [base, 1], "lora_name": "style.safetensors"}
+        | dict.fromkeys(("strength_model", "strength_clip"), 1.0),
+    }
+    node_of(prompt, "ControlStackLoader")["inputs"]["control_net_name"] = "sd15_lineart.pth"
+    prompt["look"] = {
+        "class_type": "Image Comparer (rgthree)",
+        "inputs": {"image_a": prompt[save]["inputs"]["images"]},
+    }
+    result = run("run", _saved(prompt, folder), *QUICK, *SMALL)
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 1
+    sizes = "and sizes are scaled by 0.25 to suit them."
+    assert result.stderr.splitlines()[:4] == [
+        "Note: node look (Image Comparer (rgthree)) is left out: its type is not known here, and "
+        "no picture needs it.",
+        "Note: node lora (LoraLoader) is bypassed: the demo has no LoRA.",
+        f"Note: demo models stand in for sd15_lineart.pth, {CHECKPOINT}, {sizes}",
+        "Note: the demo's canny net stands in for sd15_lineart.pth: its name tells the kind of "
+        "hint.",
+    ]

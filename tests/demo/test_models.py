@@ -57,19 +57,6 @@ def test_every_part_of_a_base_model_is_that_of_the_demo_base() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("node", "said"),
-    [
-        (("ControlNetLoader", {"control_net_name": "tile.safetensors"}), "tile.safetensors"),
-        (("LoraLoader", {"lora_name": "a.safetensors"}), "LoRA"),
-        (("ControlStackDepth", {"model": "dpt"}), "depth estimator"),
-    ],
-)
-def test_what_the_demo_lacks(node: tuple[str, dict[str, Json | Link]], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        aliases(_graph(node))
-
-
 def test_an_archive_without_the_weights_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +81,17 @@ def test_sizes_shrink_together_and_to_whole_latents() -> None:
     assert small["2"].inputs["width"] == 384
     assert small["2"].inputs["height"] == 0  # the core's word for "keep the proportions"
     assert small["3"].inputs == {"width": 192, "height": 128}
+
+
+def test_sizes_of_other_latents_and_places_in_them() -> None:
+    graph = _graph(
+        ("EmptySD3LatentImage", {"width": 1024, "height": 1024, "batch_size": 1}),
+        ("LatentComposite", {"x": 512, "y": 0, "feather": 0}),
+    )
+    assert scale_factor(graph) == 0.125
+    small = scaled(graph, default_registry(), 0.125).nodes
+    assert small["0"].inputs == {"width": 128, "height": 128, "batch_size": 1}
+    assert small["1"].inputs == {"x": 64, "y": 0, "feather": 0}
 
 
 def test_small_workflows_and_those_without_a_size_stay() -> None:

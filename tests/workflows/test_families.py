@@ -11,7 +11,7 @@ import pytest
 
 from controlstack.ground.errors import UserError
 from controlstack.headless.graph.registry import default_registry
-from controlstack.headless.graph.validate import require_known
+from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import load_workflow
 from tests.workflows.names import FAMILIES, SINKS, WORKFLOWS
 
@@ -169,5 +169,5 @@ def test_without_comfyui_the_nodes_that_are_missing_are_named(name: str) -> None
     assert missing == {node["type"] for node in _nodes(name)} & set(CORE)
     if missing:
         with pytest.raises(UserError, match="this host does not have ") as caught:
-            require_known(graph, registry)
+            validate(graph, registry)
         assert all(node_type in str(caught.value) for node_type in missing)

@@ -1,0 +1,47 @@
+"""What the outputs of a graph need, also where it has node types that are not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .model import Graph, Link, Node
+from .registry import NodeSpec
+
+
+def needed_nodes(
+    graph: Graph, specs: Mapping[str, NodeSpec], further: Iterable[str] = ()
+) -> list[str]:
+    """The ids of the output nodes, of the `further` ones and of all that they need, in the graph's
+    own order. Types without a spec are no outputs, and need all that they are given.
+    """
+    outputs = [
+        node.id
+        for node in graph.nodes.values()
+        if (spec := specs.get(node.type)) is not None and spec.is_output
+    ]
+    waiting = [*outputs, *further]
+    found = set(waiting)
+    while waiting:
+        for origin in origins(graph.nodes[waiting.pop()], specs):
+            if origin in graph.nodes and origin not in found:
+                found.add(origin)
+                waiting.append(origin)
+    return [node_id for node_id in graph.nodes if node_id in found]
+
+
+def origins(node: Node, specs: Mapping[str, NodeSpec]) -> list[str]:
+    """The ids of the nodes that feed the inputs `node` declares; of a type without a spec, all."""
+    spec = specs.get(node.type)
+    declared = node.inputs if spec is None else spec.live(node.inputs).inputs
+    return [
+        value.node
+        for name, value in node.inputs.items()
+        if name in declared and isinstance(value, Link)
+    ]
+
+
+def ends_of(graph: Graph, nodes: Iterable[Node]) -> list[str]:
+    """The ids of those of `nodes` whose outputs nothing takes."""
+    links = (value for node in graph.nodes.values() for value in node.inputs.values())
+    taken = {value.node for value in links if isinstance(value, Link)}
+    return [node.id for node in nodes if node.id not in taken]

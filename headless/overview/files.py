@@ -1,0 +1,130 @@
+"""The model files that a workflow names, by kind, with the addresses that it brings for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ...ground.errors import UserError
+from ...nodes.rows import files_of
+from .. import folders
+from ..graph.downloads import address_of, downloads, drawn_nodes
+from ..graph.model import Graph
+from ..graph.registry import Registry
+from ..graph.ui_format import BYPASSED, MUTED
+
+_SUFFIX = re.compile(r".+\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)", re.IGNORECASE)
+_INPUTS: dict[str, str] = {
+    **{"ckpt_name": "checkpoints", "unet_name": "diffusion_models", "vae_name": "vae"},
+    **{"lora_name": "loras", "control_net_name": "controlnet"},
+    **dict.fromkeys(("clip_name", "clip_name1", "clip_name2", "clip_name3"), "text_encoders"),
+}
+"""Inputs of loaders -> the folder of the files that they name."""
+
+_WORDS: tuple[tuple[str, str], ...] = (
+    (r"lora", "loras"),
+    (r"upscale", "upscale_models"),
+    (r"ip.?adapter", "ipadapter"),
+    (r"clip.?vision", "clip_vision"),
+    (r"control.?net|cnet", "controlnet"),
+    (r"vae", "vae"),
+    (r"ckpt|checkpoint", "checkpoints"),
+    (r"unet|diffusion", "diffusion_models"),
+    (r"clip|text.?encoder", "text_encoders"),
+)
+"""Words of another node's type or input -> the same."""
+
+_NO_FILE = frozenset({"", "none", "baked vae"})
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file that a workflow names.
+
+    Args:
+        kind: what it is, for a person ("checkpoint").
+        folder: where ComfyUI has such files; "" where that is not known.
+        nodes: the ids of the nodes that name it.
+        here: whether it lies in the folders of models.
+        url: where the workflow says that it was got; "" where it does not.
+    """
+
+    kind: str
+    name: str
+    folder: str
+    nodes: tuple[str, ...]
+    here: bool
+    url: str
+
+    def json(self) -> dict[str, Any]:
+        """The data, for programs."""
+        return {**vars(self), "nodes": list(self.nodes)}
+
+
+def model_files(graph: Graph, registry: Registry) -> list[ModelFile]:
+    """Every model file that a node of the graph names, sorted by kind and name."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for folder, name, node in [*_of_graph(graph, registry), *_of_canvas(graph, registry)]:
+        found.setdefault((folder, name), {})[node] = None
+    urls = downloads(graph.workflow)
+    return [
+        ModelFile(
+            kind=folders.KINDS[folder][0] if folder in folders.KINDS else folder or "model",
+            name=name,
+            folder=folder,
+            nodes=tuple(nodes),
+            here=_is_here(folder, name),
+            url=address_of(name, urls),
+        )
+        for (folder, name), nodes in sorted(found.items())
+    ]
+
+
+def _of_graph(graph: Graph, registry: Registry) -> Iterator[tuple[str, str, str]]:
+    for node in graph.nodes.values():
+        for name, value in node.inputs.items():
+            if (node.type, name) == ("ControlStackRows", "controls"):
+                yield from (("controlnet", file, node.id) for file in files_of(value))
+                continue
+            for text in _texts(value):
+                loads = name in _INPUTS and node.type in registry
+                if (loads or _SUFFIX.fullmatch(text)) and text.lower() not in _NO_FILE:
+                    yield _INPUTS.get(name) or _folder(f"{node.type} {name}"), text, node.id
+
+
+def _of_canvas(graph: Graph, registry: Registry) -> Iterator[tuple[str, str, str]]:
+    """Of nodes that are not known, whose fields have no names in the file."""
+    strange = {node.type for node in graph.nodes.values() if node.type not in registry}
+    for drawn in drawn_nodes(graph.workflow or {}):
+        kind = drawn.get("type")
+        if isinstance(kind, str) and kind in strange and drawn.get("mode") not in (MUTED, BYPASSED):
+            for text in _texts(drawn.get("widgets_values")):
+                if _SUFFIX.fullmatch(text):
+                    yield _folder(kind), text, str(drawn.get("id"))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in a value, those that are off left out (as rgthree's LoRA loader has them)."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, list):
+            waiting += reversed(one)
+        elif isinstance(one, dict) and one.get("on") is not False:
+            waiting += reversed(list(one.values()))
+
+
+def _folder(words: str) -> str:
+    lower = words.lower()
+    return next((folder for word, folder in _WORDS if re.search(word, lower)), "")
+
+
+def _is_here(folder: str, name: str) -> bool:
+    try:
+        return folder in folders.KINDS and folders.find(folder, name) is not None
+    except UserError:
+        return False
