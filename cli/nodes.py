@@ -1,8 +1,8 @@
-"""`controlstack nodes`: every node the embedded host knows, with its inputs and outputs."""
+"""`controlstack nodes`: every node the embedded host knows by its pack, with inputs and outputs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .exit_codes import DebugOption, reported
 from .say import literal, show
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def nodes_command(debug: DebugOption = False) -> None:
-    """List the nodes that workflows may use."""
+    """List the nodes that workflows may use, by the pack that they are of."""
     with reported(debug):
         from rich import box
         from rich.table import Table
@@ -20,15 +20,25 @@ def nodes_command(debug: DebugOption = False) -> None:
         from ..headless.graph.registry import default_registry
 
         registry = default_registry()
-        table = Table(box=box.SIMPLE_HEAD, show_lines=True)
-        for heading, style in (("Node", "bold"), ("Inputs", ""), ("Outputs", "")):
-            table.add_column(heading, style=style)
+        packs: dict[str, list[str]] = {}
         for node_type in sorted(registry):
-            spec = registry.spec(node_type)
-            inputs = literal(*(_describe(entry) for entry in spec.inputs.values()))
-            outputs = literal(*(spec.output_names or ["a file"]))
-            table.add_row(literal(spec.type), inputs, outputs)
-        show(table)
+            packs.setdefault(_pack(registry.spec(node_type).cls), []).append(node_type)
+        for pack, node_types in sorted(packs.items()):
+            table = Table(box=box.SIMPLE_HEAD, show_lines=True, title=pack, title_justify="left")
+            for heading, style in (("Node", "bold"), ("Inputs", ""), ("Outputs", "")):
+                table.add_column(heading, style=style)
+            for spec in map(registry.spec, node_types):
+                inputs = literal(*(_describe(entry) for entry in spec.inputs.values()))
+                outputs = literal(*(spec.output_names or ["a file"]))
+                table.add_row(literal(spec.type), inputs, outputs)
+            show(table)
+
+
+def _pack(cls: type[Any]) -> str:
+    from ..nodes import EVERY_NODE
+
+    ours = cls in EVERY_NODE.values()
+    return "ControlStack" if ours else getattr(cls, "PACK", "ComfyUI")
 
 
 def _describe(entry: InputSpec) -> str:

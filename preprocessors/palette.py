@@ -25,16 +25,23 @@ def color_palette(picture: Bytes) -> Bytes:
     UserError for another kind of picture.
     """
     cv2 = opencv()
-    whole = checked_rgb(picture, "Colour palette")
-    height, width = whole.shape[:2]
-    cells = (max(1, width // CELL), max(1, height // CELL))
-    colours = cv2.resize(whole, cells, interpolation=cv2.INTER_CUBIC)
+    height, width = picture.shape[:2]
+    colours = cells(picture)
     # The plain form is faster, and right where its steps of 1 / CELL are exact; elsewhere the other
     # one gives cells of one size.
     plain = width % CELL == height % CELL == 0
     nearest = cv2.INTER_NEAREST if plain else cv2.INTER_NEAREST_EXACT
     flat = cv2.resize(colours, (width, height), interpolation=nearest)
     return np.asarray(flat, np.uint8)
+
+
+def cells(picture: Bytes) -> Bytes:
+    """The colours of the cells of `picture` (uint8 RGB, H x W x 3): one pixel each."""
+    cv2 = opencv()
+    whole = checked_rgb(picture, "Colour palette")
+    height, width = whole.shape[:2]
+    size = (max(1, width // CELL), max(1, height // CELL))
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 COLOR_PALETTE = Preprocessor(

@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from ..ground.parameters import Parameter
 from .opencv import opencv
-from .picture import HALF_A_LEVEL, Bytes, Floats, checked_rgb, darkest_channel, grey_as_rgb
+from .picture import (
+    HALF_A_LEVEL,
+    Bytes,
+    Floats,
+    Pixel,
+    checked_rgb,
+    darkest_channel,
+    grey_as_rgb,
+)
 from .spec import Preprocessor
 
 DARK = 127
@@ -70,7 +78,7 @@ def from_edges(edges: Bytes) -> Bytes:
     ridges leaves above INK becomes a line.
     """
     blurred = opencv().GaussianBlur(edges.astype(np.float32), (0, 0), PEN)
-    ridges = _white(_highest_along_a_line(blurred) & (blurred > RIDGE))
+    ridges = _white(highest_along_a_line(blurred) & (blurred > RIDGE))
     drawn = opencv().GaussianBlur(ridges, (0, 0), PEN)
     return _white(drawn > INK)
 
@@ -80,8 +88,8 @@ def _white(where: npt.NDArray[np.bool_]) -> Bytes:
     return where.astype(np.uint8) * np.uint8(255)
 
 
-def _highest_along_a_line(values: Floats) -> npt.NDArray[np.bool_]:
-    """Where no neighbour along at least one of the four directions is higher."""
+def highest_along_a_line(values: npt.NDArray[Pixel]) -> npt.NDArray[np.bool_]:
+    """Where no neighbour along at least one of the four directions is higher, in H x W."""
     highest = np.zeros(values.shape, bool)
     for line in _NEIGHBOURS:
         highest |= opencv().dilate(values, np.array(line, np.uint8)) == values

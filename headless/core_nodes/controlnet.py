@@ -9,7 +9,7 @@ from ..models.control_base import ControlBase
 from ..sampling.conditioning import Conditioning
 from .declare import core_node, number
 
-_STRENGTH = number(1.0, 0.0, 10.0, 0.01)
+STRENGTH = number(1.0, 0.0, 10.0, 0.01)
 
 
 @core_node(
@@ -19,7 +19,7 @@ _STRENGTH = number(1.0, 0.0, 10.0, 0.01)
         "conditioning": "CONDITIONING",
         "control_net": "CONTROL_NET",
         "image": "IMAGE",
-        "strength": _STRENGTH,
+        "strength": STRENGTH,
     },
     "CONDITIONING",
     DEPRECATED=True,
@@ -36,7 +36,7 @@ def apply(
     controlled: Conditioning = []
     for text, options in conditioning:
         net = control_net.copy().set_cond_hint(image.movedim(-1, 1), strength)
-        net.set_previous_controlnet(options.get("control"))
+        net = net.set_previous_controlnet(options.get("control"))
         controlled.append([text, {**options, "control": net, "control_apply_to_uncond": True}])
     return controlled
 
@@ -49,7 +49,7 @@ def apply(
         "negative": "CONDITIONING",
         "control_net": "CONTROL_NET",
         "image": "IMAGE",
-        "strength": _STRENGTH,
+        "strength": STRENGTH,
         "start_percent": number(0.0, 0.0, 1.0, 0.001),
         "end_percent": number(1.0, 0.0, 1.0, 0.001),
     },

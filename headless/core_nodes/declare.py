@@ -28,13 +28,14 @@ def core_node(
     optional: Mapping[str, Input] | None = None,
     hidden: Mapping[str, str] | None = None,
     check: Callable[..., object] | None = None,
+    among: dict[str, type[Any]] = CORE_NODES,
     **attributes: Any,
 ) -> Callable[[Function], Function]:
     """Declare a function as ComfyUI's node `node_id`, which takes these inputs by their names.
 
     The function gives the one value of `outputs`, or all as a V1 node gives them. `check` takes
-    some of the inputs before anything runs, and raises UserError for those it refuses.
-    `attributes` are further ones of the class, by ComfyUI's names.
+    some of the inputs before anything runs, and raises UserError for those it refuses. The class
+    goes `among` the declared ones. `attributes` are further ones of it, by ComfyUI's names.
     """
 
     def declare(function: Function) -> Function:
@@ -62,7 +63,7 @@ def core_node(
             **({} if check is None else {"VALIDATE_INPUTS": staticmethod(_answering(check))}),
             **attributes,
         }
-        CORE_NODES[node_id] = type(node_id, (), made)
+        among[node_id] = type(node_id, (), made)
         return function
 
     return declare

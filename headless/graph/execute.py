@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from ...ground.errors import UserError
+from ...ground.log import saying_once
 from ...ground.memory import is_out_of_memory, out_of_memory
 from ...ground.wording import one_line
 from .. import folders
@@ -88,6 +89,7 @@ class Executor:
         self._objects: dict[tuple[str, str], Any] = {}
         self._folders: folders.Folders | None = None
 
+    @saying_once()
     def run(self, graph: Graph, on_event: OnEvent | None = None, *, once: bool = False) -> Results:
         """Run a graph that `validate` has accepted.
 

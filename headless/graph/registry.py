@@ -181,11 +181,12 @@ def types_fit(given: str, wanted: str) -> bool:
 
 
 def default_registry() -> Registry:
-    """The core nodes of the embedded host and this package's own."""
+    """The core nodes of the embedded host, other packs' that it has, and this package's own."""
     from ...nodes import EVERY_NODE as OURS
     from ..core_nodes import CORE_NODES as CORE
+    from ..pack_nodes import PACK_NODES as PACKS
 
-    return Registry({**CORE, **OURS})
+    return Registry({**PACKS, **CORE, **OURS})
 
 
 def _read_inputs(declared: Mapping[str, Any], before: str = "") -> tuple[InputSpec, ...]:

@@ -43,9 +43,9 @@ def test_every_unknown_type_is_listed(registry: Registry, api: dict[str, Any]) -
 def test_preprocessors_of_another_pack_are_answered_with_our_node(
     registry: Registry, api: dict[str, Any]
 ) -> None:
-    api["8"] = {"class_type": "CannyEdgePreprocessor", "inputs": {}}
+    api["8"] = {"class_type": "TEED_Preprocessor", "inputs": {}}
     api["9"] = {"class_type": "LeReS-DepthMapPreprocessor", "inputs": {}}
-    assert "  there is Canny Hint for CannyEdgePreprocessor\n" in complaint(api, registry)
+    assert "  there is TEED Soft Edge Hint for TEED_Preprocessor\n" in complaint(api, registry)
 
 
 def test_unknown_types_on_the_canvas_and_in_a_subgraph(

@@ -1,0 +1,9 @@
+"""Nodes of other packs that workflows share, run by our own code on the embedded host alone.
+
+In ComfyUI the packs themselves are there. Knows the host, our preprocessors and our engine.
+"""
+
+from . import acn_apply, acn_keyframes, acn_weights, aux_around, aux_hints
+from .declare import PACK_NODES
+
+__all__ = ["PACK_NODES", "acn_apply", "acn_keyframes", "acn_weights", "aux_around", "aux_hints"]
