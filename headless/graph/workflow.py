@@ -10,6 +10,7 @@ from ...ground.reading import read_bytes
 from ...ground.structured import read_json
 from ...ground.wording import size_in_words
 from .api_format import is_api, read_api
+from .dynamic_prompts import Draws
 from .flatten import flatten
 from .model import Graph, Json, JsonObject, Link, Node
 from .png_texts import MAX_TEXT, SIGNATURE, read_texts
@@ -31,10 +32,12 @@ class Document:
     content: Graph | UiDocument
     ran: bool = False
 
-    def graph(self, registry: Registry) -> Graph:
-        """The graph; UserError for a canvas that means none to these nodes."""
+    def graph(self, registry: Registry, draws: Draws | None = None) -> Graph:
+        """The graph; `draws` choose in dynamic prompts, by default those of seed 0. UserError for a
+        canvas that means none to these nodes.
+        """
         if isinstance(self.content, UiDocument):
-            return _not_empty(flatten(self.content, registry, self.source), self.source)
+            return _not_empty(flatten(self.content, registry, self.source, draws), self.source)
         return _with_new_fields(self.content, registry) if self.ran else self.content
 
 
