@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ...ground.errors import UserError
@@ -22,12 +22,15 @@ MUTED, BYPASSED = 2, 4
 
 @dataclass(frozen=True)
 class UiInput:
-    """An input slot of a node; `link` is the id of the link that feeds it."""
+    """An input slot of a node; `link` is the id of the link that feeds it, `label` what the canvas
+    calls it where that is not its name.
+    """
 
     name: str
     type: str
     link: str | None
     is_widget: bool
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class UiNode:
     stored: Json
     named: Mapping[str, Json]
     proxies: tuple[tuple[str, str], ...]
+    drawn: JsonObject = field(default_factory=dict)
+    """The node as the file has it: where it lies, its colour, what packs keep in it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class UiLink:
     slot: int
     target: str
     target_slot: int
+    type: str = "*"
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class UiGraph:
     links: Mapping[str, UiLink]
     inputs: tuple[UiInput, ...]
     outputs: Mapping[int, UiLink]
+    drawn: JsonObject = field(default_factory=dict)
+    """The canvas as the file has it: its groups, and what it gives out where nothing feeds that."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,7 @@ class _Reader:
             links={link.id: link for link in links},
             inputs=tuple(self.input(slot, "a subgraph") for slot in slots),
             outputs={link.target_slot: link for link in links if link.target == OUTPUT_BOUNDARY},
+            drawn=item,
         )
 
     def _links(self, value: Json) -> list[Json]:
@@ -153,6 +162,7 @@ class _Reader:
             proxies=_proxies(properties.get("proxyWidgets"))
             if isinstance(properties, dict)
             else (),
+            drawn=node,
         )
 
     def slots(self, node: JsonObject, key: str, where: str) -> list[Json]:
@@ -169,21 +179,25 @@ class _Reader:
             type=_type(slot),
             link=None if link is None else self.id(link, f"a link of {where}"),
             is_widget=isinstance(widget, dict),
+            label=_text(slot.get("label")),
         )
 
     def link(self, item: Json) -> UiLink:
         if isinstance(item, list) and len(item) >= 5:
             link_id, origin, slot, target, target_slot = item[:5]
+            kind = item[5] if len(item) > 5 else None
         else:
             link = self.object(item, "a link")
             link_id, origin, slot = link.get("id"), link.get("origin_id"), link.get("origin_slot")
             target, target_slot = link.get("target_id"), link.get("target_slot")
+            kind = link.get("type")
         return UiLink(
             self.id(link_id, "a link"),
             self.id(origin, "the origin of a link"),
             self.number(slot, "the origin slot of a link"),
             self.id(target, "the target of a link"),
             self.number(target_slot, "the target slot of a link"),
+            kind if isinstance(kind, str) else "*",
         )
 
     def id(self, value: Json, where: str) -> str:

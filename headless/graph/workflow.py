@@ -10,7 +10,9 @@ from ...ground.reading import read_bytes
 from ...ground.structured import read_json
 from ...ground.wording import size_in_words
 from .api_format import is_api, read_api
-from .flatten import NOTES, flatten
+from .canvas_nodes import UNSENT
+from .dynamic_prompts import Draws
+from .flatten import flatten
 from .model import Graph, Json, JsonObject, Link, Node
 from .png_texts import MAX_TEXT, SIGNATURE, read_texts
 from .registry import Registry
@@ -31,10 +33,12 @@ class Document:
     content: Graph | UiDocument
     ran: bool = False
 
-    def graph(self, registry: Registry) -> Graph:
-        """The graph; UserError for a canvas that means none to these nodes."""
+    def graph(self, registry: Registry, draws: Draws | None = None) -> Graph:
+        """The graph; `draws` choose in dynamic prompts, by default those of seed 0. UserError for a
+        canvas that means none to these nodes.
+        """
         if isinstance(self.content, UiDocument):
-            graph = flatten(self.content, registry, self.source)
+            graph = flatten(self.content, registry, self.source, draws)
             if not graph.nodes:
                 raise UserError(f"{self.source} holds no node that can run: {_why(self.content)}")
             return graph
@@ -180,7 +184,7 @@ def _filled(node: Node, registry: Registry) -> Node:
 
 def _why(document: UiDocument) -> str:
     """Why a canvas means no node at all."""
-    nodes = [one for one in document.canvas.nodes.values() if one.type not in NOTES]
+    nodes = [one for one in document.canvas.nodes.values() if one.type not in UNSENT]
     muted = sum(node.mode == MUTED for node in nodes)
     bypassed = sum(node.mode == BYPASSED for node in nodes)
     if not muted + bypassed:

@@ -103,15 +103,27 @@ def test_muting_all_there_is(registry: Registry, ui: dict[str, Any]) -> None:
         read(ui, registry)
 
 
+@pytest.mark.parametrize("mode", [0, 2, 4])
 def test_a_primitive_node_gives_its_value(
+    registry: Registry, ui: dict[str, Any], make_node: Any, mode: int
+) -> None:
+    """Also muted or bypassed: the front end writes it into the field before it looks at modes."""
+    ui["nodes"].append(make_node(9, "PrimitiveNode", [], ["INT"], [42, "fixed"], mode=mode))
+    widget = {"name": "my seed", "type": "INT", "link": 20, "widget": {"name": "seed"}}
+    ui["nodes"][2]["inputs"].append(widget)
+    ui["links"].append([20, 9, 0, 3, 2, "INT"])
+    assert read(ui, registry).nodes["3"].inputs["seed"] == 42
+
+
+def test_a_primitive_node_writes_into_no_reroute(
     registry: Registry, ui: dict[str, Any], make_node: Any
 ) -> None:
     ui["nodes"].append(make_node(9, "PrimitiveNode", [], ["INT"], [42, "fixed"]))
     ui["nodes"].append(make_node(10, "Reroute", [("", "*", 20)], ["INT"], None))
-    widget = {"name": "my seed", "type": "INT", "link": 21, "widget": {"name": "seed"}}
+    widget = {"name": "seed", "type": "INT", "link": 21, "widget": {"name": "seed"}}
     ui["nodes"][2]["inputs"].append(widget)
     ui["links"] += [[20, 9, 0, 10, 0, "INT"], [21, 10, 0, 3, 2, "INT"]]
-    assert read(ui, registry).nodes["3"].inputs["seed"] == 42
+    assert read(ui, registry).nodes["3"].inputs["seed"] == 7
 
 
 def test_notes_and_unlinked_decoration_vanish(
@@ -221,7 +233,9 @@ def test_a_field_of_a_subgraph_fed_from_outside(
     nested["nodes"].append(make_node(30, "PrimitiveNode", [], ["INT"], [55, "fixed"]))
     nested["nodes"][1]["inputs"].append({"name": "seed", "type": "INT", "link": 30})
     nested["links"].append([30, 30, 0, 12, 3, "INT"])
-    assert read(nested, registry).nodes["12:3"].inputs["seed"] == 55
+    assert read(nested, registry).nodes["12:3"].inputs["seed"] == 1  # as the front end sends
+    nested["nodes"][-1].update(type="Numbers", widgets_values=[2])
+    assert read(nested, registry).nodes["12:3"].inputs["seed"] == Link("30", 0)
 
 
 def test_two_copies_of_a_subgraph(
