@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from ...ground.errors import UserError, several
@@ -12,6 +13,15 @@ from .model import Graph, Json, Link, Node, plain
 from .own_check import hidden, own_check
 from .registry import InputSpec, NodeSpec, Registry, types_fit
 from .values import check_choice, check_range, convert
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: the ids of its nodes, the input, where it is one, and a sentence."""
+
+    nodes: tuple[str, ...]
+    input: str | None
+    sentence: str
 
 
 def validate(graph: Graph, registry: Registry) -> None:
@@ -25,17 +35,21 @@ def validate(graph: Graph, registry: Registry) -> None:
     specs = {node_type: registry.spec(node_type) for node_type in _types(graph)}
     if not any(specs[node.type].is_output for node in graph.nodes.values()):
         raise UserError(_no_output(graph, registry))
-    needed = needed_nodes(graph, specs)
+    found = problems(graph, specs, needed_nodes(graph, specs))
+    if found:
+        many = f"the workflow cannot run, {len(found)} things are wrong:"
+        raise several(many, [problem.sentence for problem in found], len(found))
+
+
+def problems(graph: Graph, specs: Mapping[str, NodeSpec], needed: Sequence[str]) -> list[Problem]:
+    """All that is wrong with the nodes `needed`; `specs` has the types of all nodes of `graph`."""
     sources = downloads(graph.workflow)
-    problems = [
-        line
+    found = [
+        problem
         for node_id in needed
-        for line in _node_problems(graph.nodes[node_id], graph, specs, sources)
+        for problem in _node_problems(graph.nodes[node_id], graph, specs, sources)
     ]
-    problems += _circle(graph, needed, specs)
-    if problems:
-        many = f"the workflow cannot run, {len(problems)} things are wrong:"
-        raise several(many, problems, len(problems))
+    return found + _circle(graph, needed, specs)
 
 
 def require_known(graph: Graph, registry: Registry) -> None:
@@ -57,9 +71,17 @@ def _no_output(graph: Graph, registry: Registry) -> str:
     return f"the workflow has no output node that runs, so nothing would come of it; {mend}"
 
 
-def needed_nodes(graph: Graph, specs: Mapping[str, NodeSpec]) -> list[str]:
-    """The ids of the output nodes and of all that they need, in the graph's own order."""
-    waiting = [node.id for node in graph.nodes.values() if specs[node.type].is_output]
+def needed_nodes(
+    graph: Graph, specs: Mapping[str, NodeSpec], outputs: Collection[str] | None = None
+) -> list[str]:
+    """The ids of the output nodes, or of those among `outputs`, and of all that they need, in the
+    graph's own order.
+    """
+    waiting = [
+        node.id
+        for node in graph.nodes.values()
+        if specs[node.type].is_output and (outputs is None or node.id in outputs)
+    ]
     found = set(waiting)
     while waiting:
         for origin in origins(graph.nodes[waiting.pop()], specs):
@@ -109,22 +131,23 @@ def _types(graph: Graph) -> set[str]:
     return {node.type for node in graph.nodes.values()}
 
 
-def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) -> list[str]:
+def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) -> list[Problem]:
     edges = {node_id: origins(graph.nodes[node_id], specs) for node_id in needed}
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:
         nodes = [graph.nodes[node_id].label for node_id in error.args[1]]
-        return [f"the links go in a circle: {' -> '.join(nodes)}; remove one of them"]
+        said = f"the links go in a circle: {' -> '.join(nodes)}; remove one of them"
+        return [Problem(tuple(dict.fromkeys(error.args[1])), None, said)]
     return []
 
 
 def _node_problems(
     node: Node, graph: Graph, specs: Mapping[str, NodeSpec], sources: Mapping[str, str]
-) -> list[str]:
+) -> list[Problem]:
     spec = specs[node.type].live(node.inputs)
     judge = own_check(spec)
-    problems: list[str] = []
+    found: list[Problem] = []
     accepted: dict[str, Json] = {}
     received: dict[str, str] = {}
     for name, declared in spec.inputs.items():
@@ -137,14 +160,14 @@ def _node_problems(
             elif declared.required:
                 raise UserError(f"({declared.type}) is missing; connect it or give it a value")
         except UserError as error:
-            problems.append(f"{node.label}: input {name} {error}")
+            found.append(Problem((node.id,), name, f"{node.label}: input {name} {error}"))
     urls = [
         sources[value] for value in accepted.values() if isinstance(value, str) and value in sources
     ]
     hint = f"; the workflow's author got it from {listing(urls)}" if urls else ""
     said = judge.problems(accepted, received, hidden(node, spec, graph))
-    strays = [f"{node.label}: {line}" for line in _strays(node, specs[node.type])]
-    return problems + strays + [f"{node.label}: {line}{hint}" for line in said]
+    lines = [*_strays(node, specs[node.type]), *(f"{line}{hint}" for line in said)]
+    return found + [Problem((node.id,), None, f"{node.label}: {line}") for line in lines]
 
 
 def _strays(node: Node, spec: NodeSpec) -> Iterator[str]:
