@@ -65,13 +65,13 @@ class DemoModels:
 
 
 def look(denoised: Tensor) -> Image | None:
-    """A preview by the demo's own decoder, a pixel for each of the picture's."""
-    import torch
+    """A preview by the demo's own decoder, at half the picture's size: a quarter of the work."""
+    from torch.nn import functional as F
 
-    vae = _vae()
-    with torch.no_grad():
-        decoded = vae.decode(denoised[:1] / _latent_scale())
-    return image_of(decoded[0] * 2 - 1)
+    from ..headless.models.vae import LATENT_SCALE
+
+    half = F.avg_pool2d(denoised[:1].float(), 2)
+    return image_of(_vae().decode(half / LATENT_SCALE)[0] * 2 - 1)
 
 
 @cache
@@ -79,9 +79,3 @@ def _vae() -> Vae:
     from ..headless.models.loading import load_vae
 
     return load_vae(models.BASE / "vae")
-
-
-def _latent_scale() -> float:
-    from ..headless.models.vae import LATENT_SCALE
-
-    return LATENT_SCALE

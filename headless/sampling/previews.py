@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,13 +24,18 @@ RGB = (
 """Red, green and blue in -1..1 of each channel of Stable Diffusion 1.x's latents, fitted by keturn
 (https://discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204)."""
 
+SHARE = 0.02
+"""Of the time of a run, what pictures of it may take: a step is passed over until they fit in."""
+
 _LOOK: ContextVar[Look | None] = ContextVar("controlstack_look", default=None)
 
 
 @contextmanager
 def shown_by(look: Look) -> Iterator[None]:
-    """Make a picture of each step by `look` inside the block; nobody looks outside of one."""
-    token = _LOOK.set(look)
+    """Make pictures of steps by `look` inside the block, of each where that takes next to nothing;
+    nobody looks outside of one.
+    """
+    token = _LOOK.set(_sparing(look))
     try:
         yield
     finally:
@@ -40,6 +46,22 @@ def picture(denoised: Tensor) -> Image.Image | None:
     """What a step's latent (B, C, h, w) looks like, if anybody looks."""
     look = _LOOK.get()
     return None if look is None else look(denoised)
+
+
+def _sparing(look: Look) -> Look:
+    """`look`, as often as it takes no more than `SHARE` of the time."""
+    free = 0.0
+
+    def sparing(denoised: Tensor) -> Image.Image | None:
+        nonlocal free
+        began = time.perf_counter()
+        if began < free:
+            return None
+        made = look(denoised)
+        free = began + (time.perf_counter() - began) / SHARE
+        return made
+
+    return sparing
 
 
 def roughly(denoised: Tensor) -> Image.Image | None:

@@ -52,7 +52,7 @@ class Pictures:
             path = find(query["filename"], query.get("subfolder", ""), query.get("type", "output"))
         if path is None:
             return refused(f"there is no file {shown(query['filename'])}", 404)
-        channel = query.get("channel", "rgba")
+        channel = query.get("channel", "")
         if "preview" in query:
             made = await aside(_preview, path, query["preview"], channel)
         elif channel in ("rgb", "a"):

@@ -22,6 +22,8 @@ from .house import House
 USER = "default"
 SETTINGS = "comfy.settings.json"
 STYLES = "user.css"
+QUIET = {"Comfy.Notification.ShowVersionUpdates": False}
+"""Settings until the user says otherwise: the page asks nobody outside for news of ComfyUI."""
 UNMADE = {STYLES: "", "comfy.templates.json": "[]", "workflows/.index.json": "{}"}
 """What the front end asks for at every start though nobody has to have made it, as it is then."""
 
@@ -61,11 +63,12 @@ class UserFiles:
 
     async def settings(self, request: Any) -> Any:
         """All of them."""
-        return json_of(await aside(self._settings))
+        return json_of(QUIET | await aside(self._settings))
 
     async def setting(self, request: Any) -> Any:
         """One of them; null where it was never set."""
-        return json_of((await aside(self._settings)).get(request.match_info["name"]))
+        name = request.match_info["name"]
+        return json_of((QUIET | await aside(self._settings)).get(name))
 
     async def change_settings(self, request: Any) -> Any:
         """Some are set."""
