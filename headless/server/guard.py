@@ -20,7 +20,7 @@ from ...ground.errors import UserError
 from ...ground.log import log
 from .answers import Handler, refused
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 INSUFFICIENT_STORAGE = 507
 
 
@@ -50,6 +50,12 @@ def foreign(headers: Any, local_only: bool) -> str | None:
     if host[0] != origin[0] or ports:
         return "the request comes from a page of another origin"
     return None
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a disk that takes no more is the reason."""
+    full = isinstance(error, OSError) and error.errno in FULL
+    return full or (error is not None and _is_full(error.__cause__))
 
 
 def _parts(address: str) -> tuple[str, int | None] | None:
@@ -86,12 +92,12 @@ def told() -> Any:
         except web.HTTPException:
             raise
         except UserError as error:
-            return refused(str(error), 400)
+            return refused(str(error), INSUFFICIENT_STORAGE if _is_full(error) else 400)
         except OSError as error:
             if isinstance(error, ConnectionError):
                 raise
             words = error.strerror or str(error)
-            status = INSUFFICIENT_STORAGE if error.errno in FULL else 500
+            status = INSUFFICIENT_STORAGE if _is_full(error) else 500
             log.warning("%s %s: %s", request.method, request.path, words)
             return refused(f"the disk refused: {words}", status)
         except Exception as error:
