@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..graph.execute import Event
 from ..graph.model import Graph, Link, Node
-from ..graph.registry import Registry
-from ..graph.validate import needed_nodes, origins
 from .packed import text_of
 from .queue import Job
 from .stop import Stop
@@ -46,20 +44,15 @@ class Telling:
         self._listeners, self._stop = listeners, stop
         self._states: dict[str, dict[str, Any]] = {}
         self._executed: list[str] = []
-        self._reached: Collection[str] = ()
         self._graph = Graph({})
 
     def started(self) -> None:
         """The run begins."""
         self._note("execution_start")
 
-    def plan(self, graph: Graph, registry: Registry, kept: Collection[str]) -> None:
-        """`kept` will not run again. Of them ComfyUI tells those alone that something needs."""
+    def plan(self, graph: Graph, kept: Collection[str]) -> None:
+        """`kept` will not run again; of them ComfyUI tells what the output nodes show, alone."""
         self._graph = graph
-        specs = {node.type: registry.spec(node.type) for node in graph.nodes.values()}
-        running = set(needed_nodes(graph, specs, self.job.outputs)) - set(kept)
-        fed = {origin for key in running for origin in origins(graph.nodes[key], specs)}
-        self._reached = fed | set(self.job.outputs)
         self._note("execution_cached", nodes=list(kept))
 
     def event(self, event: Event) -> None:
@@ -71,12 +64,13 @@ class Telling:
             self._state(node, "running", 0.0, 1.0)
             self._to_client("executing", node=node, display_node=node)
             return
-        if event.ui and (event.kind == "done" or node in self._reached):
+        told = event.kind == "done" or node in self.job.outputs
+        if event.ui and told:
             self.outputs[node] = event.ui
             self._to_client("executed", node=node, display_node=node, output=event.ui)
         if event.kind == "done":
             self._executed.append(node)
-        if event.kind == "done" or node in self._reached:
+        if told:
             most = self._states.get(node, {"max": 1.0})["max"]
             self._state(node, "finished", most, most)
 

@@ -55,7 +55,8 @@ class Worker:
         """Stop the run that is under way and take no more."""
         self._queue.close()
         self.interrupt()
-        self._thread.join(LEAVING)
+        if self._thread.is_alive():
+            self._thread.join(LEAVING)
 
     def interrupt(self, job_id: str | None = None) -> bool:
         """Stop the job that runs, if it is the one of this id; whether there was one to stop."""
@@ -131,5 +132,5 @@ class Worker:
                 graph,
                 telling.event,
                 outputs=job.outputs,
-                on_begin=lambda kept: telling.plan(graph, house.registry, kept),
+                on_begin=lambda kept: telling.plan(graph, kept),
             )
