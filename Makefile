@@ -4,10 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-
 
-.PHONY: demo test test-fast lint javascript format clean
+.PHONY: demo serve test test-fast lint javascript format clean
 
 demo: $(READY)headless
 	$(BIN)/controlstack demo
+
+# ComfyUI's front end over the demo models, at http://127.0.0.1:8188 until Ctrl-C.
+serve: $(READY)serve
+	$(BIN)/controlstack serve --demo
 
 test: $(READY)dev lint javascript
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -22,6 +22,7 @@ from .options import Later
 from .plan import plan_command
 from .run import run_command
 from .say import say
+from .serve import serve_command
 from .study import study_app
 from .train import train_command
 from .transfer import transfer_command
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 
 app.command("run")(run_command)
+app.command("serve")(serve_command)
 app.command("plan")(plan_command)
 app.command("inspect")(inspect_command)
 app.command("convert")(convert_command)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+SHOWN = 16
+"""Pictures of a batch that are shown on a node, where somebody can see them."""
+
+
 class EmbeddedHost:
     """`hosts.host.Host`: files from `folders`, nets from `models`; neither torch nor diffusers is
-    imported early.
+    imported early. With `watched` there is somebody who sees what nodes show.
     """
+
+    def __init__(self, watched: bool = False) -> None:
+        self._watched = watched
 
     def names(self, kind: str) -> list[str]:
         return folders.names(kind)
@@ -90,7 +98,7 @@ class EmbeddedHost:
         return {"filename": path.name, "subfolder": "", "type": "temp"}
 
     def shown(self, pictures: Iterable[Image]) -> list[Mapping[str, str]]:
-        return []
+        return [self.preview(one) for one in islice(pictures, SHOWN)] if self._watched else []
 
     def running(self) -> Mapping[str, Any]:
         from .graph.execute import RUNNING
@@ -130,7 +138,9 @@ class EmbeddedHost:
 
 
 @contextmanager
-def use(places: folders.Folders) -> Iterator[None]:
-    """Let the embedded host, with these folders, be the one that our nodes ask in the block."""
-    with folders.use(places), host.use(EmbeddedHost()):
+def use(places: folders.Folders, watched: bool = False) -> Iterator[None]:
+    """Let the embedded host, with these folders, be the one that our nodes ask in the block; with
+    `watched` there is somebody who sees what nodes show.
+    """
+    with folders.use(places), host.use(EmbeddedHost(watched)):
         yield

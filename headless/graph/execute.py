@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -33,19 +33,25 @@ from .values import convert
 
 @dataclass(frozen=True)
 class Event:
-    """A node starts, is done, or was not run because its result of the run before still holds."""
+    """A node starts, is done, or was not run because its result of the run before still holds.
+
+    `ui` is what it shows, once there is a result.
+    """
 
     kind: Literal["start", "done", "cached"]
     node: Node
     seconds: float
     index: int
     total: int
+    ui: Mapping[str, Any] = field(default_factory=dict)
 
 
 RUNNING: ContextVar[Mapping[str, Any]] = ContextVar("running")
 """The inputs of the node that runs now; the first of each, where there are several."""
 
 OnEvent: TypeAlias = Callable[[Event], None]
+OnBegin: TypeAlias = Callable[[Collection[str]], None]
+"""Told the ids of the nodes whose results of the run before still hold, before any node runs."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,16 @@ class Executor:
         self._folders: folders.Folders | None = None
 
     @saying_once()
-    def run(self, graph: Graph, on_event: OnEvent | None = None, *, once: bool = False) -> Results:
-        """Run a graph that `validate` has accepted.
+    def run(
+        self,
+        graph: Graph,
+        on_event: OnEvent | None = None,
+        *,
+        once: bool = False,
+        outputs: Collection[str] | None = None,
+        on_begin: OnBegin | None = None,
+    ) -> Results:
+        """Run a graph that `validate` has accepted, or what its nodes `outputs` need of it.
 
         With `once` a value is let go as soon as no node needs it any more, and nothing is kept for
         another run. Raises UserError for what a node says its user can mend and where memory ends,
@@ -100,7 +114,9 @@ class Executor:
         """
         self._forget_other_folders()
         specs = {node.type: self._registry.spec(node.type) for node in graph.nodes.values()}
-        edges = {key: origins(graph.nodes[key], specs) for key in needed_nodes(graph, specs)}
+        edges = {
+            key: origins(graph.nodes[key], specs) for key in needed_nodes(graph, specs, outputs)
+        }
         order = [graph.nodes[key] for key in TopologicalSorter(edges).static_order()]
         values = {node.id: _values(node, specs[node.type]) for node in order}
         keys = _signatures(order, values, specs)
@@ -111,16 +127,18 @@ class Executor:
         seconds: dict[str, float] = {}
         tell = on_event or _ignore
         ran: list[Node] = []
+        if on_begin is not None:
+            on_begin([node_id for node_id, key in keys.items() if key in self._kept])
 
         def ask(node: Node) -> Collection[str]:
             return self._asked(node, specs[node.type], graph, values[node.id], keys)
 
-        for node in in_turn(graph, specs, ask):
+        for node in in_turn(graph, specs, ask, outputs):
             place = (len(ran), len(order))
             ran.append(node)
             key = keys[node.id]
             if key in self._kept:
-                tell(Event("cached", node, 0.0, *place))
+                tell(Event("cached", node, 0.0, *place, self._kept[key].ui))
             else:
                 tell(Event("start", node, 0.0, *place))
                 began = time.perf_counter()
@@ -128,7 +146,7 @@ class Executor:
                     node, specs[node.type], graph, values[node.id], keys
                 )
                 seconds[node.id] = time.perf_counter() - began
-                tell(Event("done", node, seconds[node.id], *place))
+                tell(Event("done", node, seconds[node.id], *place, self._kept[key].ui))
             _require_outputs(node, self._kept[key], order, specs)
             if needs is not None:
                 needs.done(node, self._kept)

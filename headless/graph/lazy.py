@@ -12,9 +12,13 @@ from .registry import NodeSpec
 
 
 def in_turn(
-    graph: Graph, specs: Mapping[str, NodeSpec], ask: Callable[[Node], Collection[str]]
+    graph: Graph,
+    specs: Mapping[str, NodeSpec],
+    ask: Callable[[Node], Collection[str]],
+    outputs: Collection[str] | None = None,
 ) -> Iterator[Node]:
-    """The nodes that the outputs need, each after those that it needs itself.
+    """The nodes that the outputs need, or those among `outputs`, each after those that it needs
+    itself.
 
     What feeds a lazy input comes only once `ask` has it among a node's inputs. A node is asked when
     the others of its inputs are made, and again after what it asked for, until it asks no more.
@@ -24,7 +28,7 @@ def in_turn(
     while True:
         now = {key: _without(node, put_off[key]) for key, node in graph.nodes.items()}
         cut = replace(graph, nodes=now)
-        edges = {key: origins(now[key], specs) for key in needed_nodes(cut, specs)}
+        edges = {key: origins(now[key], specs) for key in needed_nodes(cut, specs, outputs)}
         for key in TopologicalSorter(edges).static_order():
             if key in done:
                 continue

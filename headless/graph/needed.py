@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from .model import Graph, Link, Node
 from .registry import NodeSpec
 
 
 def needed_nodes(
-    graph: Graph, specs: Mapping[str, NodeSpec], further: Iterable[str] = ()
+    graph: Graph,
+    specs: Mapping[str, NodeSpec],
+    outputs: Collection[str] | None = None,
+    further: Iterable[str] = (),
 ) -> list[str]:
-    """The ids of the output nodes, of the `further` ones and of all that they need, in the graph's
-    own order. Types without a spec are no outputs, and need all that they are given.
+    """The ids of the output nodes, or of those among `outputs`, of the `further` ones and of all
+    that they need, in the graph's own order. Types without a spec are no outputs, and need all that
+    they are given.
     """
-    outputs = [
+    ends = [
         node.id
         for node in graph.nodes.values()
         if (spec := specs.get(node.type)) is not None and spec.is_output
     ]
-    waiting = [*outputs, *further]
+    waiting = [*(end for end in ends if outputs is None or end in outputs), *further]
     found = set(waiting)
     while waiting:
         for origin in origins(graph.nodes[waiting.pop()], specs):

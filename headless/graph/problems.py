@@ -26,6 +26,7 @@ class Problem:
         value: what stands at the input, where that is wrong.
         file: of the kind "file", what was looked for.
         url: where the workflow's author got that file.
+        circle: the ids of the nodes in a circle.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Problem:
     value: Value = None
     file: NotFound | None = None
     url: str = ""
+    circle: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:

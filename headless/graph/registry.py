@@ -141,6 +141,10 @@ class Registry:
     def __len__(self) -> int:
         return len(self._classes)
 
+    def class_of(self, node_type: str) -> NodeClass | None:
+        """The class of `node_type`, or None for a type this host does not know."""
+        return self._classes.get(node_type)
+
     def get(self, node_type: str) -> NodeSpec | None:
         """The spec of `node_type`, or None for a type this host does not know."""
         cls = self._classes.get(node_type)

@@ -38,16 +38,33 @@ def problems_of(graph: Graph, registry: Registry) -> list[Problem]:
     an output: so the rest is judged as if its pack were there.
     """
     known = {kind: spec for kind in _types(graph) if (spec := registry.get(kind)) is not None}
-    strange = [node for node in graph.nodes.values() if node.type not in known]
-    found = [Problem("node_type", "is of a type that is not known here", one) for one in strange]
+    found = unknown_in(graph, registry)
+    strange = [one.node for one in found if one.node is not None]
     if not found and not any(known[node.type].is_output for node in graph.nodes.values()):
         return [Problem("no_output", _no_output(graph, registry))]
-    needed = needed_nodes(graph, known, ends_of(graph, strange))
+    needed = needed_nodes(graph, known, further=ends_of(graph, strange))
+    return [*found, *problems_in(needed, graph, known)]
+
+
+def unknown_in(graph: Graph, registry: Registry) -> list[Problem]:
+    """The nodes whose types are not known."""
+    return [
+        Problem("node_type", "is of a type that is not known here", node)
+        for node in graph.nodes.values()
+        if node.type not in registry
+    ]
+
+
+def problems_in(
+    needed: Sequence[str], graph: Graph, specs: Mapping[str, NodeSpec]
+) -> list[Problem]:
+    """All that is wrong with the nodes `needed`, but for types without a spec."""
     sources = downloads(graph.workflow)
+    found: list[Problem] = []
     for node_id in needed:
-        if (node := graph.nodes[node_id]).type in known:
-            found += _node_problems(node, graph, known, sources)
-    return found + _circle(graph, needed, known)
+        if (node := graph.nodes[node_id]).type in specs:
+            found += _node_problems(node, graph, specs, sources)
+    return found + _circle(graph, needed, specs)
 
 
 def _no_output(graph: Graph, registry: Registry) -> str:
@@ -79,9 +96,10 @@ def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) 
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:
-        nodes = [graph.nodes[node_id].label for node_id in error.args[1]]
-        words = f"the links go in a circle: {' -> '.join(nodes)}; remove one of them"
-        return [Problem("circle", words)]
+        ids = error.args[1]
+        words = " -> ".join(graph.nodes[node_id].label for node_id in ids)
+        words = f"the links go in a circle: {words}; remove one of them"
+        return [Problem("circle", words, circle=tuple(dict.fromkeys(ids)))]
     return []
 
 

@@ -96,7 +96,7 @@ def _onlookers(
     """Of the nodes that no known output needs, those whose ends see no latent of their own."""
     wanting = set[str]()
     for end in ends_of(graph, idle):
-        above = set(needed_nodes(graph, {}, [end]))
+        above = set(needed_nodes(graph, {}, further=[end]))
         own = [key for key in _of(above, graph, known) if key not in needed]
         if any("LATENT" in known[graph.nodes[key].type].outputs for key in own):
             wanting |= above

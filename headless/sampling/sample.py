@@ -12,6 +12,7 @@ from torch import Tensor
 from ...ground.errors import UserError
 from ...ground.memory import require_memory
 from ...ground.reporter import reporter
+from . import previews
 from .conditioning import Conditioning
 from .guider import Guider, SamplerRun
 from .inpaint import LATENT_CHANNELS
@@ -119,7 +120,7 @@ def sample(
         def on_step(step: int, denoised: Tensor, *_: object) -> None:
             pictures[:] = [denoised]
             if step < len(sigmas) - 1:  # adaptive samplers take more
-                progress.advance()
+                progress.advance(previews.picture(denoised))
 
         result = guider.sample(
             source.draw(latent),

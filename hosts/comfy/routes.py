@@ -24,10 +24,11 @@ def serve(routes: Mapping[str, Answer]) -> None:
     taken = {getattr(route, "path", None) for route in server.routes}
     for path, answer in routes.items():
         if path not in taken:
-            server.routes.post(path)(_handler(answer))
+            server.routes.post(path)(handler(answer))
 
 
-def _handler(answer: Answer) -> Any:
+def handler(answer: Answer) -> Any:
+    """What answers a request, an aiohttp handler, with what `answer` makes of its JSON."""
     from aiohttp import web
 
     async def handle(request: Any) -> Any:
