@@ -6,10 +6,10 @@ The demo model was trained on 128 px pictures, so a workflow for 512 px runs at 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..ground.errors import UserError
+from ..ground.threads import one_thread as one_thread
 from ..ground.wording import listing, shown
 from ..headless import folders
 from ..headless.graph.model import Graph, Link, Node, Value
@@ -51,6 +51,9 @@ CONTROL_INPUTS = (
     ("ControlStackLoader", "control_net_name"),
 )
 
+NAMING = frozenset(name for _, name in (*BASE_INPUTS, *CONTROL_INPUTS)) | {"controls"}
+"""Inputs that name models."""
+
 MISSING: Mapping[str, str] = {
     "LoraLoader": "the demo has no LoRA; bypass this node",
     "ControlStackDepth": "the demo has no depth estimator; load a depth map with LoadImage",
@@ -68,23 +71,6 @@ SIZES: Mapping[str, tuple[str, ...]] = {
 
 MULTIPLE = 8
 """Sizes stay multiples of the VAE's factor."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one core inside the block, which is for the demo models.
-
-    Their tensors are too small to share out: two idle cores made a picture no faster than one, and
-    two busy ones took many times as long. Nor do the last bits then depend on how many there are.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def require_weights() -> None:
