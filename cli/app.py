@@ -21,7 +21,7 @@ from .plan import plan_command
 from .run import run_command
 from .say import say
 from .study import study_app
-from .sweep import sweep_command
+from .sweep import RayCommand, sweep_command
 from .train import train_command
 from .transfer import transfer_command
 
@@ -35,7 +35,7 @@ app = typer.Typer(
 
 app.command("run")(run_command)
 app.command("plan")(plan_command)
-app.command("sweep")(sweep_command)
+app.command("sweep", cls=RayCommand)(sweep_command)
 app.command("convert")(convert_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import MISSING, dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand
 
 from ..ground.errors import UserError
 from ..ground.parameters import setting
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from ..headless.graph.registry import Registry
     from ..sweeps.plan import SweepPlan
     from ..sweeps.record import Store
-    from ..sweeps.sweep import Swept
+    from ..sweeps.sweep import Runner, Swept
     from ..sweeps.work import Job
 
 _VALUES = "NODE.INPUT=VALUES"
@@ -66,6 +70,19 @@ class SweepOptions:
     fidelity: bool = setting(True, "Measure how well pictures follow their hints.", flag=
                              "--fidelity/--no-fidelity")  # fmt: skip
     strict: bool = setting(False, "Stop at the first row that fails.")
+    ray: str = setting(
+        "",
+        "Run the rows on Ray: of its own on this machine, or HOST:PORT of a cluster's head, or "
+        "auto for the one that runs here.",
+        metavar="[ADDRESS]",
+    )
+    actors: int = setting(
+        0, "Processes of --ray; 0 for as many as there are cores for.", metavar="N"
+    )
+    cores: int = setting(1, "Cores of each process of --ray.", metavar="N")
+    shared: bool = setting(
+        False, "With --ray, processes write pictures themselves: the folder is on all machines."
+    )
     yes: bool = setting(False, "Run a sweep of more than 10000 rows.")
 
 
@@ -101,6 +118,20 @@ def _sweep(options: SweepOptions) -> None:
 
 
 sweep_command = command_of(SweepOptions, _sweep)
+
+
+class RayCommand(TyperCommand):
+    """A command whose --ray may stand alone, and then means a Ray of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typed, with the address that --ray alone means."""
+        told: list[str] = []
+        for word, after in zip_longest(args, args[1:], fillvalue=""):
+            told.append(word)
+            if word == "--ray" and not (after == "auto" or ":" in after):
+                told.append("local")
+        rest: list[str] = super().parse_args(ctx, told)
+        return rest
 
 
 def _planned(
@@ -177,9 +208,25 @@ def _aliases(plan: SweepPlan) -> dict[str, dict[str, Path]]:
 def _run(plan: SweepPlan, job: Job, store: Store, options: SweepOptions) -> None:
     from ..sweeps.sweep import sweep
 
-    with shown_progress():
-        swept = sweep(plan, job, store, options.strict)
+    with shown_progress(), _runner(options) as runner:
+        swept = sweep(plan, job, store, options.strict, runner)
     _report(plan, swept, store, options)
+
+
+def _runner(options: SweepOptions) -> AbstractContextManager[Runner]:
+    """What runs the rows: this process, or Ray."""
+    from ..sweeps.sweep import in_this_process
+
+    if not options.ray:
+        return nullcontext(in_this_process)
+    from ..sweeps.cluster import Cluster, joined
+
+    if options.actors < 0 or options.cores < 1:
+        raise UserError(
+            f"--actors is {options.actors} and --cores {options.cores}; give 0 actors or more, of "
+            "1 core or more"
+        )
+    return joined(Cluster(options.ray, options.actors, options.cores, options.shared))
 
 
 def _report(plan: SweepPlan, swept: Swept, store: Store, options: SweepOptions) -> None:

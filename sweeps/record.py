@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,11 +146,10 @@ class Store:
         """Write a row's line, in one go: its pictures are there already."""
         with (self.folder / JSONL).open("ab", buffering=0) as file:
             file.write(record.line())
-            os.fsync(file.fileno())
 
     def keep(self, address: str, number: int, picture: bytes | Path) -> str:
         """Give a row's picture its name for good, and say it: a file that is moved, or bytes."""
-        name = f"{PICTURES}/{address}" + (f"_{number}" if number else "") + ".png"
+        name = picture_name(address, number)
         if isinstance(picture, Path):
             picture.replace(self.folder / name)
         else:
@@ -167,6 +165,11 @@ class Store:
     def _pictures(self) -> set[str]:
         folder = self.folder / PICTURES
         return {f"{PICTURES}/{p.name}" for p in folder.iterdir()} if folder.is_dir() else set()
+
+
+def picture_name(address: str, number: int) -> str:
+    """The name, in the folder of a sweep, of picture `number` of a row."""
+    return f"{PICTURES}/{address}" + (f"_{number}" if number else "") + ".png"
 
 
 def table(records: Iterable[Record]) -> dict[str, list[Any]]:

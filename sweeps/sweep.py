@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from ..ground.errors import UserError
 from ..ground.lock import working_in
@@ -13,6 +14,9 @@ from ..ground.reporter import reporter
 from .plan import Executions, Row, SweepPlan
 from .record import Record, Store
 from .work import Job, Worker
+
+Runner: TypeAlias = Callable[[Iterable[Row], Job, Store], Generator[Record, None, None]]
+"""Runs rows, and gives their records as they come; closed, it gives up what it is at."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,3 @@ def in_words(settings: Mapping[str, object]) -> str:
     return (
         ", ".join(f"{name} {value}" for name, value in settings.items()) or "the workflow as it is"
     )
-
-
-Runner = Callable[[Iterable[Row], Job, Store], "Generator[Record, None, None]"]
