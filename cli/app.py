@@ -24,6 +24,7 @@ from .run import run_command
 from .say import say
 from .serve import serve_command
 from .study import study_app
+from .sweep import RayCommand, sweep_command
 from .train import train_command
 from .transfer import transfer_command
 
@@ -39,6 +40,7 @@ app.command("run")(run_command)
 app.command("serve")(serve_command)
 app.command("plan")(plan_command)
 app.command("inspect")(inspect_command)
+app.command("sweep", cls=RayCommand)(sweep_command)
 app.command("convert")(convert_command)
 app.command("demo")(demo_command)
 app.command("train")(train_command)

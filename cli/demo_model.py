@@ -111,9 +111,9 @@ def score_command(
 ) -> None:
     """Score pictures of held-out scenes with no control, each, and several."""
     with reported(debug):
-        from ..demo.models import one_thread
         from ..demo.score_host import HostScorer
         from ..demo.score_pictures import lines
+        from ..ground.threads import one_thread
 
         with shown_progress(), one_thread(), tempfile.TemporaryDirectory() as scratch:
             found = list(lines(HostScorer(Path(scratch)), pictures, out))

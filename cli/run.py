@@ -125,6 +125,7 @@ def _named_on_stdout() -> Iterator[None]:
 def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
     from ..demo import models as models_of_demo
     from ..demo.fitting import fitted
+    from ..ground.threads import one_thread
     from ..headless import computing, host
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
@@ -148,7 +149,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         stands = models_of_demo.stand_ins(graph, own) if demo else {}
         for line in [*graph.notes, *_demo_notes(aliases, factor), *_net_notes(stands)]:
             note(line)
-        with shown_progress(), models_of_demo.one_thread() if demo else nullcontext():
+        with shown_progress(), one_thread() if demo else nullcontext():
             Executor(registry).run(graph, hear, once=True)
 
 

@@ -107,6 +107,6 @@ def _house(options: ServeOptions) -> House:
 def _around(demo: bool) -> AbstractContextManager[object]:
     if not demo:
         return nullcontext()
-    from ..demo.models import one_thread
+    from ..ground.threads import one_thread
 
     return one_thread()

@@ -6,7 +6,6 @@ The demo model was trained on 128 px pictures, so a workflow for 512 px runs at 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..ground.errors import UserError
@@ -52,6 +51,9 @@ CONTROL_INPUTS = (
 
 LATENTS = ("EmptyLatentImage", "EmptySD3LatentImage")
 
+NAMING = frozenset(name for _, name in (*BASE_INPUTS, *CONTROL_INPUTS)) | {"controls"}
+"""Inputs that name models."""
+
 SIZES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(LATENTS, ("width", "height")),
     **dict.fromkeys(("ImageScale", "LatentUpscale", "EmptyImage"), ("width", "height")),
@@ -65,23 +67,6 @@ SIZES: Mapping[str, tuple[str, ...]] = {
 
 MULTIPLE = 8
 """Sizes stay multiples of the VAE's factor."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one core inside the block, which is for the demo models.
-
-    Their tensors are too small to share out: two idle cores made a picture no faster than one, and
-    two busy ones took many times as long. Nor do the last bits then depend on how many there are.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def require_weights() -> None:

@@ -19,6 +19,7 @@ from ..ground import ours
 from ..ground.contact_sheet import Cell, Row, draw_sheet
 from ..ground.progress import Steps
 from ..ground.reporter import reporter
+from ..ground.threads import one_thread
 from ..headless import folders, host
 from ..headless.graph.execute import Executor, Results
 from ..headless.graph.override import override
@@ -26,7 +27,7 @@ from ..headless.graph.registry import default_registry
 from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
 from ..preprocessors.sheet.files import encode_ours
-from .models import aliases, one_thread, require_weights, scale_factor, scaled
+from .models import aliases, require_weights, scale_factor, scaled
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks
 from .score_host import pixels_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import textwrap
 import unicodedata
 from collections.abc import Iterable
@@ -47,6 +48,13 @@ def listing(names: Iterable[object], limit: int = 20) -> str:
         return "nothing"
     more = f" and {len(every) - limit} more" if len(every) > limit else ""
     return ", ".join(every[:limit]) + more
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """What is said behind a `name` that is none of `names`: " (do you mean 'strength'?)", or ""."""
+    known = {one.casefold(): one for one in names}
+    found = difflib.get_close_matches(name.casefold(), known, n=2)
+    return f" (do you mean {' or '.join(shown(known[one]) for one in found)}?)" if found else ""
 
 
 def size_in_words(size: float) -> str:

@@ -115,7 +115,7 @@ def find(kind: str, name: str) -> Path:
     Raises UserError for a name that leaves its folder, and for one that is not there, with what
     there is and where it looked.
     """
-    path = _there(kind, name)
+    path = there(kind, name)
     if path is not None:
         return path
     raise _not_found(KINDS[kind][0], name, names(kind), bases(kind), "put the file there")
@@ -123,10 +123,12 @@ def find(kind: str, name: str) -> Path:
 
 def find_control(name: str) -> Path:
     """The control `name`: a ControlNet, or else a model patch. Raises as `find` does."""
-    return _there("controlnet", name) or _there("model_patches", name) or find("controlnet", name)
+    return there("controlnet", name) or there("model_patches", name) or find("controlnet", name)
 
 
-def _there(kind: str, name: str) -> Path | None:
+def there(kind: str, name: str) -> Path | None:
+    """The file or diffusers folder of the model `name`, None where there is none. Raises UserError
+    for a name that leaves its folder."""
     alias = current().aliases.get(kind, {}).get(name)
     if alias is not None:
         return alias

@@ -3,7 +3,7 @@ runs."""
 
 from pathlib import Path
 
-from . import factors, factors_within, hints, inspection, presets, stack, training
+from . import factors, factors_within, hints, inspection, presets, stack, sweeps, training
 from .help_pages import WEB_DIRECTORY, serve_as_asked
 from .own_pictures import lend
 from .routes import serve_routes
@@ -14,6 +14,7 @@ EVERY_NODE: dict[str, type] = {
     **factors_within.NODE_CLASS_MAPPINGS,
     **inspection.NODE_CLASS_MAPPINGS,
     **presets.NODE_CLASS_MAPPINGS,
+    **sweeps.NODE_CLASS_MAPPINGS,
     **hints.NODE_CLASS_MAPPINGS,
     **training.NODE_CLASS_MAPPINGS,
 }
@@ -25,6 +26,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     **factors_within.NODE_DISPLAY_NAME_MAPPINGS,
     **inspection.NODE_DISPLAY_NAME_MAPPINGS,
     **presets.NODE_DISPLAY_NAME_MAPPINGS,
+    **sweeps.NODE_DISPLAY_NAME_MAPPINGS,
     **hints.NODE_DISPLAY_NAME_MAPPINGS,
     **training.NODE_DISPLAY_NAME_MAPPINGS,
 }

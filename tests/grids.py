@@ -16,7 +16,7 @@ def off_grid(inputs: Mapping[str, Any]) -> Iterator[str]:
     """
     for group in ("required", "optional"):
         for name, (kind, *options) in inputs.get(group, {}).items():
-            if kind in ("INT", "FLOAT"):
+            if kind in ("INT", "FLOAT") and not options[0].get("forceInput"):
                 yield from _off_grid(name, kind, options[0])
 
 

@@ -24,7 +24,7 @@ OURS = {
         f"controlstack.nodes.{name}"
         for name in ("lazy_node", "line", "own_pictures", "presets", "routes")
     ),
-    *(f"controlstack.nodes.{name}" for name in ("stack", "stack_list", "training")),
+    *(f"controlstack.nodes.{name}" for name in ("stack", "stack_list", "sweeps", "training")),
     *(f"controlstack.nodes.{name}" for name in ("upstream", "widgets")),
 }
 """The parts of the pack that ComfyUI needs at its start, those of the engine aside; the embedded

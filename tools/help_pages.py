@@ -130,7 +130,7 @@ def _default_and_range(
         return options.get("default", kind[0]), ", ".join(kind)
     if kind == "BOOLEAN":
         return words.on if options["default"] else words.off, ""
-    if kind in ("INT", "FLOAT"):
+    if kind in ("INT", "FLOAT") and "min" in options:
         low, high = (_number(options[end]) for end in ("min", "max"))
         return _number(options["default"]), f"{low} {words.to} {high}"
     if kind == "STRING":

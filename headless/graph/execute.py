@@ -86,12 +86,14 @@ class Executor:
     """Runs graphs one after the other and keeps the results that the next one can use.
 
     A result is kept while its node's type, values, inputs and IS_CHANGED stay the same, and
-    dropped at the first run that does not need it; changed folders drop all.
+    dropped at the first run that does not need it, unless that of the run before said that a later
+    one will (`again`); changed folders drop all.
     """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._kept: dict[str, Outcome] = {}
+        self._lasting: set[str] = set()
         self._objects: dict[tuple[str, str], Any] = {}
         self._folders: folders.Folders | None = None
 
@@ -102,15 +104,17 @@ class Executor:
         on_event: OnEvent | None = None,
         *,
         once: bool = False,
+        again: Collection[str] = (),
         outputs: Collection[str] | None = None,
         on_begin: OnBegin | None = None,
     ) -> Results:
         """Run a graph that `validate` has accepted, or what its nodes `outputs` need of it.
 
         With `once` a value is let go as soon as no node needs it any more, and nothing is kept for
-        another run. Raises UserError for what a node says its user can mend and where memory ends,
-        and NodeError for anything else a node raises; both name the node. KeyboardInterrupt passes
-        through.
+        another run. `again` are the ids of nodes whose results a later run will ask for, though the
+        next one may not; each run says it of its own nodes. Raises UserError for what a node says
+        its user can mend and where memory ends, and NodeError for anything else a node raises; both
+        name the node. KeyboardInterrupt passes through.
         """
         self._forget_other_folders()
         specs = {node.type: self._registry.spec(node.type) for node in graph.nodes.values()}
@@ -120,7 +124,10 @@ class Executor:
         order = [graph.nodes[key] for key in TopologicalSorter(edges).static_order()]
         values = {node.id: _values(node, specs[node.type]) for node in order}
         keys = _signatures(order, values, specs)
-        self._kept = {key: self._kept[key] for key in keys.values() if key in self._kept}
+        needed = {*keys.values(), *self._lasting}
+        self._kept = {key: kept for key, kept in self._kept.items() if key in needed}
+        for node in order:
+            (self._lasting.add if node.id in again else self._lasting.discard)(keys[node.id])
         needs = Needs(order, values, keys) if once else None
         places = {(node.id, node.type) for node in order}
         self._objects = {key: node for key, node in self._objects.items() if key in places}
@@ -159,10 +166,15 @@ class Executor:
             seconds,
         )
 
+    def forget(self) -> None:
+        """Let go of what only later runs would ask for: they make it again."""
+        self._lasting.clear()
+
     def _forget_other_folders(self) -> None:
         now = folders.current()
         if now != self._folders:
             self._kept.clear()
+            self._lasting.clear()
             self._folders = now
 
     def _run_node(

@@ -20,10 +20,12 @@ from .walk import Walk
 
 @dataclass(frozen=True, eq=False)
 class WorkflowPlan:
-    """Timelines by the node that samples, in the order of a run, and notes on the whole."""
+    """Timelines by the node that samples, in the order of a run, notes on the whole, and how many
+    pictures the last sampler makes (0: not known)."""
 
     timelines: tuple[tuple[Node, Timeline], ...]
     notes: tuple[str, ...]
+    pictures: int = 0
 
     def json(self) -> dict[str, Any]:
         """The data; each timeline's own form stands in `samplers`."""
@@ -54,7 +56,7 @@ def plan_of(graph: Graph, registry: Registry, glance: bool = False) -> WorkflowP
             notes[f"{node.label}: {why}, so it has no plan"] = None
             continue
         found.append((node, _timeline(node, one)))
-    return WorkflowPlan(tuple(found), tuple(notes))
+    return WorkflowPlan(tuple(found), tuple(notes), sampled[-1][1].count)
 
 
 def _timeline(node: Node, sampled: Sampled) -> Timeline:

@@ -49,8 +49,8 @@ LEVELS = (
     *("AlignYourStepsScheduler", "FlipSigmas", "SetFirstSigma", "ManualSigmas"),
 )
 """Core nodes that are run for their noise levels."""
-TEXTS = ("ControlStackLoadPreset",)
-"""Nodes of ours that are run for their text."""
+TEXTS = ("ControlStackLoadPreset", "ControlStackSweep")
+"""Nodes of ours that are run for their text or numbers; of a list the first counts."""
 
 _VALUES = {"CONTROL_FACTOR", "CONTROL_STACK"}
 _APPLY = "an Apply ControlNet"

@@ -1,0 +1,275 @@
+"""`controlstack sweep WORKFLOW`: one workflow over many settings, each row once."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import MISSING, dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand
+
+from ..ground.errors import UserError
+from ..ground.parameters import setting
+from .options import command_of
+from .progress import shown_progress
+from .run import places_of
+from .say import note, say, tell
+
+if TYPE_CHECKING:
+    from ..headless.graph.model import Graph
+    from ..headless.graph.registry import Registry
+    from ..sweeps.plan import SweepPlan
+    from ..sweeps.record import Store
+    from ..sweeps.sweep import Runner, Swept
+    from ..sweeps.work import Job
+
+_VALUES = "NODE.INPUT=VALUES"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """The command's argument and options."""
+
+    workflow: Path = setting(
+        MISSING,
+        "JSON as saved or as sent (API), or a PNG that holds one.",
+        metavar="WORKFLOW",
+        argument=True,
+    )
+    settings: tuple[str, ...] = setting(
+        (),
+        "Values of an input: 0.4,0.7 or 1..4 or 0.3..1.0:5; pictures as files, folders and globs; "
+        "prompts as @FILE, a line each. Repeat for more: each against each.",
+        flag="--set",
+        metavar=_VALUES,
+    )
+    in_step: tuple[str, ...] = setting(
+        (), "As --set, but all of these go in step.", flag="--zip", metavar=_VALUES
+    )
+    seed: str = setting("", "Values of every seed: 1..4 or 3,7.", metavar="VALUES")
+    preset: tuple[str, ...] = setting(
+        (), "Settings for every stack, from Save Control Preset; repeat for more.", metavar="FILE"
+    )
+    rows: tuple[Path, ...] = setting(
+        (), "A description of a sweep: TOML, or rows as CSV or JSONL.", metavar="FILE"
+    )
+    demo: bool = setting(False, "Put the small demo models in the models' place.")
+    out: Path = setting(Path("output/sweep"), "Folder of the sweep.", metavar="DIR")
+    models: tuple[Path, ...] = setting(
+        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
+    )
+    input: tuple[Path, ...] = setting(
+        (), "Folder with input pictures; repeat for more.", metavar="DIR"
+    )
+    dry_run: bool = setting(
+        False, "Say how many pictures there are and how long they take; one is measured, and kept "
+        "nowhere.",
+    )  # fmt: skip
+    fidelity: bool = setting(True, "Measure how well pictures follow their hints.", flag=
+                             "--fidelity/--no-fidelity")  # fmt: skip
+    strict: bool = setting(False, "Stop at the first row that fails.")
+    ray: str = setting(
+        "",
+        "Run the rows on Ray: of its own on this machine, or HOST:PORT of a cluster's head, or "
+        "auto for the one that runs here.",
+        metavar="[ADDRESS]",
+    )
+    actors: int = setting(
+        0, "Processes of --ray; 0 for as many as there are cores for.", metavar="N"
+    )
+    cores: int = setting(1, "Cores of each process of --ray.", metavar="N")
+    shared: bool = setting(
+        False, "With --ray, processes write pictures themselves: the folder is on all machines."
+    )
+    yes: bool = setting(False, "Run a sweep of more than 10000 rows.")
+
+
+def _sweep(options: SweepOptions) -> None:
+    """Run a workflow over values of its inputs, and show what they change.
+
+    Rows that the folder has already are not run again; what rows share is run once.
+    """
+    from ..headless.graph.workflow import read_document
+    from ..sweeps.description import Description, described, read_description
+    from ..sweeps.record import Store
+
+    document = read_document(options.workflow)  # before torch is imported
+    asked = described(options.settings, options.in_step, options.seed, options.preset)
+    asked = sum(map(read_description, options.rows), Description()) + asked
+    if not asked.groups:
+        raise UserError("a sweep needs values: give --set, --zip, --seed, --preset or --rows")
+    store = Store(options.out)
+    store.require()
+    places = places_of(options.workflow, options.models, options.input, options.out)
+    from ..headless import host
+    from ..headless.graph.registry import default_registry
+
+    registry = default_registry()
+    with host.use(places):
+        graph = document.graph(registry)
+        plan, job = _planned(graph, registry, asked, options)
+        for line in graph.notes:
+            note(line)
+        if options.dry_run:
+            return _say_dry(plan, job, store)
+    _run(plan, job, store, options)
+
+
+sweep_command = command_of(SweepOptions, _sweep)
+
+
+class RayCommand(TyperCommand):
+    """A command whose --ray may stand alone, and then means a Ray of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typed, with the address that --ray alone means."""
+        told: list[str] = []
+        for word, after in zip_longest(args, args[1:], fillvalue=""):
+            told.append(word)
+            if word == "--ray" and not (after == "auto" or ":" in after):
+                told.append("local")
+        rest: list[str] = super().parse_args(ctx, told)
+        return rest
+
+
+def _planned(
+    graph: Graph, registry: Registry, asked: Any, options: SweepOptions
+) -> tuple[SweepPlan, Job]:
+    """The plan, and what a process needs for it; a row is checked as `run` would."""
+    from ..demo import models as models_of_demo
+    from ..headless import folders, host
+    from ..headless.graph.validate import require_known
+    from ..sweeps.plan import SweepPlan, require_meant
+    from ..sweeps.values import read_values
+    from ..sweeps.work import Job
+
+    require_known(graph, registry)
+    if options.demo:
+        factor = models_of_demo.scale_factor(graph)
+        graph = models_of_demo.scaled(graph, registry, factor)
+    values, places = read_values(asked, graph, registry)
+    require_meant(values.count, options.yes)
+    with host.use(places):
+        plan = SweepPlan(values, graph, registry)
+        if options.demo:
+            aliases = _aliases(plan)
+            note("demo models stand in for those of the workflow")
+            places = replace(places, aliases=aliases)
+    job = Job(tuple(base.graph for base in plan.bases), places, options.demo, options.fidelity)
+    with host.use(places):
+        if options.demo:  # addresses know the files that stand in
+            plan = SweepPlan(values, graph, registry)
+        _check(plan, registry)
+    if (same := plan.given - len(plan)) > 0:
+        note(f"{same} of {plan.given} rows are the same as others, and are run once")
+    assert isinstance(places, folders.Folders)
+    return plan, job
+
+
+def _check(plan: SweepPlan, registry: Registry) -> None:
+    """Raise the UserError of the first row where a few rows, evenly spread, are all refused: one
+    row that fails is none of the sweep's."""
+    from ..headless.graph.validate import validate
+
+    rows = list(plan.rows())
+    first: UserError | None = None
+    for row in rows[:: max(1, len(rows) // _TRIED)]:
+        try:
+            return validate(plan.graph(row), registry)
+        except UserError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
+_TRIED = 8
+"""Rows that are checked before a sweep begins, about, until one is in order."""
+
+
+def _aliases(plan: SweepPlan) -> dict[str, dict[str, Path]]:
+    """The demo models for the names of all rows."""
+    from ..demo import models as models_of_demo
+    from ..sweeps.plan import changed
+
+    found: dict[str, dict[str, Path]] = {}
+    for base in plan.bases:
+        each = [value for values in base.sets for value in values]
+        naming = [one for one in each if any(a.input in models_of_demo.NAMING for a in one)]
+        for assignments in ((), *naming):
+            graph = changed(base.graph, base.specs, assignments)
+            own = models_of_demo.own_nets(graph)
+            for kind, names in models_of_demo.aliases(graph, own).items():
+                found.setdefault(kind, {}).update(names)
+    return found
+
+
+def _run(plan: SweepPlan, job: Job, store: Store, options: SweepOptions) -> None:
+    from ..sweeps.sweep import sweep
+
+    with shown_progress(), _runner(options) as runner:
+        swept = sweep(plan, job, store, options.strict, runner)
+    _report(plan, swept, store, options)
+
+
+def _runner(options: SweepOptions) -> AbstractContextManager[Runner]:
+    """What runs the rows: this process, or Ray."""
+    from ..sweeps.sweep import in_this_process
+
+    if not options.ray:
+        return nullcontext(in_this_process)
+    from ..sweeps.cluster import Cluster, joined
+
+    if options.actors < 0 or options.cores < 1:
+        raise UserError(
+            f"--actors is {options.actors} and --cores {options.cores}; give 0 actors or more, of "
+            "1 core or more"
+        )
+    return joined(Cluster(options.ray, options.actors, options.cores, options.shared))
+
+
+def _report(plan: SweepPlan, swept: Swept, store: Store, options: SweepOptions) -> None:
+    from ..sweeps.report import said, write_report
+    from ..sweeps.sweep import in_words
+
+    written = write_report(plan, swept, store, options.workflow.stem)
+    for line in written.notes:
+        note(line)
+    for record in swept.failed:
+        tell(f"Failed: {in_words(record.settings)}: {record.error}")
+    tell(said(swept))
+    if written.best:
+        say(written.best)
+    for file in written.files:
+        say(file)
+
+
+def _say_dry(plan: SweepPlan, job: Job, store: Store) -> None:
+    from ..headless import host
+    from ..sweeps.estimate import estimate
+    from ..sweeps.sweep import known_rows
+
+    with host.use(job.places), shown_progress():
+        found = estimate(plan, job, known_rows(store, plan))
+    for line in found.notes:
+        note(line)
+    about = "" if found.exact else "about "
+    known = found.rows - found.missing
+    each, once = found.executions.each, found.executions.once
+    say(
+        f"{found.rows} rows, {found.pictures} pictures"
+        + (f"; {known} rows are done" if known else "")
+    )
+    say(f"{about}{found.net_runs} net runs")
+    if each:
+        saved = each - once
+        say(f"{once} executions of nodes, {saved} of {each} saved ({saved / each:.0%})")
+    if found.seconds == found.seconds:
+        say(f"about {_time(found.seconds)} in one process, from one measured row")
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
