@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 from ..ground.errors import UserError
 from ..ground.structured import Json
 from ..headless.graph.model import Graph
+from ..headless.graph.needed import needed_nodes, origins
 from ..headless.graph.override import with_input
 from ..headless.graph.presets import with_preset
 from ..headless.graph.registry import NodeSpec, Registry
-from ..headless.graph.validate import needed_nodes, origins, require_known
+from ..headless.graph.validate import require_known
 from ..model_patch.preset import read_file, written
 from .address import SIZE, Digests
 from .description import PRESET, Cell, Values

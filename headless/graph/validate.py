@@ -55,6 +55,12 @@ def unknown_in(graph: Graph, registry: Registry) -> list[Problem]:
     ]
 
 
+def require_known(graph: Graph, registry: Registry) -> None:
+    """Raise UserError with every node type that is not known, and what it would take."""
+    if strange := unknown_in(graph, registry):
+        raise answer(strange, graph, registry)
+
+
 def problems_in(
     needed: Sequence[str], graph: Graph, specs: Mapping[str, NodeSpec]
 ) -> list[Problem]:

@@ -14,7 +14,7 @@ from ..graph.model import Graph, Json, JsonObject, Link, Node
 from ..graph.needed import needed_nodes
 from ..graph.problems import Problem
 from ..graph.registry import InputSpec, NodeSpec
-from ..graph.validate import problems_in, unknown_in
+from ..graph.validate import problems_in, require_known, unknown_in
 from ..graph.values import check_choice, check_range, convert
 from .house import House
 from .telling import full_name, node_named
@@ -46,8 +46,7 @@ def graph_of(prompt: JsonObject, extra: Mapping[str, Any], house: House) -> Grap
     """The graph that runs for a prompt, inside of `house.open`; UserError where none can."""
     canvas = (extra.get("extra_pnginfo") or {}).get("workflow")
     graph = read_api(prompt, SOURCE, canvas if isinstance(canvas, dict) else None)
-    if strange := unknown_in(graph, house.registry):
-        raise answer(strange, graph, house.registry)
+    require_known(graph, house.registry)
     return house.models.suited(graph, house.registry)
 
 

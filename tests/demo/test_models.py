@@ -13,7 +13,6 @@ from controlstack.demo.models import (
     BASE,
     WEIGHTS,
     aliases,
-    one_thread,
     scale_factor,
     scaled,
 )
