@@ -1,9 +1,9 @@
 """One JSON on two hosts: every cell's PSNR and latent difference, and both hosts' time and memory.
 
 ComfyUI is the server at COMFYUI_PATH, run by this Python; each is given the files that
-`tests/sd15_files.py` writes. One thread each.
+`tests/sd15_files.py` or `tests/sdxl_files.py` writes. One thread each.
 
-Run: COMFYUI_PATH=... python -m benchmarks.two_hosts [--write] [--record]
+Run: COMFYUI_PATH=... python -m benchmarks.two_hosts [--family sdxl] [--write] [--record]
   --write    put the tables into docs/two-hosts.md, in the place of this version's
   --record   keep what this ComfyUI made of a dozen cells, for tests/headless/test_golden.py
 """
@@ -40,14 +40,18 @@ TIMED = cells.prompt(2, "dpmpp_2m", "karras")
 Table = list[str]
 
 
-def matrix(comfyui: Run, ours: Run) -> Table:
-    """The 48 cells: a line for each sampler and schedule, a column for each number of controls."""
+def matrix(comfyui: Run, ours: Run, family: str) -> Table:
+    """A line for each sampler and schedule, a column for each number of controls: 48 cells, of SDXL
+    each sampler and schedule once, 12.
+    """
+    axes = (cells.SAMPLERS, cells.SCHEDULERS)
+    pairs = zip(*axes, strict=True) if family == "sdxl" else product(*axes)
     prompts = cells.matrix()
     lines = [
         "| sampler, scheduler | no control | 1 control | 2 controls |",
         "|---|---|---|---|",
     ]
-    for pair in product(cells.SAMPLERS, cells.SCHEDULERS):
+    for pair in pairs:
         name = " ".join(pair)
         row = [_compared(prompts[f"{name} {count}"], comfyui, ours) for count in range(3)]
         lines.append(f"| {name} | {' | '.join(row)} |")
@@ -55,10 +59,13 @@ def matrix(comfyui: Run, ours: Run) -> Table:
     return lines
 
 
-def beside(comfyui: Run, ours: Run) -> Table:
+def beside(comfyui: Run, ours: Run, family: str) -> Table:
     """What lies beside the matrix, a line each."""
     lines = ["| beside the matrix | PSNR, latent |", "|---|---|"]
-    for name, prompt in cells_beside.others().items():
+    prompts = cells_beside.others()
+    if family == "sdxl":  # what knows nothing of the family is in the other table
+        prompts = {name: prompts[name] for name in cells_beside.OF_SDXL} | cells_beside.sdxl()
+    for name, prompt in prompts.items():
         lines.append(f"| {name} | {_compared(prompt, comfyui, ours)} |")
         print(lines[-1], flush=True)
     return lines
@@ -179,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--family", choices=two_hosts.FAMILIES, default="sd15")
     parser.add_argument("--write", action="store_true", help="put the tables into the document")
     parser.add_argument("--record", action="store_true", help="record the golden cells, only that")
     parser.add_argument("--peak", choices=("ComfyUI", "embedded"), help=argparse.SUPPRESS)
@@ -186,7 +194,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        base = options.base or two_hosts.write_files(Path(folder))
+        base = options.base or two_hosts.write_files(Path(folder), options.family)
         if options.peak:
             _print_peak(options.peak, base)
             return
@@ -194,11 +202,14 @@ def main() -> None:
             comfyui, ours = two_hosts.on_comfyui(server), embedded(base)
             version = _version(server)
             if options.record:
-                golden.record(comfyui, base, {"comfyui": version, "torch": torch.__version__})
+                versions = {"comfyui": version, "torch": torch.__version__}
+                golden.record(comfyui, base, versions, options.family)
                 return
             title = f"ComfyUI {version}, torch {torch.__version__.partition('+')[0]}"
+            title = f"SDXL: {title}" if options.family == "sdxl" else title
             print(title)
-            tables = [matrix(comfyui, ours), beside(comfyui, ours), wrong_ones(ours)]
+            tables = [matrix(comfyui, ours, options.family), beside(comfyui, ours, options.family)]
+            tables.append(wrong_ones(ours))
             tables.append(costs(comfyui, ours, base))
     if options.write:
         section = "\n\n".join("\n".join(table) for table in tables)

@@ -16,6 +16,15 @@ LONG = ", ".join(
 )  # 36 objects: more than the 75 tokens of one chunk
 
 
+OF_SDXL = (
+    *("dpmpp_2m_sde karras 2", "core's apply nodes 2", "our stack after the core's net"),
+    *("control mask", "LoRA", "LoRA, U-Net alone", "long prompt", "empty negative prompt"),
+    *("two texts combined", "texts averaged", "text for an area", "step windows", "img2img"),
+    *("inpaint by mask", "second pass, larger", "batch of 2", "odd latent size", "guidance 1"),
+)
+"""Of `others`, those where the text, its pooled text, sizes or weights take another way in SDXL."""
+
+
 def others() -> dict[str, Prompt]:
     """The prompts by name."""
     stochastic = ("euler_ancestral", "dpmpp_2m_sde", "dpmpp_sde", "lcm")
@@ -53,6 +62,34 @@ def others() -> dict[str, Prompt]:
         "one step": _with_values(prompt(1), "sampler", steps=1),
         "20 steps": _with_values(prompt(2, "dpmpp_2m", "karras"), "sampler", steps=20),
     }
+
+
+def sdxl() -> dict[str, Prompt]:
+    """What SDXL has beside all of this: sizes, and a text for each of its encoders."""
+    return {
+        "clip skip 1": _with_values(_clip_skip(), "skip", stop_at_clip_layer=-1),
+        "clip skip 3": _with_values(_clip_skip(), "skip", stop_at_clip_layer=-3),
+        "sizes and two texts": _two_texts(),
+        "two texts, one of them long": _with_values(_two_texts(), "positive", text_g=LONG),
+        "sizes on the positive side, two controls": _two_texts(2),
+    }
+
+
+def _two_texts(controls: int = 1) -> Prompt:
+    graph = prompt(controls)
+    graph["positive"] = node(
+        "CLIPTextEncodeSDXL",
+        clip=["checkpoint", 1],
+        width=512,
+        height=768,
+        crop_w=32,
+        crop_h=16,
+        target_width=1024,
+        target_height=640,
+        text_g=graph["positive"]["inputs"]["text"],
+        text_l="a (boat:1.2) at sea",
+    )
+    return graph
 
 
 def custom() -> dict[str, Prompt]:

@@ -19,7 +19,10 @@ from tests import cells, cells_beside
 from tests.cells import Prompt
 from tests.two_hosts import Made, Run, graph_of
 
-FILE = Path(__file__).parent / "headless" / "golden" / "comfyui.safetensors"
+FILES = {
+    family: Path(__file__).parent / "headless" / "golden" / f"{name}.safetensors"
+    for family, name in (("sd15", "comfyui"), ("sdxl", "comfyui_sdxl"))
+}
 STEPS = 4  # fewer than the cells have: the ordinary test command runs them
 NAMES = (
     "euler normal 0",
@@ -35,6 +38,16 @@ NAMES = (
     "clip skip 2",
     "inpaint by mask",
 )
+SDXL_NAMES = (
+    "euler normal 0",
+    "dpmpp_2m karras 2",
+    "ddim sgm_uniform 1",
+    "core's apply nodes 2",
+    "clip skip 3",
+    "sizes and two texts",
+    "LoRA, U-Net alone",
+)
+"""Fewer: its text encoders take most of the time of a cell."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +58,11 @@ class Golden:
     made: Made
 
 
-def record(comfyui: Run, base: Path, versions: Mapping[str, str]) -> None:
-    """Run the dozen on ComfyUI with the files in `base`, and keep all that it takes to compare."""
-    all_prompts = {**cells.matrix(), **cells_beside.others()}
-    prompts = {name: _shorter(all_prompts[name]) for name in NAMES}
+def record(comfyui: Run, base: Path, versions: Mapping[str, str], family: str = "sd15") -> None:
+    """Run a family's on ComfyUI with the files in `base`, and keep all that it takes to compare."""
+    all_prompts = {**cells.matrix(), **cells_beside.others(), **cells_beside.sdxl()}
+    names = NAMES if family == "sd15" else SDXL_NAMES
+    prompts = {name: _shorter(all_prompts[name]) for name in names}
     tensors = {}
     for name, prompt in prompts.items():
         made = comfyui(graph_of(prompt))
@@ -56,13 +70,13 @@ def record(comfyui: Run, base: Path, versions: Mapping[str, str]) -> None:
         tensors[f"{name}/pictures"] = torch.from_numpy(made.pictures)
     kept = {"prompts": json.dumps(prompts)}
     marks = {"weights": json.dumps(weights_marks(base))}
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, FILE, metadata={**versions, **kept, **marks})
+    FILES[family].parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, FILES[family], metadata={**versions, **kept, **marks})
 
 
-def read() -> tuple[dict[str, Golden], dict[str, int]]:
+def read(family: str = "sd15") -> tuple[dict[str, Golden], dict[str, int]]:
     """The cells by name, and the marks of the weights that they were made with."""
-    with safe_open(FILE, "pt") as file:
+    with safe_open(FILES[family], "pt") as file:
         metadata = file.metadata()
         prompts: dict[str, Prompt] = json.loads(metadata["prompts"])
         found = {

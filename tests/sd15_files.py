@@ -73,7 +73,7 @@ def write_lora(path: Path, seed: int = 3, rank: int = 4) -> Path:
 
 
 def _write(path: Path, shapes: Shapes, seed: int) -> Path:
-    return write(path, shapes, seed, _LAST_BLOCK, _factor)
+    return write(path, shapes, seed, _LAST_BLOCK, loudness)
 
 
 def write(
@@ -94,7 +94,8 @@ def write(
     return path
 
 
-def _factor(name: str) -> float:
+def loudness(name: str) -> float:
+    """How much louder than drawn a tensor is, so that text and control are seen."""
     if name.endswith(("attn2.to_q.weight", "attn2.to_out.0.weight")):
         return _TEXT
     if name.startswith(("control_model.zero_convs.", "control_model.middle_block_out.")):

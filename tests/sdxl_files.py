@@ -15,7 +15,16 @@ from typing import Any
 from torch import Tensor
 
 from tests.headless.models.ldm import unet_names
-from tests.sd15_files import Shapes, on_meta, shapes_of, text_state, vae_shapes, write
+from tests.sd15_files import (
+    UNET,
+    Shapes,
+    loudness,
+    on_meta,
+    shapes_of,
+    text_state,
+    vae_shapes,
+    write,
+)
 
 LEVELS = (320, 320, 320)
 LAYERS = 2
@@ -25,7 +34,6 @@ TEXT_WIDTH = 2048
 HEADS = 5
 Y_WIDTH = 2816
 BIGG_WIDTH, BIGG_LAYERS = 1280, 32
-UNET, VAE = "model.diffusion_model.", "first_stage_model."
 CLIP_L, CLIP_G = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
 
 _LAST_BLOCK = len(LEVELS) * (LAYERS + 1) - 1
@@ -41,11 +49,6 @@ _CONFIG: dict[str, Any] = {
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": Y_WIDTH,
 }
-
-# As in `tests/sd15_files.py`: how loud single layers are.
-_FACTORS = {f"{UNET}out.2.weight": 0.25, f"{VAE}decoder.conv_out.weight": 0.8}
-_TEXT = 3.0
-_ZERO_CONV = 0.8
 
 
 def write_checkpoint(path: Path, seed: int = 0) -> Path:
@@ -114,15 +117,7 @@ def openclip_shapes(width: int, layers: int, prefix: str) -> Shapes:
 
 
 def _write(path: Path, shapes: Shapes, seed: int) -> Path:
-    return write(path, shapes, seed, _LAST_BLOCK, _factor)
-
-
-def _factor(name: str) -> float:
-    if name.endswith(("attn2.to_q.weight", "attn2.to_out.0.weight")):
-        return _TEXT
-    if name.startswith(("control_model.zero_convs.", "control_model.middle_block_out.")):
-        return _ZERO_CONV
-    return _FACTORS.get(name, 1.0)
+    return write(path, shapes, seed, _LAST_BLOCK, loudness)
 
 
 def _unet_shapes() -> Shapes:

@@ -26,7 +26,7 @@ from controlstack.headless.graph.model import Graph, Link, Node, Value
 from controlstack.headless.graph.registry import default_registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import read_workflow
-from tests import cells, sd15_files
+from tests import cells, sd2_files, sd15_files, sdxl_files
 from tests.cells import Prompt
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ class Made:
 
 Run = Callable[[Graph], Made]
 
+FAMILIES: dict[str, Any] = {"sd15": sd15_files, "sd2": sd2_files, "sdxl": sdxl_files}
+"""What writes the files of weights of a family."""
+
 
 def psnr(one: Pixels, other: Pixels) -> float:
     """Peak signal-to-noise ratio in dB of 8-bit pictures of one shape; infinite where equal."""
@@ -60,11 +63,11 @@ def latent_difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / one.std())
 
 
-def write_files(base: Path, files: Any = sd15_files) -> Path:
-    """The models and input pictures that `tests.cells` names, laid out as ComfyUI's; `base`.
-
-    `files` writes them: `tests.sd15_files`, or another family's.
+def write_files(base: Path, family: str = "sd15") -> Path:
+    """The models of a family and the input pictures that `tests.cells` names, laid out as
+    ComfyUI's; `base`.
     """
+    files = FAMILIES[family]
     files.write_checkpoint(base / "models" / "checkpoints" / cells.CHECKPOINT)
     for seed, name in enumerate(cells.NETS, start=1):
         files.write_control_net(base / "models" / "controlnet" / name, seed)

@@ -91,13 +91,13 @@ def make_text_encoder(part: Part) -> tuple[CLIPTextModel, Tensor | None]:
 def _of_diffusers(kind: Any, part: Part, dtype: torch.dtype) -> nn.Module:
     # Keys of other versions of diffusers are left out, as the library itself does, with a warning.
     known = signature(kind.__init__).parameters
-    config, weights = _given_y(part.config, part.read)
+    config, weights = given_y(part.config, part.read)
     kept = {key: value for key, value in config.items() if key in known}
     module: nn.Module = skeleton(lambda: kind.from_config(kept), part.source)
     return with_weights(module, weights(), part.source, dtype)
 
 
-def _given_y(config: Config, read: Callable[[], Weights]) -> tuple[Config, Callable[[], Weights]]:
+def given_y(config: Config, read: Callable[[], Weights]) -> tuple[Config, Callable[[], Weights]]:
     """SDXL's networks as ones that are given the vector `y` (`sampling/size_conditioning.py`).
 
     Diffusers' own make it themselves, from text and numbers. What it then goes through is the two

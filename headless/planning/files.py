@@ -108,7 +108,7 @@ def _of_file(path: Path, model: Model) -> ModelFacts:
         words = kind.words if kind is not None else "no kind of model that is known here"
         return ModelFacts(_sampling("", model), notes=(f"{path.name} is {words}: {_ASSUMED}",))
     # The mark of SDXL models that were trained from pure noise (ComfyUI's `supported_models.py`).
-    if "ztsnr" in contents.shapes:
+    if {"v_pred", "ztsnr"} <= contents.shapes.keys():
         sampling = DiscreteSampling.from_betas(zero_terminal_snr=True)
         return ModelFacts(sampling, family, _count(shapes))
     return ModelFacts(_sampling(family, model), family, _count(shapes))

@@ -1,0 +1,147 @@
+"""As `test_two_hosts`, on SDXL and SD 2.x: one JSON, one file, the same picture in both hosts.
+
+`python -m benchmarks.two_hosts --family sdxl` prints SDXL's whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from tests import cells, cells_beside, two_hosts
+from tests.cells import Prompt, node
+from tests.comfyui.conftest import comfyui_path
+from tests.comfyui.server import serving
+from tests.sdxl_files import CLIP_G, CLIP_L
+from tests.two_hosts import BAR, Run, embedded, graph_of, latent_difference, psnr
+
+# Where ComfyUI is known to compute otherwise; docs/two-hosts.md says how.
+LATENT_BAR, COARSE = 1e-3, {"LoRA": 3e-3}
+SHAPES = {
+    "sdxl": (
+        *("euler normal 0", "dpmpp_2m karras 2", "ddim sgm_uniform 1", "core's apply nodes 2"),
+        *("LoRA", "LoRA, U-Net alone", "long prompt", "img2img", "batch of 2"),
+        *cells_beside.sdxl(),
+    ),
+    "sd2": ("euler normal 0", "dpmpp_2m karras 2", "core's apply nodes 2", "clip skip 2", "LoRA"),
+}
+PROMPTS = {**cells.matrix(), **cells_beside.others(), **cells_beside.sdxl()}
+VECTORS = {"clip_l": 768, "clip_g": 1280}
+
+
+class Hosts:
+    """Both hosts on one family's files."""
+
+    def __init__(self, base: Path, comfyui: Run) -> None:
+        self.base = base
+        self.comfyui = comfyui
+        self.ours = embedded(base)
+
+    def same(self, prompt: Prompt, latent_bar: float = LATENT_BAR) -> None:
+        """A prompt's picture and latents are."""
+        graph = graph_of(prompt)
+        theirs, made = self.comfyui(graph), self.ours(graph)
+        assert theirs.pictures.shape == made.pictures.shape
+        assert psnr(theirs.pictures, made.pictures) > BAR
+        assert latent_difference(theirs.latent, made.latent) < latent_bar
+
+
+@pytest.fixture(scope="module", params=list(SHAPES))
+def family(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def hosts(family: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    base = two_hosts.write_files(tmp_path_factory.mktemp(family), family)
+    models = base / "models"
+    (models / "embeddings").mkdir()
+    generator = torch.Generator().manual_seed(9)
+    vectors = {n: torch.randn(3, w, generator=generator) * 0.05 for n, w in VECTORS.items()}
+    save_file(vectors, models / "embeddings" / "words.safetensors")
+    if family == "sdxl":
+        _take_apart(models)
+    path = comfyui_path()
+    assert path is not None
+    with serving(path, base) as server:
+        yield Hosts(base, two_hosts.on_comfyui(server))
+
+
+def _take_apart(models: Path) -> None:
+    """The checkpoint's parts in files of their own, under the names that such files have."""
+    parts = {
+        ("text_encoders", "clip_l"): CLIP_L,
+        ("text_encoders", "clip_g"): CLIP_G,
+        ("diffusion_models", "unet"): "model.diffusion_model.",
+        ("vae", "vae"): "first_stage_model.",
+    }
+    with safe_open(models / "checkpoints" / cells.CHECKPOINT, "pt") as file:
+        for (folder, name), prefix in parts.items():
+            kept = {
+                key.removeprefix(prefix): file.get_tensor(key)
+                for key in file.keys()  # noqa: SIM118 - no mapping
+                if key.startswith(prefix)
+            }
+            (models / folder).mkdir(exist_ok=True)
+            save_file(kept, models / folder / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [(family, name) for family, names in SHAPES.items() for name in names],
+    indirect=["family"],
+)
+def test_cells(name: str, hosts: Hosts) -> None:
+    hosts.same(PROMPTS[name], COARSE.get(name, LATENT_BAR))
+
+
+def test_a_control_is_seen(hosts: Hosts) -> None:
+    right, left = (hosts.ours(graph_of(cells.prompt(count))) for count in (2, 1))
+    assert psnr(right.pictures, left.pictures) < BAR
+
+
+@pytest.mark.parametrize("family", ["sdxl"], indirect=True)
+def test_a_textual_inversion_for_both_text_encoders(hosts: Hosts) -> None:
+    asked, plain = cells.prompt(0), cells.prompt(0)
+    text = "embedding:words, (a red embedding:words, of snow:1.3) and a dog"
+    asked["positive"]["inputs"]["text"] = text
+    plain["positive"]["inputs"]["text"] = "a red of snow and a dog"
+    hosts.same(asked)
+    pictures = [hosts.ours(graph_of(one)).pictures for one in (asked, plain)]
+    assert psnr(*pictures) < BAR
+
+
+@pytest.mark.parametrize("family", ["sdxl"], indirect=True)
+@pytest.mark.parametrize("names", [("clip_l", "clip_g"), ("clip_g", "clip_l")])
+def test_separate_files(hosts: Hosts, names: tuple[str, str]) -> None:
+    prompt = cells.prompt(1)
+    first, second = (f"{name}.safetensors" for name in names)
+    prompt["texts"] = node("DualCLIPLoader", clip_name1=first, clip_name2=second, type="sdxl")
+    prompt["unet"] = node("UNETLoader", unet_name="unet.safetensors", weight_dtype="default")
+    prompt["vae"] = node("VAELoader", vae_name="vae.safetensors")
+    for side in ("positive", "negative"):
+        prompt[side]["inputs"]["clip"] = ["texts", 0]
+    prompt["apply"]["inputs"]["model"] = ["unet", 0]
+    prompt["decode"]["inputs"]["vae"] = ["vae", 0]
+    del prompt["checkpoint"]
+    hosts.same(prompt)
+
+
+def test_comfyui_tells_velocities_as_we_do(family: str, hosts: Hosts, comfy: ModuleType) -> None:
+    from comfy.model_sampling import V_PREDICTION
+    from comfy.sd import load_checkpoint_guess_config
+
+    from controlstack.headless.models.loading import load_unet
+
+    path = hosts.base / "models" / "checkpoints" / cells.CHECKPOINT
+    model = load_checkpoint_guess_config(str(path), output_vae=False, output_clip=False)[0]
+    theirs = isinstance(model.model.model_sampling, V_PREDICTION)
+    ours = load_unet(path).model.model_sampling.prediction_type
+    assert (ours == "v_prediction") == theirs == (family == "sd2")
