@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..ground.errors import UserError
 from ..ground.parameters import setting
@@ -64,10 +64,8 @@ class RunOptions:
         metavar="DIR",
     )
     device: str = setting("cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE")
-    dtype: str = setting(
-        "auto",
-        "The numbers U-Nets and ControlNets compute in; auto is fp32 on a CPU, else fp16.",
-        choices=("auto", "fp32", "fp16", "bf16"),
+    dtype: Literal["auto", "fp32", "fp16", "bf16"] = setting(
+        "auto", "What U-Nets and ControlNets compute in; auto is fp32 on a CPU, else fp16."
     )
 
 

@@ -95,4 +95,4 @@ def _device(text: str) -> torch.device:
     if (place.index or 0) >= count:
         names = " to ".join(dict.fromkeys((f"{place.type}:0", f"{place.type}:{count - 1}")))
         raise UserError(f"--device {text} is not there: this machine has {names}.")
-    return place
+    return torch.device("cuda", place.index or 0) if place.type == "cuda" else CPU

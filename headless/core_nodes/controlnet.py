@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from ...model_patch.union import ARGUMENT, SDXL_TYPES
@@ -99,6 +101,30 @@ def apply_advanced(
         ]
 
     return (controlled(positive), controlled(negative))
+
+
+@core_node(
+    "ControlNetInpaintingAliMamaApply",
+    "conditioning/controlnet",
+    {
+        "positive": "CONDITIONING",
+        "negative": "CONDITIONING",
+        "control_net": "CONTROL_NET",
+        "vae": "VAE",
+        "image": "IMAGE",
+        "mask": "MASK",
+        "strength": _STRENGTH,
+        "start_percent": number(0.0, 0.0, 1.0, 0.001),
+        "end_percent": number(1.0, 0.0, 1.0, 0.001),
+    },
+    *("CONDITIONING", "CONDITIONING"),
+    RETURN_NAMES=("positive", "negative"),
+)
+def apply_inpainting(mask: Tensor, **inputs: Any) -> tuple[Conditioning, Conditioning]:
+    """As ControlNetApplyAdvanced: ComfyUI gives the mask to SD 3's and Flux' inpainting nets alone,
+    and no net of SD 1.5 or SDXL takes one.
+    """
+    return apply_advanced(**inputs)
 
 
 @core_node(

@@ -172,8 +172,8 @@ class ControlBase(ABC):
         if self.hint is None:
             raise UserError(f"{self.name} was given no hint image; wire one to its apply node.")
         sides = (side * LATENT_PIXELS for side in (x.shape[-1], x.shape[-2]))
-        size = [-(-side // multiple) * multiple for side in sides]
-        return resize(self.hint, *size, method="nearest-exact", crop="center").to(x.device)
+        width, height = (-(-side // multiple) * multiple for side in sides)
+        return resize(self.hint, width, height, method="nearest-exact", crop="center").to(x.device)
 
     def _merge(self, previous: Residuals, own: Residuals) -> Residuals:
         """previous + own, place by place; nets of different depth do not fit one U-Net."""

@@ -112,7 +112,8 @@ def assembled(unet: nn.Module, weights: Weights, name: str) -> nn.Module:
             low_rank(layer, base, up.to(like), down.to(like))
         elif f"{stem}.weight" not in weights:
             as_its_base(layer, base)
-    return net.eval()
+    made: nn.Module = net.eval()
+    return made
 
 
 def _skeleton(unet: nn.Module, weights: Weights, source: Path) -> Any:

@@ -25,7 +25,7 @@ class _Made(nn.Module):
 
     def made(self, dtype: torch.dtype) -> Tensor:
         """The layer's whole weight, in a type it computes in."""
-        weight: Tensor = self.weight.to(dtype)  # type: ignore[operator, assignment]
+        weight: Tensor = self.weight.to(dtype)  # type: ignore[assignment]
         if self.scale is not None:
             weight = weight * self.scale.to(weight)
         if self.up is not None and self.down is not None:
@@ -41,11 +41,12 @@ class _MadeLinear(_Made, nn.Linear):
 
 class _MadeConv(_Made, nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(x, self.made(x.dtype), self.bias)
+        made: Tensor = self._conv_forward(x, self.made(x.dtype), self.bias)
+        return made
 
 
-_KINDS: dict[type[nn.Module], type[_Made]] = {nn.Linear: _MadeLinear, nn.Conv2d: _MadeConv}
-_PLAIN = {made: plain for plain, made in _KINDS.items()}
+_KINDS: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: _MadeLinear, nn.Conv2d: _MadeConv}
+_PLAIN: dict[type[nn.Module], type[nn.Module]] = {made: plain for plain, made in _KINDS.items()}
 
 
 def settle(module: nn.Module, scales: Mapping[str, Tensor], dtype: torch.dtype) -> None:
