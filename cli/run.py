@@ -45,7 +45,9 @@ class RunOptions:
         flag="--set",
         metavar="NODE.INPUT=VALUE",
     )
-    seed: int | None = setting(None, "Set every seed.", metavar="N")
+    seed: int | None = setting(
+        None, "Set every seed; also chooses in {dynamic|prompts}.", metavar="N"
+    )
     preset: Path | None = setting(
         None, "Settings for every stack, from Save Control Preset.", metavar="FILE"
     )
@@ -117,13 +119,14 @@ def _named_on_stdout() -> Iterator[None]:
 def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
     from ..demo import models as models_of_demo
     from ..headless import host
+    from ..headless.graph.dynamic_prompts import seeded
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
     from ..headless.graph.validate import require_known, validate
 
     registry, demo = default_registry(), options.demo
     with host.use(places):
-        graph = document.graph(registry)
+        graph = document.graph(registry, seeded(options.seed or 0))
         require_known(graph, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
