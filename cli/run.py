@@ -47,7 +47,9 @@ class RunOptions:
         flag="--set",
         metavar="NODE.INPUT=VALUE",
     )
-    seed: int | None = setting(None, "Set every seed.", metavar="N")
+    seed: int | None = setting(
+        None, "Set every seed; also chooses in {dynamic|prompts}.", metavar="N"
+    )
     preset: Path | None = setting(
         None, "Settings for every stack, from Save Control Preset.", metavar="FILE"
     )
@@ -125,6 +127,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
     from ..demo.fitting import fitted
     from ..ground.threads import one_thread
     from ..headless import computing, host
+    from ..headless.graph.dynamic_prompts import seeded
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
     from ..headless.graph.validate import validate
@@ -133,7 +136,8 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
     chosen = computing.chosen(options.device, options.dtype)
     registry, demo = default_registry(), options.demo
     with host.use(places):
-        graph = without_onlookers(document.graph(registry), registry)
+        graph = document.graph(registry, seeded(options.seed or 0))
+        graph = without_onlookers(graph, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
         graph, unset = set_values(graph, registry, options.settings, options.seed)

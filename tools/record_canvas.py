@@ -5,7 +5,8 @@ is kept instead of sent. `Math.random` is `RANDOM` meanwhile, so that choices ca
 
 COMFYUI_PATH=... python -m tools.record_canvas [NAME ...] [--pack FOLDER ...]
 
-A pack's graphs (`PACKS`) are recorded where its folder is given, with its own JavaScript.
+A pack's graphs (`PACKS`) are recorded where its folder is given, with its own JavaScript; those of
+an older ComfyUI (`OLDER`) where they are named.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 from tests.comfyui import shipped
 from tests.comfyui.browser import VUE_NODES, Page, browsing
 from tests.comfyui.server import Server, serving
-from tests.workflows.canvas.recorded import FOLDER, PACKS, RANDOM, recording_of
+from tests.workflows.canvas.recorded import FOLDER, OLDER, PACKS, RANDOM, READ, recording_of
 
 QUEUE = """
 const [random, done] = arguments
@@ -45,11 +46,12 @@ app.queuePrompt(0, 1).then(end, end)
 def main() -> None:
     """Write the recordings beside the graphs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="graphs; all where none is named")
+    parser.add_argument("names", nargs="*", help="graphs; all of this ComfyUI where none is named")
     parser.add_argument("--pack", action="append", default=[], type=Path, help="a pack's folder")
     given = parser.parse_args()
     packs = {folder.name: folder.resolve() for folder in given.pack}
-    names = given.names or sorted(path.stem for path in FOLDER.glob("*.json"))
+    every = sorted(path.stem for path in FOLDER.glob("*.json"))
+    names = given.names or [name for name in every if name not in (*OLDER, *READ)]
     plain = [name for name in names if name not in PACKS]
     _record(plain, {})
     for pack, folder in packs.items():

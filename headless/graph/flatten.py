@@ -15,7 +15,9 @@ from ...ground.errors import UserError
 from ...ground.wording import listing, one_line, shown
 from .canvas_nodes import UNSENT, feeding, is_furniture, slots_of
 from .dynamic_prompts import Draws, resolve, seeded
+from .everywhere import connect
 from .follow import Canvas, Constant, Scope
+from .group_nodes import opened
 from .model import Graph, Json, Link, Node, Value
 from .prune import prune
 from .registry import NodeSpec, Registry
@@ -38,13 +40,15 @@ def flatten(
 class _Flattener:
     def __init__(self, document: UiDocument, registry: Registry, source: str, draws: Draws) -> None:
         self._workflow = document.json
+        document = opened(document, registry.get, source)
         graphs = (document.canvas, *document.definitions.values())
         types = dict.fromkeys(node.type for graph in graphs for node in graph.nodes.values())
         self._specs = {node_type: registry.get(node_type) for node_type in types}
-        definitions = {key: self._settled(graph) for key, graph in document.definitions.items()}
-        self._canvas = Canvas(self._settled(document.canvas), definitions, source)
         self._draws = draws
-        self._chosen: list[str] = []
+        self._notes: list[str] = []
+        definitions = {key: self._settled(graph) for key, graph in document.definitions.items()}
+        root = self._settled(document.canvas, is_root=True)
+        self._canvas = Canvas(root, definitions, source)
 
     def graph(self) -> Graph:
         nodes: dict[str, Node] = {}
@@ -56,18 +60,20 @@ class _Flattener:
             if muted is not None:
                 starved[node_id] = muted
         self._canvas.require_set()
-        graph = Graph(nodes, self._workflow, tuple(self._chosen), asleep=self._asleep())
+        graph = Graph(nodes, self._workflow, tuple(self._notes), asleep=self._asleep())
         return prune(graph, starved, self._specs)
 
-    def _settled(self, graph: UiGraph) -> UiGraph:
-        """`graph` with the inputs that known nodes have, in the front end's order."""
-        return replace(
-            graph,
-            nodes={
-                key: node if (spec := self._specs[node.type]) is None else slots_of(node, spec)
-                for key, node in graph.nodes.items()
-            },
-        )
+    def _settled(self, graph: UiGraph, *, is_root: bool = False) -> UiGraph:
+        """`graph` with the inputs that known nodes have, in the front end's order, and the links
+        that Anything Everywhere makes.
+        """
+        nodes = {
+            key: node if (spec := self._specs[node.type]) is None else slots_of(node, spec)
+            for key, node in graph.nodes.items()
+        }
+        graph, notes = connect(replace(graph, nodes=nodes), is_root=is_root)
+        self._notes += notes
+        return graph
 
     def _asleep(self) -> tuple[Node, ...]:
         """The nodes that are muted or bypassed, without the inside of subgraphs that are."""
@@ -153,5 +159,5 @@ class _Flattener:
                 f"{shown(chosen)} of {one_line(block)}" for block, chosen in found.choices
             )
             label = Node(node_id, node.type, {}, node.title).label
-            self._chosen.append(f"{label}: input {name} takes {said}")
+            self._notes.append(f"{label}: input {name} takes {said}")
         return found.text

@@ -106,6 +106,11 @@ def read_ui(document: JsonObject, source: str) -> UiDocument:
     return UiDocument(reader.graph(document), definitions, document)
 
 
+def read_graph(item: JsonObject, source: str) -> UiGraph:
+    """One canvas's records: of a subgraph that is not among the file's. Raises as `read_ui`."""
+    return _Reader(source).graph(item)
+
+
 _T = TypeVar("_T", dict[str, Json], list[Json])
 
 

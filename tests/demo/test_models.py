@@ -18,6 +18,7 @@ from controlstack.demo.models import (
 )
 from controlstack.demo.sheet import make_sheet
 from controlstack.ground.errors import UserError
+from controlstack.ground.threads import one_thread
 from controlstack.headless.graph.model import Graph, Json, Link, Node
 from controlstack.headless.graph.registry import default_registry
 
