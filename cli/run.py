@@ -127,11 +127,14 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
     from ..demo.fitting import fitted
     from ..ground.threads import one_thread
     from ..headless import computing, host
+    from ..headless.graph.answer import answer
     from ..headless.graph.dynamic_prompts import seeded
     from ..headless.graph.execute import Executor
     from ..headless.graph.registry import default_registry
-    from ..headless.graph.validate import validate
+    from ..headless.graph.validate import problems_of
     from ..headless.graph.without import without_onlookers
+    from ..headless.overview.family import elsewhere, family_of
+    from ..headless.overview.files import model_files
 
     chosen = computing.chosen(options.device, options.dtype)
     registry, demo = default_registry(), options.demo
@@ -147,7 +150,10 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         own = models_of_demo.own_nets(graph) if demo else ()
         aliases = models_of_demo.aliases(graph, own) if demo else {}
     with host.use(replace(places, aliases=aliases)), computing.use(chosen):
-        validate(graph, registry, unset)
+        wrong = [*problems_of(graph, registry), *unset]
+        if wrong:
+            also = [] if demo else elsewhere(family_of(graph, model_files(graph, registry)))
+            raise answer([*also, *wrong], graph, registry)
         stands = models_of_demo.stand_ins(graph, own) if demo else {}
         for line in [*graph.notes, *_demo_notes(aliases, factor), *_net_notes(stands)]:
             note(line)

@@ -56,7 +56,8 @@ def answer(problems: Sequence[Problem], graph: Graph, registry: Registry) -> Use
     strange = [one.node for one in problems if one.kind == "node_type" and one.node is not None]
     lost = [one for one in problems if one.kind == "file"]
     others = [one for one in problems if one.kind not in ("node_type", "file")]
-    of_types = list(_of_types(graph, registry, strange)) if strange else []
+    elsewhere = any(one.kind == "family" for one in problems)
+    of_types = list(_of_types(graph, registry, strange, elsewhere)) if strange else []
     if not of_types and len(problems) == 1:
         return UserError(problems[0].sentence)
     if not lost and not others:
@@ -71,8 +72,11 @@ def answer(problems: Sequence[Problem], graph: Graph, registry: Registry) -> Use
     )
 
 
-def _of_types(graph: Graph, registry: Registry, nodes: Sequence[Node]) -> Iterator[str]:
-    """A heading, a line for each pack, and what it would take."""
+def _of_types(
+    graph: Graph, registry: Registry, nodes: Sequence[Node], elsewhere: bool
+) -> Iterator[str]:
+    """A heading, a line for each pack, and what it would take; nothing would make it run here where
+    its models run `elsewhere` alone."""
     groups = lacking(graph, nodes)
     kinds = [kind for group in groups for kind in group.nodes]
     count = "a node type" if len(kinds) == 1 else f"{len(kinds)} node types"
@@ -83,16 +87,13 @@ def _of_types(graph: Graph, registry: Registry, nodes: Sequence[Node]) -> Iterat
         yield f"there is {ours}"
     if any(kind.startswith(("workflow>", "workflow/")) for kind in kinds):
         yield "group nodes (workflow>...) run once ComfyUI has converted them to subgraphs"
-    yield from ways(graph, registry, groups)
-
-
-def ways(graph: Graph, registry: Registry, groups: Sequence[Lacking]) -> Iterator[str]:
-    """What it would take to run a graph that lacks these types."""
     packs = [group.pack for group in groups if group.pack not in ("", CORE, "controlstack")]
     which = f" with {listing(packs)}" if packs else ""
     if any(group.pack == "" for group in groups):
         which += " and those that have the others" if packs else " with the packs that have them"
     yield f"it would run in ComfyUI{which}"
+    if elsewhere:
+        return
     way = way_without(graph, registry)
     yield "no output would be left without these nodes" if way is None else way.words
 

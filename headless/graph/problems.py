@@ -10,11 +10,21 @@ from ...ground.wording import listing
 from .model import Link, Node, Value, plain
 
 Kind: TypeAlias = Literal[
-    "node_type", "no_output", "circle", "missing", "link", "value", "file", "refused", "setting"
+    "node_type",
+    "family",
+    "no_output",
+    "circle",
+    "missing",
+    "link",
+    "value",
+    "file",
+    "refused",
+    "setting",
 ]
-"""A type that is not known; nothing that would come of a run; links in a circle; an input without
-a value; a link to nothing or of the wrong type; a value that does not fit; a file that is not
-there; what a node's own check refuses; and what the command, not the workflow, asks for in vain."""
+"""A type that is not known; models of a family that is not here; nothing that would come of a run;
+links in a circle; an input without a value; a link to nothing or of the wrong type; a value that
+does not fit; a file that is not there; what a node's own check refuses; and what the command, not
+the workflow, asks for in vain."""
 
 
 @dataclass(frozen=True)

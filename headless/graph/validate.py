@@ -19,15 +19,14 @@ from .ui_format import BYPASSED
 from .values import check_choice, check_range, convert
 
 
-def validate(graph: Graph, registry: Registry, also: Sequence[Problem] = ()) -> None:
+def validate(graph: Graph, registry: Registry) -> None:
     """Check all that the graph's outputs need, by the core's rules.
 
-    Raises one UserError with all that is wrong, `also` included: node types that are not known, no
-    output node, links to nothing or of the wrong type, circles, missing inputs, values of the wrong
-    type or out of their range, files that are not there, and what a node's own VALIDATE_INPUTS
-    says.
+    Raises one UserError with all that is wrong: node types that are not known, no output node,
+    links to nothing or of the wrong type, circles, missing inputs, values of the wrong type or out
+    of their range, files that are not there, and what a node's own VALIDATE_INPUTS says.
     """
-    if found := [*problems_of(graph, registry), *also]:
+    if found := problems_of(graph, registry):
         raise answer(found, graph, registry)
 
 

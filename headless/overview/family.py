@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ...ground.wording import shown
 from ..graph.model import Graph, Node
+from ..graph.problems import Problem
 from ..planning.files import FLUX, SD_3, told_by_header
 from ..planning.values import Model
 from .files import ModelFile
@@ -87,6 +88,14 @@ def family_of(graph: Graph, files: Iterable[ModelFile]) -> Family:
     told = [*_by_files(files), *_by_nodes(graph.nodes.values())]
     told.sort(key=lambda one: one[0])
     return told[0][1] if told else Family("", "nothing in the file tells it")
+
+
+def elsewhere(family: Family) -> list[Problem]:
+    """What is wrong where a workflow's models are of a family that this host does not sample."""
+    if family.is_here:
+        return []
+    words = f"this host has no {family.name} models, and {family.by} says that it is made for one"
+    return [Problem("family", words)]
 
 
 def _by_files(files: Iterable[ModelFile]) -> Iterator[tuple[int, Family]]:

@@ -21,7 +21,7 @@ from ..graph.without import without_onlookers
 from ..graph.workflow import Document
 from ..planning.plan import WorkflowPlan, plan_of
 from ..planning.walk import planning_registry
-from .family import Family, family_of
+from .family import Family, elsewhere, family_of
 from .files import ModelFile, model_files
 
 Status: TypeAlias = Literal["runs", "files", "wrong", "family", "nodes", "nothing", "none"]
@@ -94,16 +94,16 @@ def overview_of(document: Document, registry: Registry) -> Overview:
         return nothing_of(document.source, error, "nothing")
     # What would run is judged, and all that is drawn is told.
     judged = without_onlookers(graph, registry)
-    problems = problems_of(judged, registry)
     files = tuple(model_files(graph, registry))
     family = family_of(graph, files)
+    problems = [*elsewhere(family), *problems_of(judged, registry)]
     plan, unplanned = _plan(document)
     lost = [(one, one.file) for one in problems if one.file is not None]
     strange = [node for node in judged.nodes.values() if node.type not in registry]
     return Overview(
         source=document.source,
-        status=_status(problems, family),
-        why=_why(problems, judged, registry, family),
+        status=_status(problems),
+        why=_why(problems, judged, registry),
         family=family,
         files=files,
         pictures=tuple(dict.fromkeys(f.name for _, f in lost if f.what == folders.PICTURE)),
@@ -135,25 +135,21 @@ def _plan(document: Document) -> tuple[WorkflowPlan | None, tuple[str, ...]]:
         return None, (error.sentence,)
 
 
-def _status(problems: list[Problem], family: Family) -> Status:
+def _status(problems: list[Problem]) -> Status:
     kinds = {one.kind for one in problems}
     if "node_type" in kinds:
         return "nodes"
-    if not family.is_here:
+    if "family" in kinds:
         return "family"
     return "wrong" if kinds - {"file"} else "files" if kinds else "runs"
 
 
-def _why(
-    problems: list[Problem], graph: Graph, registry: Registry, family: Family
-) -> tuple[str, ...]:
-    found: list[str] = []
-    if not family.is_here:
-        found.append(f"this host has no {family.name} models, and {family.by} says that it is one")
-    if others := [one for one in problems if one.kind != "file"]:
-        error = answer(others, graph, registry)
-        found += [error.sentence, *(f"  {line}" for line in error.details)]
-    return tuple(found)
+def _why(problems: list[Problem], graph: Graph, registry: Registry) -> tuple[str, ...]:
+    others = [one for one in problems if one.kind != "file"]
+    if not others:
+        return ()
+    error = answer(others, graph, registry)
+    return (error.sentence, *(f"  {line}" for line in error.details))
 
 
 def _by_pack(graph: Graph) -> dict[str, dict[str, int]]:

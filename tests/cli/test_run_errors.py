@@ -185,6 +185,18 @@ def test_missing_models_come_with_the_workflows_own_addresses(refused: Callable[
         assert f"no {'checkpoint' if name == CHECKPOINT else 'ControlNet'} '{name}'" in line
 
 
+def test_a_file_that_would_be_fetched_in_vain(
+    refused: Callable[..., str], api_form: Callable[[str], Prompt]
+) -> None:
+    """Of a family without models here; the demo's stand in for any."""
+    prompt = api_form("pose")
+    node_of(prompt, "CheckpointLoaderSimple")["inputs"]["ckpt_name"] = "flux1-dev.safetensors"
+    family = "this host has no Flux models, and the name of the checkpoint 'flux1-dev.safetensors'"
+    assert family in refused(prompt)
+    node_of(prompt, "KSampler")["inputs"]["steps"] = 0
+    assert family not in refused(prompt, "--demo")
+
+
 def _place(folder: Path, kind: str, name: str) -> Path:
     path = folder / "models" / kind / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,9 @@ def test_what_does_not_run_is_in_the_same_answer() -> None:
     found = look(document)
     assert found.status == "nodes"
     assert found.family.name == SDXL
-    assert sorted(one.kind for one in found.problems) == [*["file"] * 3, "node_type", "value"]
+    kinds = sorted(one.kind for one in found.problems)
+    assert kinds == ["family", *["file"] * 3, "node_type", "value"]
+    assert not any("would run here" in line for line in found.why)
     assert any("no SDXL models" in line for line in found.why)
     assert any("rgthree-comfy: VAEDecodeHDR (rgthree) (node 8)" in line for line in found.why)
     assert any("input steps is 0" in line for line in found.why)
