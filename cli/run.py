@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..ground.errors import UserError
+from ..ground.garbage import uncollected
 from ..ground.parameters import setting
 from ..ground.structured import is_text
 from .options import command_of
@@ -115,11 +116,12 @@ def _named_on_stdout() -> Iterator[None]:
 
 
 def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
-    from ..demo import models as models_of_demo
-    from ..headless import host
-    from ..headless.graph.execute import Executor
-    from ..headless.graph.registry import default_registry
-    from ..headless.graph.validate import require_known, validate
+    with uncollected():
+        from ..demo import models as models_of_demo
+        from ..headless import host
+        from ..headless.graph.execute import Executor
+        from ..headless.graph.registry import default_registry
+        from ..headless.graph.validate import require_known, validate
 
     registry, demo = default_registry(), options.demo
     with host.use(places):

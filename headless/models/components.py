@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from ...ground.garbage import uncollected
 from .families import LITE_CLASS, require_class, require_plain, require_text_encoder
 from .parts import Part
 from .t2i_network import T2INetwork
@@ -20,7 +21,8 @@ def make_unet(part: Part) -> nn.Module:
     """Diffusers' UNet2DConditionModel of this configuration; UserError for another family."""
     require_class(part.config, "diffusion_models", part.source)
     require_plain(part.config, part.source)
-    from diffusers import UNet2DConditionModel
+    with uncollected():
+        from diffusers import UNet2DConditionModel
 
     return _of_diffusers(UNet2DConditionModel, part)
 
@@ -30,10 +32,12 @@ def make_control_network(part: Part) -> nn.Module:
     require_class(part.config, "controlnet", part.source)
     require_plain(part.config, part.source)
     if part.config["_class_name"] == LITE_CLASS:
-        from ...training.lite import LiteControlNet
+        with uncollected():
+            from ...training.lite import LiteControlNet
 
         return _of_diffusers(LiteControlNet, part)
-    from diffusers import ControlNetModel
+    with uncollected():
+        from diffusers import ControlNetModel
 
     return _of_diffusers(ControlNetModel, part)
 
@@ -48,15 +52,19 @@ def make_adapter(part: Part) -> T2INetwork:
 def make_autoencoder(part: Part) -> nn.Module:
     """AutoencoderKL or AutoencoderTiny of this configuration; UserError for another class."""
     require_class(part.config, "vae", part.source)
-    import diffusers
+    with uncollected():
+        import diffusers
 
-    return _of_diffusers(getattr(diffusers, part.config["_class_name"]), part)
+        kind = getattr(diffusers, part.config["_class_name"])  # imported as it is asked for
+
+    return _of_diffusers(kind, part)
 
 
 def make_text_encoder(part: Part) -> CLIPTextModel:
     """Transformers' CLIPTextModel of this configuration; UserError for another text encoder."""
     require_text_encoder(part.config, part.source)
-    from transformers import CLIPTextConfig, CLIPTextModel
+    with uncollected():
+        from transformers import CLIPTextConfig, CLIPTextModel
 
     config = dict(part.config)
     module = skeleton(lambda: CLIPTextModel(CLIPTextConfig.from_dict(config)), part.source)
