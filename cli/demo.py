@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..ground.garbage import uncollected
 from .demo_model import SCORES, score_cells
 from .exit_codes import DebugOption, reported
 from .options import OverwriteOption, path
@@ -25,7 +26,8 @@ def demo_command(
     """Make one contact sheet: a pose, a depth map, and pictures that follow both."""
     began = time.perf_counter()
     with reported(debug):
-        from ..demo.sheet import make_sheet
+        with uncollected():
+            from ..demo.sheet import make_sheet
 
         with shown_progress():
             results = make_sheet(out, overwrite=overwrite)

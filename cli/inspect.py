@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..ground.errors import UserError
+from ..ground.garbage import uncollected
 from ..ground.parameters import OVERWRITE, setting
 from .options import command_of
-from .plan import STDOUT, no_collection
+from .plan import STDOUT
 from .run import places_of
 from .say import note, say
 
@@ -51,7 +52,7 @@ def _inspect(options: InspectOptions) -> None:
 
     No model is loaded, and none has to be there.
     """
-    with no_collection():
+    with uncollected():
         _look(options)
 
 

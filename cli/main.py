@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from ..ground.garbage import leave_all, uncollected
 from .interrupt import STOPPED, interrupts
 
 
@@ -24,6 +25,7 @@ def main() -> None:
 
         tell("Stopped.")
         code = STOPPED
+    leave_all()
     sys.exit(code)
 
 
@@ -35,7 +37,8 @@ def _run() -> str | int | None:
         from .exit_codes import reported
 
         with reported("--debug" in sys.argv):
-            from .app import app
+            with uncollected():
+                from .app import app
 
             try:
                 app()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..ground.errors import UserError
+from ..ground.garbage import uncollected
 from ..ground.parameters import OVERWRITE, setting
 from .options import command_of
 from .run import changed, places_of
@@ -57,24 +55,11 @@ def _plan(options: PlanOptions) -> None:
 
     No model is loaded, and none has to be there. Nodes that are not known here are passed through.
     """
-    with no_collection():
+    with uncollected():  # the command is little more than torch's import
         _draw(options)
 
 
 plan_command = command_of(PlanOptions, _plan)
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Without Python's search for circles of objects: a sixth of the time that torch's import takes
-    goes there, and this command is little more than that import."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def _draw(options: PlanOptions) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..ground.errors import UserError
+from ..ground.garbage import uncollected
 from ..ground.parameters import setting
 from ..ground.structured import is_text
 from .options import command_of
@@ -123,18 +124,19 @@ def _named_on_stdout() -> Iterator[None]:
 
 
 def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
-    from ..demo import models as models_of_demo
-    from ..demo.fitting import fitted
-    from ..ground.threads import one_thread
-    from ..headless import computing, host
-    from ..headless.graph.answer import answer
-    from ..headless.graph.dynamic_prompts import seeded
-    from ..headless.graph.execute import Executor
-    from ..headless.graph.registry import default_registry
-    from ..headless.graph.validate import problems_of
-    from ..headless.graph.without import without_onlookers
-    from ..headless.overview.family import elsewhere, family_of
-    from ..headless.overview.files import model_files
+    with uncollected():
+        from ..demo import models as models_of_demo
+        from ..demo.fitting import fitted
+        from ..ground.threads import one_thread
+        from ..headless import computing, host
+        from ..headless.graph.answer import answer
+        from ..headless.graph.dynamic_prompts import seeded
+        from ..headless.graph.execute import Executor
+        from ..headless.graph.registry import default_registry
+        from ..headless.graph.validate import problems_of
+        from ..headless.graph.without import without_onlookers
+        from ..headless.overview.family import elsewhere, family_of
+        from ..headless.overview.files import model_files
 
     chosen = computing.chosen(options.device, options.dtype)
     registry, demo = default_registry(), options.demo

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ...ground.garbage import uncollected
 from .. import computing
 from .families import (
     LITE_CLASS,
@@ -33,7 +34,8 @@ def make_unet(part: Part) -> nn.Module:
     """Diffusers' UNet2DConditionModel of this configuration; UserError for another family."""
     require_class(part.config, "diffusion_models", part.source)
     require_plain(part.config, part.source)
-    from diffusers import UNet2DConditionModel
+    with uncollected():
+        from diffusers import UNet2DConditionModel
 
     return _of_diffusers(UNet2DConditionModel, part, computing.current().dtype)
 
@@ -46,10 +48,12 @@ def make_control_network(part: Part) -> nn.Module:
     require_plain(part.config, part.source)
     dtype = computing.current().dtype
     if part.config["_class_name"] == LITE_CLASS:
-        from ...training.lite import LiteControlNet
+        with uncollected():
+            from ...training.lite import LiteControlNet
 
         return _of_diffusers(LiteControlNet, part, dtype)
-    from diffusers import ControlNetModel, ControlNetUnionModel
+    with uncollected():
+        from diffusers import ControlNetModel, ControlNetUnionModel
 
     union = part.config["_class_name"] == UNION_CLASS
     return _of_diffusers(ControlNetUnionModel if union else ControlNetModel, part, dtype)
@@ -65,9 +69,11 @@ def make_adapter(part: Part) -> T2INetwork:
 def make_autoencoder(part: Part) -> nn.Module:
     """AutoencoderKL or AutoencoderTiny of this configuration; UserError for another class."""
     require_class(part.config, "vae", part.source)
-    import diffusers
+    with uncollected():
+        import diffusers
 
-    kind = getattr(diffusers, part.config["_class_name"])
+        kind = getattr(diffusers, part.config["_class_name"])  # imported as it is asked for
+
     return _of_diffusers(kind, part, computing.current().of_pictures)
 
 
@@ -76,7 +82,8 @@ def make_text_encoder(part: Part) -> tuple[CLIPTextModel, Tensor | None]:
     None for a file without it; UserError for another text encoder.
     """
     require_text_encoder(part.config, part.source)
-    from transformers import CLIPTextConfig, CLIPTextModel
+    with uncollected():
+        from transformers import CLIPTextConfig, CLIPTextModel
 
     config = dict(part.config)
     module = skeleton(lambda: CLIPTextModel(CLIPTextConfig.from_dict(config)), part.source)

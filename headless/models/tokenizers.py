@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...ground.errors import UserError
+from ...ground.garbage import uncollected
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -24,7 +25,8 @@ def load(places: Iterable[Path], tokens: int, source: Path) -> CLIPTokenizer:
 
     Raises UserError, naming `source`, where there is none or it knows more tokens than the model.
     """
-    from transformers import CLIPTokenizer
+    with uncollected():
+        from transformers import CLIPTokenizer
 
     for folder in places:
         if (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file():

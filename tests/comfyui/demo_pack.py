@@ -15,6 +15,7 @@ from typing import Any
 import comfy.controlnet
 import comfy.model_base
 import comfy.model_patcher
+import comfy.patcher_extension
 import comfy.supported_models
 import torch
 from torch import Tensor, nn
@@ -40,8 +41,29 @@ class DemoUNet(nn.Module):
         x: Tensor,
         timesteps: Tensor,
         context: Tensor,
+        y: Tensor | None = None,
         control: dict[str, list[Tensor]] | None = None,
+        transformer_options: dict[str, Any] | None = None,
         **options: Any,
+    ) -> Tensor:
+        """By way of the wrappers that ComfyUI's U-Net has here, EasyCache's among them."""
+        given = transformer_options or {}
+        kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+        wrappers = comfy.patcher_extension.get_all_wrappers(kind, given)
+        around = comfy.patcher_extension.WrapperExecutor.new_class_executor
+        output: Tensor = around(self._forward, self, wrappers).execute(
+            x, timesteps, context, y, control, given
+        )
+        return output
+
+    def _forward(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        _: Tensor | None,
+        control: dict[str, list[Tensor]] | None,
+        __: dict[str, Any],
     ) -> Tensor:
         """Take the residuals out of `control`, as ComfyUI's U-Net does; `output` is one a skip."""
         residuals: dict[str, Any] = {}

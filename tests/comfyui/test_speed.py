@@ -14,6 +14,7 @@ from controlstack.nodes.stack import ControlStackApply, ControlStackApplyConditi
 from tests.comfyui.models import Shelf
 from tests.comfyui.parity import Case, Line, case_of, noise, ours, picture, stack
 from tests.comfyui.test_counted import counted_net, fresh
+from tests.comfyui.test_step_caches import cached, counted
 from tests.comfyui.test_windows import windowed
 
 __all__ = ["fresh"]
@@ -74,3 +75,40 @@ def test_each_window_has_a_forecast_of_its_own(shelf: Shelf, fresh: Callable[[st
     result = hurried(case, lines, "near exact").result
     assert ran == [rows * 4 for rows in ROWS["near exact"] for _ in range(3)], "three windows"
     assert (result - exact).norm() < CLOSE * (plain - exact).norm()
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 5.0])
+@pytest.mark.parametrize("speed", ["near exact", "fast"])
+def test_a_refresh_that_a_cache_skips_is_made_in_the_next_step(
+    shelf: Shelf, fresh: Callable[[str], Any], speed: str, threshold: float
+) -> None:
+    """EasyCache answers some steps in the model's place. No net runs in those, and one that was
+    due in several of them runs once, in the first step that comes to the model again."""
+    net = fresh("sd15 ldm")
+    ran = counted_net(net)
+    plain = case_of(shelf, "sd15", steps=STEPS)
+    lines = [Line(net, picture(1), 0.8)]
+
+    def steps(case: Case) -> list[tuple[bool, list[int]]]:
+        """Of each step: whether the model ran, and for how many rows the net did."""
+        asked, came = list[tuple[int, int]](), counted(case.model)
+
+        def asking(executor: Any, *args: Any, **kwargs: Any) -> Any:
+            asked.append((len(came), len(ran)))
+            return executor(*args, **kwargs)
+
+        model = hurried(case, lines, speed).model
+        model.add_wrapper_with_key("apply_model", "asking", asking)
+        ran.clear()
+        assert replace(case, model=model).result.isfinite().all()
+        ends = [*asked[1:], (len(came), len(ran))]
+        return [(a[0] < b[0], ran[a[1] : b[1]]) for a, b in zip(asked, ends, strict=True)]
+
+    due = [rows[0] if rows else 0 for _, rows in steps(plain)]
+    skipping = steps(replace(plain, model=cached(plain.model, "EasyCacheNode", threshold)))
+    assert 0 < sum(came for came, _ in skipping) < STEPS, "the cache skipped nothing, or all"
+    waiting = 0
+    for (came, rows), now in zip(skipping, due, strict=True):
+        waiting = max(waiting, now)
+        assert rows == ([waiting] if came and waiting else [])
+        waiting = 0 if came else waiting
