@@ -113,7 +113,7 @@ def apply_advanced(
         "vae": "VAE",
         "image": "IMAGE",
         "mask": "MASK",
-        "strength": _STRENGTH,
+        "strength": STRENGTH,
         "start_percent": number(0.0, 0.0, 1.0, 0.001),
         "end_percent": number(1.0, 0.0, 1.0, 0.001),
     },
