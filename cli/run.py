@@ -51,6 +51,12 @@ class RunOptions:
     seed: int | None = setting(
         None, "Set every seed; also chooses in {dynamic|prompts}.", metavar="N"
     )
+    control_net: tuple[str, ...] = setting(
+        (),
+        "A ControlNet (a folder, a run's checkpoint or a file) in the place of the one that the "
+        "workflow loads; NODE= where it loads several. Repeat for more.",
+        metavar="[NODE=]PATH",
+    )
     preset: Path | None = setting(
         None, "Settings for every stack, from Save Control Preset.", metavar="FILE"
     )
@@ -132,6 +138,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         from ..headless.graph.answer import answer
         from ..headless.graph.dynamic_prompts import seeded
         from ..headless.graph.execute import Executor
+        from ..headless.graph.given_nets import with_nets
         from ..headless.graph.registry import default_registry
         from ..headless.graph.validate import problems_of
         from ..headless.graph.without import without_onlookers
@@ -148,10 +155,14 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         graph, unset = set_values(graph, registry, options.settings, options.seed)
         if options.preset is not None:
             graph = _with_preset(graph, registry, options.preset)
+        given = with_nets(graph, registry, options.control_net)
+        graph, nets = given.graph, {"controlnet": given.places}
+    with host.use(replace(places, aliases=nets)):
         graph = fitted(graph, registry) if demo else graph
         own = models_of_demo.own_nets(graph) if demo else ()
         aliases = models_of_demo.aliases(graph, own) if demo else {}
-    with host.use(replace(places, aliases=aliases)), computing.use(chosen):
+        nets["controlnet"] = {**aliases.get("controlnet", {}), **given.places}
+    with host.use(replace(places, aliases={**aliases, **nets})), computing.use(chosen):
         wrong = [*problems_of(graph, registry), *unset]
         if wrong:
             also = [] if demo else elsewhere(family_of(graph, model_files(graph, registry)))

@@ -38,8 +38,7 @@ class _Base:
 def how_to_use(
     settings: RunSettings, files: Sequence[Path], models: Sequence[Path]
 ) -> tuple[str, str]:
-    """Words, and the line of commands to paste that they speak of: it puts the result among the
-    models and draws with it.
+    """Words, and the line to paste that they speak of: it draws with the result where it lies.
 
     `files` are those of the result; `models` are the folders that the training was given, laid out
     as ComfyUI's. The line is empty, and the words say where to put the result, where the base is
@@ -48,23 +47,23 @@ def how_to_use(
     from ..preprocessors.names import named
     from ..training.run_folder import result_places  # torch with it
 
-    folder, own = models[0] / "controlnet", result_places(settings).get("base")
+    own = result_places(settings).get("base")
     result = next((file for file in files if file.suffix == SINGLE_FILE), files[0])
-    name = _free(folder, result.name)
     base = _base(settings.base, models[0])
     beside = f" beside its own base, {own}" if own else ""
     by_hand = (
-        f"to use it{beside}, copy {result} to {folder / name} and choose it in Load ControlNet"
+        f"to use it{beside}, copy {result} to {models[0] / 'controlnet'} and choose it in Load "
+        "ControlNet"
     )
     if own or base is None or os.name == "nt":
         return by_hand, ""
     condition = settings.data.condition
     workflow = _MADE.get(named(condition).name if condition else "", _GIVEN)
-    copy: list[Words] = [("mkdir", "-p", folder), ("cp", "-r", result, folder / name)]
-    chosen = ("--set", f"ControlStackLoader.control_net_name={name}")
-    run = ("controlstack", "run", _near(_WORKFLOWS / workflow), "--models", models[0])
+    run = ("controlstack", "run", _near(_WORKFLOWS / workflow))
+    if base.commands or models[0].is_dir():
+        run = (*run, "--models", models[0])
     hint = " (and --set LoadImage.image=... for a hint of yours)" if workflow == _GIVEN else ""
-    line = " && ".join(map(_line, (*copy, *base.commands, (*run, *base.flags, *chosen))))
+    line = " && ".join(map(_line, (*base.commands, (*run, *base.flags, "--control-net", result))))
     return (f"to use it{hint}, paste the line below", line) if line.isprintable() else (by_hand, "")
 
 

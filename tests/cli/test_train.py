@@ -24,8 +24,6 @@ from controlstack.demo.models import CONTROL_NETS
 from controlstack.demo.training_folder import write_folder
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import working_in
-from controlstack.headless.folders import Folders, find, names, use
-from controlstack.headless.models import inspect
 from controlstack.preprocessors.spec import Weights
 from controlstack.training.config import read_config, run_settings
 from controlstack.training.export import load_network
@@ -185,22 +183,19 @@ def test_how_to_use_what_came_out_is_a_line_to_paste(run: Run, folder: Path) -> 
     assert result.exit_code == 0, result.stderr
     said, line = result.stderr.splitlines()[-2:]
     assert said == "Note: to use it, paste the line below."
-    *copies, draw = line.split(" && ")
-    for command in copies:
-        subprocess.run(shlex.split(command), check=True)
-    words = shlex.split(draw)
-    assert words[:2] == ["controlstack", "run"]
-    assert words[2].endswith("workflows/canny.json")
-    assert "--demo" in words
-    assert words[-2:] == ["--set", "ControlStackLoader.control_net_name=my edges"]
-    places = Folders((Path(words[words.index("--models") + 1]),), (), Path("out"), Path("temp"))
-    with use(places):
-        assert names("controlnet") == ["my edges"]
-        inspect.check(find("controlnet", "my edges"), "controlnet")
+    command, *words = shlex.split(line)
+    assert command == "controlstack"
+    assert words[1].endswith("workflows/canny.json")
+    assert words[2:] == ["--demo", "--control-net", "out/my edges"]
+    drawn = run(*words, "--set", "KSampler.steps=1", "--out", "pictures")
+    assert drawn.exit_code == 0, drawn.stderr
+    assert "my edges" not in drawn.stderr  # nothing stands in for it
+    (picture,) = drawn.stdout.splitlines()
+    assert Image.open(folder / picture).size == (128, 128)
     again, nothing = how_to_use(RunSettings(), [folder / "out/my edges"], [Path("models")])
     assert not nothing
     assert again.startswith(
-        f"to use it, copy {folder}/out/my edges to models/controlnet/my edges-2"
+        f"to use it, copy {folder}/out/my edges to models/controlnet and choose"
     )
 
 
@@ -220,8 +215,8 @@ def test_a_base_that_is_a_whole_model_is_named_in_the_line(folder: Path) -> None
     assert "workflows/pose.json --models models --set CheckpointLoaderSimple.ckpt_name=sd15" in said
     words, said = line("comfy/models/checkpoints/own.safetensors", "")
     assert words.startswith("to use it (and --set LoadImage.image=... for a hint of yours), paste")
-    assert "--models models --models comfy/models --set CheckpointLoaderSimple.ckpt_name=ow" in said
-    assert "cp -r out/net.safetensors models/controlnet/net.safetensors" in said
+    assert "depth.json --models comfy/models --set CheckpointLoaderSimple.ckpt_name=own" in said
+    assert said.endswith(" --control-net out/net.safetensors")
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
