@@ -104,9 +104,8 @@ def whole_state(module: nn.Module) -> dict[str, Tensor]:
 
 def widened(module: nn.Module) -> nn.Module:
     """The network itself, with all its weights whole and float32, as a training wants it."""
-    for layer in module.modules():
-        if _is_made(layer):
-            set_whole(layer, whole(layer))
+    for layer in filter(_is_made, module.modules()):
+        set_whole(layer, whole(layer))
     return module.float()
 
 
