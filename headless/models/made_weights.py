@@ -85,8 +85,8 @@ def as_its_base(layer: nn.Module, base: nn.Module) -> None:
 
 def set_whole(layer: Any, weight: Tensor) -> None:
     """Give a layer another weight, which is whole."""
-    if isinstance(layer, _Made):
-        layer.__class__ = _PLAIN[type(layer)]
+    kind: Any = _PLAIN.get(type(layer), type(layer))
+    layer.__class__ = kind
     layer.weight = nn.Parameter(weight, requires_grad=False)
 
 

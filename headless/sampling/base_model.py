@@ -23,7 +23,7 @@ class BaseModel:
     def __init__(
         self, unet: nn.Module, model_sampling: DiscreteSampling, latent_scale: float
     ) -> None:
-        """`latent_scale`: what a LATENT is multiplied by: `models.vae.LATENT_SCALE`, `SDXL_SCALE`."""
+        """`latent_scale`: what a LATENT is multiplied by; `models/vae.py` has the families'."""
         self.diffusion_model = unet
         self.model_sampling = model_sampling
         self.latent_scale = latent_scale

@@ -45,8 +45,9 @@ VAE: Rules = (
 )
 
 
-def unet_names(state: Mapping[str, Tensor], layers: int, attends: bool = True) -> dict[str, Tensor]:
+def unet_names(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
     """A U-Net's or ControlNet's tensors under CompVis' names; `layers` a level."""
+    attends = {name.split(".")[1] for name in state if re.match(r"up_blocks.\d+.attentions", name)}
     return {_unet_name(name, layers, attends): tensor for name, tensor in state.items()}
 
 
@@ -69,7 +70,7 @@ def vae_names(state: Mapping[str, Tensor], levels: int) -> dict[str, Tensor]:
     return renamed
 
 
-def _unet_name(name: str, layers: int, attends: bool) -> str:
+def _unet_name(name: str, layers: int, attends: set[str]) -> str:
     per_level = layers + 1
     block = re.match(
         r"(down|up)_blocks.(\d+).(resnets|attentions|downsamplers|upsamplers).(\d+)", name
@@ -85,7 +86,7 @@ def _unet_name(name: str, layers: int, attends: bool) -> str:
             return f"{side}.{start + layer}.1{rest}"
         if block[3] == "downsamplers":
             return f"{side}.{start + layers}.0.op{rest.removeprefix('.conv')}"
-        return f"{side}.{start + layers}.{2 if attends else 1}{rest}"
+        return f"{side}.{start + layers}.{2 if block[2] in attends else 1}{rest}"
     zero = re.match(r"controlnet_down_blocks.(\d+)(.*)", name)
     if zero:
         return f"zero_convs.{zero[1]}.0{zero[2]}"

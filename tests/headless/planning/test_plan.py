@@ -535,7 +535,7 @@ def test_files_tell_family_schedule_and_weights(place: Path) -> None:
     first = controls(planned(stacked()))[0]["net"]
     assert (first["cost_by"], first["cost"]) == ("weights", 1667 / (8 * 4 * 9 + 8 * 2048))
     before = plan.timelines[0][1].schedule.sigmas
-    save_file({**unet, "ztsnr": torch.zeros(0)}, name)
+    save_file({**unet, "v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, name)
     assert planned(stacked()).timelines[0][1].schedule.sigmas[0] > 100 * before[0]
     name.write_bytes(b"no model")
     assert str(name) in planned(stacked()).timelines[0][1].notes[0]
