@@ -85,8 +85,8 @@ def as_its_base(layer: nn.Module, base: nn.Module) -> None:
 
 def set_whole(layer: Any, weight: Tensor) -> None:
     """Give a layer another weight, which is whole."""
-    if isinstance(layer, _Made):
-        layer.__class__ = _PLAIN[type(layer)]
+    kind: Any = _PLAIN.get(type(layer), type(layer))
+    layer.__class__ = kind
     layer.weight = nn.Parameter(weight, requires_grad=False)
 
 
@@ -104,9 +104,8 @@ def whole_state(module: nn.Module) -> dict[str, Tensor]:
 
 def widened(module: nn.Module) -> nn.Module:
     """The network itself, with all its weights whole and float32, as a training wants it."""
-    for layer in module.modules():
-        if _is_made(layer):
-            set_whole(layer, whole(layer))
+    for layer in filter(_is_made, module.modules()):
+        set_whole(layer, whole(layer))
     return module.float()
 
 
