@@ -3,7 +3,8 @@
 The rules are those of cg-use-everywhere 7.8 with its settings as they come: an open input takes
 from what is sent on its own canvas by a live node, of exactly its type, where title, name, group
 and colour allow it, the one of the highest priority; of two of the same priority, none. Nodes of
-before version 7, whose rules stand in their fields, are read as that version reads them.
+before version 7, whose rules stand in their fields, are read as that version reads them; but the
+fields of Seed Everywhere are no rules, which it takes them for.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class _Sent:
     origin: str
     slot: int
     type: str
-    priority: int
+    priority: float
     title: _Pattern | None
     name: _Pattern | None
     only: frozenset[str] | None
@@ -145,7 +146,7 @@ def _sent(node: UiNode, graph: UiGraph) -> Iterator[_Sent]:
             origin=origin,
             slot=number,
             type=kind,
-            priority=priority if isinstance(priority, int) and priority else own,
+            priority=priority if isinstance(priority, (int, float)) and priority else own,
             title=patterns["title"],
             name=patterns["input"],
             only=only,
@@ -226,9 +227,14 @@ def _pattern(rules: Mapping[str, Json], name: str) -> _Pattern | None:
     if not isinstance(text, str) or text in ("", ".*"):
         return None
     try:
-        return _Pattern(re.compile(text), bool(rules.get(f"{name}_regex_invert")))
+        return _Pattern(_compiled(text), bool(rules.get(f"{name}_regex_invert")))
     except re.error:
         return None  # as the pack does
+
+
+def _compiled(text: str) -> re.Pattern[str]:
+    """An expression as JavaScript writes it: it names groups without the P."""
+    return re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", text))
 
 
 def _same_name(rule: Json, sent: str) -> Callable[[UiNode, UiInput], bool]:
@@ -239,7 +245,7 @@ def _same_name(rule: Json, sent: str) -> Callable[[UiNode, UiInput], bool]:
 
     def matches(slot: UiInput) -> bool:
         try:
-            return re.search(sent, _called(slot)) is not None
+            return _compiled(sent).search(_called(slot)) is not None
         except re.error:
             return False
 

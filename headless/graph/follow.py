@@ -175,7 +175,7 @@ class Canvas:
         if node.type in SETTER_OF:
             return self._set(scope, node, place.wanted)
         if node.type in VALUES:
-            return Constant(node.stored[0]) if isinstance(node.stored, list) else Gone()
+            return _value_of(node)
         if node.type in VIRTUAL:
             return self._through(scope, node, link.slot, place.wanted)
         if node.type in self.definitions:
@@ -210,7 +210,7 @@ class Canvas:
         self, scope: Scope, node: UiNode, slot: int | None, wanted: str | None
     ) -> _Place | Source:
         """To what feeds input `slot` of `node`, which takes `wanted`, or else its own type."""
-        if slot is None or slot >= len(node.inputs):
+        if slot is None or not 0 <= slot < len(node.inputs):
             return Gone()
         given = node.inputs[slot]
         if given.link is None:
@@ -239,10 +239,7 @@ class Canvas:
 
     def _primitive(self, scope: Scope, node: UiNode) -> Source:
         shown_value = scope.shown_values.get((node.id, "value"))
-        stored = node.stored
-        if shown_value is None and isinstance(stored, list) and stored:
-            shown_value = stored[0]
-        return Gone() if shown_value is None else Constant(shown_value)
+        return _value_of(node) if shown_value is None else Constant(shown_value)
 
     def _link(self, scope: Scope, link_id: str, node: UiNode) -> UiLink:
         link = scope.graph.links.get(link_id)
@@ -258,10 +255,16 @@ class Canvas:
         return UserError(f"{self._source} is no workflow that can run: {what}")
 
 
+def _value_of(node: UiNode) -> Source:
+    """The value of a node's first field."""
+    value = node.stored[0] if isinstance(node.stored, list) and node.stored else None
+    return Gone() if value is None else Constant(value)
+
+
 def _name_of(node: UiNode) -> str:
     """What a Set or Get is called: its one field."""
-    stored = node.stored
-    name = stored[0] if isinstance(stored, list) and stored else node.named.get("Constant")
+    value = _value_of(node)
+    name = value.value if isinstance(value, Constant) else node.named.get("Constant")
     return name if isinstance(name, str) else ""
 
 

@@ -101,9 +101,11 @@ class _Group:
         self._specs = [spec_of(_text(item, "type")) for item in self.items]
         self._links = [self._link(link) for link in self._listed(data.get("links"), "links")]
         self._config = data.get("config")
-        outer = self._listed(data.get("external") or [], "external")
         self._external = {
-            (one[0], one[1]) for one in outer if isinstance(one, list) and len(one) > 1
+            (one[0], one[1])
+            for one in self._listed(data.get("external") or [], "external")
+            if isinstance(one, list) and all(isinstance(part, int) for part in one[:2])
+            if len(one) > 1
         }
         self._targets = {(target, slot) for _, _, target, slot, _ in self._links}
         self._fields: list[_Slot] = []

@@ -18,9 +18,10 @@ from controlstack.ground.errors import UserError
 from controlstack.ground.structured import read_json
 from controlstack.headless.graph.execute import Executor, NodeError
 from controlstack.headless.graph.override import override
-from controlstack.headless.graph.registry import Registry
+from controlstack.headless.graph.registry import Registry, default_registry
 from controlstack.headless.graph.validate import validate
 from controlstack.headless.graph.workflow import load_workflow, read_workflow
+from tests.workflows.canvas.recorded import FOLDER
 
 # The fixtures are not changed by a test, so that every example may share them.
 SHARED = [HealthCheck.function_scoped_fixture]
@@ -111,6 +112,11 @@ def mutated(document: Any, data: st.DataObject) -> Any:
     return changed
 
 
+@pytest.fixture(scope="module")
+def every_node() -> Registry:
+    return default_registry()
+
+
 @pytest.fixture(params=["api", "ui", "nested"])
 def real(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
@@ -120,6 +126,16 @@ def real(request: pytest.FixtureRequest) -> Any:
 @given(data=st.data())
 def test_mutated_workflows(registry: Registry, real: Any, data: st.DataObject) -> None:
     survive(mutated(real, data), registry)
+
+
+@fuzz
+@given(data=st.data())
+def test_mutated_canvas_nodes(every_node: Registry, data: st.DataObject) -> None:
+    """Graphs with group nodes, Set and Get, Anything Everywhere and so on."""
+    file = data.draw(st.sampled_from(sorted(FOLDER.glob("*.json"))))
+    document = mutated(json.loads(file.read_text(encoding="utf-8")), data)
+    with contextlib.suppress(UserError):
+        read_workflow(read_json(json.dumps(document), "f"), every_node, "f").prompt()
 
 
 @fuzz
