@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..ground.errors import UserError
+from ..ground.log import log
 from ..ground.parameters import setting
 from .options import command_of
 from .run import places_of
-from .say import note, say
+from .say import note, say, tell
 
 if TYPE_CHECKING:
     from ..headless.server.house import House
@@ -52,6 +54,11 @@ def _serve(options: ServeOptions) -> None:
 
     It runs until Ctrl-C. Models, pictures and --demo are as in `controlstack run`.
     """
+    if not (Path(__file__).parents[1] / "headless" / "server").is_dir():
+        raise UserError(
+            "the archive for ComfyUI, which has a server, leaves this one out: clone the "
+            "repository to have it"
+        )
     if find_spec("aiohttp") is None:
         raise UserError("aiohttp is not installed, which serves: pip install 'controlstack[serve]'")
     from ..headless.server.app import Server, reached_by_others
@@ -69,7 +76,16 @@ def _serve(options: ServeOptions) -> None:
         name = f"[{options.listen}]" if ":" in options.listen else options.listen
         say(f"http://{name}:{port}")
 
+    log.addHandler(_Told())
+    log.setLevel(logging.INFO)
     asyncio.run(server.run(options.listen, options.port, ready))
+
+
+class _Told(logging.Handler):
+    """What the server's log says, on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(record.getMessage())
 
 
 serve_command = command_of(ServeOptions, _serve)

@@ -14,6 +14,7 @@ torch.set_num_threads(1)
 SLOW = {
     *("cli/test_commands.py", "cli/test_evaluate.py", "cli/test_frame.py"),
     *("cli/test_hint_learned.py", "cli/test_run_pictures.py", "cli/test_train.py"),
+    "cli/test_serve.py",
     "conversion/test_pictures.py",
     "cli/test_transfer_command.py",
     *("demo/test_build.py", "demo/test_sheet.py", "demo/test_weights.py"),
@@ -22,6 +23,8 @@ SLOW = {
     *("headless/models/test_fuzz.py", "headless/models/test_fuzz_loading.py"),
     *("headless/models/test_loading.py", "headless/models/test_lora.py"),
     "headless/models/test_t2i_adapter.py",
+    *("headless/server/test_endurance.py", "headless/server/test_files.py"),
+    *("headless/server/test_guard.py", "headless/server/test_prompts.py"),
     *("headless/test_golden.py", "headless/test_training_base.py"),
     "hosts/test_host.py",
     *("model_patch/test_caches.py", "model_patch/test_patch.py"),

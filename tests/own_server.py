@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.comfyui.server import START_SECONDS, Server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +48,7 @@ def serving(
     base: Path, *options: str, before: Sequence[str] = (), demo: bool = True
 ) -> Iterator[OwnServer]:
     """Start a server that works in `base`, and end it again; `before` stands before the command."""
+    pytest.importorskip("aiohttp", reason="install controlstack[serve] to try the server")
     for folder in ("models", "input"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     log = base / "server.log"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from ...ground.errors import UserError
 from ...ground.log import log
 from ...ground.reporter import report_to
 from .checking import graph_of
@@ -102,15 +102,17 @@ class Worker:
             self._telling = telling
             self._stop.begin()
         telling.started()
+        began = time.perf_counter()
         try:
             self._execute(job, executor, telling)
             telling.succeeded()
+            log.info("a run took %.1f s", time.perf_counter() - began)
         except Stopped:
             telling.interrupted()
+            log.info("a run was stopped")
         except Exception as error:
-            if not isinstance(error, UserError):
-                log.warning("%s", error)
             telling.failed(error)
+            log.warning("%s", error)
         finally:
             with self._lock:
                 self._telling = None

@@ -35,7 +35,6 @@ SHARED = {"input", "input_order", "output", "output_is_list", "output_name", "ou
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of ours."""
-    pytest.importorskip("aiohttp")
     with serving(tmp_path_factory.mktemp("own")) as running:
         yield running
 

@@ -241,7 +241,7 @@ def test_ctrl_c_stops_within_a_step_and_leaves_the_model_whole(model: Model) -> 
             assert total == 3
             yield self
 
-        def advance(self) -> None:
+        def advance(self, picture: object = None) -> None:
             nonlocal steps
             steps += 1
             if steps == 2:

@@ -10,8 +10,6 @@ from controlstack.headless.graph.model import Graph
 from tests.comfyui import shipped
 from tests.own_server import OwnServer, serving
 
-pytest.importorskip("aiohttp", reason="install controlstack[serve] to try the server")
-
 
 @pytest.fixture(scope="session")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
