@@ -39,3 +39,16 @@ def test_a_long_caption_stays_on_the_page() -> None:
     row = Row((Cell(Image.new("RGB", (8, 8))),), "a very long prompt " * 40)
     pixels = np.asarray(draw_sheet("T", "S", ["a"], [row]))
     assert (pixels[:, -MARGIN // 2 :] == PAPER).all()
+
+
+def test_a_long_subtitle_takes_more_lines_and_a_picture_of_another_shape_stands_whole() -> None:
+    blue = (0, 0, 255)
+    square, wide = (Cell(Image.new("RGB", size, blue)) for size in ((64, 64), (64, 32)))
+    short = draw_sheet("T", "S", ["a"], [Row((square,), "")])
+    long = draw_sheet("T", "figure 0.123 " * 12, ["a"], [Row((square,), "")])
+    assert long.height > short.height
+    row = Row((square, wide), "")
+    pixels = np.asarray(draw_sheet("T", "S", ["a", "b"], [row]))
+    left, right = np.hsplit((pixels == blue).all(axis=2), 2)
+    assert left.sum() == 256 * 256
+    assert right.sum() == 256 * 128
