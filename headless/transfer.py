@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..ground.errors import UserError
 from ..training.checkpoint import NETWORK
 from ..training.transfer import transferred
 from .models import inspect, loading
@@ -16,7 +15,7 @@ def load_existing(path: Path) -> Any:
     """The ControlNet in `path`, a diffusers folder, a run's checkpoint or a file in any layout, on
     the CPU.
 
-    Raises UserError for anything else, T2I adapters among them.
+    Raises UserError for anything else, T2I adapters, union nets and Control-LoRAs among them.
     """
     return loading.load_control_network(checked_existing(path))
 
@@ -26,8 +25,7 @@ def checked_existing(path: Path) -> Path:
     if (path / NETWORK).is_dir():
         path = path / NETWORK
     inspect.check(path, "controlnet")
-    if inspect.is_adapter(path):
-        raise UserError(f"{path} is a T2I adapter; give a ControlNet.")
+    inspect.require_copied_encoder(path)
     return path
 
 

@@ -30,6 +30,7 @@ from .families import (
     ADAPTER_CLASS,
     CLASSES,
     TEXT_TIME,
+    UNION_CLASS,
     require_class,
     require_plain,
     require_text_encoder,
@@ -69,6 +70,20 @@ def is_adapter(path: Path) -> bool:
     if path.is_dir():
         return read_config(path / CONFIG).get("_class_name") == ADAPTER_CLASS
     return kind_of(read_contents(path).shapes) == T2I_ADAPTER
+
+
+def require_copied_encoder(path: Path) -> None:
+    """UserError unless the file or folder, which `check` has passed, holds a plain ControlNet or
+    our lite one: what a training can go on with.
+    """
+    if path.is_dir():
+        name = read_config(path / CONFIG).get("_class_name")
+        words = {ADAPTER_CLASS: T2I_ADAPTER.words, UNION_CLASS: UNION.words}.get(str(name))
+    else:
+        kind = kind_of(read_contents(path).shapes)
+        words = kind.words if kind and kind != CONTROLNET else None
+    if words:
+        raise UserError(f"{path} is {words}; give a ControlNet.")
 
 
 def control_net_config(path: Path) -> Mapping[str, Any]:

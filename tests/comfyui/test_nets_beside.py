@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
+from controlstack.headless import computing
 from controlstack.headless.models.loading import load_control_net, load_difference, load_unet
 from controlstack.headless.sampling.base_model import BaseModel
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
@@ -208,3 +210,50 @@ def test_a_difference(models: Hosts, tmp_path: Path, half: bool) -> None:
     theirs = comfy.controlnet.load_controlnet(str(path), models[0])
     wanted = _residuals(theirs, models[0].model, (8, 8))
     _assert_close(_residuals(load_difference(path, models[1]), models[1].model, (8, 8)), wanted)
+
+
+NARROW = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_a_net_of_narrow_numbers(models: Hosts, tmp_path: Path, dtype: torch.dtype) -> None:
+    import comfy.controlnet
+
+    path = sd15_files.write_control_net(tmp_path / "net.safetensors")
+    _saved(path, {name: value.to(dtype) for name, value in load_file(path).items()})
+    theirs = comfy.controlnet.load_controlnet(str(path))
+    wanted = _residuals(theirs, models[0].model, (8, 8))
+    with (
+        computing.use(computing.Computing(may_keep=True)),
+        mock.patch.object(computing, "available", lambda: 0),
+    ):
+        kept = load_control_net(path)
+    for ours in (kept, load_control_net(path)):
+        _assert_close(_residuals(ours, models[1].model, (8, 8)), wanted)
+
+
+@pytest.mark.parametrize("dtype", NARROW[2:])
+def test_a_model_of_scaled_eight_bits(
+    comfy: ModuleType, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    import comfy.sd
+
+    path = sd15_files.write_unet(tmp_path / "base.safetensors")
+    beginning = "model.diffusion_model."
+    tensors = {f"{beginning}scaled_fp8": torch.zeros(2, dtype=dtype)}
+    for name, value in load_file(path).items():
+        tensors[name] = value
+        if name.endswith(("to_q.weight", "to_out.0.weight", "ff.net.2.weight")):
+            scale = value.float().abs().max() / 200
+            tensors[name] = (value.float() / scale).to(dtype)
+            tensors[f"{name.removesuffix('weight')}scale_weight"] = scale
+    _saved(path, tensors)
+    theirs, ours = comfy.sd.load_diffusion_model(str(path)).model, load_unet(path).model
+    generator = torch.Generator().manual_seed(8)
+    x = torch.randn(2, 4, 8, 8, generator=generator) * 3.0
+    text = torch.randn(2, 77, SD15.context, generator=generator)
+    with torch.no_grad():
+        wanted, found = (
+            one.apply_model(x, torch.full((2,), 3.0), c_crossattn=text) for one in (theirs, ours)
+        )
+    assert (found - wanted).abs().max() <= CLOSE * wanted.abs().max()

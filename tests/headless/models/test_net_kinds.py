@@ -20,6 +20,7 @@ from controlstack.headless.models.loading import load_control_net, load_differen
 from controlstack.headless.models.made_weights import settle
 from controlstack.headless.models.union_network import UnionNetwork
 from controlstack.headless.sampling.sample import ksample
+from controlstack.headless.transfer import checked_existing
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
 from controlstack.model_patch.union import SDXL_TYPES, types_of
@@ -305,6 +306,20 @@ def test_a_stack_with_a_control_lora(tmp_path: Path, lora: Any) -> None:
     model = patch(tiny_model(UNET), (Control(net, hint(), "lora", 0.6),))
     found = ksample(model, 7, 2, 5.0, "euler", "normal", *sides, latent)["samples"]
     assert torch.equal(found, wanted)
+
+
+def test_a_training_goes_on_with_plain_nets_alone(tmp_path: Path, lora: Any, union: Any) -> None:
+    union.save_pretrained(tmp_path / "union")
+    files = {
+        tmp_path / "union": "is a union ControlNet",
+        saved(tmp_path / "union.safetensors", union.state_dict()): "is a union ControlNet",
+        saved(tmp_path / "lora.safetensors", lora): "is a Control-LoRA",
+    }
+    for path, words in files.items():
+        with pytest.raises(UserError, match=f"{words}.*; give a ControlNet"):
+            checked_existing(path)
+    NETWORK.save_pretrained(tmp_path / "net")
+    assert checked_existing(tmp_path / "net") == tmp_path / "net"
 
 
 @pytest.fixture
