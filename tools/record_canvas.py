@@ -73,7 +73,7 @@ def _record(names: Sequence[str], packs: dict[str, Path]) -> None:
             _prepare(server)
             for name in names:
                 page.open(server.url, "ControlStackAdd")
-                _write(name, _sent(page, name), sorted(packs))
+                _write(name, sent(page, name), sorted(packs))
 
 
 def _prepare(server: Server) -> None:
@@ -81,7 +81,8 @@ def _prepare(server: Server) -> None:
         server.post(f"/settings/{setting}", value)
 
 
-def _sent(page: Page, name: str) -> dict[str, Any]:
+def sent(page: Page, name: str) -> dict[str, Any]:
+    """The prompt that the front end on `page` sends for the graph `name`."""
     document = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
     page.driver.execute_async_script(
         "const done = arguments[1]; app.loadGraphData(JSON.parse(arguments[0]))"

@@ -58,7 +58,8 @@ def _resolve(text: str, draw: Draw, depth: int) -> Resolved:
             begin = reader.at - 1
             options = reader.options()
             chosen = _resolve(options[int(draw() * len(options))], draw, depth - 1).text
-            choices.append((reader.text[begin : reader.at], chosen))
+            if len(options) > 1:
+                choices.append((reader.text[begin : reader.at], chosen))
             piece = chosen
         parts.append(piece)
     # Over the whole, so that what a block gave is looked at again: as the front end does.

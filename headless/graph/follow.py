@@ -103,8 +103,10 @@ class Canvas:
             )
 
     def _open(self, root: Scope) -> None:
-        """Open the canvas and every subgraph in it. One that is muted or bypassed stays closed on
-        the first canvas; further in, the front end sends what is inside it all the same.
+        """Open the canvas and every subgraph in it that is not muted or bypassed.
+
+        The front end also sends what is inside a muted subgraph that lies in another one: nodes
+        that nothing needs, whose types may not be known here.
         """
         waiting, total = [(root, frozenset[str]())], 0
         while waiting:
@@ -115,7 +117,7 @@ class Canvas:
                 raise self.wrong(f"its subgraphs open into more than {MAX_NODES} nodes")
             for node in scope.graph.nodes.values():
                 inner = self.definitions.get(node.type)
-                if inner is None or (node.mode in (MUTED, BYPASSED) and not scope.path):
+                if inner is None or node.mode in (MUTED, BYPASSED):
                     continue
                 if node.type in around:
                     raise self.wrong(f"the subgraph {shown(inner.name)} holds itself")

@@ -50,8 +50,8 @@ def test_the_first_and_the_last_choice(text: str, first: str, last: str) -> None
 
 
 def test_choices_are_told_in_order() -> None:
-    found = resolve("{a|{b|c}} and {d}", lambda: 0.9)
-    assert found.choices == (("{a|{b|c}}", "c"), ("{d}", "d"))
+    found = resolve("{a|{b|c}} and {d} {e|f}", lambda: 0.9)
+    assert found.choices == (("{a|{b|c}}", "c"), ("{e|f}", "f"))
 
 
 def test_blocks_without_end() -> None:
