@@ -34,6 +34,7 @@ CONTROL_NETS: Mapping[str, Path] = {
 BASE_INPUTS: Mapping[tuple[str, str], tuple[str, Path]] = {
     ("CheckpointLoaderSimple", "ckpt_name"): ("checkpoints", BASE),
     ("CheckpointLoader", "ckpt_name"): ("checkpoints", BASE),
+    ("Efficient Loader", "ckpt_name"): ("checkpoints", BASE),
     ("UNETLoader", "unet_name"): ("diffusion_models", BASE / "unet"),
     ("CLIPLoader", "clip_name"): ("text_encoders", BASE / "text_encoder"),
     ("VAELoader", "vae_name"): ("vae", BASE / "vae"),
@@ -47,15 +48,25 @@ CONTROL_INPUTS = (
     ("ControlNetLoader", "control_net_name"),
     ("ControlStackLoader", "control_net_name"),
     ("DiffControlNetLoader", "control_net_name"),
+    ("ControlNetLoaderAdvanced", "control_net_name"),
+    ("ACN_ControlNetLoaderAdvanced", "cnet"),
+    *(
+        (node, f"controlnet_{n}")
+        for node in ("CR Multi-ControlNet Stack", "easy controlnetStack")
+        for n in (1, 2, 3)
+    ),
 )
+"""Inputs of loaders that name a ControlNet, "None" aside."""
 
 LATENTS = ("EmptyLatentImage", "EmptySD3LatentImage")
+"""Nodes that say how large the picture is."""
 
 NAMING = frozenset(name for _, name in (*BASE_INPUTS, *CONTROL_INPUTS)) | {"controls"}
 """Inputs that name models."""
 
 SIZES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(LATENTS, ("width", "height")),
+    "Efficient Loader": ("empty_latent_width", "empty_latent_height"),
     **dict.fromkeys(("ImageScale", "LatentUpscale", "EmptyImage"), ("width", "height")),
     "ImageScaleToMaxDimension": ("largest_size",),
     **dict.fromkeys(("LatentComposite", "LatentCompositeMasked"), ("x", "y")),
@@ -122,8 +133,9 @@ def stand_ins(graph: Graph, own: Collection[str] = ()) -> dict[str, StandIn]:
 def _control_nets(graph: Graph) -> Iterator[tuple[Node, str]]:
     for node in graph.nodes.values():
         for name, value in node.inputs.items():
-            if (node.type, name) in CONTROL_INPUTS and isinstance(value, str):
-                yield node, value
+            named = isinstance(value, str) and value != "None"
+            if (node.type, name) in CONTROL_INPUTS and named:
+                yield node, str(value)
             if (node.type, name) == ("ControlStackRows", "controls"):
                 yield from ((node, file) for file in files_of(value))
 
@@ -133,7 +145,8 @@ def scale_factor(graph: Graph) -> float:
 
     1 for a graph that is no larger than that, or says no size.
     """
-    sides = _sides(graph, *LATENTS) or _sides(graph, "ImageScale")
+    made = (_sides(graph, *kinds) for kinds in (LATENTS, ("Efficient Loader",), ("ImageScale",)))
+    sides = next((found for found in made if found), [])
     return min(1.0, NATIVE / min(sides)) if sides else 1.0
 
 
@@ -154,7 +167,7 @@ def _sides(graph: Graph, *node_types: str) -> list[int]:
         value
         for node in graph.nodes.values()
         if node.type in node_types
-        for name in ("width", "height")
+        for name in SIZES[node.type]
         if (value := _pixels(node.inputs.get(name)))
     ]
 
