@@ -24,7 +24,7 @@ RGB = (
 """Red, green and blue in -1..1 of each channel of Stable Diffusion 1.x's latents, fitted by keturn
 (https://discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204)."""
 
-SHARE = 0.02
+SHARE = 0.01
 """Of the time of a run, what pictures of it may take: a step is passed over until they fit in."""
 
 _LOOK: ContextVar[Look | None] = ContextVar("controlstack_look", default=None)

@@ -45,6 +45,8 @@ class Client:
 
     def put(self, kind: str, message: str | bytes) -> None:
         """Let a message wait for its turn."""
+        if self.is_gone:
+            return
         if len(self._waiting) >= MOST:
             self.leave()
         elif len(self._waiting) >= MANY and kind in FLEETING:

@@ -321,10 +321,12 @@ def test_who_can_read_them_gets_previews_with_their_node(own: OwnServer, graph: 
 
 
 def test_a_node_that_fails_is_named(own: OwnServer, graph: Graph) -> None:
-    """Sizes that come through a link are seen only when the node runs."""
+    """Sizes that come through a link are seen only when the node runs. This one is of terabytes:
+    a size that some machine could hold would be made there.
+    """
     prompt: dict[str, Any] = fresh(graph).prompt()
     latent = shipped.only(graph, "EmptyLatentImage")
-    prompt["900"] = {"class_type": "PrimitiveInt", "inputs": {"value": 10**9}}
+    prompt["900"] = {"class_type": "PrimitiveInt", "inputs": {"value": 10**12}}
     prompt[latent]["inputs"]["width"] = ["900", 0]
 
     answer = own.post("/prompt", {"prompt": prompt})
