@@ -14,8 +14,11 @@ from .registry import InputSpec, NodeSpec, Registry, types_fit
 from .values import check_choice, check_range, convert
 
 
-def validate(graph: Graph, registry: Registry) -> None:
+def validate(graph: Graph, registry: Registry, accepted: dict[str, Node] | None = None) -> None:
     """Check all that the graph's outputs need, by the core's rules.
+
+    Nodes that are the very same as those `accepted`, by id, are not looked at again; those that
+    are in order are added to it.
 
     Raises one UserError with a line for each thing that is wrong: node types that are not known, no
     output node, links to nothing or of the wrong type, circles, missing inputs, values of the wrong
@@ -30,12 +33,15 @@ def validate(graph: Graph, registry: Registry) -> None:
     problems = [
         line
         for node_id in needed
+        if accepted is None or accepted.get(node_id) is not graph.nodes[node_id]
         for line in _node_problems(graph.nodes[node_id], graph, specs, sources)
     ]
     problems += _circle(graph, needed, specs)
     if problems:
         many = f"the workflow cannot run, {len(problems)} things are wrong:"
         raise several(many, problems, len(problems))
+    if accepted is not None:
+        accepted.update((node_id, graph.nodes[node_id]) for node_id in needed)
 
 
 def require_known(graph: Graph, registry: Registry) -> None:
