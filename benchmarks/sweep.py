@@ -190,7 +190,7 @@ def plan() -> None:
 class Idle:
     """An actor whose rows do nothing."""
 
-    def __init__(self, job: Any, cores: int, folder: str) -> None:
+    def __init__(self, job: Any, folder: str) -> None:
         pass
 
     def run(self, row: Any) -> Any:
@@ -202,8 +202,9 @@ class Idle:
 
 def idle(rows: int, folder: Path) -> None:
     """The driver's load."""
+    from controlstack.ground.cluster import LOCAL, Cluster, joined
     from controlstack.headless.folders import Folders
-    from controlstack.sweeps.cluster import LOCAL, Cluster, joined
+    from controlstack.sweeps.cluster import on
     from controlstack.sweeps.plan import Row
     from controlstack.sweeps.record import Store
     from controlstack.sweeps.work import Job
@@ -212,10 +213,10 @@ def idle(rows: int, folder: Path) -> None:
     store.begin()
     every = (Row(n, f"{n:032x}", {"seed": n}, 0, (), frozenset()) for n in range(rows))
     job = Job((), Folders((), (), folder, folder))
-    with joined(Cluster(LOCAL, actors=2), Idle) as runner:
+    with joined(Cluster(LOCAL, actors=2)) as pool:
         cpu, clock = time.process_time(), time.perf_counter()
         count = 0
-        for record in runner(every, job, store):
+        for record in on(pool, worker=Idle)(every, job, store):
             store.add(record)
             count += 1
         cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
