@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from .cluster import RayCommand
 from .convert import convert_command
 from .demo import demo_command
 from .demo_model import model_app
@@ -24,7 +25,7 @@ from .run import run_command
 from .say import say
 from .serve import serve_command
 from .study import study_app
-from .sweep import RayCommand, sweep_command
+from .sweep import sweep_command
 from .train import train_command
 from .transfer import transfer_command
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..ground.wording import listing, shown
 from ..preprocessors.making import FIT, RESOLUTION, resolution_of
 from ..preprocessors.sizing import Fit, Size
 from ..preprocessors.spec import Preprocessor, Weights
+from .cluster import RayCommand, RayOptions
 from .options import Option, command_of, option, plain
 from .say import note, note_former
 
@@ -85,6 +86,7 @@ class HintOptions:
         "Without this no request is made.",
         **_MODEL,
     )
+    cluster: RayOptions = field(default_factory=RayOptions)
 
 
 def command_for(entry: Preprocessor) -> Any:
@@ -100,6 +102,7 @@ def command_for(entry: Preprocessor) -> Any:
     app = typer.Typer(add_completion=False)
     app.command(
         entry.name,
+        cls=RayCommand,
         help=_help(entry),
         short_help=_clause(entry.description),
         rich_help_panel=WITH_WEIGHTS if entry.downloads else WITHOUT_WEIGHTS,

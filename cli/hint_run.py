@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,13 @@ from ..preprocessors.pose.people import to_json
 from ..preprocessors.sheet.files import ENDINGS, encode_hint, free_names
 from ..preprocessors.sources import read_mask, read_sources
 from ..preprocessors.spec import Preprocessor
+from .cluster import pool_of
 from .hint_command import HintOptions
 from .progress import shown_progress
 from .say import note, say
+
+if TYPE_CHECKING:
+    from ..ground.cluster import Pool
 
 
 def make_hints(entry: Preprocessor, options: HintOptions) -> None:
@@ -57,6 +62,80 @@ def make_hints(entry: Preprocessor, options: HintOptions) -> None:
         raise _summary(making.failures, len(inputs.files) + len(inputs.failures))
 
 
+@dataclass(frozen=True)
+class Found:
+    """The hints of one file, one a frame, and what is said of it."""
+
+    hints: list[Made]
+    notes: tuple[str, ...]
+
+
+class HintWorker:
+    """Makes hints of files, here or in a process on Ray; a network is loaded once."""
+
+    def __init__(
+        self,
+        entry: Preprocessor,
+        options: HintOptions,
+        settings: Mapping[str, Value],
+        mask: npt.NDArray[np.float32] | None,
+    ) -> None:
+        """Raises UserError for weights that are not there."""
+        self._entry, self._options = entry, options
+        self._settings, self._mask = settings, mask
+        self._loaded: Loaded | None = None
+        if entry.learning is not None:
+            reporter().stage(f"loading {entry.name}")
+            from ..preprocessors.ready import InFolders, load  # torch with it
+
+            folders = InFolders(options.models)
+            self._loaded = load(entry, options.model, folders, options.download)
+
+    def run(self, path: Path) -> Found | Exception:
+        """The hints of a file, or the error that names why it has none."""
+        asked = self._options
+        try:
+            sure = least_confidence(self._settings)
+            read = read_sources(self._entry.takes, path, self._mask, sure=sure)
+            sizing = Sizing(asked.size, asked.fit, asked.resolution)
+            made = [
+                make(self._entry, one, self._settings, sizing, self._loaded) for one in read.sources
+            ]
+        except Exception as error:
+            return error
+        return Found(made, tuple(read.notes))
+
+
+def _made(
+    asked: tuple[Any, ...], jobs: Sequence[tuple[Path, Path]], pool: Pool | None
+) -> Generator[tuple[Path, Path, Found | Exception], None, None]:
+    """What comes of each of `jobs` (a file, and the place of its hint), in any order."""
+    if not jobs:
+        return
+    if pool is None:
+        worker = HintWorker(*asked)
+        for path, target in jobs:
+            yield path, target, worker.run(path)
+        return
+    HintWorker(*asked)  # what is missing is said, or fetched, once
+    entry, options, settings, mask = asked
+    models = tuple(folder.absolute() for folder in options.models)
+    there = replace(options, models=models, download=False)
+    whole = {path.absolute(): (path, target) for path, target in jobs}
+    with closing(pool.run(HintWorker, (entry, there, settings, mask), whole)) as results:
+        for result in results:
+            died = UserError(f"{result.item}: {result.died}") if result.died else None
+            yield (*whole[result.item], died or result.value)
+
+
+def _place(file: Path, places: Mapping[str, int]) -> tuple[int, str]:
+    """The number of the job that a file is of; frames and people follow the hint's own name."""
+    stem = file.stem
+    while stem not in places and "_" in stem:
+        stem = stem.rpartition("_")[0]
+    return places.get(stem, 0), file.name
+
+
 @dataclass
 class _Making:
     """Hints on their way, and what is said of them at the end."""
@@ -83,33 +162,28 @@ class _Making:
                 jobs.append((path, target))
             except UserError as error:
                 self.failures.append(_naming(path, error))
-        loaded = None
-        if entry.learning is not None and jobs:
-            reporter().stage(f"loading {entry.name}")
-            from ..preprocessors.ready import InFolders, load  # torch with it
-
-            loaded = load(entry, options.model, InFolders(options.models), options.download)
-        with reporter().steps(len(jobs), entry.name) as bar:
-            for path, target in jobs:
+        asked = (entry, options, self.settings, self.mask)
+        with (
+            pool_of(options.cluster) as pool,
+            closing(_made(asked, jobs, pool)) as hints,
+            reporter().steps(len(jobs), entry.name) as bar,
+        ):
+            for path, target, found in hints:
                 try:
-                    self._write(self._made(path, loaded), path, target, results)
+                    if isinstance(found, Exception):
+                        raise found
+                    self.notes += found.notes
+                    self._write(found.hints, path, target, results)
                 except (UserError, OSError) as error:
                     self.failures.append(_naming(path, error))
                 except Exception:  # a bug of ours, which its reporter can show with this file
                     self.notes.append(f"it was {path} that went wrong")
                     raise
                 bar.advance()
+        places = {target.name: number for number, (_, target) in enumerate(jobs)}
+        self.written.sort(key=lambda file: _place(file, places))
         if results.replaced:
             self.notes.append(f"earlier files are replaced: {listing(results.replaced, 5)}")
-
-    def _made(self, path: Path, loaded: Loaded | None) -> list[Made]:
-        sure = least_confidence(self.settings)
-        read = read_sources(self.entry.takes, path, self.mask, sure=sure)
-        asked = self.options
-        sizing = Sizing(asked.size, asked.fit, asked.resolution)
-        made = [make(self.entry, one, self.settings, sizing, loaded) for one in read.sources]
-        self.notes += read.notes
-        return made
 
     def _places(self, target: Path, frames: int) -> list[Path]:
         """The files of a hint: `target` with each ending, frames with a number each."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import MISSING, dataclass, replace
-from itertools import zip_longest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typer.core import TyperCommand
-
 from ..ground.errors import UserError
 from ..ground.parameters import setting
+from .cluster import RayOptions, pool_of
 from .options import command_of
 from .progress import shown_progress
 from .run import places_of
@@ -70,19 +69,10 @@ class SweepOptions:
     fidelity: bool = setting(True, "Measure how well pictures follow their hints.", flag=
                              "--fidelity/--no-fidelity")  # fmt: skip
     strict: bool = setting(False, "Stop at the first row that fails.")
-    ray: str = setting(
-        "",
-        "Run the rows on Ray: of its own on this machine, or HOST:PORT of a cluster's head, or "
-        "auto for the one that runs here.",
-        metavar="[ADDRESS]",
-    )
-    actors: int = setting(
-        0, "Processes of --ray; 0 for as many as there are cores for.", metavar="N"
-    )
-    cores: int = setting(1, "Cores of each process of --ray.", metavar="N")
     shared: bool = setting(
         False, "With --ray, processes write pictures themselves: the folder is on all machines."
     )
+    cluster: RayOptions = field(default_factory=RayOptions)
     yes: bool = setting(False, "Run a sweep of more than 10000 rows.")
 
 
@@ -118,20 +108,6 @@ def _sweep(options: SweepOptions) -> None:
 
 
 sweep_command = command_of(SweepOptions, _sweep)
-
-
-class RayCommand(TyperCommand):
-    """A command whose --ray may stand alone, and then means a Ray of its own."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typed, with the address that --ray alone means."""
-        told: list[str] = []
-        for word, after in zip_longest(args, args[1:], fillvalue=""):
-            told.append(word)
-            if word == "--ray" and not (after == "auto" or ":" in after):
-                told.append("local")
-        rest: list[str] = super().parse_args(ctx, told)
-        return rest
 
 
 def _planned(
@@ -213,20 +189,18 @@ def _run(plan: SweepPlan, job: Job, store: Store, options: SweepOptions) -> None
     _report(plan, swept, store, options)
 
 
-def _runner(options: SweepOptions) -> AbstractContextManager[Runner]:
+@contextmanager
+def _runner(options: SweepOptions) -> Iterator[Runner]:
     """What runs the rows: this process, or Ray."""
     from ..sweeps.sweep import in_this_process
 
-    if not options.ray:
-        return nullcontext(in_this_process)
-    from ..sweeps.cluster import Cluster, joined
+    with pool_of(options.cluster) as pool:
+        if pool is None:
+            yield in_this_process
+            return
+        from ..sweeps.cluster import on
 
-    if options.actors < 0 or options.cores < 1:
-        raise UserError(
-            f"--actors is {options.actors} and --cores {options.cores}; give 0 actors or more, of "
-            "1 core or more"
-        )
-    return joined(Cluster(options.ray, options.actors, options.cores, options.shared))
+        yield on(pool, options.shared)
 
 
 def _report(plan: SweepPlan, swept: Swept, store: Store, options: SweepOptions) -> None:

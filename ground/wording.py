@@ -53,7 +53,7 @@ def listing(names: Iterable[object], limit: int = 20) -> str:
 def near(name: str, names: Iterable[str]) -> str:
     """What is said behind a `name` that is none of `names`: " (do you mean 'strength'?)", or ""."""
     known = {one.casefold(): one for one in names}
-    found = difflib.get_close_matches(name.casefold(), known, n=2)
+    found = difflib.get_close_matches(name.casefold(), known, n=2, cutoff=0.7)
     return f" (do you mean {' or '.join(shown(known[one]) for one in found)}?)" if found else ""
 
 

@@ -14,7 +14,7 @@ from ..ground.memory import available
 from ..ground.threads import one_thread
 from ..headless import folders, host
 from ..headless.graph.execute import Event, Executor, NodeError, Results
-from ..headless.graph.model import Graph, Link
+from ..headless.graph.model import Graph, Link, Node
 from ..headless.graph.registry import NodeSpec, default_registry
 from ..headless.graph.validate import validate
 from .fidelity import Judge, as_json
@@ -57,6 +57,7 @@ class Worker:
             types = {node.type for graph in job.graphs for node in graph.nodes.values()}
             self._specs = {one: self._registry.spec(one) for one in types}
         self._executor = Executor(self._registry)
+        self._accepted: dict[int, dict[str, Node]] = {}
         self._judge = Judge(self._registry)
         # Pictures that later rows show again: what the node showed, and their names.
         self._known: dict[tuple[str, int], tuple[str, Any, tuple[str, ...]]] = {}
@@ -89,7 +90,7 @@ class Worker:
         with ExitStack() as stack:
             stack.enter_context(host.use(self._places))
             stack.enter_context(one_thread() if self._job.one_thread else nullcontext())
-            validate(graph, self._registry)
+            validate(graph, self._registry, self._accepted.setdefault(row.preset, {}))
             saved = stack.enter_context(folders.saving())
             results = self._executor.run(graph, hear, again=row.again)
             made = self._pictures(graph, results, row, set(saved["output"] + saved["temp"]))

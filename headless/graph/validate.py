@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 
 from ...ground.errors import UserError
 from ...ground.not_found import NotFound, looking
@@ -18,20 +19,31 @@ from .registry import InputSpec, NodeSpec, Registry, types_fit
 from .ui_format import BYPASSED
 from .values import check_choice, check_range, convert
 
+NOTHING: Mapping[str, Node] = MappingProxyType({})
 
-def validate(graph: Graph, registry: Registry) -> None:
+
+def validate(graph: Graph, registry: Registry, accepted: dict[str, Node] | None = None) -> None:
     """Check all that the graph's outputs need, by the core's rules.
+
+    Nodes that are the very same as those `accepted`, by id, are not looked at again; those that
+    are in order are added to it.
 
     Raises one UserError with all that is wrong: node types that are not known, no output node,
     links to nothing or of the wrong type, circles, missing inputs, values of the wrong type or out
     of their range, files that are not there, and what a node's own VALIDATE_INPUTS says.
     """
-    if found := problems_of(graph, registry):
+    if found := problems_of(graph, registry, accepted or {}):
         raise answer(found, graph, registry)
+    if accepted is not None:
+        specs = {kind: registry.spec(kind) for kind in _types(graph)}
+        accepted.update((key, graph.nodes[key]) for key in needed_nodes(graph, specs))
 
 
-def problems_of(graph: Graph, registry: Registry) -> list[Problem]:
-    """All that is wrong, as `validate` says it: node types that are not known first.
+def problems_of(
+    graph: Graph, registry: Registry, accepted: Mapping[str, Node] = NOTHING
+) -> list[Problem]:
+    """All that is wrong, as `validate` says it: node types that are not known first. Nodes that are
+    the very same as those `accepted`, by id, are not looked at again.
 
     A node of such a type hands on what it is given, and an end of the graph that is one counts as
     an output: so the rest is judged as if its pack were there.
@@ -42,7 +54,7 @@ def problems_of(graph: Graph, registry: Registry) -> list[Problem]:
     if not found and not any(known[node.type].is_output for node in graph.nodes.values()):
         return [Problem("no_output", _no_output(graph, registry))]
     needed = needed_nodes(graph, known, further=ends_of(graph, strange))
-    return [*found, *problems_in(needed, graph, known)]
+    return [*found, *problems_in(needed, graph, known, accepted)]
 
 
 def unknown_in(graph: Graph, registry: Registry) -> list[Problem]:
@@ -61,13 +73,18 @@ def require_known(graph: Graph, registry: Registry) -> None:
 
 
 def problems_in(
-    needed: Sequence[str], graph: Graph, specs: Mapping[str, NodeSpec]
+    needed: Sequence[str],
+    graph: Graph,
+    specs: Mapping[str, NodeSpec],
+    accepted: Mapping[str, Node] = NOTHING,
 ) -> list[Problem]:
-    """All that is wrong with the nodes `needed`, but for types without a spec."""
+    """All that is wrong with the nodes `needed`, but for types without a spec; nodes that are the
+    very same as those `accepted` are not looked at again."""
     sources = downloads(graph.workflow)
     found: list[Problem] = []
     for node_id in needed:
-        if (node := graph.nodes[node_id]).type in specs:
+        node = graph.nodes[node_id]
+        if node.type in specs and accepted.get(node_id) is not node:
             found += _node_problems(node, graph, specs, sources)
     return found + _circle(graph, needed, specs)
 

@@ -16,9 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from controlstack.cli.app import app
+from controlstack.ground.cluster import LOCAL, Cluster, joined
 from controlstack.ground.errors import UserError
 from controlstack.headless.folders import Folders
-from controlstack.sweeps.cluster import LOCAL, Cluster, joined
+from controlstack.sweeps.cluster import on
 from controlstack.sweeps.plan import Row
 from controlstack.sweeps.record import Record, Store
 from controlstack.sweeps.work import Job
@@ -73,7 +74,7 @@ def begun(folder: Path, rows: int, *further: str) -> subprocess.Popen[bytes]:
 def actors_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The processes of Ray that run rows of a sweep, which are its descendants."""
     every = psutil.Process(process.pid).children(recursive=True)
-    return [one for one in every if " ".join(one.cmdline()).startswith("ray::SweepActor")]
+    return [one for one in every if " ".join(one.cmdline()).startswith("ray::Serving")]
 
 
 @pytest.mark.parametrize("shared", [(), ("--shared",)])
@@ -117,7 +118,7 @@ def test_ctrl_c_ends_actors_and_all(tmp_path: Path, alone: dict[str, bytes]) -> 
 class Idle:
     """An actor whose rows do nothing; the first of some dies once, others always."""
 
-    def __init__(self, job: Job, cores: int, folder: str) -> None:
+    def __init__(self, job: Job, folder: str) -> None:
         self._marks = Path(job.places.output)
 
     def run(self, row: Row) -> tuple[Record, list[tuple[int, bytes]]]:
@@ -144,8 +145,8 @@ def test_rows_come_once_each_and_deaths_stay_theirs(tmp_path: Path) -> None:
     store.begin()
     here = Folders((), (), tmp_path, tmp_path)
     rows = idle_rows(2000, {300: "once", 700: "always"})
-    with joined(Cluster(LOCAL, actors=2), Idle) as runner:
-        records = list(runner(rows, Job((), here), store))
+    with joined(Cluster(LOCAL, actors=2)) as pool:
+        records = list(on(pool, worker=Idle)(rows, Job((), here), store))
     assert sorted(record.address for record in records) == [row.address for row in rows]
     failed = [record for record in records if record.error]
     assert [record.address for record in failed] == [rows[700].address]
