@@ -180,7 +180,8 @@ def _pixels(value: Value) -> int:
         pixels = None if isinstance(value, Link) else convert(_INT, value)
     except UserError:
         return 0
-    return max(pixels, 0) if isinstance(pixels, int) else 0
+    return pixels if isinstance(pixels, int) and 0 < pixels <= _MOST else 0
 
 
+_MOST = 1 << 24
 _INT = InputSpec("", "INT", True, (), {})

@@ -15,7 +15,7 @@ from ..core_nodes import CORE_NODES as CORE
 from ..graph.call import call_node
 from ..graph.model import Graph, Link, Node
 from ..graph.own_check import hidden, own_check
-from ..graph.registry import InputSpec, NodeSpec, Registry
+from ..graph.registry import InputSpec, NodeSpec, Registry, types_fit
 from ..graph.values import check_choice, check_range, convert
 from .acts import ACTS, FURTHER, apply_to_both, apply_to_one, sample
 from .values import (
@@ -185,12 +185,22 @@ class Walk:
         self._note(f"{node.label} is not known here: it is taken for {what}{unread}{stand}")
         self._outputs[node.id] = _labelled(node, act)
 
-    def _pick(self, link: Link, kind: str) -> Any:
-        """What a link brings as a `kind`; unknown where it does not."""
-        outputs, kind = self._outputs.get(link.node), single(kind)
+    def _fits(self, link: Link, wanted: str) -> bool:
+        """Whether the output that a link comes from is declared as one that may go there."""
+        spec = self._specs[self._graph.nodes[link.node].type]
+        return (
+            spec is None
+            or link.slot >= len(spec.outputs)
+            or types_fit(spec.outputs[link.slot], wanted)
+        )
+
+    def _pick(self, link: Link, wanted: str) -> Any:
+        """What a link brings as a `wanted`; unknown where it does not."""
+        outputs, kind = self._outputs.get(link.node), single(wanted)
         if outputs is not None:
             value = outputs[link.slot] if link.slot < len(outputs) else UNKNOWN
-            return value if kind not in KINDS or isinstance(value, KINDS[kind]) else UNKNOWN
+            right = isinstance(value, (Unknown, KINDS.get(kind, object)))
+            return value if right and self._fits(link, wanted) else UNKNOWN
         passed = self._passed.get(link.node)
         if passed is None:
             return UNKNOWN
@@ -259,6 +269,8 @@ class Walk:
         for name, declared in spec.inputs.items():
             if declared.required and name not in given:
                 given[name] = _standing(UNKNOWN, declared)
+        if any(declared.required and given[n] is None for n, declared in spec.inputs.items()):
+            return [UNKNOWN] * len(spec.outputs)
         arguments = {name: [value] for name, value in given.items()}
         arguments |= hidden(node, spec, self._graph)
         try:

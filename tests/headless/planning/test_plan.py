@@ -562,3 +562,25 @@ def test_no_template_of_comfyui_ends_with_a_trace(place: Path) -> None:
     assert len(plans["mixing_controlnets"].timelines[0][1].lines) == 2
     assert len(plans["2_pass_pose_worship"].timelines) == 2
     assert plans["sd3.5_large_canny_controlnet_example"].timelines[0][1].lines[0].runs == 32
+
+
+def test_a_link_of_another_type_brings_nothing(place: Path) -> None:
+    """A run refuses such links; the plan goes on without what they bring."""
+    prompt = base()
+    prompt["add"] = node("ControlStackAdd", control_net=["4", 0], image=["6", 0], strength=0.5)
+    prompt["steps"] = node("ControlStackSteps", start_step=["add", 0], end_step=4)
+    prompt["sides"] = node("ControlStackSides", cond=1.0, uncond=0.5, factor=["add", 0])
+    for factor in ("steps", "sides"):
+        prompt["two"] = node(
+            "ControlStackAdd", control_net=["4", 0], image=["6", 0], factor=[factor, 0]
+        )
+        prompt["apply"] = node("ControlStackApply", model=["1", 0], stack=["two", 0])
+        prompt["9"]["inputs"]["model"] = ["apply", 0]
+        assert len(controls(planned(prompt))) == 1
+
+
+def test_noise_levels_that_are_not_there_are_not_turned_round(place: Path) -> None:
+    prompt = base()
+    prompt["flip"] = node("FlipSigmas", sigmas=["1", 0])
+    prompt["9"] = node("SamplerCustom", model=["1", 0], sigmas=["flip", 0], latent_image=["8", 0])
+    assert any("noise levels" in words for words in planned(prompt).notes)
