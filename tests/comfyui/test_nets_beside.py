@@ -225,7 +225,7 @@ def test_a_net_of_narrow_numbers(models: Hosts, tmp_path: Path, dtype: torch.dty
     wanted = _residuals(theirs, models[0].model, (8, 8))
     with (
         computing.use(computing.Computing(may_keep=True)),
-        mock.patch.object(computing, "available", lambda: 0),
+        mock.patch.object(computing, "available", return_value=0),
     ):
         kept = load_control_net(path)
     for ours in (kept, load_control_net(path)):
