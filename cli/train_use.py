@@ -59,7 +59,7 @@ def how_to_use(
         return by_hand, ""
     condition = settings.data.condition
     workflow = _MADE.get(named(condition).name if condition else "", _GIVEN)
-    run = ("controlstack", "run", _near(_WORKFLOWS / workflow))
+    run: Words = ("controlstack", "run", _near(_WORKFLOWS / workflow))
     if base.commands or models[0].is_dir():
         run = (*run, "--models", models[0])
     hint = " (and --set LoadImage.image=... for a hint of yours)" if workflow == _GIVEN else ""
