@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from controlstack.ground.errors import UserError
 from controlstack.headless.graph.answer import lacking
 from controlstack.headless.graph.downloads import address_of, downloads
 from controlstack.headless.graph.packs import CORE, known_pack
-from controlstack.headless.graph.registry import Registry
+from controlstack.headless.graph.registry import Registry, default_registry
 from controlstack.headless.graph.validate import problems_of, validate
 from controlstack.headless.graph.without import way_without, without_onlookers
 from controlstack.headless.graph.workflow import read_workflow
+from tests.conversion.graphs import drawn
+from tests.conversion.test_lists import comfyroll
 
 Prompt = dict[str, Any]
 
@@ -114,6 +117,19 @@ def test_the_way_that_is_said_leads_there(registry: Registry, make_node: Any, ui
     )
     style["mode"], loader["mode"] = 4, 2
     assert problems_of(read_workflow(document, registry, "wf.json"), registry) == []
+
+
+@pytest.mark.parametrize("form", [dict, drawn])
+def test_what_the_conversion_makes_of_it(form: Callable[[Prompt], Prompt]) -> None:
+    """A list of controls of another pack, which names its files."""
+    registry = default_registry()
+    graph = read_workflow(form(comfyroll()), registry, "wf.json")
+    with pytest.raises(UserError) as raised:
+        validate(graph, registry)
+    assert (
+        "controlstack convert makes a ControlNet Stack, which runs here, of CR Multi-ControlNet "
+        "Stack, CR Apply Multi-ControlNet"
+    ) in str(raised.value)
 
 
 def test_links_in_a_circle_have_no_way(registry: Registry, api: Prompt) -> None:
