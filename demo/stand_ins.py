@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..headless.graph.model import Graph, Link, Node
 from ..nodes.hints import NODE_CLASS_MAPPINGS as HINTS
+from ..preprocessors.names import equal_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def stand_in(graph: Graph, loader: Node, file: str) -> StandIn:
     if found := _kind_in(file):
         return StandIn(found, "its name tells the kind of hint")
     for node in _hints_of(graph, loader):
-        entry = getattr(HINTS.get(node.type), "PREPROCESSOR", None)
+        entry = getattr(HINTS.get(node.type), "PREPROCESSOR", None) or equal_of(node.type)
         if entry is not None:
             return StandIn(_SHOWS.get(entry.shows, "depth"), f"its hint is made by {node.label}")
         if found := _kind_in(f"{node.type} {node.inputs.get('image', '')}"):

@@ -14,7 +14,7 @@ from ..planning.values import Model
 from .files import ModelFile
 
 SD_1, SD_2, SDXL = "Stable Diffusion 1.x", "Stable Diffusion 2.x", "SDXL"
-HERE = frozenset({SD_1, SD_2})
+HERE = frozenset({SD_1, SD_2, SDXL})
 """The families that the embedded host samples."""
 
 # Models that many workflows name and whose names do not say it.

@@ -17,6 +17,7 @@ from controlstack.headless.overview.family import SD_1, SD_2, SDXL, family_of
 from controlstack.headless.overview.files import ModelFile, model_files
 from controlstack.headless.overview.overview import Overview, overview_of
 from controlstack.headless.overview.reach import line_of, reach_of
+from controlstack.headless.planning.files import FLUX
 from tests.cli.prompts import WORKFLOWS
 
 REGISTRY = default_registry()
@@ -91,16 +92,16 @@ def test_a_chain_of_controls() -> None:
 
 
 def test_what_does_not_run_is_in_the_same_answer() -> None:
-    document = chain("sd_xl_base_1.0.safetensors")
+    document = chain("flux1-dev.safetensors")
     document["7"]["inputs"]["steps"] = 0
     document["8"] = node("VAEDecodeHDR (rgthree)", samples=["7", 0], lora="a.safetensors")
     found = look(document)
     assert found.status == "nodes"
-    assert found.family.name == SDXL
+    assert found.family.name == FLUX
     kinds = sorted(one.kind for one in found.problems)
     assert kinds == ["family", *["file"] * 3, "node_type", "value"]
     assert not any("would run here" in line for line in found.why)
-    assert any("no SDXL models" in line for line in found.why)
+    assert any(f"no {FLUX} models" in line for line in found.why)
     assert any("rgthree-comfy: VAEDecodeHDR (rgthree) (node 8)" in line for line in found.why)
     assert any("input steps is 0" in line for line in found.why)
     # The plan goes on with the default.
@@ -140,7 +141,9 @@ def test_what_stands_in_fields_of_unknown_nodes() -> None:
     quiet = {"id": 2, "type": "CR Load LoRA", "mode": 2, "widgets_values": ["On", "d.safetensors"]}
     unet = {"id": 3, "type": "UnetLoaderGGUF", "widgets_values": ["flux1-Q4.gguf", 3]}
     unet["properties"] = {"models": [{"name": "flux1-Q4.gguf", "url": "https://host/flux"}]}
-    document = {"nodes": [{**slots, **one} for one in (power, quiet, unet)], "links": []}
+    power["inputs"] = [{"name": "model", "type": "MODEL", "link": 1}]
+    nodes = [{**slots, **one} for one in (power, quiet, unet)]
+    document = {"nodes": nodes, "links": [[1, 3, 0, 1, 0, "MODEL"]]}
     with folders.use(folders.Folders((), (), Path("o"), Path("t"))):
         found = model_files(parse(document, "wf.json").graph(REGISTRY), REGISTRY)
     assert found == [
@@ -193,11 +196,11 @@ def test_reach_over_a_collection() -> None:
     lacking = chain()
     lacking["8"] = node("ImageResize+", samples=["7", 0])
     both = {**lacking, "9": node("Image Save", images=["8", 0])}
-    found = [look(one) for one in (chain(), lacking, both, chain("sdxl.safetensors"))]
+    found = [look(one) for one in (chain(), lacking, both, chain("flux1.safetensors"))]
     reach = reach_of(found)
     assert reach.total == 4
     assert reach.statuses == {"files": 1, "family": 1, "nodes": 2}
-    assert reach.families == {SD_1: 3, SDXL: 1}
+    assert reach.families == {SD_1: 3, FLUX: 1}
     assert reach.packs["comfyui_essentials"].workflows == 2
     assert reach.packs["comfyui_essentials"].alone == 1
     assert reach.packs["was-node-suite-comfyui"].types == {"Image Save": 1}
