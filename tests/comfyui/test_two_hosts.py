@@ -20,11 +20,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from controlstack.headless.graph.model import Graph
 from controlstack.headless.sampling import noise
-from tests import cells, cells_beside, two_hosts
+from tests import cells, cells_beside, net_files, two_hosts
 from tests.comfyui import shipped
 from tests.comfyui.conftest import comfyui_path
 from tests.comfyui.server import Server, serving
@@ -125,8 +124,8 @@ def test_a_textual_inversion(comfyui: Run, ours: Run) -> None:
 def test_a_net_on_the_models_own_weights(kind: str, base: Path, comfyui: Run, ours: Run) -> None:
     nets = base / "models" / "controlnet"
     whole = load_file(nets / cells.NETS[0])
-    made = _control_lora(whole) if kind == "Control-LoRA" else _difference(whole)
-    save_file(made, nets / f"{kind}.safetensors")
+    made = net_files.control_lora if kind == "Control-LoRA" else net_files.difference
+    save_file(made(whole), nets / f"{kind}.safetensors")
     prompt = cells.prompt(1)
     (name,) = [name for name, one in prompt.items() if "control_net_name" in one["inputs"]]
     prompt[name]["inputs"]["control_net_name"] = f"{kind}.safetensors"
@@ -137,32 +136,6 @@ def test_a_net_on_the_models_own_weights(kind: str, base: Path, comfyui: Run, ou
     _same(*_both(graph_of(prompt), comfyui, ours))
     plain, first = (ours(graph_of(cells.prompt(count))).pictures for count in (0, 1))
     assert max(psnr(ours(graph_of(prompt)).pictures, one) for one in (plain, first)) < BAR
-
-
-OWN = ("input_hint_block.", "zero_convs.", "middle_block_out.")
-
-
-def _control_lora(whole: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The net's own layers, and small products for those that it has from the U-Net."""
-    generator = torch.Generator().manual_seed(6)
-    made = {"lora_controlnet": torch.zeros(1)}
-    for full, value in whole.items():
-        name = full.removeprefix("control_model.")
-        if name.startswith(OWN):
-            made[name] = value
-        elif value.ndim > 1:
-            stem, fan_in = name.removesuffix(".weight"), value[0].numel()
-            made[f"{stem}.up"] = torch.randn(len(value), 4, generator=generator).half() / 4
-            down = torch.randn(4, *value.shape[1:], generator=generator) * fan_in**-0.5
-            made[f"{stem}.down"] = down.half()
-    return made
-
-
-def _difference(whole: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The net's own layers, and small differences for the rest."""
-    own = tuple(f"control_model.{name}" for name in OWN)
-    made = {n: value if n.startswith(own) else value / 8 for n, value in whole.items()}
-    return {**made, "difference": torch.zeros(1)}
 
 
 @pytest.mark.parametrize("name", OWN_NOISE)

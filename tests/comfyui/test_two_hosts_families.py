@@ -12,9 +12,9 @@ from types import ModuleType
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from tests import cells, cells_beside, two_hosts
+from tests import cells, cells_beside, net_files, two_hosts
 from tests.cells import Prompt, node
 from tests.comfyui.conftest import comfyui_path
 from tests.comfyui.server import serving
@@ -105,6 +105,19 @@ def test_cells(name: str, hosts: Hosts) -> None:
 def test_a_control_is_seen(hosts: Hosts) -> None:
     right, left = (hosts.ours(graph_of(cells.prompt(count))) for count in (2, 1))
     assert psnr(right.pictures, left.pictures) < BAR
+
+
+@pytest.mark.parametrize("family", ["sdxl"], indirect=True)
+def test_a_control_lora(hosts: Hosts) -> None:
+    nets = hosts.base / "models" / "controlnet"
+    whole = load_file(nets / cells.NETS[0])
+    save_file(net_files.control_lora(whole), nets / "control-lora.safetensors")
+    prompt = cells.prompt(1)
+    (name,) = [name for name, one in prompt.items() if "control_net_name" in one["inputs"]]
+    prompt[name] = node("ControlNetLoader", control_net_name="control-lora.safetensors")
+    hosts.same(prompt)
+    plain = hosts.ours(graph_of(cells.prompt(0))).pictures
+    assert psnr(hosts.ours(graph_of(prompt)).pictures, plain) < BAR
 
 
 @pytest.mark.parametrize("family", ["sdxl"], indirect=True)
