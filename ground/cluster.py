@@ -150,8 +150,8 @@ def joined(cluster: Cluster) -> Iterator[Pool]:
                 f"Ray did not start here ({why}); free memory, or leave --ray out"
             ) from error
         raise UserError(
-            f"no Ray answers at {cluster.address} ({why}); start one with `ray start --head`, or say "
-            "--ray alone to start one here"
+            f"no Ray answers at {cluster.address} ({why}); start one with `ray start --head`, or "
+            "say --ray alone to start one here"
         ) from error
     try:
         yield Pool(_actors(cluster, ray.nodes()), cluster.cores)
