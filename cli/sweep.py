@@ -225,7 +225,7 @@ def _say_dry(plan: SweepPlan, job: Job, store: Store) -> None:
     from ..sweeps.sweep import known_rows
 
     with host.use(job.places), shown_progress():
-        found = estimate(plan, job, known_rows(store, plan))
+        found = estimate(plan, job, known_rows(store.read(), plan))
     for line in found.notes:
         note(line)
     about = "" if found.exact else "about "

@@ -123,10 +123,14 @@ def best_in_words(settings: Sequence[Setting]) -> str:
     known = [one for one in settings if not math.isnan(one.score)]
     if not known:
         return ""
+    if len(known) > 1 and known[0].score == known[-1].score:
+        return f"No setting is better than another: {_figures(known[0])} for each."
     said = f"Best: {_said(known[0])}, over {known[0].count} row{'s'[: known[0].count != 1]}."
     if len(known) == 1:
         return said
     said += f" Next: {_said(known[1])}."
+    if known[0].count == known[1].count == 1:
+        return f"{said} With one row of each, chance may decide: add seeds."
     if _apart(known[0], known[1]):
         return said
     return f"{said} The two are no further apart than rows of one setting are."
@@ -134,8 +138,11 @@ def best_in_words(settings: Sequence[Setting]) -> str:
 
 def _said(one: Setting) -> str:
     values = ", ".join(f"{name} {value}" for name, value in one.values.items())
-    figures = ", ".join(f"{title} {value.words}" for title, value in one.figures.items())
-    return f"{values or 'the workflow as it is'} ({figures})"
+    return f"{values or 'the workflow as it is'} ({_figures(one)})"
+
+
+def _figures(one: Setting) -> str:
+    return ", ".join(f"{title} {value.words}" for title, value in one.figures.items())
 
 
 def _apart(one: Setting, other: Setting) -> bool:

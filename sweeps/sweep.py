@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,10 +39,15 @@ class Swept:
         return tuple(one for one in self.records if one.error)
 
 
-def known_rows(store: Store, plan: SweepPlan, judged: bool = True) -> dict[str, Record]:
-    """The rows of `plan` that have run well, by address."""
+def known_rows(records: Mapping[str, Record], plan: SweepPlan) -> dict[str, Record]:
+    """The rows of `plan` that have run well, by address, with their values as `plan` names them:
+    another sweep may have had other axes."""
     wanted = set(plan.addresses)
-    return {key: one for key, one in store.read().items() if key in wanted and not one.error}
+    return {
+        key: replace(one, settings=plan.settings(key))
+        for key, one in records.items()
+        if key in wanted and not one.error
+    }
 
 
 def sweep(
@@ -58,7 +63,9 @@ def sweep(
         store.begin()
         try:
             every = store.read()
-            known = frozenset(known_rows(store, plan))
+            before = known_rows(every, plan)
+            every |= before
+            known = frozenset(before)
             done = [0, 0]
             with reporter().steps(len(plan) - len(known), "rows") as bar:
                 runner = run or in_this_process

@@ -94,6 +94,10 @@ def test_a_sweep_goes_on_with_what_is_missing(run: Run, folder: Path) -> None:
     kept = [path for path, when in before.items() if path.stat().st_mtime_ns == when]
     assert len(kept) == 1
     assert len(list((folder / "s/pictures").iterdir())) == 3
+    # Another axis over a value that the workflow has: the same rows, by their new names.
+    other = run("sweep", *asked, "--seed", "1..3", "--set", f"{ADD}=1")
+    assert "no node ran" in other.stderr
+    assert all(row["settings"][ADD] == 1.0 for row in lines(folder / "s"))
 
 
 def test_a_failing_row_is_recorded_and_the_sweep_goes_on(run: Run, folder: Path) -> None:
