@@ -211,7 +211,8 @@ def main() -> None:
                 slopes.append(exponent(sizes, values))
         exponents.append((axis, slopes))
     print(
-        "\n| exponent over | GMAC alone | with | MB alone | with | engine |\n|---|---|---|---|---|---|"
+        "\n| exponent over | GMAC alone | with | MB alone | with | engine |\n"
+        "|---|---|---|---|---|---|"
     )
     for axis, s in exponents:
         print(f"| {axis} | {s[0]:.2f} | {s[3]:.2f} | {s[1]:.2f} | {s[4]:.2f} | {s[5]:.2f} |")
