@@ -12,6 +12,8 @@ NETWORKS = ("ControlNetModel", "LiteControlNet")
 
 _BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D", "UNetMidBlock2DCrossAttn")
 _PLAIN = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
+_SDXL = ("text_time", "projection")
+"""Of diffusers' SDXL, and of the embedded host's (`headless/models/components.py`)."""
 
 _SHARED = (
     "in_channels",
@@ -91,7 +93,7 @@ def _check_unet(unet: Any, words: str) -> None:
     config: Any = unet.config
     for key in _PLAIN:
         if config.get(key) is not None:
-            family = "the SDXL family" if config[key] == "text_time" else "another family"
+            family = "the SDXL family" if config[key] in _SDXL else "another family"
             raise UserError(
                 f"{begins} is of {family} ({key}: {config[key]!r}): ControlNets are made here for "
                 "Stable Diffusion 1.x and 2.x."

@@ -348,5 +348,5 @@ def test_a_vaes_scaling_is_the_models_alone() -> None:
 def test_sdxl_is_not_trained_on(single: Path) -> None:
     from controlstack.headless.training_base import load_base
 
-    with pytest.raises(UserError, match=r"base\.safetensors"):
+    with pytest.raises(UserError, match=r"base\.safetensors.*of the SDXL family"):
         load_base(single)
