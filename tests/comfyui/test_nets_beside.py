@@ -238,12 +238,14 @@ def test_a_model_of_scaled_eight_bits(
 ) -> None:
     import comfy.sd
 
+    # ComfyUI 0.3.64 is 2 % off: it multiplies such files in other numbers.
+    pytest.importorskip("comfy.quant_ops")
     path = sd15_files.write_unet(tmp_path / "base.safetensors")
     beginning = "model.diffusion_model."
     tensors = {f"{beginning}scaled_fp8": torch.zeros(2, dtype=dtype)}
     for name, value in load_file(path).items():
         tensors[name] = value
-        if name.endswith(("to_q.weight", "to_out.0.weight", "ff.net.2.weight")):
+        if value.ndim == 2:  # as such files are: every linear layer, no convolution
             scale = value.float().abs().max() / 200
             tensors[name] = (value.float() / scale).to(dtype)
             tensors[f"{name.removesuffix('weight')}scale_weight"] = scale
