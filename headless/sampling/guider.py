@@ -18,6 +18,7 @@ from . import wrappers
 from .base_model import BaseModel
 from .batching import calc_cond_batch
 from .conditioning import Conditioning, convert, prepare
+from .exponential import STOCHASTIC
 from .model import Model
 from .samplers import Sampler
 
@@ -197,7 +198,9 @@ class SamplerRun:
         x = sampling.noise_scaling(sigmas[0], noise, latent_image, from_scratch)
         fresh = self.sampler.noise(x, sigmas, seed)
         given = denoise_both if self.sampler.both_sides else denoise
-        return self.sampler.sample(given, x, sigmas, fresh, on_step)
+        span = tuple(sampling.percent_to_sigma(percent) for percent in STOCHASTIC)
+        told = {"span": span} if self.sampler.spanned else {}
+        return self.sampler.sample(given, x, sigmas, fresh, on_step, **told)
 
 
 def _telling_negative(options: dict[str, Any], told: list[Tensor]) -> dict[str, Any]:

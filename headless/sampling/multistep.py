@@ -6,6 +6,7 @@ Formulas are those of k-diffusion (https://github.com/crowsonkb/k-diffusion, MIT
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -72,6 +73,60 @@ def ipndm(
         mean = sum(weight * one for weight, one in zip(weights, slopes, strict=True))
         x = x + (target - sigma) * mean
     return x
+
+
+def ipndm_v(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Noise,
+    on_step: OnStep,
+) -> Tensor:
+    """`ipndm` for steps of any length, by diff-sampler's weights (`ipndm_v_sampler`)."""
+    slopes: list[Tensor] = []
+    for i, (sigma, target) in enumerate(pairwise(sigmas)):
+        denoised = denoise(x, sigma)
+        on_step(i, denoised, x)
+        if target == 0:
+            return denoised
+        slopes = [slope(x, denoised, sigma), *slopes][: len(ADAMS_BASHFORTH)]
+        lengths = (sigmas[1:] - sigmas[:-1])[i + 1 - len(slopes) : i + 1].flip(0).tolist()
+        mean = sum(
+            weight * one for weight, one in zip(_uneven_weights(lengths), slopes, strict=True)
+        )
+        x = x + (target - sigma) * mean
+    return x
+
+
+def _uneven_weights(lengths: Sequence[float]) -> list[float]:
+    """Weights of the last slopes, newest first, for the last steps' lengths, newest first.
+
+    Of even steps they are those of ADAMS_BASHFORTH to the third order; the fourth is diff-sampler's
+    own, which ComfyUI has too.
+    """
+    if len(lengths) == 1:
+        return [1.0]
+    a, b, c, d = (*lengths, 0.0, 0.0)[:4]
+    half = a / b / 2
+    weights = [1 + half, -half, 0.0, 0.0]
+    if c:
+        third = (1 - a / (3 * (a + b)) * (a * (a + b)) / (b * (b + c))) / 2
+        weights = [
+            *(weights[0] + third, weights[1] - (1 + b / c) * third),
+            *(third * b / c, 0.0),
+        ]
+    if d:
+        bend = (1 - a / (3 * (a + b))) / 2
+        bend += (1 - a / (2 * (a + b))) * a / (6 * (a + b + c))
+        fourth = bend * (a * (a + b) * (a + b + c)) / (b * (b + c) * (b + c + d))
+        ratio = b * (b + c) / (c * (c + d))
+        weights = [
+            weights[0] + fourth,
+            weights[1] - (1 + b / c + ratio) * fourth,
+            weights[2] + (b / c + ratio * (1 + c / d)) * fourth,
+            -fourth * ratio * b / c,
+        ]
+    return weights[: len(lengths)]
 
 
 def deis(

@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor
 
-from . import cfg_pp, dpm_solver, multistep, singlestep
+from . import cfg_pp, dpm_solver, exponential, multistep, singlestep
 from .noise import Noise, brownian, gaussian
 from .stepping import Sample
 from .unipc import uni_pc
@@ -23,6 +23,7 @@ class Sampler:
     drop_penultimate: bool = False  # the last sigma above 0 is left out of KSampler's schedule
     own_inpaint_noise: bool = False  # what a mask keeps is noised with another draw
     both_sides: bool = False  # denoising gives the negative side's latent beside the guided one
+    spanned: bool = False  # it is told between which sigmas it is to add noise: `span`
 
 
 _there = partial(brownian, there=True)
@@ -53,6 +54,8 @@ SAMPLERS: dict[str, Sampler] = {
     "euler_ancestral_cfg_pp": _both(cfg_pp.euler_cfg_pp, eta=1.0),
     "heun": Sampler(singlestep.heun),
     "heunpp2": Sampler(singlestep.heunpp2),
+    "exp_heun_2_x0": Sampler(partial(exponential.seeds, shares=(1.0,), eta=0.0)),
+    "exp_heun_2_x0_sde": Sampler(partial(exponential.seeds, shares=(1.0,))),
     "dpm_2": Sampler(singlestep.dpm_2, drop_penultimate=True),
     "dpm_2_ancestral": Sampler(singlestep.dpm_2_ancestral, drop_penultimate=True),
     "lms": Sampler(multistep.lms),
@@ -69,6 +72,7 @@ SAMPLERS: dict[str, Sampler] = {
     "ddpm": Sampler(singlestep.ddpm),
     "lcm": Sampler(singlestep.lcm),
     "ipndm": Sampler(multistep.ipndm),
+    "ipndm_v": Sampler(multistep.ipndm_v),
     "deis": Sampler(multistep.deis),
     "res_multistep": Sampler(multistep.res_multistep),
     "res_multistep_cfg_pp": _both(cfg_pp.res_multistep_cfg_pp),
@@ -76,6 +80,11 @@ SAMPLERS: dict[str, Sampler] = {
     "res_multistep_ancestral_cfg_pp": _both(cfg_pp.res_multistep_cfg_pp, eta=1.0),
     "gradient_estimation": Sampler(multistep.gradient_estimation),
     "gradient_estimation_cfg_pp": _both(cfg_pp.gradient_estimation_cfg_pp),
+    "er_sde": Sampler(exponential.er_sde),
+    "seeds_2": Sampler(partial(exponential.seeds, averaged=True)),
+    "seeds_3": Sampler(partial(exponential.seeds, shares=(1 / 3, 2 / 3))),
+    "sa_solver": Sampler(exponential.sa_solver, spanned=True),
+    "sa_solver_pece": Sampler(partial(exponential.sa_solver, again=True), spanned=True),
     # DDIM without noise is Euler in this form.
     "ddim": Sampler(singlestep.euler, own_inpaint_noise=True),
     "uni_pc": Sampler(uni_pc, drop_penultimate=True),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from controlstack.headless.sampling import noise
+from controlstack.headless.sampling.exponential import STOCHASTIC
 from controlstack.headless.sampling.model_sampling import DiscreteSampling
 from controlstack.headless.sampling.samplers import SAMPLERS
 from controlstack.headless.sampling.schedules import SCHEDULES, schedule
@@ -83,6 +84,9 @@ def ours(name: str, x: Tensor, sigmas: Tensor, **options: Any) -> Tensor:
 
     given = both if sampler.both_sides else denoised
     fresh = sampler.noise(x, sigmas, SEED)
+    table = DiscreteSampling.from_betas()
+    if sampler.spanned:
+        options["span"] = tuple(table.percent_to_sigma(percent) for percent in STOCHASTIC)
     return sampler.sample(given, x, sigmas, fresh, lambda *_: None, **options)
 
 
@@ -118,6 +122,18 @@ def test_unipc_without_rounding(name: str, sampling: Any) -> None:
     sigmas = torch.tensor([14.6, 2.0, 0.0], dtype=torch.float64)
     x = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(1)).double() * sigmas[0]
     check(ours(name, x, sigmas), theirs(name, sampling, x, sigmas.clone()), 1e-11)
+
+
+@pytest.mark.parametrize("name", ["sa_solver", "sa_solver_pece"])
+@pytest.mark.parametrize("steps", [2, 5, 9])
+def test_sa_solver_without_rounding(name: str, steps: int, sampling: Any) -> None:
+    from comfy.samplers import KSampler
+
+    if name not in KSampler.SAMPLERS:
+        pytest.skip(f"this ComfyUI has no {name}")
+    sigmas = schedule("karras", DiscreteSampling.from_betas(), steps).double()
+    x = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(1)).double() * sigmas[0]
+    check(ours(name, x, sigmas), theirs(name, sampling, x, sigmas.clone()), 1e-9)
 
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {

@@ -269,8 +269,8 @@ def test_a_picture_of_no_numbers_is_an_error(model: Model) -> None:
 
 
 def test_errors_say_what_there_is(model: Model) -> None:
-    with pytest.raises(UserError, match=r"'seeds_3'.*euler_ancestral"):
-        run(model, sampler="seeds_3")
+    with pytest.raises(UserError, match=r"'seeds_4'.*euler_ancestral"):
+        run(model, sampler="seeds_4")
     with pytest.raises(UserError, match=r"\(1, 16, 8, 8\)"):
         run(model, latent={"samples": torch.ones(1, 16, 8, 8)})
 

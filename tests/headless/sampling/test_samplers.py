@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.headless.sampling.multistep import ADAMS_BASHFORTH
+from controlstack.headless.sampling.multistep import ADAMS_BASHFORTH, _uneven_weights
 from controlstack.headless.sampling.noise import Noise, brownian, gaussian
 from controlstack.headless.sampling.samplers import SAMPLERS
 
@@ -52,6 +52,7 @@ def falling(start: float, end: float, steps: int) -> Tensor:
     [
         *(("euler", 1), ("ddim", 1), ("heun", 2), ("dpm_2", 2), ("dpmpp_2m", 2), ("uni_pc", 2)),
         *(("euler_cfg_pp", 1), ("res_multistep", 2), ("uni_pc_bh2", 2), ("deis", 3)),
+        ("exp_heun_2_x0", 2),
     ],
 )
 def test_order_of_convergence(name: str, order: int) -> None:
@@ -111,6 +112,25 @@ def test_an_adaptive_run_is_as_exact_as_it_is_told() -> None:
         calls.append(len(seen))
     assert errors[1] < errors[0] / 2
     assert calls[1] > calls[0]
+
+
+def test_uneven_weights_are_adams_bashforth_s_at_even_steps() -> None:
+    for order, weights in enumerate(ADAMS_BASHFORTH[:3], start=1):
+        assert _uneven_weights([0.7] * order) == pytest.approx(weights)
+
+
+def test_sa_solver_adds_noise_between_two_levels_alone() -> None:
+    sigmas, x = torch.tensor([10.0, 5.0, 2.0, 1.0, 0.5, 0.0]), torch.full((1, 4, 2, 2), 8.0)
+    drawn: list[float] = []
+
+    def noise(sigma: Tensor, target: Tensor) -> Tensor:
+        drawn.append(float(target))
+        return torch.zeros_like(x)
+
+    SAMPLERS["sa_solver"].sample(denoise, x, sigmas, noise, ignore, span=(2.5, 0.9))
+    assert drawn == [2.0, 1.0]
+    smooth = SAMPLERS["sa_solver"].sample(denoise, x, sigmas[:-1], noise, ignore, span=(0.0, 0.0))
+    torch.testing.assert_close(smooth, solution(x, 10, 0.5), atol=0.1, rtol=0)
 
 
 STOCHASTIC = (
@@ -194,8 +214,9 @@ def test_evaluations_a_step() -> None:
         counts[name] = len(calls)
     # Twice a step, but not into sigma 0; Heun++ once more in the middle of the run.
     twice = "heun dpm_2 dpmpp_sde dpmpp_sde_gpu dpm_2_ancestral dpmpp_2s_ancestral"
-    twice = {*twice.split(), "dpmpp_2s_ancestral_cfg_pp"}
-    others = {"heunpp2": 9, "dpm_adaptive": counts["dpm_adaptive"]}
+    twice = {*twice.split(), "dpmpp_2s_ancestral_cfg_pp", "seeds_2"}
+    twice |= {"exp_heun_2_x0", "exp_heun_2_x0_sde", "sa_solver_pece"}
+    others = {"heunpp2": 9, "dpm_adaptive": counts["dpm_adaptive"], "seeds_3": 10}
     assert counts == {name: others.get(name, 7 if name in twice else 4) for name in SAMPLERS}
 
 
