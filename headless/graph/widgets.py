@@ -49,7 +49,9 @@ def field_positions(fields: Sequence[InputSpec], stored: Sequence[Json]) -> dict
         if field.has_seed_control and index < len(stored):
             # The oldest files have a tick there: "random seed after every generation".
             tick = isinstance(stored[index], bool) and following and following.type != "BOOLEAN"
-            index += bool(tick) or is_seed_control(stored[index])
+            # A button in its place, which other packs put there, is saved as null.
+            button = stored[index] is None and len(stored) > len(fields)
+            index += bool(tick) or button or is_seed_control(stored[index])
     return positions
 
 

@@ -3,7 +3,26 @@
 In ComfyUI the packs themselves are there. Knows the host, our preprocessors and our engine.
 """
 
-from . import acn_apply, acn_keyframes, acn_weights, aux_around, aux_hints
+from . import (
+    acn_apply,
+    acn_keyframes,
+    acn_weights,
+    aux_around,
+    aux_hints,
+    comfyroll,
+    easy_use,
+    efficiency,
+)
 from .declare import PACK_NODES
 
-__all__ = ["PACK_NODES", "acn_apply", "acn_keyframes", "acn_weights", "aux_around", "aux_hints"]
+__all__ = [
+    "PACK_NODES",
+    "acn_apply",
+    "acn_keyframes",
+    "acn_weights",
+    "aux_around",
+    "aux_hints",
+    "comfyroll",
+    "easy_use",
+    "efficiency",
+]

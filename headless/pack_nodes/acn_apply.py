@@ -298,7 +298,7 @@ def _check(node: str, **given: Any) -> None:
     """Raise UserError for a file that the core's loader refuses."""
     said = CORE_NODES[node].VALIDATE_INPUTS(**given)
     if said is not True:
-        raise UserError(said)
+        raise UserError(str(said))
 
 
 def _with_keyframes(net: Any, keyframes: Keyframes | None) -> Any:

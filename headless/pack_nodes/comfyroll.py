@@ -1,0 +1,144 @@
+"""Comfyroll's nodes of ControlNets.
+
+By https://github.com/Suzie1/ComfyUI_Comfyroll_CustomNodes (1.76), `nodes/nodes_controlnet.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import Tensor
+
+from ...model_patch.conditioning import Conditioning
+from .. import folders
+from ..core_nodes.controlnet import STRENGTH, apply
+from ..core_nodes.declare import number
+from ..models.control_base import ControlBase
+from .declare import nodes_of
+from .stacks import Entries, applied, loaded, require
+
+cr_node = nodes_of("ComfyUI_Comfyroll_CustomNodes")
+
+MENU = "🧩 Comfyroll Studio/✨ Essential/🕹️ ControlNet"
+NONE, OFF, ON = "None", "Off", "On"
+ROWS = (1, 2, 3)
+
+_HELP = "https://github.com/Suzie1/ComfyUI_Comfyroll_CustomNodes/wiki/ControlNet-Nodes#cr-{}"
+
+
+def _rows() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for n in ROWS:
+        found |= {
+            f"switch_{n}": [OFF, ON],
+            f"controlnet_{n}": lambda: ([NONE, *folders.names("controlnet")],),
+            f"controlnet_strength_{n}": number(1.0, -10.0, 10.0, 0.01),
+            f"start_percent_{n}": number(0.0, 0.0, 1.0, 0.001),
+            f"end_percent_{n}": number(1.0, 0.0, 1.0, 0.001),
+        }
+    return found
+
+
+@cr_node(
+    "CR Apply ControlNet",
+    MENU,
+    {
+        "conditioning": "CONDITIONING",
+        "control_net": "CONTROL_NET",
+        "image": "IMAGE",
+        "switch": [ON, OFF],
+        "strength": STRENGTH,
+    },
+    *("CONDITIONING", "STRING"),
+    RETURN_NAMES=("CONDITIONING", "show_help"),
+)
+def apply_one(
+    conditioning: Conditioning,
+    control_net: ControlBase,
+    image: Tensor,
+    switch: str,
+    strength: float,
+) -> tuple[Conditioning, str]:
+    """One prompt under one ControlNet, and not the negative one beside it."""
+    told = _HELP.format("apply-controlnet")
+    if switch == OFF or strength == 0:
+        return conditioning, told
+    made = []
+    for (text, before), (_, after) in zip(
+        conditioning, apply(conditioning, control_net, image, strength), strict=True
+    ):
+        marks = {name: before[name] for name in (_MARK,) if name in before}
+        kept = {name: value for name, value in after.items() if name != _MARK}
+        made.append([text, {**kept, **marks}])
+    return made, told
+
+
+_MARK = "control_apply_to_uncond"
+"""What the core's node sets, and Comfyroll's leaves as it is."""
+
+
+def _check(**given: Any) -> None:
+    require(*(given.get(f"controlnet_{n}") for n in ROWS if given.get(f"switch_{n}") == ON))
+
+
+_check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for n in ROWS
+        for name in (f"switch_{n}", f"controlnet_{n}")
+    ]
+)
+
+
+@cr_node(
+    "CR Multi-ControlNet Stack",
+    MENU,
+    {},
+    *("CONTROL_NET_STACK", "STRING"),
+    optional={
+        **_rows(),
+        **{f"image_{n}": "IMAGE" for n in ROWS},
+        "controlnet_stack": "CONTROL_NET_STACK",
+    },
+    check=_check,
+    RETURN_NAMES=("CONTROLNET_STACK", "show_help"),
+)
+def stack(controlnet_stack: Entries | None = None, **given: Any) -> tuple[Entries, str]:
+    """Up to three controls with a switch each, behind those of another list; one without a picture
+    is left out."""
+    made = [entry for entry in controlnet_stack or () if entry[0] != NONE]
+    for n in ROWS:
+        name, image = given.get(f"controlnet_{n}", NONE), given.get(f"image_{n}")
+        if name == NONE or image is None or given.get(f"switch_{n}", OFF) == OFF:
+            continue
+        numbers = (given[f"{field}_{n}"] for field in _NUMBERS)
+        made.append((loaded(name), image, *numbers))
+    return made, _HELP.format("multi-controlnet-stack")
+
+
+_NUMBERS = ("controlnet_strength", "start_percent", "end_percent")
+
+
+@cr_node(
+    "CR Apply Multi-ControlNet",
+    MENU,
+    {
+        "base_positive": "CONDITIONING",
+        "base_negative": "CONDITIONING",
+        "switch": [OFF, ON],
+        "controlnet_stack": "CONTROL_NET_STACK",
+    },
+    *("CONDITIONING", "CONDITIONING", "STRING"),
+    RETURN_NAMES=("base_pos", "base_neg", "show_help"),
+)
+def apply_stack(
+    base_positive: Conditioning,
+    base_negative: Conditioning,
+    switch: str,
+    controlnet_stack: Entries | None = None,
+) -> tuple[Any, ...]:
+    """Both prompts under the controls of a list."""
+    entries = controlnet_stack if switch == ON else None
+    prompts = applied(entries, base_positive, base_negative)
+    return (*prompts, _HELP.format("apply-multi-controlnet-stack"))

@@ -1,0 +1,85 @@
+"""Easy-Use's stack of ControlNets; its pipes are not here.
+
+By https://github.com/yolain/ComfyUI-Easy-Use (1.3.6), `py/nodes/loaders.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from .. import folders
+from ..core_nodes.declare import integer, number
+from .declare import nodes_of
+from .stacks import Entries, require
+
+NONE = "None"
+ROWS = (1, 2, 3)
+
+
+def _rows() -> dict[str, Any]:
+    found: dict[str, Any] = {"optional_controlnet_stack": "CONTROL_NET_STACK"}
+    for n in ROWS:
+        found |= {
+            f"controlnet_{n}": lambda: (
+                [NONE, *folders.names("controlnet")],
+                {"default": NONE},
+            ),
+            f"controlnet_{n}_strength": number(1.0, -10.0, 10.0, 0.01),
+            f"start_percent_{n}": number(0.0, 0.0, 1.0, 0.001),
+            f"end_percent_{n}": number(1.0, 0.0, 1.0, 0.001),
+            f"scale_soft_weight_{n}": number(1.0, 0.0, 1.0, 0.001),
+            f"image_{n}": "IMAGE",
+        }
+    return found
+
+
+def _check(**given: Any) -> None:
+    rows = range(1, (given.get("num_controlnet") or len(ROWS)) + 1)
+    if given.get("toggle") in (True, None):
+        require(*(given.get(f"controlnet_{n}") for n in rows))
+
+
+_NAMED = ("toggle", "num_controlnet", *(f"controlnet_{n}" for n in ROWS))
+_check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in _NAMED]
+)
+
+
+@nodes_of("ComfyUI-Easy-Use")(
+    "easy controlnetStack",
+    "EasyUse/Loaders",
+    {
+        "toggle": ("BOOLEAN", {"label_on": "enabled", "label_off": "disabled"}),
+        "mode": ["simple", "advanced"],
+        "num_controlnet": integer(1, 1, len(ROWS)),
+    },
+    "CONTROL_NET_STACK",
+    optional=_rows(),
+    check=_check,
+    RETURN_NAMES=("controlnet_stack",),
+)
+def stack(
+    toggle: bool,
+    mode: str,
+    num_controlnet: int,
+    optional_controlnet_stack: Entries | None = None,
+    **given: Any,
+) -> Entries | None:
+    """Controls by their files, behind those of another list, in that pack's form of seven values.
+
+    Ranges count in the mode "advanced" alone.
+    """
+    if not toggle:
+        return optional_controlnet_stack
+    made = [entry for entry in optional_controlnet_stack or () if entry[0] != NONE]
+    for n in range(1, num_controlnet + 1):
+        name = given.get(f"controlnet_{n}", NONE)
+        if name == NONE:
+            continue
+        whole = (0.0, 1.0)
+        asked = (given.get(f"start_percent_{n}", 0.0), given.get(f"end_percent_{n}", 1.0))
+        span = asked if mode == "advanced" else whole
+        strength, soft = given.get(f"controlnet_{n}_strength", 1.0), f"scale_soft_weight_{n}"
+        made.append((name, strength, *span, given.get(soft, 1.0), given.get(f"image_{n}"), True))
+    return made

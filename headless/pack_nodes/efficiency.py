@@ -1,0 +1,294 @@
+"""efficiency-nodes-comfyui: its stacks, its loader and its sampler, without scripts.
+
+By https://github.com/jags111/efficiency-nodes-comfyui (1.0.9), `efficiency_nodes.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ...ground.errors import UserError
+from ...ground.log import warn_once
+from ...model_patch.conditioning import Conditioning
+from .. import folders
+from ..core_nodes.controlnet import STRENGTH
+from ..core_nodes.declare import CORE_NODES, Declared, integer, number
+from ..core_nodes.image import PROMPT_AND_CANVAS
+from ..core_nodes.sampling import SEED
+from ..resize import MAX_RESOLUTION
+from ..sampling.sample import Latent
+from ..sampling.samplers import SAMPLERS
+from ..sampling.schedules import SCHEDULES, full_steps
+from .declare import nodes_of
+from .stacks import Entries, applied
+
+eff_node = nodes_of("efficiency-nodes-comfyui")
+
+STACKERS, LOADERS, SAMPLING = (
+    f"Efficiency Nodes/{room}" for room in ("Stackers", "Loaders", "Sampling")
+)
+
+Loras: TypeAlias = list[tuple[str, float, float]]
+"""What a LORA_STACK wire brings: file, strength on the model, strength on the text encoder."""
+
+NONE, BAKED = "None", "Baked VAE"
+MOST_LORAS = 50
+
+_PERCENT = {
+    "start_percent": number(0.0, 0.0, 1.0, 0.001),
+    "end_percent": number(1.0, 0.0, 1.0, 0.001),
+}
+_WEIGHT = number(1.0, -10.0, 10.0, 0.01)
+
+
+def _files(kind: str, first: str) -> Any:
+    """A choice among the files of `kind`, with a word for none of them first."""
+    return lambda: ([first, *folders.names(kind)],)
+
+
+@eff_node(
+    "Control Net Stacker",
+    STACKERS,
+    {"control_net": "CONTROL_NET", "image": "IMAGE", "strength": STRENGTH, **_PERCENT},
+    "CONTROL_NET_STACK",
+    optional={"cnet_stack": "CONTROL_NET_STACK"},
+    RETURN_NAMES=("CNET_STACK",),
+)
+def stacked(
+    control_net: Any,
+    image: Tensor,
+    strength: float,
+    start_percent: float,
+    end_percent: float,
+    cnet_stack: Entries | None = None,
+) -> Entries:
+    """One control more on a list."""
+    return [*(cnet_stack or []), (control_net, image, strength, start_percent, end_percent)]
+
+
+@eff_node(
+    "Apply ControlNet Stack",
+    STACKERS,
+    {"positive": "CONDITIONING", "negative": "CONDITIONING"},
+    *("CONDITIONING", "CONDITIONING"),
+    optional={"cnet_stack": "CONTROL_NET_STACK"},
+    RETURN_NAMES=("CONDITIONING+", "CONDITIONING-"),
+)
+def apply_stack(
+    positive: Conditioning, negative: Conditioning, cnet_stack: Entries | None = None
+) -> tuple[Conditioning, ...]:
+    """Both prompts under the controls of a list, as the core's apply nodes chain them."""
+    return applied(cnet_stack, positive, negative)
+
+
+def _lora_fields() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for i in range(1, MOST_LORAS + 1):
+        found[f"lora_name_{i}"] = _files("loras", NONE)
+        found |= dict.fromkeys((f"lora_wt_{i}", f"model_str_{i}", f"clip_str_{i}"), _WEIGHT)
+    return found
+
+
+@eff_node(
+    "LoRA Stacker",
+    STACKERS,
+    {
+        "input_mode": ["simple", "advanced"],
+        "lora_count": integer(3, 0, MOST_LORAS, 1),
+        **_lora_fields(),
+    },
+    "LORA_STACK",
+    optional={"lora_stack": "LORA_STACK"},
+    RETURN_NAMES=("LORA_STACK",),
+)
+def lora_stack(
+    input_mode: str, lora_count: int, lora_stack: Loras | None = None, **given: Any
+) -> Loras:
+    """The first `lora_count` LoRAs that are named, with one strength each or with two."""
+    two = ("lora_wt", "lora_wt") if input_mode == "simple" else ("model_str", "clip_str")
+    made = [
+        (given[f"lora_name_{i}"], given[f"{two[0]}_{i}"], given[f"{two[1]}_{i}"])
+        for i in range(1, lora_count + 1)
+        if given.get(f"lora_name_{i}", NONE) != NONE
+    ]
+    return [*made, *(one for one in lora_stack or () if one[0] != NONE)]
+
+
+def _check_files(
+    ckpt_name: str | None = None,
+    vae_name: str | None = None,
+    lora_name: str | None = None,
+    token_normalization: str | None = None,
+    weight_interpretation: str | None = None,
+) -> None:
+    """Raise UserError for files that the core's loaders refuse, and for ways to read a prompt that
+    are not here; None comes through a link."""
+    for node, name, field, none in (
+        ("CheckpointLoaderSimple", ckpt_name, "ckpt_name", None),
+        ("VAELoader", vae_name, "vae_name", BAKED),
+        ("LoraLoader", lora_name, "lora_name", NONE),
+    ):
+        said = True if name in (None, none) else CORE_NODES[node].VALIDATE_INPUTS(**{field: name})
+        if said is not True:
+            raise UserError(str(said))
+    for field, chosen, plain in (
+        ("token_normalization", token_normalization, "none"),
+        ("weight_interpretation", weight_interpretation, "comfy"),
+    ):
+        if chosen not in (None, plain):
+            raise UserError(
+                f"{field} is {chosen}, and prompts are read here by {plain} alone; choose that, or "
+                "run the workflow in ComfyUI"
+            )
+
+
+_SIDE = integer(512, 64, MAX_RESOLUTION, 64)
+
+
+def _prompt(default: str) -> Declared:
+    return "STRING", {"default": default, "multiline": True}
+
+
+@eff_node(
+    "Efficient Loader",
+    LOADERS,
+    {
+        "ckpt_name": lambda: (folders.names("checkpoints"),),
+        "vae_name": _files("vae", BAKED),
+        "clip_skip": integer(-1, -24, -1, 1),
+        "lora_name": _files("loras", NONE),
+        "lora_model_strength": _WEIGHT,
+        "lora_clip_strength": _WEIGHT,
+        "positive": _prompt("CLIP_POSITIVE"),
+        "negative": _prompt("CLIP_NEGATIVE"),
+        "token_normalization": ["none", "mean", "length", "length+mean"],
+        "weight_interpretation": ["comfy", "A1111", "compel", "comfy++", "down_weight"],
+        "empty_latent_width": _SIDE,
+        "empty_latent_height": _SIDE,
+        "batch_size": integer(1, 1, 262144),
+    },
+    *("MODEL", "CONDITIONING", "CONDITIONING", "LATENT", "VAE", "CLIP", "DEPENDENCIES"),
+    optional={"lora_stack": "LORA_STACK", "cnet_stack": "CONTROL_NET_STACK"},
+    check=_check_files,
+    RETURN_NAMES=(
+        *("MODEL", "CONDITIONING+", "CONDITIONING-", "LATENT", "VAE", "CLIP", "DEPENDENCIES"),
+    ),
+)
+def load(
+    ckpt_name: str,
+    vae_name: str,
+    clip_skip: int,
+    lora_name: str,
+    lora_model_strength: float,
+    lora_clip_strength: float,
+    positive: str,
+    negative: str,
+    token_normalization: str,
+    weight_interpretation: str,
+    empty_latent_width: int,
+    empty_latent_height: int,
+    batch_size: int,
+    lora_stack: Loras | None = None,
+    cnet_stack: Entries | None = None,
+) -> tuple[Any, ...]:
+    """Checkpoint, LoRAs, CLIP skip, both prompts under a list of controls, and an empty latent.
+
+    DEPENDENCIES, for that pack's XY plots, is None.
+    """
+    _check_files(
+        token_normalization=token_normalization, weight_interpretation=weight_interpretation
+    )
+    model, clip, vae = _core("CheckpointLoaderSimple", ckpt_name=ckpt_name)
+    named = [(lora_name, lora_model_strength, lora_clip_strength)] if lora_name != NONE else []
+    for name, on_model, on_clip in [*named, *(lora_stack or [])]:
+        strengths = {"strength_model": on_model, "strength_clip": on_clip}
+        model, clip = _core("LoraLoader", model=model, clip=clip, lora_name=name, **strengths)
+    (clip,) = _core("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=clip_skip)
+    prompts = [_core("CLIPTextEncode", clip=clip, text=text)[0] for text in (positive, negative)]
+    prompts = list(applied(cnet_stack, *prompts))
+    if vae_name != BAKED:
+        (vae,) = _core("VAELoader", vae_name=vae_name)
+    size = (batch_size, 4, empty_latent_height // 8, empty_latent_width // 8)
+    return (model, *prompts, {"samples": torch.zeros(size)}, vae, clip, None)
+
+
+def _core(node: str, **inputs: Any) -> tuple[Any, ...]:
+    """What a node of the core gives."""
+    made = CORE_NODES[node]().run(**inputs)
+    found: tuple[Any, ...] = made["result"] if isinstance(made, dict) else made
+    return found
+
+
+_ALONE = ("AYS SD1", "AYS SDXL", "AYS SVD", "GITS")
+"""That pack's further schedulers."""
+
+
+def _check_sampling(
+    scheduler: str | None = None, steps: int | None = None, denoise: float | None = None
+) -> None:
+    """Raise UserError for a scheduler that is not here; None comes through a link."""
+    if scheduler in _ALONE:
+        raise UserError(f"scheduler is {scheduler}, which is not here; choose one of ComfyUI's")
+    if scheduler is not None and scheduler not in SCHEDULES:
+        raise UserError(f"there is no scheduler {scheduler}; there is {', '.join(SCHEDULES)}")
+    if steps is not None and denoise is not None:
+        full_steps(steps, denoise)
+
+
+@eff_node(
+    "KSampler (Efficient)",
+    SAMPLING,
+    {
+        "model": "MODEL",
+        "seed": integer(0, SEED["least"], SEED["most"]),
+        "steps": integer(20, 1, 10000),
+        "cfg": ("FLOAT", {"default": 7.0, "min": 0.0, "max": 100.0}),
+        "sampler_name": list(SAMPLERS),
+        "scheduler": [*SCHEDULES, *_ALONE],
+        "positive": "CONDITIONING",
+        "negative": "CONDITIONING",
+        "latent_image": "LATENT",
+        "denoise": number(1.0, 0.0, 1.0, 0.01),
+        "preview_method": ["auto", "latent2rgb", "taesd", "vae_decoded_only", "none"],
+        "vae_decode": ["true", "true (tiled)", "false"],
+    },
+    *("MODEL", "CONDITIONING", "CONDITIONING", "LATENT", "VAE", "IMAGE"),
+    optional={"optional_vae": "VAE", "script": "SCRIPT"},
+    hidden=PROMPT_AND_CANVAS,
+    check=_check_sampling,
+    RETURN_NAMES=("MODEL", "CONDITIONING+", "CONDITIONING-", "LATENT", "VAE", "IMAGE"),
+    OUTPUT_NODE=True,
+)
+def sample(
+    preview_method: str,
+    vae_decode: str,
+    latent_image: Latent,
+    optional_vae: Any = None,
+    script: Any = None,
+    prompt: dict[str, Any] | None = None,
+    extra_pnginfo: dict[str, Any] | None = None,
+    **given: Any,
+) -> dict[str, Any]:
+    """A KSampler that decodes and shows its pictures; IMAGE is None where it decodes none.
+
+    Raises UserError for a script, which is another pack's part of it.
+    """
+    if script is not None:
+        raise UserError("its script (XY plot, HighRes-Fix ...) is not here; take it off")
+    _check_sampling(given["scheduler"])
+    (samples,) = _core("KSampler", latent_image=latent_image, **given)
+    images: Tensor | None = None
+    shown: dict[str, Any] = {"images": []}
+    if optional_vae is not None and vae_decode != "false":
+        if "tiled" in vae_decode:
+            warn_once("KSampler (Efficient): pictures are decoded whole, in tiles there")
+        (images,) = _core("VAEDecode", vae=optional_vae, samples=samples)
+        if preview_method != "none":
+            preview = CORE_NODES["PreviewImage"]()
+            seen = preview.run(images=images, prompt=prompt, extra_pnginfo=extra_pnginfo)
+            shown = seen["ui"]
+    prompts = (given["positive"], given["negative"])
+    return {"ui": shown, "result": (given["model"], *prompts, samples, optional_vae, images)}
