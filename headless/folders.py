@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -138,9 +138,18 @@ def _there(kind: str, name: str) -> Path | None:
 
 def input_names() -> list[str]:
     """The pictures directly inside the input folders."""
+    return _pictures_in(current().input)
+
+
+def output_names() -> list[str]:
+    """The pictures directly inside the folder of results."""
+    return _pictures_in((current().output,))
+
+
+def _pictures_in(bases: Iterable[Path]) -> list[str]:
     found = {
         path.name
-        for base in current().input
+        for base in bases
         if base.is_dir()
         for path in base.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and _stays(base, path)

@@ -2,6 +2,7 @@
 Knows the host's models and samplers; knows nothing of our own nodes or the command line."""
 
 from . import (
+    arithmetic,
     batches,
     compositing,
     conditioning,
@@ -25,6 +26,7 @@ from .declare import CORE_NODES
 
 __all__ = [
     "CORE_NODES",
+    "arithmetic",
     "batches",
     "compositing",
     "conditioning",

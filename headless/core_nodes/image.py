@@ -37,6 +37,32 @@ def load_image(image: str) -> tuple[Tensor, Tensor]:
     return read_image(folders.find_input(image))
 
 
+def _of_output(image: str) -> str:
+    return image if image.endswith("]") else f"{image} [output]"
+
+
+@core_node(
+    "LoadImageOutput",
+    "image",
+    {
+        "image": lambda: (
+            "COMBO",
+            {
+                "image_upload": True,
+                "image_folder": "output",
+                "options": [f"{name} [output]" for name in folders.output_names()],
+            },
+        )
+    },
+    *("IMAGE", "MASK"),
+    check=lambda image: check_image(folders.find_input(_of_output(image))),
+    IS_CHANGED=lambda image: _digest(_of_output(image)),
+)
+def load_output(image: str) -> tuple[Tensor, Tensor]:
+    """As LoadImage, from the folder of results."""
+    return read_image(folders.find_input(_of_output(image)))
+
+
 @core_node(
     "LoadImageMask",
     "mask",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..sampling.distilled import KINDS, sampling_of
-from ..sampling.guider import GUIDANCE
+from ..sampling.guider import DENOISE_MASK, GUIDANCE
 from ..sampling.model import Model
 from .declare import core_node, number
 
@@ -34,6 +34,34 @@ def set_sampling(model: Model, sampling: str, zsnr: bool) -> Model:
     patched = model.clone()
     patched.model = copy(model.model)
     patched.model.model_sampling = sampling_of(sampling, zsnr)
+    return patched
+
+
+@core_node(
+    "DifferentialDiffusion",
+    "experimental",
+    {"model": "MODEL"},
+    "MODEL",
+    optional={"strength": number(1.0, 0.0, 1.0, 0.01)},
+)
+def set_mask_over_steps(model: Model, strength: float = 1.0) -> Model:
+    """A latent's mask that lets a pixel change from the step on at which its grey comes: the
+    lighter, the earlier (Levin and Fried 2023, https://arxiv.org/abs/2306.00950). Below 1,
+    `strength` mixes that with the mask as it is.
+    """
+
+    def mask_of(sigma: Tensor, mask: Tensor, extra_options: Mapping[str, Any]) -> Tensor:
+        sampling = extra_options["model"].inner_model.model_sampling
+        levels: Tensor = extra_options["sigmas"]
+        last = torch.maximum(levels[-1], levels.new_tensor(float(sampling.sigma_min)))
+        start, end, now = (sampling.timestep(one) for one in (levels[0], last, sigma[0]))
+        open_now: Tensor = (mask >= (now - end) / (start - end)).to(mask.dtype)
+        if 0 < strength < 1:
+            return strength * open_now + (1 - strength) * mask
+        return open_now
+
+    patched = model.clone()
+    patched.model_options[DENOISE_MASK] = mask_of
     return patched
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ...ground.errors import UserError
 from ...ground.memory import require_memory
+from ...ground.wording import shown
 from ..resize import IMAGE_METHODS, MAX_RESOLUTION, resize
 from .declare import core_node, integer, number
 from .latent import FLIPS, TURNS
@@ -109,6 +111,38 @@ def crop(image: Tensor, width: int, height: int, x: int, y: int) -> Tensor:
     rows, columns = image.shape[1:3]
     top, left = min(y, rows - 1), min(x, columns - 1)
     return image[:, top : top + height, left : left + width]
+
+
+@core_node(
+    "ImageCropV2",
+    "image/transform",
+    {
+        "image": "IMAGE",
+        "crop_region": (
+            "BOUNDING_BOX",
+            {
+                "default": {"x": 0, "y": 0, "width": 512, "height": 512},
+                "component": "ImageCrop",
+                "socketless": True,
+            },
+        ),
+    },
+    "IMAGE",
+)
+def crop_region(image: Tensor, crop_region: Mapping[str, int]) -> Tensor:
+    """As ImageCrop, by one value with x, y, width and height. Raises UserError for another one."""
+    try:
+        box = {**_WHOLE, **{name: int(value) for name, value in crop_region.items()}}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"crop_region is {shown(crop_region)}; give x, y, width and height as numbers"
+        ) from error
+    if min(box["x"], box["y"]) < 0 or min(box["width"], box["height"]) < 1:
+        raise UserError(f"crop_region is {shown(box)}; it has to lie in the picture")
+    return crop(image, *(box[name] for name in ("width", "height", "x", "y")))
+
+
+_WHOLE = {"x": 0, "y": 0, "width": 512, "height": 512}
 
 
 @core_node("ImageFlip", "image/transform", {"image": "IMAGE", "flip_method": FLIPS}, "IMAGE")

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...ground.errors import UserError
 from ..models.vae import Vae
+from ..sampling.conditioning import Conditioning
 from ..sampling.sample import Latent
 from .declare import core_node, integer
 
@@ -60,6 +62,96 @@ def encode_for_inpaint(vae: Vae, pixels: Tensor, mask: Tensor, grow_mask_by: int
 def decode(vae: Vae, samples: Latent) -> Tensor:
     """Latents (B, 4, h, w) as pictures (B, 8h, 8w, 3) in 0..1."""
     return vae.decode(samples["samples"])
+
+
+_OVERLAP = integer(64, 0, 4096, 32, advanced=True)
+_FRAMES = {
+    "temporal_size": integer(64, 8, 4096, 4, advanced=True),
+    "temporal_overlap": integer(8, 4, 4096, 4, advanced=True),
+}
+"""Of video VAEs, which are not here."""
+
+
+@core_node(
+    "VAEDecodeTiled",
+    "model/latent",
+    {
+        "samples": "LATENT",
+        "vae": "VAE",
+        "tile_size": integer(512, 64, 4096, 32, advanced=True),
+        "overlap": _OVERLAP,
+        **_FRAMES,
+    },
+    "IMAGE",
+)
+def decode_tiled(vae: Vae, samples: Latent, tile_size: int, overlap: int, **frames: int) -> Tensor:
+    """As VAEDecode, in pieces of `tile_size` pixels that fade into each other."""
+    shared = min(overlap, tile_size // 4)
+    ratio = vae.downscale_ratio
+    return vae.decode_in_tiles(samples["samples"], tile_size // ratio, shared // ratio)
+
+
+@core_node(
+    "VAEEncodeTiled",
+    "model/latent",
+    {
+        "pixels": "IMAGE",
+        "vae": "VAE",
+        "tile_size": integer(512, 64, 4096, 64, advanced=True),
+        "overlap": _OVERLAP,
+        **_FRAMES,
+    },
+    "LATENT",
+)
+def encode_tiled(vae: Vae, pixels: Tensor, tile_size: int, overlap: int, **frames: int) -> Latent:
+    """As VAEEncode, in pieces. Raises UserError where pieces would share all of themselves."""
+    if overlap >= tile_size // 2:
+        raise UserError(
+            f"overlap is {overlap} and tile_size {tile_size}; pieces of half that size have to "
+            "share less than all of themselves"
+        )
+    return {"samples": vae.encode_in_tiles(pixels[..., :3], tile_size, overlap)}
+
+
+@core_node(
+    "InpaintModelConditioning",
+    "model/conditioning",
+    {
+        "positive": "CONDITIONING",
+        "negative": "CONDITIONING",
+        "vae": "VAE",
+        "pixels": "IMAGE",
+        "mask": "MASK",
+        "noise_mask": ("BOOLEAN", {"default": True}),
+    },
+    *("CONDITIONING", "CONDITIONING", "LATENT"),
+    RETURN_NAMES=("positive", "negative", "latent"),
+)
+def for_inpainting(
+    positive: Conditioning,
+    negative: Conditioning,
+    vae: Vae,
+    pixels: Tensor,
+    mask: Tensor,
+    noise_mask: bool = True,
+) -> tuple[Conditioning, Conditioning, Latent]:
+    """Both prompts with the picture greyed under `mask`, for models made for inpainting; and the
+    picture as LATENT, sampled inside the mask alone where `noise_mask`.
+    """
+    stacked = mask.reshape(-1, 1, *mask.shape[-2:])
+    stacked = F.interpolate(stacked, size=tuple(pixels.shape[1:3]), mode="bilinear")
+    inside = vae.crop(stacked.movedim(1, -1))
+    colours = vae.crop(pixels[..., :3])
+    grey = (colours - 0.5) * (1.0 - inside.round()) + 0.5
+    inside = inside.movedim(-1, 1)
+    told = {"concat_latent_image": vae.encode(grey), "concat_mask": inside}
+    latent: Latent = {"samples": vae.encode(pixels[..., :3])}
+    if noise_mask:
+        latent["noise_mask"] = inside
+    first, second = (
+        [[text, {**options, **told}] for text, options in prompt] for prompt in (positive, negative)
+    )
+    return first, second, latent
 
 
 def _grown(mask: Tensor, pixels: int) -> Tensor:

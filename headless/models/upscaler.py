@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from ...ground.errors import UserError
 from ...ground.memory import require_memory
 from ...ground.wording import first_line
 from ...model_files.files import read_tensors
+from .tiles import in_tiles
 
 TILE, OVERLAP = 512, 32
 """Edge of the pieces of a picture that are made larger one by one, and what they share, in pixels;
@@ -63,42 +62,6 @@ def enlarge(model: Any, image: Tensor) -> Tensor:
     size = (rows * scale, columns * scale)
     require_memory(count * size[0] * size[1] * 12 * 2, f"{count} x {size[1]} x {size[0]} pixels")
     with torch.inference_mode():
-        made = [_one(model, one[None].float(), scale) for one in image.movedim(-1, 1)]
+        pictures = (one[None].float() for one in image.movedim(-1, 1))
+        made = [in_tiles(model, one, (TILE, TILE), OVERLAP, scale) for one in pictures]
     return torch.cat(made).movedim(1, -1).clamp(0, 1).clone()
-
-
-def _one(model: Any, picture: Tensor, scale: int) -> Tensor:
-    rows, columns = picture.shape[-2:]
-    if max(rows, columns) <= TILE:
-        whole: Tensor = model(picture)
-        return whole
-    total = torch.zeros(1, 3, rows * scale, columns * scale)
-    weights = torch.zeros(1, 1, rows * scale, columns * scale)
-    for (top, height), (left, width) in product(_pieces(rows), _pieces(columns)):
-        piece = model(picture[..., top : top + height, left : left + width])
-        share = _faded(height * scale, scale)[:, None] * _faded(width * scale, scale)
-        place = (
-            ...,
-            slice(top * scale, (top + height) * scale),
-            slice(left * scale, (left + width) * scale),
-        )
-        total[place] += piece * share
-        weights[place] += share
-    return total / weights
-
-
-def _pieces(edge: int) -> Iterator[tuple[int, int]]:
-    """Where the pieces of an edge begin, and their lengths."""
-    starts = range(0, edge - OVERLAP, TILE - OVERLAP) if edge > TILE else range(1)
-    return ((start, min(TILE, edge - start)) for start in starts)
-
-
-def _faded(length: int, scale: int) -> Tensor:
-    """Weights along an edge of a piece: rising and falling over what it shares with others."""
-    fade = OVERLAP * scale
-    weights = torch.ones(length)
-    if fade < length:
-        ramp = (torch.arange(1, fade + 1, dtype=torch.float64) / fade).float()
-        weights[:fade] *= ramp
-        weights[length - fade :] *= ramp.flip(0)
-    return weights

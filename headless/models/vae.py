@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...ground.errors import UserError
 from ...ground.memory import require_memory
+from .tiles import in_tiles
 
 LATENT_SCALE = 0.18215
 """What a MODEL multiplies a LATENT by: SD 1.x's (CompVis/stable-diffusion, v1-inference.yaml).
@@ -75,8 +76,26 @@ class Vae:
         config = self.autoencoder.config
         decoder = config.get("decoder_block_out_channels") or config.block_out_channels
         self._require_memory(latents.shape, decoder[0], self.downscale_ratio)
+        return (self._decoded(latents) / 2.0 + 0.5).clamp(0.0, 1.0)
+
+    def decode_in_tiles(self, latents: Tensor, tile: int, overlap: int) -> Tensor:
+        """As `decode`, in pieces of `tile` latent pixels that share `overlap`: the mean of pieces
+        of three shapes, as in ComfyUI.
+        """
+        made = _in_three_shapes(self._decoded, latents, tile, overlap, self.downscale_ratio)
+        return (made / 2.0 + 0.5).clamp(0.0, 1.0).movedim(1, -1)
+
+    def encode_in_tiles(self, pixels: Tensor, tile: int, overlap: int) -> Tensor:
+        """As `encode`, in pieces of `tile` pixels that share `overlap`, as `decode_in_tiles`."""
+        pictures = self.crop(pixels).movedim(-1, 1) * 2.0 - 1.0
+        ratio = 1 / self.downscale_ratio
+        return _in_three_shapes(lambda one: self.moments(one)[0], pictures, tile, overlap, ratio)
+
+    @torch.no_grad()
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """(B, 4, h, w) to (B, 3, H, W) in about -1..1."""
         decoded: Tensor = self.autoencoder.decode(self._given(latents / self.factor)).sample
-        return (decoded.float() / 2.0 + 0.5).clamp(0.0, 1.0)
+        return decoded.float()
 
     def crop(self, pixels: Tensor) -> Tensor:
         """Cut (B, H, W, ...) to multiples of the downscale ratio, from the centre."""
@@ -103,3 +122,16 @@ class Vae:
         """On the autoencoder's device, in its type."""
         weight = next(self.autoencoder.parameters())
         return tensor.to(weight.device, weight.dtype)
+
+
+def _in_three_shapes(
+    network: Callable[[Tensor], Tensor], pictures: Tensor, tile: int, overlap: int, scale: float
+) -> Tensor:
+    """The mean of a network's results over square, high and wide pieces, on the CPU."""
+    shapes = ((tile * 2, tile // 2), (tile // 2, tile * 2), (tile, tile))
+
+    def mean(picture: Tensor) -> Tensor:
+        made = [in_tiles(network, picture, shape, overlap, scale).cpu() for shape in shapes]
+        return torch.stack(made).mean(dim=0)
+
+    return torch.cat([mean(picture[None]) for picture in pictures])

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ...ground.errors import UserError
 from .base_model import BaseModel
 from .inpaint import extra_channels
+from .upscale import upscale
 
 Conditioning = list[list[Any]]
 Cond = dict[str, Any]
@@ -51,7 +52,9 @@ def prepare(
 
     def ready(cond: Cond) -> Cond:
         cond = _with_sigmas(model, _with_mask(_with_area(cond, size), size, noise.device))
-        return {**cond, "model_conds": _model_conds(model, cond["cross_attn"], channels)}
+        own = channels if channels is None else _told_channels(model, cond, noise)
+        given = channels if own is None else own
+        return {**cond, "model_conds": _model_conds(model, cond["cross_attn"], given)}
 
     first = [ready(cond) for cond in positive]
     second = [ready(cond) for cond in negative]
@@ -59,6 +62,25 @@ def prepare(
     second = _with_counterparts(second, first)
     first = _with_counterparts(first, second)
     return first, _with_control(second, first)
+
+
+def _told_channels(model: BaseModel, cond: Cond, noise: Tensor) -> Tensor | None:
+    """The further channels of an inpainting U-Net that the conditioning itself brings, as
+    InpaintModelConditioning gives them; None where it brings none.
+    """
+    if "concat_latent_image" not in cond:
+        return None
+    size = (int(noise.shape[-1]), int(noise.shape[-2]))
+    latent = model.process_latent_in(cond["concat_latent_image"].to(noise.device))
+    mask = cond["concat_mask"].to(noise.device).reshape(-1, 1, *cond["concat_mask"].shape[-2:])
+    if latent.shape[1:] != noise.shape[1:]:
+        latent = upscale(latent, *size, "bilinear", "center")
+    if mask.shape[-2:] != noise.shape[-2:]:
+        mask = upscale(mask, *size, "bilinear", "center")
+    rows = [
+        one.expand(len(noise), *one.shape[1:]) if len(one) == 1 else one for one in (mask, latent)
+    ]
+    return extra_channels(model, rows[1], rows[0])
 
 
 def _with_area(cond: Cond, size: tuple[int, int]) -> Cond:

@@ -22,6 +22,8 @@ from .exponential import STOCHASTIC
 from .model import Model
 from .samplers import Sampler
 
+DENOISE_MASK = "denoise_mask_function"
+"""ComfyUI's option of a MODEL that makes another mask of the latent's at each step."""
 GUIDANCE, AFTER_GUIDANCE = "sampler_cfg_function", "sampler_post_cfg_function"
 ALWAYS_BOTH = "disable_cfg1_optimization"
 """ComfyUI's model options: a function in guidance's place, functions of what guidance gave, and
@@ -171,7 +173,8 @@ class SamplerRun:
         sampling = guider.inner_model.model_sampling
         seed: int = extra_args["seed"]
         options = extra_args["model_options"]
-        total = len(sigmas) - 1
+        mask_of: Callable[..., Tensor] | None = options.get(DENOISE_MASK)
+        levels, total = sigmas, len(sigmas) - 1
         kept_noise = _inpaint_noise(noise, seed) if self.sampler.own_inpaint_noise else noise
 
         free: list[Tensor] = []
@@ -182,10 +185,13 @@ class SamplerRun:
             sigmas = sigma.expand(x.shape[0])
             if denoise_mask is None:
                 return guider(x, sigmas, options, seed)
+            mask = denoise_mask
+            if mask_of is not None:
+                mask = mask_of(sigmas, mask, extra_options={"model": guider, "sigmas": levels})
             known = sampling.noise_scaling(sigma, kept_noise, latent_image)
-            x = x * denoise_mask + known * (1.0 - denoise_mask)
+            x = x * mask + known * (1.0 - mask)
             denoised = guider(x, sigmas, options, seed)
-            return denoised * denoise_mask + latent_image * (1.0 - denoise_mask)
+            return denoised * mask + latent_image * (1.0 - mask)
 
         def denoise_both(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
             return denoise(x, sigma), free.pop()

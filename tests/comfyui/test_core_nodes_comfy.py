@@ -15,9 +15,14 @@ from torch import Tensor
 from controlstack.headless.core_nodes import CORE_NODES
 from controlstack.headless.graph.registry import read_spec
 from controlstack.headless.models import upscaler
+from controlstack.headless.models.tiles import in_tiles
+from controlstack.headless.sampling.guider import DENOISE_MASK
+from controlstack.headless.sampling.model_sampling import DiscreteSampling
+from controlstack.headless.sampling.schedules import SCHEDULES
 from tests.comfyui.conftest import comfyui_path
 from tests.comfyui.parity import noise, picture
 from tests.headless.models.test_upscaler import compact_weights
+from tests.tiny import tiny_model
 
 FILES = [
     "post_processing",
@@ -33,10 +38,16 @@ FILES = [
     "upscale_model",
     "compositing",
     "align_your_steps",
+    "differential_diffusion",
+    "logic",
+    "preview_any",
     "controlnet",
     "canny",
 ]
 """Of `comfy_extras`; the rest are in `nodes`."""
+
+ANY = {"source", "on_false", "on_true"}
+"""Fields of any type, which newer hosts have names for."""
 
 MENUS = {"sampler_name", "scheduler", "type", "weight_dtype", "sampling", "config_name"}
 """Fields whose menus are shorter here."""
@@ -86,6 +97,10 @@ def same(one: Any, other: Any, tolerance: float) -> None:
         assert one.keys() == other.keys()
         for name, value in one.items():
             same(value, other[name], tolerance)
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            same(mine, theirs, tolerance)
     else:
         assert one == other
 
@@ -105,7 +120,8 @@ def test_declared_alike(theirs: Mapping[str, Any]) -> None:
             differing[node_id] = (ours, their)
         spec = read_spec(node_id, CORE_NODES[node_id])
         outputs = info.GET_NODE_INFO_V1()["output"] if is_new else info.RETURN_TYPES
-        assert spec.outputs == tuple(outputs), node_id
+        kinds = ("*" if kind == "COMFY_MATCHTYPE_V3" else kind for kind in outputs)
+        assert spec.outputs == tuple(kinds), node_id
     assert not differing
 
 
@@ -117,6 +133,7 @@ def _fields(declared: Mapping[str, Any]) -> list[tuple[Any, ...]]:
             menu = kind if isinstance(kind, list) else options.get("options")
             if menu is not None:
                 kind = "COMBO" if name in MENUS or name.endswith(("_name", "image")) else list(menu)
+            kind = "*" if name in ANY else kind
             kept = {
                 key: options[key] for key in ("default", "min", "max", "step") if key in options
             }
@@ -262,6 +279,23 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"image": IMAGE, "sharpen_radius": r, "sigma": s, "alpha": a}
         for r, s, a in ((1, 1.0, 1.0), (4, 0.5, 0.05), (9, 0.2, 0.0))
     ],
+    "LatentAdd": [{"samples1": MASKED, "samples2": latent(2, n, 7, 6)} for n in (1, 2, 5)],
+    "LatentSubtract": [{"samples1": latent(1), "samples2": latent(2)}],
+    "LatentMultiply": [{"samples": MASKED, "multiplier": m} for m in (1.3, -2.0)],
+    "LatentInterpolate": [
+        {"samples1": latent(1), "samples2": latent(2, 1, h, 6), "ratio": r}
+        for h, r in ((9, 0.3), (7, 0.0), (7, 1.0))
+    ],
+    "ConditioningMultiply": [
+        {"conditioning": [[noise(1, 1, 4, 3), {"pooled_output": noise(2, 1, 4), "strength": 0.5}]]}
+        | {"multiplier": 0.7}
+    ],
+    "ImageCropV2": [
+        {"image": IMAGE, "crop_region": {"x": x, "y": y, "width": 9, "height": 99}}
+        for x, y in ((3, 5), (99, 99))
+    ],
+    "PreviewAny": [{"source": v} for v in ("a\nb", 3, 0.5, True, None, {"é": [1]}, {1, 2})],
+    "ComfySwitchNode": [{"switch": b, "on_false": 1, "on_true": "x"} for b in (True, False)],
     "EmptySD3LatentImage": [{"width": 64, "height": 96, "batch_size": 2}],
     "PrimitiveInt": [{"value": 7}],
     "PrimitiveString": [{"value": "a"}],
@@ -348,6 +382,49 @@ def test_made_alike(node_id: str, theirs: Mapping[str, Any]) -> None:
         assert len(ours) == len(expected)
         for one, other in zip(ours, expected, strict=True):
             same(one, other, NEARLY.get(node_id, 0.0))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.4, 0.0])
+def test_a_mask_over_steps_alike(strength: float, theirs: Mapping[str, Any]) -> None:
+    from comfy.model_sampling import EPS, ModelSamplingDiscrete
+
+    patched = made(
+        CORE_NODES["DifferentialDiffusion"], {"model": tiny_model(), "strength": strength}
+    )
+    sigmas = SCHEDULES["karras"](DiscreteSampling.from_betas(), 6)
+    sampling = type("Sampling", (ModelSamplingDiscrete, EPS), {})()
+    hosts = [
+        SimpleNamespace(inner_model=SimpleNamespace(model_sampling=one))
+        for one in (DiscreteSampling.from_betas(), sampling)
+    ]
+    for sigma in sigmas[:-1]:
+        ours, other = (
+            function(
+                sigma[None], mask(1, 2), extra_options={"model": host, "sigmas": sigmas}, **more
+            )
+            for function, host, more in (
+                (patched[0].model_options[DENOISE_MASK], hosts[0], {}),
+                (theirs["DifferentialDiffusion"].forward, hosts[1], {"strength": strength}),
+            )
+        )
+        assert torch.equal(ours, other)
+
+
+@pytest.mark.parametrize("size", [(40, 30), (64, 96), (104, 136)])
+@pytest.mark.parametrize("scale", [8, 2, 1, 1 / 8])
+def test_pieces_are_put_together_alike(size: tuple[int, int], scale: float, comfy: Any) -> None:
+    from comfy.utils import tiled_scale
+
+    def network(piece: Tensor) -> Tensor:
+        shape = [round(side * scale) for side in piece.shape[-2:]]
+        bent = piece.cumsum(-1).sin() + piece.cumsum(-2).cos()
+        return torch.nn.functional.interpolate(bent, shape, mode="nearest")
+
+    whole = noise(5, 1, 3, *size)
+    for tile, overlap in (((64, 64), 16), ((128, 32), 16), ((32, 128), 8), ((64, 64), 0)):
+        theirs = tiled_scale(whole, network, tile[1], tile[0], overlap, scale, output_device="cpu")
+        ours = in_tiles(network, whole, tile, overlap, scale)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(40, 30), (530, 600)])
