@@ -12,6 +12,7 @@ from . import (
     comfyroll,
     easy_use,
     efficiency,
+    rgthree,
 )
 from .declare import PACK_NODES
 
@@ -25,4 +26,5 @@ __all__ = [
     "comfyroll",
     "easy_use",
     "efficiency",
+    "rgthree",
 ]

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
-from ...ground.log import warn_once
 from ...model_patch.conditioning import Conditioning
 from .. import folders
 from ..core_nodes.controlnet import STRENGTH
@@ -226,6 +225,9 @@ _ALONE = ("AYS SD1", "AYS SDXL", "AYS SVD", "GITS")
 """That pack's further schedulers."""
 
 
+_TILES = {"tile_size": 320, "overlap": 64, "temporal_size": 64, "temporal_overlap": 8}
+
+
 def _check_sampling(
     scheduler: str | None = None, steps: int | None = None, denoise: float | None = None
 ) -> None:
@@ -283,9 +285,9 @@ def sample(
     images: Tensor | None = None
     shown: dict[str, Any] = {"images": []}
     if optional_vae is not None and vae_decode != "false":
-        if "tiled" in vae_decode:
-            warn_once("KSampler (Efficient): pictures are decoded whole, in tiles there")
-        (images,) = _core("VAEDecode", vae=optional_vae, samples=samples)
+        tiled = vae_decode == "true (tiled)"
+        node, more = ("VAEDecodeTiled", _TILES) if tiled else ("VAEDecode", {})
+        (images,) = _core(node, vae=optional_vae, samples=samples, **more)
         if preview_method != "none":
             preview = CORE_NODES["PreviewImage"]()
             seen = preview.run(images=images, prompt=prompt, extra_pnginfo=extra_pnginfo)
