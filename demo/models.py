@@ -37,6 +37,7 @@ CONTROL_NETS: Mapping[str, Path] = {
 
 BASE_INPUTS: Mapping[tuple[str, str], tuple[str, Path]] = {
     ("CheckpointLoaderSimple", "ckpt_name"): ("checkpoints", BASE),
+    ("Efficient Loader", "ckpt_name"): ("checkpoints", BASE),
     ("UNETLoader", "unet_name"): ("diffusion_models", BASE / "unet"),
     ("CLIPLoader", "clip_name"): ("text_encoders", BASE / "text_encoder"),
     ("VAELoader", "vae_name"): ("vae", BASE / "vae"),
@@ -49,7 +50,15 @@ SHAPE = frozenset({"block_out_channels", "layers_per_block", "cross_attention_di
 CONTROL_INPUTS = (
     ("ControlNetLoader", "control_net_name"),
     ("ControlStackLoader", "control_net_name"),
+    ("ControlNetLoaderAdvanced", "control_net_name"),
+    ("ACN_ControlNetLoaderAdvanced", "cnet"),
+    *(
+        (node, f"controlnet_{n}")
+        for node in ("CR Multi-ControlNet Stack", "easy controlnetStack")
+        for n in (1, 2, 3)
+    ),
 )
+"""Inputs of loaders that name a ControlNet, "None" aside."""
 
 MISSING: Mapping[str, str] = {
     "LoraLoader": "the demo has no LoRA; bypass this node",
@@ -59,6 +68,7 @@ MISSING: Mapping[str, str] = {
 
 SIZES: Mapping[str, tuple[str, ...]] = {
     "EmptyLatentImage": ("width", "height"),
+    "Efficient Loader": ("empty_latent_width", "empty_latent_height"),
     "ImageScale": ("width", "height"),
     "LatentUpscale": ("width", "height"),
     **dict.fromkeys(HINTS, ("width", "height")),
@@ -140,8 +150,9 @@ def aliases(graph: Graph, own: Collection[str] = ()) -> dict[str, dict[str, Path
 def _control_nets(graph: Graph) -> Iterator[tuple[Node, str]]:
     for node in graph.nodes.values():
         for name, value in node.inputs.items():
-            if (node.type, name) in CONTROL_INPUTS and isinstance(value, str):
-                yield node, value
+            named = isinstance(value, str) and value != "None"
+            if (node.type, name) in CONTROL_INPUTS and named:
+                yield node, str(value)
             if (node.type, name) == ("ControlStackRows", "controls"):
                 yield from ((node, file) for file in files_of(value))
 
@@ -162,7 +173,8 @@ def scale_factor(graph: Graph) -> float:
 
     1 for a graph that is no larger than that, or says no size.
     """
-    sides = _sides(graph, "EmptyLatentImage") or _sides(graph, "ImageScale")
+    made = (_sides(graph, kind) for kind in ("EmptyLatentImage", "Efficient Loader", "ImageScale"))
+    sides = next((found for found in made if found), [])
     return min(1.0, NATIVE / min(sides)) if sides else 1.0
 
 
@@ -183,7 +195,7 @@ def _sides(graph: Graph, node_type: str) -> list[int]:
         value
         for node in graph.nodes.values()
         if node.type == node_type
-        for name in ("width", "height")
+        for name in SIZES[node_type]
         if (value := _pixels(node.inputs.get(name)))
     ]
 

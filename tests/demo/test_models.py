@@ -126,3 +126,22 @@ def test_one_thread_gives_the_cores_back_also_on_an_error() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_loaders_of_other_packs_are_served_too() -> None:
+    graph = _graph(
+        (
+            "Efficient Loader",
+            {"ckpt_name": "x", "empty_latent_width": 512, "empty_latent_height": 768},
+        ),
+        ("ControlNetLoaderAdvanced", {"control_net_name": "a_depth"}),
+        ("ACN_ControlNetLoaderAdvanced", {"cnet": "a_pose"}),
+        ("CR Multi-ControlNet Stack", {"controlnet_1": "a_canny", "controlnet_2": "None"}),
+    )
+    found = aliases(graph)
+    assert found["checkpoints"] == {"x": BASE}
+    kinds = {"a_depth": "depth", "a_pose": "pose", "a_canny": "canny"}
+    assert found["controlnet"] == {name: models.CONTROL_NETS[kind] for name, kind in kinds.items()}
+    assert scale_factor(graph) == 0.25
+    small = scaled(graph, default_registry(), 0.25)
+    assert small.nodes["0"].inputs["empty_latent_height"] == 192
