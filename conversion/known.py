@@ -37,7 +37,7 @@ _CR: dict[str, Json] = {}
 for _n in (1, 2, 3):
     _CR |= {f"switch_{_n}": "Off", f"controlnet_{_n}": "None", f"controlnet_strength_{_n}": 1.0}
     _CR |= {f"start_percent_{_n}": 0.0, f"end_percent_{_n}": 1.0}
-_EASY: dict[str, Json] = {"toggle": True, "mode": "simple", "num_controlnet": 1}
+_EASY: dict[str, Json] = {"toggle": False, "mode": "simple", "num_controlnet": 1}
 for _n in (1, 2, 3):
     _EASY |= {f"controlnet_{_n}": "None", f"controlnet_{_n}_strength": 1.0}
     _EASY |= {f"start_percent_{_n}": 0.0, f"end_percent_{_n}": 1.0, f"scale_soft_weight_{_n}": 1.0}
