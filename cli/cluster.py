@@ -31,7 +31,7 @@ class RayOptions:
     )
     actors: int = setting(
         0,
-        "Processes of --ray; 0 for as many as there are cores for.",
+        "Processes of --ray; 0 for as many as there is room for.",
         metavar="N",
         panel=PANEL,
     )
@@ -53,13 +53,13 @@ class RayCommand(TyperCommand):
 
 
 @contextmanager
-def pool_of(options: RayOptions) -> Iterator[Pool | None]:
-    """Processes on Ray for the block; None where nobody asked for it. Raises UserError as
-    `ground.cluster.joined` does."""
+def pool_of(options: RayOptions, gpus: int = 0) -> Iterator[Pool | None]:
+    """Processes on Ray for the block, of so many GPUs each; None where nobody asked for it. Raises
+    UserError as `ground.cluster.joined` does."""
     if not options.ray:
         yield None
         return
     from ..ground.cluster import Cluster, joined
 
-    with joined(Cluster(options.ray, options.actors, options.cores)) as pool:
+    with joined(Cluster(options.ray, options.actors, options.cores, gpus)) as pool:
         yield pool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +31,22 @@ SEED_INPUTS = ("seed", "noise_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
+class NetOptions:
+    """Which ControlNets are used, and where and in what networks compute; a sweep asks it, too."""
+
+    control_net: tuple[str, ...] = setting(
+        (),
+        "A ControlNet (a folder, a run's checkpoint or a file) in the place of the one that the "
+        "workflow loads; NODE= where it loads several. Repeat for more.",
+        metavar="[NODE=]PATH",
+    )
+    device: str = setting("cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE")
+    dtype: Literal["auto", "fp32", "fp16", "bf16"] = setting(
+        "auto", "What U-Nets and ControlNets compute in; auto is fp32 on a CPU, else fp16."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """The command's argument and options."""
 
@@ -51,12 +67,6 @@ class RunOptions:
     seed: int | None = setting(
         None, "Set every seed; also chooses in {dynamic|prompts}.", metavar="N"
     )
-    control_net: tuple[str, ...] = setting(
-        (),
-        "A ControlNet (a folder, a run's checkpoint or a file) in the place of the one that the "
-        "workflow loads; NODE= where it loads several. Repeat for more.",
-        metavar="[NODE=]PATH",
-    )
     preset: Path | None = setting(
         None, "Settings for every stack, from Save Control Preset.", metavar="FILE"
     )
@@ -72,10 +82,7 @@ class RunOptions:
         "Folder for a report on what each control did, and why one did nothing.",
         metavar="DIR",
     )
-    device: str = setting("cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE")
-    dtype: Literal["auto", "fp32", "fp16", "bf16"] = setting(
-        "auto", "What U-Nets and ControlNets compute in; auto is fp32 on a CPU, else fp16."
-    )
+    nets: NetOptions = field(default_factory=NetOptions)
 
 
 def _run(options: RunOptions) -> None:
@@ -145,7 +152,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         from ..headless.overview.family import elsewhere, family_of
         from ..headless.overview.files import model_files
 
-    chosen = computing.chosen(options.device, options.dtype)
+    chosen = computing.chosen(options.nets.device, options.nets.dtype)
     registry, demo = default_registry(), options.demo
     with host.use(places):
         graph = document.graph(registry, seeded(options.seed or 0))
@@ -155,7 +162,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         graph, unset = set_values(graph, registry, options.settings, options.seed)
         if options.preset is not None:
             graph = _with_preset(graph, registry, options.preset)
-        given = with_nets(graph, registry, options.control_net)
+        given = with_nets(graph, registry, options.nets.control_net)
         graph, nets = given.graph, {"controlnet": given.places}
     with host.use(replace(places, aliases=nets)):
         graph = fitted(graph, registry) if demo else graph

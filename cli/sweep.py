@@ -13,7 +13,7 @@ from ..ground.parameters import setting
 from .cluster import RayOptions, pool_of
 from .options import command_of
 from .progress import shown_progress
-from .run import places_of
+from .run import NetOptions, places_of
 from .say import note, say, tell
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class SweepOptions:
     input: tuple[Path, ...] = setting(
         (), "Folder with input pictures; repeat for more.", metavar="DIR"
     )
+    nets: NetOptions = field(default_factory=NetOptions)
     dry_run: bool = setting(
         False, "Say how many pictures there are and how long they take; one is measured, and kept "
         "nowhere.",
@@ -96,6 +97,7 @@ def _sweep(options: SweepOptions) -> None:
     from ..headless import host
     from ..headless.graph.registry import default_registry
 
+    _require_device(options)
     registry = default_registry()
     with host.use(places):
         graph = document.graph(registry)
@@ -115,7 +117,8 @@ def _planned(
 ) -> tuple[SweepPlan, Job]:
     """The plan, and what a process needs for it; a row is checked as `run` would."""
     from ..demo import models as models_of_demo
-    from ..headless import folders, host
+    from ..headless import computing, folders, host
+    from ..headless.graph.given_nets import with_nets
     from ..headless.graph.validate import require_known
     from ..sweeps.plan import SweepPlan, require_meant
     from ..sweeps.values import read_values
@@ -125,23 +128,51 @@ def _planned(
     if options.demo:
         factor = models_of_demo.scale_factor(graph)
         graph = models_of_demo.scaled(graph, registry, factor)
-    values, places = read_values(asked, graph, registry)
+    given = with_nets(graph, registry, options.nets.control_net)
+    nets = {"controlnet": dict(given.places)} if given.places else {}
+    graph = given.graph
+    with host.use(replace(folders.current(), aliases=nets)):
+        values, places = read_values(asked, graph, registry)
     require_meant(values.count, options.yes)
+    computed = computing.kind_of(options.nets.device, options.nets.dtype)
     with host.use(places):
-        plan = SweepPlan(values, graph, registry)
+        plan = SweepPlan(values, graph, registry, computed)
         if options.demo:
             aliases = _aliases(plan)
             note("demo models stand in for those of the workflow")
+            if nets:
+                aliases["controlnet"] = {**aliases.get("controlnet", {}), **nets["controlnet"]}
             places = replace(places, aliases=aliases)
-    job = Job(tuple(base.graph for base in plan.bases), places, options.demo, options.fidelity)
+    job = Job(
+        tuple(base.graph for base in plan.bases),
+        places,
+        options.demo,
+        options.fidelity,
+        options.nets.device,
+        options.nets.dtype,
+    )
     with host.use(places):
         if options.demo:  # addresses know the files that stand in
-            plan = SweepPlan(values, graph, registry)
+            plan = SweepPlan(values, graph, registry, computed)
         _check(plan, registry)
     if (same := plan.given - len(plan)) > 0:
         note(f"{same} of {plan.given} rows are the same as others, and are run once")
     assert isinstance(places, folders.Folders)
     return plan, job
+
+
+def _require_device(options: SweepOptions) -> None:
+    """Raise UserError for a device that is not here. With --ray those of other machines count, of
+    which Ray gives each process its own."""
+    from ..headless import computing
+
+    device, on_ray = options.nets.device, bool(options.cluster.ray)
+    if on_ray and device.startswith("cuda:"):
+        raise UserError(
+            f"--device {device} with --ray: Ray chooses a GPU for each process; write cuda"
+        )
+    if not on_ray or device != "cuda":
+        computing.chosen(device, options.nets.dtype)
 
 
 def _check(plan: SweepPlan, registry: Registry) -> None:
@@ -194,7 +225,7 @@ def _runner(options: SweepOptions) -> Iterator[Runner]:
     """What runs the rows: this process, or Ray."""
     from ..sweeps.sweep import in_this_process
 
-    with pool_of(options.cluster) as pool:
+    with pool_of(options.cluster, gpus=int(options.nets.device == "cuda")) as pool:
         if pool is None:
             yield in_this_process
             return

@@ -38,11 +38,13 @@ class Cluster:
         address: LOCAL, AUTO, HOST:PORT of a cluster's head, or ray://HOST:PORT.
         actors: how many processes; 0 for as many as the cores allow.
         cores: of a process; torch computes with as many threads.
+        gpus: of a process: each sees its own alone, which Ray chooses.
     """
 
     address: str
     actors: int = 0
     cores: int = 1
+    gpus: int = 0
 
     def __post_init__(self) -> None:
         if self.actors < 0 or self.cores < 1:
@@ -78,8 +80,8 @@ class Serving:
 class Pool:
     """Processes on Ray; made by `joined`."""
 
-    def __init__(self, count: int, cores: int) -> None:
-        self._count, self._cores = count, cores
+    def __init__(self, count: int, cores: int, gpus: int = 0) -> None:
+        self._count, self._cores, self._gpus = count, cores, gpus
 
     def run(
         self, kind: type[Any], arguments: tuple[Any, ...], items: Iterable[Any]
@@ -93,7 +95,10 @@ class Pool:
         from ray.util import ActorPool
 
         made = ray.remote(Serving).options(
-            num_cpus=self._cores, max_restarts=-1, max_task_retries=RETRIES
+            num_cpus=self._cores,
+            num_gpus=self._gpus,
+            max_restarts=-1,
+            max_task_retries=RETRIES,
         )
         actors = [made.remote(kind, arguments, self._cores) for _ in range(self._count)]
         pool, coming = ActorPool(actors), enumerate(items)
@@ -128,7 +133,7 @@ def joined(cluster: Cluster) -> Iterator[Pool]:
     """Join or start Ray for the block.
 
     A Ray that was started here ends with the block. Raises UserError without Ray, where nobody
-    answers at the address, and where a process would need more cores than any machine has.
+    answers at the address, and where processes would need more cores or GPUs than machines have.
     """
     try:
         import ray
@@ -154,22 +159,30 @@ def joined(cluster: Cluster) -> Iterator[Pool]:
             "say --ray alone to start one here"
         ) from error
     try:
-        yield Pool(_actors(cluster, ray.nodes()), cluster.cores)
+        yield Pool(fitting_actors(cluster, ray.nodes()), cluster.cores, cluster.gpus)
     finally:
         ray.shutdown()
 
 
-def _actors(cluster: Cluster, nodes: list[dict[str, Any]]) -> int:
-    """How many actors the machines have cores for, or as many as were asked for."""
-    cores = [int(node["Resources"].get("CPU", 0)) for node in nodes if node.get("Alive")]
-    fitting = sum(one // cluster.cores for one in cores)
-    if fitting < max(1, cluster.actors):
-        asked = f"{max(1, cluster.actors)} actors of {cluster.cores} cores"
+def fitting_actors(cluster: Cluster, nodes: list[dict[str, Any]]) -> int:
+    """How many actors the machines (`ray.nodes()`) have cores and GPUs for, or as many as were
+    asked for. Raises UserError where there are fewer than that."""
+    alive = [node["Resources"] for node in nodes if node.get("Alive")]
+    cores, gpus = ([int(one.get(what, 0)) for one in alive] for what in ("CPU", "GPU"))
+    fitting = [one // cluster.cores for one in cores]
+    if cluster.gpus:
+        fitting = [min(n, one // cluster.gpus) for n, one in zip(fitting, gpus, strict=True)]
+    if sum(fitting) < max(1, cluster.actors):
+        each = f"{cluster.cores} cores" + (f" and {cluster.gpus} GPU" if cluster.gpus else "")
+        have = f"{', '.join(map(str, cores))} cores"
+        have += f" and {', '.join(map(str, gpus))} GPUs" if cluster.gpus else ""
+        lower = "lower --actors or --cores"
         raise UserError(
-            f"{asked} were asked for, and the {len(cores)} machines of this Ray have "
-            f"{', '.join(map(str, cores))} cores; lower --actors or --cores"
+            f"{max(1, cluster.actors)} actors of {each} were asked for, and the {len(alive)} "
+            f"machines of this Ray have {have}; {lower}"
+            + (", or leave --device out" if cluster.gpus else "")
         )
-    return cluster.actors or fitting
+    return cluster.actors or sum(fitting)
 
 
 def _require_answer(address: str) -> None:

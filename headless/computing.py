@@ -74,9 +74,14 @@ def chosen(device: str, dtype: str) -> Computing:
     float16 elsewhere. Raises UserError for a device that is not there.
     """
     place = _device(device)
-    if dtype != AUTO:
-        return Computing(place, DTYPES[dtype], may_keep=True)
-    return Computing(place, torch.float32 if place.type == "cpu" else torch.float16, may_keep=True)
+    return Computing(place, DTYPES[kind_of(device, dtype)[1]], may_keep=True)
+
+
+def kind_of(device: str, dtype: str) -> tuple[str, str]:
+    """The kind of device ("cpu" or "cuda") and the key of `DTYPES` that `chosen` takes for the
+    same words; whether there is such a device here is not looked at."""
+    kind = device.partition(":")[0]
+    return kind, dtype if dtype != AUTO else "fp32" if kind == "cpu" else "fp16"
 
 
 def _device(text: str) -> torch.device:

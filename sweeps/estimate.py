@@ -77,7 +77,10 @@ def _measured(plan: SweepPlan, job: Job, known: Mapping[str, Record]) -> tuple[R
     if whole is not None:
         return whole, ""
     with TemporaryDirectory() as folder:
-        worker = Worker(job, Path(folder), lambda address, number, path: path.name)
+        try:
+            worker = Worker(job, Path(folder), lambda address, number, path: path.name)
+        except UserError as error:  # a device that only the machines of a cluster have
+            return None, error.sentence
         record = worker.run(next(plan.rows()))
     return (None, record.error) if record.error else (record, "")
 

@@ -26,6 +26,9 @@ from .values import SEED_INPUTS, Assignment, assigned
 MANY = 10_000
 """Rows above which a sweep has to be meant (`require_meant`)."""
 
+COMPUTED = ("cpu", "fp32")
+"""Kind of device and numbers (`computing.kind_of`) that nobody had to choose."""
+
 Choice: TypeAlias = tuple[int, ...]
 """A row: of each column, the number of its value."""
 
@@ -93,9 +96,19 @@ def changed(
 class SweepPlan:
     """The rows of a sweep, each once, in an order in which what is dear changes least."""
 
-    def __init__(self, values: Values, graph: Graph, registry: Registry) -> None:
-        """Raises UserError for values that do not fit `graph`, and for presets without a stack."""
+    def __init__(
+        self,
+        values: Values,
+        graph: Graph,
+        registry: Registry,
+        computed: tuple[str, str] = COMPUTED,
+    ) -> None:
+        """`computed` says on which kind of device and in what rows are computed, as
+        `computing.kind_of` does: pictures differ by it. Raises UserError for values that do not fit
+        `graph`, and for presets without a stack."""
         self.columns = values.columns
+        # Rows that were made before there was a choice keep their addresses.
+        self._computed = b"" if computed == COMPUTED else " ".join(computed).encode()
         require_known(graph, registry)
         self._cells = _distinct(values)
         self.bases = _bases(graph, registry, self.columns, self._cells)
@@ -196,7 +209,7 @@ class SweepPlan:
             yield from values[at]
 
     def _addresses(self, choices: Sequence[Choice]) -> Iterator[bytes]:
-        makers = [_Addresses(base) for base in self.bases]
+        makers = [_Addresses(base, self._computed) for base in self.bases]
         for choice in choices:
             yield makers[self._base(choice)].of(choice)
 
@@ -204,8 +217,8 @@ class SweepPlan:
 class _Addresses:
     """The addresses of rows of one base graph; a node that was seen with a value is known."""
 
-    def __init__(self, base: Base) -> None:
-        self._base = base
+    def __init__(self, base: Base, computed: bytes) -> None:
+        self._base, self._computed = base, computed
         self._digests = Digests()
         self._touching: list[tuple[str, tuple[int, ...]]] = [
             (
@@ -229,7 +242,7 @@ class _Addresses:
             if found is None:
                 found = known[key] = self._digest(node, choice)
             parts.append(found)
-        return hashlib.sha256(b"".join(parts)).digest()[:SIZE]
+        return hashlib.sha256(b"".join((*parts, self._computed))).digest()[:SIZE]
 
     def _digest(self, node_id: str, choice: Choice) -> bytes:
         node = self._base.graph.nodes[node_id]

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ..ground.errors import UserError
 from ..ground.memory import available
 from ..ground.threads import one_thread
-from ..headless import folders, host
+from ..headless import computing, folders, host
 from ..headless.graph.execute import Event, Executor, NodeError, Results
 from ..headless.graph.model import Graph, Link, Node
 from ..headless.graph.registry import NodeSpec, default_registry
@@ -37,21 +37,27 @@ class Job:
         places: where models and input pictures lie.
         one_thread: whether to compute on one core.
         judged: whether fidelity is measured.
+        device, dtype: where networks compute, and in what, in the words of `computing.chosen`:
+            which devices there are is known in the process alone.
     """
 
     graphs: tuple[Graph, ...]
     places: folders.Folders
     one_thread: bool = False
     judged: bool = True
+    device: str = "cpu"
+    dtype: str = computing.AUTO
 
 
 class Worker:
     """Runs rows of one job, one after the other."""
 
     def __init__(self, job: Job, scratch: Path, keep: Keep) -> None:
-        """`scratch` is an empty folder on the disk that `keep` moves files to."""
+        """`scratch` is an empty folder on the disk that `keep` moves files to. Raises UserError for
+        a device that is not there."""
         self._job, self._keep = job, keep
         self._places = replace(job.places, output=scratch, temp=scratch / "previews")
+        self._computing = computing.chosen(job.device, job.dtype)
         self._registry = default_registry()
         with host.use(self._places):
             types = {node.type for graph in job.graphs for node in graph.nodes.values()}
@@ -89,6 +95,7 @@ class Worker:
             self._executor.forget()
         with ExitStack() as stack:
             stack.enter_context(host.use(self._places))
+            stack.enter_context(computing.use(self._computing))
             stack.enter_context(one_thread() if self._job.one_thread else nullcontext())
             validate(graph, self._registry, self._accepted.setdefault(row.preset, {}))
             saved = stack.enter_context(folders.saving())

@@ -18,8 +18,10 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from controlstack.demo.models import CONTROL_NETS
 from controlstack.headless.graph.png_texts import read_texts
 from tests.cli.prompts import WORKFLOWS, Run
+from tests.fake_cuda import fake_cuda
 
 CANNY = WORKFLOWS / "canny.json"
 ADD = "ControlStackAdd.strength"
@@ -132,6 +134,60 @@ def test_a_dry_run_counts_and_writes_nothing(run: Run, folder: Path) -> None:
     assert "8 net runs" in result.stdout  # one step each; at strength 0 none
     assert "in one process, from one measured row" in result.stdout
     assert not list(folder.iterdir())
+
+
+def test_rows_are_computed_where_and_in_what_run_is(run: Run, folder: Path) -> None:
+    """In halves, with a net of one's own: the pictures of `run`, and other rows than before."""
+    net = shutil.copytree(CONTROL_NETS["depth"], folder / "mine")
+    asked = ("--dtype", "bf16", "--control-net", net)
+    single = run("run", *QUICK, "--seed", 3, *asked, "--out", "r")
+    assert single.exit_code == 0, single.stderr
+    plain = ("sweep", *QUICK, "--no-fidelity", "--seed", "3", "--out", "s")
+    assert run(*plain).exit_code == 0
+    swept = run(*plain, *asked)
+    assert swept.exit_code == 0, swept.stderr
+    # The rows of the last sweep come first.
+    second, first = (pixels(folder / "s" / row["pictures"][0]) for row in lines(folder / "s"))
+    expected = pixels(folder / single.stdout.strip())
+    assert np.array_equal(second, expected)
+    assert not np.array_equal(first, expected)
+    assert "no node ran" in run(*plain, "--dtype", "fp32").stderr
+    assert "no node ran" not in run(*plain, "--dtype", "fp16").stderr
+
+
+def test_rows_on_another_device(run: Run, folder: Path) -> None:
+    asked = ("sweep", *QUICK, "--no-fidelity", "--seed", "3", "--dtype", "fp32")
+    with fake_cuda():
+        there = run(*asked, "--device", "cuda", "--out", "there")
+    assert there.exit_code == 0, there.stderr
+    assert run(*asked, "--out", "here").exit_code == 0
+    (one,), (other,) = (lines(folder / name) for name in ("there", "here"))
+    assert one["pictures"] != other["pictures"]  # a row of its own, by its address
+    pictures = [pixels(folder / "there" / one["pictures"][0])]
+    pictures.append(pixels(folder / "here" / other["pictures"][0]))
+    difference = np.abs(pictures[0].astype(int) - pictures[1].astype(int))
+    assert difference.mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--device", "tpu"), "--device tpu is no device"),
+        (("--device", "tpu", "--ray"), "--device tpu is no device"),
+        (("--device", "cuda"), "sees no CUDA device here"),
+        (("--device", "cuda:1", "--ray"), "Ray chooses a GPU for each process; write cuda"),
+        (("--control-net", "nowhere"), "nowhere is not there"),
+    ],
+)
+def test_devices_and_nets_that_are_none(
+    run: Run, folder: Path, arguments: Sequence[str], words: str
+) -> None:
+    before = sorted(folder.rglob("*"))
+    result = run("sweep", CANNY, "--demo", "--seed", "1", *arguments)
+    assert result.exit_code == 2
+    assert result.stderr.count("Error: ") == 1
+    assert words in result.stderr
+    assert sorted(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from controlstack.cli.app import app
-from controlstack.ground.cluster import LOCAL, Cluster, joined
+from controlstack.ground.cluster import LOCAL, Cluster, fitting_actors, joined
 from controlstack.ground.errors import UserError
 from controlstack.headless.folders import Folders
 from controlstack.sweeps.cluster import on
@@ -165,3 +166,34 @@ def test_more_cores_than_there_are() -> None:
     cluster = Cluster(LOCAL, actors=1, cores=4096)
     with pytest.raises(UserError, match="1 actors of 4096 cores were asked for"), joined(cluster):
         pass
+
+
+def test_actors_as_there_are_cores_and_gpus() -> None:
+    def machine(cores: float, gpus: float, alive: bool = True) -> dict[str, Any]:
+        return {"Alive": alive, "Resources": {"CPU": cores} | ({"GPU": gpus} if gpus else {})}
+
+    nodes = [machine(8.0, 2.0), machine(4.0, 0), machine(2.0, 4.0), machine(99.0, 9.0, alive=False)]
+    assert fitting_actors(Cluster(LOCAL, cores=2), nodes) == 4 + 2 + 1
+    assert fitting_actors(Cluster(LOCAL, cores=2, gpus=1), nodes) == 2 + 0 + 1
+    assert fitting_actors(Cluster(LOCAL, actors=2, cores=2, gpus=1), nodes) == 2
+    with pytest.raises(UserError, match=r"of 2 cores and 1 GPU .* 4 cores and 0 GPUs; .*--device"):
+        fitting_actors(Cluster(LOCAL, cores=2, gpus=1), nodes[1:2])
+
+
+class Sighted:
+    """Says which GPUs its process sees."""
+
+    def run(self, item: int) -> tuple[int, str]:
+        time.sleep(0.5)  # the other process gets an item, too
+        return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES", "")
+
+
+def test_each_actor_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is told of two GPUs that are none: what is shown is who is given which."""
+    import ray
+
+    monkeypatch.setattr(ray, "init", partial(ray.init, num_gpus=2, num_cpus=2))
+    with joined(Cluster(LOCAL, gpus=1)) as pool:
+        seen = {result.value for result in pool.run(Sighted, (), range(8))}
+    assert len({process for process, _ in seen}) == 2
+    assert sorted(devices for _, devices in seen) == ["0", "1"]
