@@ -128,12 +128,12 @@ def _made(
             yield (*whole[result.item], died or result.value)
 
 
-def _place(file: Path, places: Mapping[str, int]) -> tuple[int, str]:
+def _place(file: Path, places: Mapping[str, int]) -> int:
     """The number of the job that a file is of; frames and people follow the hint's own name."""
     stem = file.stem
     while stem not in places and "_" in stem:
         stem = stem.rpartition("_")[0]
-    return places.get(stem, 0), file.name
+    return places.get(stem, 0)
 
 
 @dataclass

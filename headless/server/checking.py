@@ -17,7 +17,6 @@ from ..graph.registry import InputSpec, NodeSpec
 from ..graph.validate import problems_in, require_known, unknown_in
 from ..graph.values import check_choice, check_range, convert
 from .house import House
-from .telling import full_name, node_named
 
 SOURCE = "the prompt"
 MOST_CHOICES = 20
@@ -66,11 +65,7 @@ def check(
         with house.open():  # with the models that stand in for those of the graph
             return _judged(graph, targets, house)
     except UserError as error:
-        read = read_api(prompt, SOURCE)
-        node = node_named(error.sentence, read)
-        if node is None:
-            return _refused("invalid_prompt", str(error))
-        return _of_node(node, read, error, house)
+        return _refused("invalid_prompt", str(error))
 
 
 def _judged(graph: Graph, targets: Collection[str] | None, house: House) -> Verdict:
@@ -200,19 +195,3 @@ def _unknown(prompt: JsonObject, house: House) -> Told | None:
             said = answer(unknown_in(graph, house.registry), graph, house.registry)
             return error_of("missing_node_type", str(said), f"Node ID '#{key}'", **about)
     return None
-
-
-def _of_node(node: Node, graph: Graph, error: UserError, house: House) -> Verdict:
-    """What is wrong with one node before the graph is judged, such as a model without stand-in."""
-    specs = {one.type: house.registry.spec(one.type) for one in graph.nodes.values()}
-    entry = _entry(node)
-    said = error.sentence.removeprefix(f"{node.label}: ")
-    words = "Custom validation failed for node"
-    about = {"exception_type": full_name(type(error))}
-    entry["errors"].append(error_of("custom_validation_failed", words, said, **about))
-    entry["dependent_outputs"] += [
-        other.id
-        for other in graph.nodes.values()
-        if specs[other.type].is_output and node.id in needed_nodes(graph, specs, [other.id])
-    ]
-    return Verdict((), {node.id: entry}, _summary({node.id: entry}))

@@ -157,7 +157,7 @@ def test_every_template_ends_with_a_sentence_or_lacks_files_only() -> None:
     known = 0
     paths = [p for p in installed().glob("*.json") if not p.name.startswith("index")]
     assert len(paths) > 50
-    with folders.use(folders.Folders((nowhere,), (nowhere,), nowhere, nowhere)):
+    with host.use(folders.Folders((nowhere,), (nowhere,), nowhere, nowhere)):
         for path in paths:
             graph = load_workflow(path, registry)
             lacking = {n.type: n.id for n in graph.nodes.values() if n.type not in registry}

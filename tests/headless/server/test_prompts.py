@@ -190,16 +190,13 @@ def test_a_circle_is_told_at_its_nodes(own: OwnServer) -> None:
     )
 
 
-def test_a_model_without_stand_in_is_told_at_its_node(own: OwnServer, graph: Graph) -> None:
+def test_any_net_has_a_stand_in(own: OwnServer, graph: Graph) -> None:
     node = shipped.only(graph, "ControlStackLoader")
     prompt: dict[str, Any] = graph.prompt()
     prompt[node]["inputs"]["control_net_name"] = "something.safetensors"
-
     answer = own.post("/prompt", {"prompt": prompt})
-
-    assert answer.status == 400
-    (error,) = answer.json["node_errors"][node]["errors"]
-    assert "canny, depth and pose" in error["details"]
+    assert (answer.status, answer.json["node_errors"]) == (200, {})
+    idle(own)
 
 
 def test_a_run_is_stopped_within_a_step(own: OwnServer, graph: Graph) -> None:
