@@ -273,3 +273,26 @@ def test_a_plain_websocket_client_works_unchanged(either: Server) -> None:
             with urllib.request.urlopen(f"http://{address}/view?{query}") as answer:
                 pictures[node] = answer.read()
     assert pictures[shipped.only(graph, "SaveImage")].startswith(b"\x89PNG")
+
+
+def test_a_third_party_s_client_works_unchanged(either: Server, tmp_path: Path) -> None:
+    """comfy-api-simplified 1.6.0 of PyPI: uploads, queues, waits and fetches."""
+    pytest.importorskip("comfy_api_simplified", reason="install comfy-api-simplified to try it")
+    from comfy_api_simplified import ComfyApiWrapper, ComfyWorkflowWrapper
+
+    graph = new(shipped.small("canny"), 61)
+    titles = {node["id"]: node.get("title", node["type"]) for node in graph.workflow["nodes"]}
+    prompt = graph.prompt()
+    for node, sent in prompt.items():
+        sent["_meta"] = {"title": titles[int(node)]}
+    file = tmp_path / "workflow.json"
+    file.write_text(json.dumps(prompt))
+    client = ComfyApiWrapper(either.url)
+    workflow = ComfyWorkflowWrapper(str(file))
+
+    told = client.upload_image(str(shipped.WORKFLOWS / "input" / "controlstack_depth.png"))
+    shown = titles[int(shipped.only(graph, "LoadImage"))]
+    workflow.set_node_param(shown, "image", told["name"])
+    pictures = client.queue_and_wait_images(workflow, titles[int(shipped.only(graph, "SaveImage"))])
+
+    assert [data[:4] for data in pictures.values()] == [b"\x89PNG"]
