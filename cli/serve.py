@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..ground.errors import UserError
+from ..ground.garbage import uncollected
 from ..ground.log import log
 from ..ground.parameters import setting
 from .options import command_of
@@ -61,9 +62,10 @@ def _serve(options: ServeOptions) -> None:
         )
     if find_spec("aiohttp") is None:
         raise UserError("aiohttp is not installed, which serves: pip install 'controlstack[serve]'")
-    from ..headless.server.app import Server, reached_by_others
+    with uncollected():
+        from ..headless.server.app import Server, reached_by_others
 
-    house = _house(options)
+        house = _house(options)
     outside = reached_by_others(options.listen)
     if outside:
         note(

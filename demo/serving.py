@@ -30,24 +30,20 @@ class DemoModels:
     """`headless.server.house.Models`: every graph at the demo's size, with the demo's models.
 
     A name that stood in once does so from then on, so that results of former runs hold; those of
-    `workflows` do from the start, and menus list them.
+    `workflows` do from the start, and menus list them; they are read when somebody first asks.
     """
 
     def __init__(self, places: Folders, workflows: Iterable[Path], registry: Registry) -> None:
         models.require_weights()
         self._places = places
+        self._workflows, self._registry = list(workflows), registry
         self._aliases: dict[str, dict[str, Path]] = {}
-        self._lock = threading.Lock()
-        with host.use(places):
-            for path in workflows:
-                try:
-                    self._learn(load_workflow(path, registry))
-                except UserError:
-                    continue  # of another family, or with what the demo lacks
+        self._lock = threading.RLock()
 
     def folders(self) -> Folders:
         """The given ones, with what stands in for models."""
         with self._lock:
+            self._read()
             known = {kind: dict(names) for kind, names in self._aliases.items()}
         return replace(self._places, aliases=known)
 
@@ -58,6 +54,16 @@ class DemoModels:
             graph = fitted(graph, registry)
             self._learn(graph)
         return graph
+
+    def _read(self) -> None:
+        """Learn from the workflows that were given, once."""
+        workflows, self._workflows = self._workflows, []
+        for path in workflows:
+            try:
+                with host.use(self._places):
+                    self._learn(load_workflow(path, self._registry))
+            except UserError:
+                continue  # of another family, or with what the demo lacks
 
     def _learn(self, graph: Graph) -> None:
         found = models.aliases(graph, models.own_nets(graph))

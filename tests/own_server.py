@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,20 @@ class OwnServer(Server):
     """A server of ours, and the process that it is."""
 
     process: subprocess.Popen[str]
+
+
+def installed_front_end() -> Path | None:
+    """The folder of the front end that is installed, or None."""
+    from controlstack.ground.errors import UserError
+
+    if find_spec("aiohttp") is None:
+        return None
+    from controlstack.headless.server import front_end
+
+    try:
+        return front_end.installed()
+    except UserError:
+        return None
 
 
 def page_in(base: Path) -> Path:

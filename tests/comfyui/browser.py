@@ -35,6 +35,25 @@ cards.at(-1)?.scrollIntoView()
 """
 """Whether the templates' dialog shows a card: it makes the first dozen, and more as one scrolls."""
 
+_DROP = """
+const [url, name, id, done] = arguments
+fetch(url).then(answer => answer.blob()).then(blob => {
+  const data = new DataTransfer()
+  data.items.add(new File([blob], name, { type: blob.type }))
+  const box = app.canvas.canvas.getBoundingClientRect()
+  const node = id && app.graph.getNodeById(id)
+  let [x, y] = [300, 300]
+  if (node) [x, y] = app.canvas.ds.convertOffsetToCanvas([node.pos[0] + 60, node.pos[1] + 10])
+  else while (app.graph.getNodeOnPos(...app.canvas.ds.convertCanvasToOffset([x, y]))) x += 10
+  const where = { clientX: box.x + x, clientY: box.y + y, dataTransfer: data }
+  for (const kind of ['dragenter', 'dragover', 'drop'])
+    app.canvas.canvas.dispatchEvent(
+      new DragEvent(kind, { bubbles: true, cancelable: true, ...where })
+    )
+  done()
+})
+"""
+
 Found = TypeVar("Found")
 
 
@@ -187,14 +206,48 @@ class Page:
         ]
         return [said for said in messages if pack in said or NO_SUCH_FILE not in said]
 
+    def all_complaints(self) -> list[str]:
+        """Every error in the console since the last call."""
+        entries = self.driver.get_log("browser")
+        return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+
+    def requests(self) -> list[tuple[str, str]]:
+        """The addresses that were asked since the last call, with what became of each: its status,
+        or why there is none. Those that the page itself gave up are left out.
+
+        Only for a page of `browsing(network=True)`.
+        """
+        asked: dict[str, str] = {}
+        became: dict[str, str] = {}
+        for entry in self.driver.get_log("performance"):
+            told = json.loads(entry["message"])["message"]
+            key = told["params"].get("requestId")
+            if told["method"] == "Network.requestWillBeSent":
+                asked[key] = told["params"]["request"]["url"]
+            elif told["method"] == "Network.responseReceived":
+                asked[key] = told["params"]["response"]["url"]
+                became[key] = str(told["params"]["response"]["status"])
+            elif told["method"] == "Network.loadingFailed":
+                given_up = told["params"].get("canceled")
+                became[key] = "given up" if given_up else told["params"]["errorText"]
+        return [
+            (url, became.get(key, "under way"))
+            for key, url in asked.items()
+            if became.get(key) != "given up"
+        ]
+
+    def drop(self, url: str, name: str, node: str | None = None) -> None:
+        """Drop what lies at `url`, as a file called `name`, on a node or beside all nodes."""
+        self.driver.execute_async_script(_DROP, url, name, node)
+
     def screenshot(self, path: Path) -> None:
         """The whole window as a PNG."""
         assert self.driver.save_screenshot(str(path))
 
 
 @contextmanager
-def browsing() -> Iterator[Page]:
-    """A Chromium of its own, which is ended again."""
+def browsing(network: bool = False) -> Iterator[Page]:
+    """A Chromium of its own, which is ended again; with `network` it keeps what it asks for."""
     from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
     options = ChromeOptions()
@@ -202,7 +255,8 @@ def browsing() -> Iterator[Page]:
     for flag in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
         options.add_argument(f"--{flag}")
     options.add_argument("--window-size=1920,1200")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    logs = {"browser": "ALL", **({"performance": "ALL"} if network else {})}
+    options.set_capability("goog:loggingPrefs", logs)
     driver = Chrome(options=options, service=ChromeService(DRIVER))
     driver.set_script_timeout(PATIENCE_SECONDS)
     try:

@@ -5,6 +5,7 @@ Every test here runs on either; what they said of the shipped workflows is compa
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -273,3 +274,30 @@ def test_a_plain_websocket_client_works_unchanged(either: Server) -> None:
             with urllib.request.urlopen(f"http://{address}/view?{query}") as answer:
                 pictures[node] = answer.read()
     assert pictures[shipped.only(graph, "SaveImage")].startswith(b"\x89PNG")
+
+
+def test_a_third_party_s_client_works_unchanged(either: Server, tmp_path: Path) -> None:
+    """comfy-api-simplified 1.6.0 of PyPI: uploads, queues, waits and fetches."""
+    pytest.importorskip("comfy_api_simplified", reason="install comfy-api-simplified to try it")
+    from comfy_api_simplified import ComfyApiWrapper, ComfyWorkflowWrapper
+
+    graph = new(shipped.small("canny"), 61)
+    titles = {node["id"]: node.get("title", node["type"]) for node in graph.workflow["nodes"]}
+    prompt = graph.prompt()
+    for node, sent in prompt.items():
+        sent["_meta"] = {"title": titles[int(node)]}
+    file = tmp_path / "workflow.json"
+    file.write_text(json.dumps(prompt))
+    client = ComfyApiWrapper(either.url)
+    workflow = ComfyWorkflowWrapper(str(file))
+
+    told = client.upload_image(str(shipped.WORKFLOWS / "input" / "controlstack_depth.png"))
+    shown = titles[int(shipped.only(graph, "LoadImage"))]
+    workflow.set_node_param(shown, "image", told["name"])
+    job, _ = asyncio.run(client.queue_prompt_and_wait(workflow))
+    saved = client.get_history(job)[job]["outputs"][shipped.only(graph, "SaveImage")]
+    (named,) = saved["images"]
+
+    # Its `queue_and_wait_images` takes the first previews for the pictures, of either server.
+    picture = client.get_image(named["filename"], named["subfolder"], named["type"])
+    assert picture.startswith(b"\x89PNG")
