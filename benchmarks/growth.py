@@ -177,6 +177,8 @@ def draw(axes: dict[str, list[tuple[Cost, Cost]]], path: Path) -> None:
             panel.loglog(sizes, whole, "s-", color="tab:blue", label="with control")
             panel.set_title(f"{name} over {axis}", fontsize=9)
             panel.set_xticks(sizes, [str(size) for size in sizes])
+            shown = sorted({value for value in (whole[0], whole[-1]) if value > 0})
+            panel.set_yticks(shown, [f"{value:.3g}" for value in shown])
             panel.minorticks_off()
     panels[0][0].legend(fontsize=8)
     figure.savefig(path, dpi=100)
@@ -210,10 +212,8 @@ def main() -> None:
                 values = [pair[which].values[row] for pair in axes[axis]]
                 slopes.append(exponent(sizes, values))
         exponents.append((axis, slopes))
-    print(
-        "\n| exponent over | GMAC alone | with | MB alone | with | engine |\n"
-        "|---|---|---|---|---|---|"
-    )
+    print("\n| exponent over | GMAC alone | with | MB alone | with | engine |")
+    print("|---|---|---|---|---|---|")
     for axis, s in exponents:
         print(f"| {axis} | {s[0]:.2f} | {s[3]:.2f} | {s[1]:.2f} | {s[4]:.2f} | {s[5]:.2f} |")
     if options.draw:

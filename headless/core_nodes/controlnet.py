@@ -104,6 +104,27 @@ def apply_advanced(
 
 
 @core_node(
+    "ControlNetApplySD3",
+    "conditioning/controlnet",
+    {
+        "positive": "CONDITIONING",
+        "negative": "CONDITIONING",
+        "control_net": "CONTROL_NET",
+        "vae": "VAE",
+        "image": "IMAGE",
+        "strength": STRENGTH,
+        "start_percent": number(0.0, 0.0, 1.0, 0.001),
+        "end_percent": number(1.0, 0.0, 1.0, 0.001),
+    },
+    *("CONDITIONING", "CONDITIONING"),
+    RETURN_NAMES=("positive", "negative"),
+)
+def apply_with_vae(**inputs: Any) -> tuple[Conditioning, Conditioning]:
+    """As ControlNetApplyAdvanced, with a VAE always: no net of SD 1.5 or SDXL asks for it."""
+    return apply_advanced(**inputs)
+
+
+@core_node(
     "ControlNetInpaintingAliMamaApply",
     "conditioning/controlnet",
     {

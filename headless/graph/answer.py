@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...conversion.convert import convert
 from ...ground.errors import UserError
 from ...ground.not_found import NotFound
 from ...ground.wording import listing, shown
-from .downloads import drawn_nodes
 from .model import Graph, Node, plain
 from .packs import CORE, known_pack, packs_in
 from .problems import Problem, ids_in_words
@@ -87,8 +85,6 @@ def _of_types(
         yield group.words
     if ours := _ours(kinds):
         yield f"there is {ours}"
-    if made := _convertible(graph, kinds):
-        yield f"controlstack convert makes a ControlNet Stack, which runs here, of {listing(made)}"
     if any(kind.startswith(("workflow>", "workflow/")) for kind in kinds):
         yield "group nodes (workflow>...) run once ComfyUI has converted them to subgraphs"
     packs = [group.pack for group in groups if group.pack not in ("", CORE, "controlstack")]
@@ -108,23 +104,6 @@ def _ours(kinds: Iterable[str]) -> str:
 
     found = [(kind, entry) for kind in kinds if (entry := equal_of(kind)) is not None]
     return listing(f"{entry.title} for {plain(kind)}" for kind, entry in found) if found else ""
-
-
-def _convertible(graph: Graph, kinds: Iterable[str]) -> list[str]:
-    """Those of `kinds` of which the conversion leaves no node."""
-    document = graph.prompt() if graph.workflow is None else graph.workflow
-    try:
-        found = convert(document)
-    except UserError:
-        return []
-    if not found.done:
-        return []
-    made = found.document
-    nodes = list(drawn_nodes(made)) if "nodes" in made else list(made.values())
-    left = {
-        one.get(key) for one in nodes if isinstance(one, dict) for key in ("type", "class_type")
-    }
-    return [kind for kind in kinds if kind not in left]
 
 
 def _of_files(problems: Sequence[Problem]) -> Iterator[str]:

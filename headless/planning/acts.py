@@ -117,19 +117,6 @@ def _shifted(model: Any = None, shift: Any = 3.0, **_: Any) -> tuple[Any, ...]:
 
 # Controls.
 
-_RANGE = {
-    "strength": number(1.0, 0.0, 10.0, 0.01),
-    "start_percent": number(0.0, 0.0, 1.0, 0.001),
-    "end_percent": number(1.0, 0.0, 1.0, 0.001),
-}
-_BOTH = {"positive": "CONDITIONING", "negative": "CONDITIONING", "control_net": "CONTROL_NET"}
-_declare("ControlNetApplySD3", {**_BOTH, "vae": "VAE", "image": "IMAGE", **_RANGE}, *_BOTH.values())
-_declare(
-    "ControlNetInpaintingAliMamaApply",
-    {**_BOTH, "vae": "VAE", "image": "IMAGE", "mask": "MASK", **_RANGE},
-    *("CONDITIONING", "CONDITIONING"),
-)
-
 
 @act("ControlNetApply")
 def apply_to_one(conditioning: Any = None, **given: Any) -> tuple[Any, ...]:

@@ -77,7 +77,7 @@ def test_what_is_written_is_read_again(made: list[Control]) -> None:
 
 
 def test_every_kind_of_factor_is_written() -> None:
-    known = {cls for cls in _below(Factor) if cls.__module__.startswith("controlstack")}
+    known = {cls for cls in _below(Factor) if cls.__module__.startswith("controlstack.model_patch")}
     of_a_run = {"Between", "_Placed"}  # what factors become when a run begins
     assert {c.__name__ for c in known - set(KINDS.values())} == {"Mask", *of_a_run}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,12 +11,10 @@ from controlstack.ground.errors import UserError
 from controlstack.headless.graph.answer import lacking
 from controlstack.headless.graph.downloads import address_of, downloads
 from controlstack.headless.graph.packs import CORE, known_pack
-from controlstack.headless.graph.registry import Registry, default_registry
+from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.validate import problems_of, validate
 from controlstack.headless.graph.without import way_without, without_onlookers
 from controlstack.headless.graph.workflow import read_workflow
-from tests.conversion.graphs import drawn
-from tests.conversion.test_lists import comfyroll
 
 Prompt = dict[str, Any]
 
@@ -47,10 +44,12 @@ def test_well_known_packs(kind: str, pack: str) -> None:
 def test_what_the_file_says_of_a_pack_wins(registry: Registry, make_node: Any) -> None:
     told = [{"cnr_id": "mine"}, {"aux_id": "Me/ComfyUI-Mine"}, {"cnr_id": 3, "aux_id": "a b\x1b"}]
     kinds = ["ImageResize+", "Other", "Third"]
-    nodes = [make_node(i, kinds[i], [], ["IMAGE"], []) for i in range(3)]
+    slots = [[], [("image", "IMAGE", 1)], [("image", "IMAGE", 2)]]
+    nodes = [make_node(i, kinds[i], slots[i], ["IMAGE"], []) for i in range(3)]
+    links = [[1, 0, 0, 1, 0, "IMAGE"], [2, 1, 0, 2, 0, "IMAGE"]]
     for one, properties in zip(nodes, told, strict=True):
         one["properties"] = properties
-    graph = read_workflow({"nodes": nodes, "links": []}, registry, "wf.json")
+    graph = read_workflow({"nodes": nodes, "links": links}, registry, "wf.json")
     found = {one.pack: one.nodes for one in lacking(graph, graph.nodes.values())}
     assert found == {
         "mine": {"ImageResize+": ["0"]},
@@ -117,19 +116,6 @@ def test_the_way_that_is_said_leads_there(registry: Registry, make_node: Any, ui
     )
     style["mode"], loader["mode"] = 4, 2
     assert problems_of(read_workflow(document, registry, "wf.json"), registry) == []
-
-
-@pytest.mark.parametrize("form", [dict, drawn])
-def test_what_the_conversion_makes_of_it(form: Callable[[Prompt], Prompt]) -> None:
-    """A list of controls of another pack, which names its files."""
-    registry = default_registry()
-    graph = read_workflow(form(comfyroll()), registry, "wf.json")
-    with pytest.raises(UserError) as raised:
-        validate(graph, registry)
-    assert (
-        "controlstack convert makes a ControlNet Stack, which runs here, of CR Multi-ControlNet "
-        "Stack, CR Apply Multi-ControlNet"
-    ) in str(raised.value)
 
 
 def test_links_in_a_circle_have_no_way(registry: Registry, api: Prompt) -> None:
