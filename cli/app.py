@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .cluster import RayCommand
+from .cluster import LaterRayCommand, RayCommand
 from .convert import convert_command
 from .demo import demo_command
 from .demo_model import model_app
@@ -19,7 +19,6 @@ from .gain import gain_command
 from .hint import hint_app
 from .inspect import inspect_command
 from .nodes import nodes_command
-from .options import Later
 from .plan import plan_command
 from .run import run_command
 from .say import say
@@ -47,7 +46,7 @@ app.command("demo")(demo_command)
 app.command("train")(train_command)
 app.command("transfer")(transfer_command)
 app.command("gain")(gain_command)
-app.command("evaluate", cls=Later)(evaluate_command)
+app.command("evaluate", cls=LaterRayCommand)(evaluate_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")
 app.add_typer(study_app, name="study")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperCommand
 
 from ..ground.parameters import setting
+from .options import Later
 
 if TYPE_CHECKING:
     from ..ground.cluster import Pool
@@ -50,6 +51,12 @@ class RayCommand(TyperCommand):
                 told.append("local")
         rest: list[str] = super().parse_args(ctx, told)
         return rest
+
+
+class LaterRayCommand(Later):
+    """As `Later`, of a `RayCommand`."""
+
+    meant = RayCommand
 
 
 @contextmanager

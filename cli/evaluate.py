@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Any
 
+from .cluster import RayOptions, pool_of
 from .options import command_of
 from .progress import shown_progress
 from .say import note, readable, row, say, show, table
@@ -22,19 +24,28 @@ def evaluate_command() -> Any:
     """
     from ..evaluation.files.evaluate import EvaluateOptions
 
-    return command_of(EvaluateOptions, _evaluate)
+    def run(asked: Any) -> None:
+        _evaluate(asked.options, asked.cluster)
+
+    run.__doc__ = evaluate_command.__doc__
+    # Only here are both kinds of options known: those of evaluation take numpy along.
+    parts = [
+        ("options", EvaluateOptions, field()),
+        ("cluster", RayOptions, field(default_factory=RayOptions)),
+    ]
+    return command_of(make_dataclass("Asked", parts, frozen=True, kw_only=True), run)
 
 
-def _evaluate(options: EvaluateOptions) -> None:
+def _evaluate(options: EvaluateOptions, cluster: RayOptions) -> None:
     from ..evaluation.files.evaluate import evaluate, prepare, write_report
     from ..evaluation.files.measure import failed
     from ..ground.lock import working_in
 
     with shown_progress():
         ready = prepare(options)
-    with working_in(options.out, "evaluating"):
+    with pool_of(cluster) as pool, working_in(options.out, "evaluating"):
         with shown_progress():
-            outcome = evaluate(ready)
+            outcome = evaluate(ready, pool)
         # What was measured is not lost where it cannot be written.
         _print_table(outcome.report)
         for words in outcome.report.notes:

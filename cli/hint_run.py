@@ -119,13 +119,11 @@ def _made(
         return
     HintWorker(*asked)  # what is missing is said, or fetched, once
     entry, options, settings, mask = asked
-    models = tuple(folder.absolute() for folder in options.models)
-    there = replace(options, models=models, download=False)
-    whole = {path.absolute(): (path, target) for path, target in jobs}
-    with closing(pool.run(HintWorker, (entry, there, settings, mask), whole)) as results:
+    there, targets = replace(options, download=False), dict(jobs)
+    with closing(pool.run(HintWorker, (entry, there, settings, mask), targets)) as results:
         for result in results:
             died = UserError(f"{result.item}: {result.died}") if result.died else None
-            yield (*whole[result.item], died or result.value)
+            yield result.item, targets[result.item], died or result.value
 
 
 def _place(file: Path, places: Mapping[str, int]) -> int:

@@ -69,11 +69,15 @@ class Later(TyperCommand):
     others needs its name and its words alone.
     """
 
+    meant: type[TyperCommand] = TyperCommand
+
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         """Of the command that is meant."""
         assert self.callback is not None
         app = typer.Typer(add_completion=False)
-        made = app.command(self.name, help=self.help, no_args_is_help=self.no_args_is_help)
+        made = app.command(
+            self.name, cls=self.meant, help=self.help, no_args_is_help=self.no_args_is_help
+        )
         made(self.callback())
         return typer.main.get_command(app).make_context(info_name, args, parent, **extra)
 

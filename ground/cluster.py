@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from .errors import UserError
@@ -66,9 +67,12 @@ class Result:
 class Serving:
     """A process of Ray's: it makes a `kind` of `arguments`, and calls its `run` with each item."""
 
-    def __init__(self, kind: type[Any], arguments: tuple[Any, ...], cores: int) -> None:
+    def __init__(self, kind: type[Any], arguments: tuple[Any, ...], cores: int, home: str) -> None:
+        """`home` is the driver's working folder: paths mean here what they mean there."""
         import torch
 
+        with suppress(OSError):  # another machine may lack it, and then what lies in it, too
+            os.chdir(home)
         torch.set_num_threads(cores)
         self._worker = kind(*arguments)
 
@@ -100,7 +104,8 @@ class Pool:
             max_restarts=-1,
             max_task_retries=RETRIES,
         )
-        actors = [made.remote(kind, arguments, self._cores) for _ in range(self._count)]
+        home = str(Path.cwd())
+        actors = [made.remote(kind, arguments, self._cores, home) for _ in range(self._count)]
         pool, coming = ActorPool(actors), enumerate(items)
         waiting: dict[int, Any] = {}
 
@@ -126,6 +131,18 @@ class Pool:
             for actor in actors:
                 with suppress(Exception):  # whatever ended, it ends with it
                     ray.kill(actor)
+
+
+def results_of(
+    kind: type[Any], arguments: tuple[Any, ...], items: Iterable[Any], pool: Pool | None
+) -> Generator[Result, None, None]:
+    """As `Pool.run` of `pool`; without one, in this process and in order."""
+    if pool is not None:
+        yield from pool.run(kind, arguments, items)
+        return
+    worker = kind(*arguments)
+    for item in items:
+        yield Result(item, worker.run(item))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,7 +50,7 @@ def on(pool: Pool, shared: bool = False, worker: type[Any] = SweepActor) -> Runn
 
     def run(rows: Iterable[Row], job: Job, store: Store) -> Generator[Record, None, None]:
         folder = str(store.folder.absolute()) if shared else ""
-        with closing(pool.run(worker, (_absolute(job), folder), rows)) as results:
+        with closing(pool.run(worker, (job, folder), rows)) as results:
             for result in results:
                 if result.died:
                     yield Record(result.item.address, result.item.settings, error=result.died)
@@ -62,17 +61,3 @@ def on(pool: Pool, shared: bool = False, worker: type[Any] = SweepActor) -> Runn
                 yield record
 
     return run
-
-
-def _absolute(job: Job) -> Job:
-    """The job with folders that mean the same in another working folder."""
-    places = replace(
-        job.places,
-        models=tuple(path.absolute() for path in job.places.models),
-        input=tuple(path.absolute() for path in job.places.input),
-        aliases={
-            kind: {name: path.absolute() for name, path in names.items()}
-            for kind, names in job.places.aliases.items()
-        },
-    )
-    return replace(job, places=places)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 
+from ...ground.cluster import Pool
 from ...ground.errors import UserError
 from ...ground.inputs import IMAGE_SUFFIXES, files_of
 from ...ground.ours import MARKED, Results, expecting
 from ...ground.parameters import MODELS, OVERWRITE, Value, pairs_of, setting
-from ...ground.reporter import reporter
 from ...ground.wording import listing
 from ...preprocessors.names import named
 from ...preprocessors.picture_files import upright_header
@@ -20,8 +20,8 @@ from ...preprocessors.sizing import Fit
 from ...preprocessors.spec import Preprocessor
 from ..report import Report, to_json
 from ..report_page import PageRow, report_page
-from .extraction import Extractor, check_extracts, finder_of
-from .measure import measure, versions
+from .extraction import Extractor, check_extracts, extractor_of, finder_of
+from .measure import Shared, measure, versions
 from .pairing import Group, Pairing, groups_of, pair
 from .quality import Metric, QualityOptions, metrics, with_quality
 
@@ -147,23 +147,25 @@ def prepare(options: EvaluateOptions) -> Ready:
     pairing = pair(options.groups, hints, (entry.name,))
     paired = [path for row in pairing.rows for path in row.pictures if path]
     asked = metrics(options.quality, options.models, paired)
-    loaded = None
-    if entry.learning is not None:
-        from ...preprocessors.ready import InFolders, load  # torch with it
-
-        reporter().stage(f"loading {entry.name}")
-        loaded = load(entry, options.model, InFolders(options.models), options.download)
-    extractor = Extractor(entry, settings, options.resolution, loaded)
+    made = (entry, settings, options.resolution, options.model, options.models)
+    extractor = extractor_of(*made, options.download)
     return Ready(options, results, pairing, extractor, asked, notes)
 
 
-def evaluate(ready: Ready) -> Outcome:
-    """Measure all pictures. Raises UserError where none could be measured; where only a figure of
-    quality fails, that is among the failures.
+def evaluate(ready: Ready, pool: Pool | None = None) -> Outcome:
+    """Measure all pictures, in the processes of `pool` if it is given. Raises UserError where none
+    could be measured; where only a figure of quality fails, that is among the failures.
     """
     options = ready.options
     groups = tuple(group.name for group in options.groups)
-    measured = measure(groups, ready.pairing, ready.extractor, bool(options.originals), options.fit)
+    measured = measure(
+        groups,
+        ready.pairing,
+        ready.extractor,
+        bool(options.originals),
+        options.fit,
+        Shared(pool, (options.model, options.models)) if pool else None,
+    )
     report = Report(
         about=_about(options, ready.extractor.settings),
         groups=groups,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ground.errors import UserError
+from ...ground.reporter import reporter
 from ...preprocessors.making import Loaded, Made, Sizing, make
 from ...preprocessors.pose.draw import POSE
 from ...preprocessors.pose.people import Pose
@@ -62,6 +63,25 @@ class Extractor:
         sizing = Sizing(size, fit or "fill", self.resolution)
         made = make(self.entry, picture, self.settings, sizing, self.loaded)
         return Seen(_condition(made), made.hint, picture)
+
+
+def extractor_of(
+    entry: Preprocessor,
+    settings: Mapping[str, Any],
+    resolution: int,
+    model: str,
+    models: Sequence[Path],
+    download: bool = False,
+) -> Extractor:
+    """`entry` made ready, with its network, if it has one, from the folders `models`. Raises
+    UserError for weights that are not there."""
+    loaded = None
+    if entry.learning is not None:
+        from ...preprocessors.ready import InFolders, load  # torch with it
+
+        reporter().stage(f"loading {entry.name}")
+        loaded = load(entry, model, InFolders(models), download)
+    return Extractor(entry, settings, resolution, loaded)
 
 
 def check_extracts(entry: Preprocessor) -> None:

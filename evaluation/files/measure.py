@@ -6,12 +6,15 @@ import math
 import platform
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
+from ...ground.cluster import Pool, results_of
 from ...ground.errors import UserError, several
 from ...ground.reporter import reporter
 from ...ground.wording import listing
@@ -23,7 +26,7 @@ from ..pictures import as_bytes
 from ..report import Entry
 from ..report_page import Cell, PageRow
 from ..segmentation import Counts, labels_of, mean_iou, overlap
-from .extraction import Extractor, Packed, Seen, packed, read_hint
+from .extraction import Extractor, Packed, Seen, extractor_of, packed, read_hint
 from .pairing import Pairing, Row
 
 Overlap: TypeAlias = tuple[Counts, Counts]
@@ -49,52 +52,140 @@ class Measured:
     failures: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Processes on Ray that share the work, and the model's name and the folders in which each of
+    them finds the preprocessor's network."""
+
+    pool: Pool
+    model: tuple[str, Sequence[Path]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row to be measured, with its hint and that of another picture."""
+
+    number: int
+    row: Row
+    hint: Packed
+    other: Packed | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of a row, by group."""
+
+    entries: Mapping[str, Entry]
+    cells: Mapping[str, Cell]
+    overlaps: Mapping[str, Overlap]
+    drawn: bytes
+    failures: tuple[str, ...]
+
+
+class Measurer:
+    """Looks at pictures and compares them with hints, here or in a process on Ray."""
+
+    def __init__(
+        self, extractor: Callable[[], Extractor], groups: Sequence[str], fit: Fit | None
+    ) -> None:
+        self._extractor, self._groups, self._fit = extractor(), groups, fit
+
+    def run(self, item: Path | Task) -> Packed | str | Compared:
+        """The condition in a picture, or the sentence that says why it has none; or a row
+        measured."""
+        if isinstance(item, Task):
+            return self._compared(item)
+        try:
+            return packed(self._extractor.from_picture(item))
+        except UserError as error:
+            return str(error)
+
+    def _compared(self, task: Task) -> Compared:
+        kind, row = self._extractor.entry.shows, task.row
+        hint = task.hint.unpacked()
+        other = task.other.unpacked() if task.other is not None else None
+        entries: dict[str, Entry] = {}
+        cells: dict[str, Cell] = {}
+        overlaps: dict[str, Overlap] = {}
+        failures: list[str] = []
+        for group, path in zip(self._groups, row.pictures, strict=True):
+            if path is None:
+                continue
+            try:
+                seen = self._extractor.from_picture(path, hint.size, self._fit)
+                entries[group] = _entry(kind, group, row, path, seen, hint, other)
+            except UserError as error:
+                failures.append(str(error))
+                continue
+            cells[group] = Cell(webp(cast(Hint, seen.picture)), webp(seen.drawn))
+            if kind == "segmentation":
+                overlaps[group] = _overlap(seen, hint)
+        drawn = webp(hint.drawn) if cells else b""
+        return Compared(entries, cells, overlaps, drawn, tuple(failures))
+
+
 def measure(
     groups: Sequence[str],
     pairing: Pairing,
     extractor: Extractor,
     originals: bool = False,
     fit: Fit | None = None,
+    shared: Shared | None = None,
 ) -> Measured:
     """Compare the condition in each picture of `pairing` with the hint it was made from.
 
     `groups` are the names of its groups. Hints are hint files, or where they are `originals` the
     pictures that hints were made of, whose condition is then extracted in the same way. Pictures of
-    another size than their hint are brought to it by `fit`, and fail without it. Raises UserError
-    where nothing could be compared.
+    another size than their hint are brought to it by `fit`, and fail without it. The work is done
+    here, or `shared`, and the result is the same. Raises UserError where nothing could be compared.
     """
-    kind = extractor.entry.shows
+    pool = shared.pool if shared else None
+    remade: Callable[[], Extractor] = (
+        partial(
+            extractor_of, extractor.entry, extractor.settings, extractor.resolution, *shared.model
+        )
+        if shared
+        else lambda: extractor
+    )
+    asked = (remade, tuple(groups), fit)
     failures: list[str] = []
-    wanted = _wanted(pairing.rows, extractor, originals, failures)
+    paths = list(dict.fromkeys(row.hint for row in pairing.rows))
+    if originals:
+        wanted = _looked_at(paths, asked, pool, failures)
+    else:
+        wanted = _read(paths, extractor.entry.finds_people, failures)
     others = _others(wanted)
-    rows: list[PageRow] = []
-    entries: dict[str, list[Entry]] = {group: [] for group in groups}
-    overlaps: dict[str, list[Overlap]] = {group: [] for group in groups}
-    with reporter().steps(len(pairing.rows), "pictures") as bar:
-        for row in pairing.rows:
-            if row.hint in wanted:
-                hint = wanted[row.hint].unpacked()
-                other = wanted[others[row.hint]].unpacked() if row.hint in others else None
-                cells: dict[str, Cell] = {}
-                for group, path in zip(groups, row.pictures, strict=True):
-                    if path is None:
-                        continue
-                    try:
-                        seen = extractor.from_picture(path, hint.size, fit)
-                        entries[group].append(_entry(kind, group, row, path, seen, hint, other))
-                    except UserError as error:
-                        failures.append(str(error))
-                        continue
-                    cells[group] = Cell(webp(cast(Hint, seen.picture)), webp(seen.drawn))
-                    if kind == "segmentation":
-                        overlaps[group].append(_overlap(seen, hint))
-                if cells:
-                    rows.append(PageRow(row.name, webp(hint.drawn), cells))
+    tasks = (
+        Task(
+            number, row, wanted[row.hint], wanted[others[row.hint]] if row.hint in others else None
+        )
+        for number, row in enumerate(pairing.rows)
+        if row.hint in wanted
+    )
+    found: dict[int, Compared] = {}
+    with (
+        reporter().steps(sum(row.hint in wanted for row in pairing.rows), "pictures") as bar,
+        closing(results_of(Measurer, asked, tasks, pool)) as results,
+    ):
+        for result in results:
+            task: Task = result.item
+            died = Compared({}, {}, {}, b"", (f"{task.row.hint}: {result.died}",))
+            found[task.number] = died if result.died else result.value
             bar.advance()
+    compared = [found[number] for number in sorted(found)]
+    rows = [
+        PageRow(pairing.rows[number].name, found[number].drawn, found[number].cells)
+        for number in sorted(found)
+        if found[number].cells
+    ]
+    failures += [words for one in compared for words in one.failures]
     if not rows:
         raise failed(failures).at("Nothing could be compared")
-    sets = {group: _of_set(found) for group, found in overlaps.items() if found}
-    every = tuple(entry for found in entries.values() for entry in found)
+    every = tuple(
+        one.entries[group] for group in groups for one in compared if group in one.entries
+    )
+    overlaps = {g: [one.overlaps[g] for one in compared if g in one.overlaps] for g in groups}
+    sets = {group: _of_set(seen) for group, seen in overlaps.items() if seen}
     return Measured(every, tuple(rows), sets, _notes(pairing), tuple(failures))
 
 
@@ -114,25 +205,34 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _wanted(
-    rows: Sequence[Row], extractor: Extractor, originals: bool, failures: list[str]
-) -> dict[Path, Packed]:
-    """The hint of every row that can be read; a sentence for each other."""
+def _read(paths: Sequence[Path], people: bool, failures: list[str]) -> dict[Path, Packed]:
+    """Every hint file that can be read; a sentence for each other."""
     wanted: dict[Path, Packed] = {}
-    paths = dict.fromkeys(row.hint for row in rows)
     with reporter().steps(len(paths), "hints") as bar:
         for path in paths:
             try:
-                seen = (
-                    extractor.from_picture(path)
-                    if originals
-                    else read_hint(path, extractor.entry.finds_people)
-                )
-                wanted[path] = packed(seen)
+                wanted[path] = packed(read_hint(path, people))
             except UserError as error:
                 failures.append(str(error))
             bar.advance()
     return wanted
+
+
+def _looked_at(
+    paths: Sequence[Path], asked: tuple[Any, ...], pool: Pool | None, failures: list[str]
+) -> dict[Path, Packed]:
+    """The condition in every original that has one; a sentence for each other."""
+    found: dict[Path, Packed | str] = {}
+    with (
+        reporter().steps(len(paths), "hints") as bar,
+        closing(results_of(Measurer, asked, paths, pool)) as results,
+    ):
+        for result in results:
+            found[result.item] = f"{result.item}: {result.died}" if result.died else result.value
+            bar.advance()
+    in_order = [(path, found[path]) for path in paths]
+    failures += [one for _, one in in_order if isinstance(one, str)]
+    return {path: one for path, one in in_order if not isinstance(one, str)}
 
 
 def _others(wanted: Mapping[Path, Packed]) -> dict[Path, Path]:

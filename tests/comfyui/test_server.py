@@ -88,11 +88,12 @@ def test_a_shipped_workflow_runs(server: Server, name: str, tmp_path: Path) -> N
 
     assert run.kinds[0] == "execution_start"
     assert run.kinds[-2:] == ["execution_success", "executing"]
+    times = 6 if name == "control_sweep" else 1
     for sampler in of_type(graph, "KSampler"):
         told = [event for event in run.of("progress") if event["node"] == sampler]
-        assert [event["value"] for event in told] == [*range(1, shipped.STEPS + 1)]
+        assert [event["value"] for event in told] == [*range(1, shipped.STEPS + 1)] * times
         assert {event["max"] for event in told} == {shipped.STEPS}
-    assert len(run.previews) == shipped.STEPS * len(of_type(graph, "KSampler"))
+    assert len(run.previews) == shipped.STEPS * len(of_type(graph, "KSampler")) * times
     assert all(preview.startswith(JPEG) for preview in run.previews)
     shown = {event["node"] for event in run.of("executed")}
     registry = default_registry()
@@ -113,7 +114,8 @@ def check_picture(server: Server, run: Run, node: str, sent: Graph, folder: Path
     path = folder / named["filename"]
     path.write_bytes(server.picture(named))
     with Image.open(path) as picture:
-        assert picture.size == (shipped.SIDE, shipped.SIDE)
+        sheet = "ControlStackSweepSheet" in {one.type for one in sent.nodes.values()}
+        assert picture.size == ((892, 871) if sheet else (shipped.SIDE, shipped.SIDE))
         assert max(high - low for low, high in picture.getextrema()) > 0
         canvas = json.loads(picture.info["workflow"])
     assert canvas == sent.workflow
@@ -231,7 +233,11 @@ def test_a_checkpoint_among_the_control_nets_is_refused(server: Server) -> None:
 
 def fresh(graph: Graph, name: str) -> Graph:
     """`graph` with a seed of its own, so that no other test's result is in the cache."""
-    return shipped.with_values(graph, "KSampler", "seed", sum(name.encode()))
+    seed = sum(name.encode())
+    if of_type(graph, "ControlStackSweep"):  # the sampler's are wired to it
+        two = f"{seed}..{seed + 1}"
+        return shipped.with_values(graph, "ControlStackSweep", "second_values", two)
+    return shipped.with_values(graph, "KSampler", "seed", seed)
 
 
 def of_type(graph: Graph, node_type: str) -> list[str]:

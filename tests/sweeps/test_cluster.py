@@ -180,6 +180,23 @@ def test_actors_as_there_are_cores_and_gpus() -> None:
         fitting_actors(Cluster(LOCAL, cores=2, gpus=1), nodes[1:2])
 
 
+class Placed:
+    """Says what a path stands for in its process."""
+
+    def run(self, item: Path) -> Path:
+        return item.absolute()
+
+
+def test_paths_mean_what_they_mean_to_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever Ray was started, and its processes with it."""
+    with joined(Cluster(LOCAL, actors=1)) as pool:
+        monkeypatch.chdir(tmp_path)
+        (result,) = pool.run(Placed, (), [Path("models")])
+    assert result.value == tmp_path / "models"
+
+
 class Sighted:
     """Says which GPUs its process sees."""
 

@@ -57,6 +57,10 @@ FIRST = ("canny", "depth", "pose", "stack_pose_depth", "step_ranges")
 """Those that people had before Add ControlNet got further inputs."""
 
 
+SIZES = {"control_sweep": (892, 871)}
+"""Of pictures that are no picture of the demo model: a sheet of six, twice as large each."""
+
+
 def _steps(name: str) -> tuple[str, ...]:
     if name != "step_ranges":
         return FEW_STEPS
@@ -71,6 +75,7 @@ def _pixels(path: Path) -> Pixels:
 
 def test_all_are_there() -> None:
     further = {
+        "control_sweep",
         "controlnet_stack",
         "fine_control",
         "modes",
@@ -90,7 +95,7 @@ def test_it_runs_and_its_picture_runs_again(draw: Draw, name: str) -> None:
     assert len(pictures) == sum(node["type"] == "SaveImage" for node in nodes)
     for picture in pictures:
         with Image.open(picture) as image:
-            assert image.size == (128, 128)
+            assert image.size == SIZES.get(name, (128, 128))
             assert {"prompt", "workflow"} <= set(image.text)
         assert _pixels(picture).std() > 5  # no blank
     if name not in FIRST:
@@ -144,6 +149,8 @@ def test_its_sockets_are_those_of_the_nodes(name: str) -> None:
         sockets = [
             (entry.name, entry.type) for entry in spec.inputs.values() if not entry.is_widget
         ]
+        wired = {entry["widget"]["name"] for entry in node["inputs"] if "widget" in entry}
+        sockets += [(entry.name, entry.type) for entry in spec.widgets if entry.name in wired]
         if node["type"] == ROWS:  # those of its rows alone are drawn
             drawn = {entry["name"] for entry in node["inputs"]}
             assert {f"hint_{row.id}" for row in rows_of(node["widgets_values"][0])} <= drawn
