@@ -17,6 +17,7 @@ from ..headless.graph.registry import Registry
 from ..headless.graph.workflow import load_workflow
 from ..headless.sampling.previews import image_of
 from . import models
+from .fitting import fitted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,9 +48,10 @@ class DemoModels:
         return replace(self._places, aliases=known)
 
     def suited(self, graph: Graph, registry: Registry) -> Graph:
-        """The graph at the demo's size; UserError for what the demo has no model for."""
+        """The graph at the demo's size, without what its models cannot hold: its notes say what."""
         graph = models.scaled(graph, registry, models.scale_factor(graph))
         with host.use(self._places):
+            graph = fitted(graph, registry)
             self._learn(graph)
         return graph
 
