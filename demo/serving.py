@@ -48,7 +48,7 @@ class DemoModels:
         return replace(self._places, aliases=known)
 
     def suited(self, graph: Graph, registry: Registry) -> Graph:
-        """The graph at the demo's size, led past what the demo cannot hold."""
+        """The graph at the demo's size, without what its models cannot hold: its notes say what."""
         graph = models.scaled(graph, registry, models.scale_factor(graph))
         with host.use(self._places):
             graph = fitted(graph, registry)

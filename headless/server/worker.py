@@ -129,6 +129,8 @@ class Worker:
         prompt, extra = job.sent()
         with house.open():
             graph = graph_of(prompt, extra, house)
+        for note in graph.notes:
+            log.info("%s", note)
         with house.open(), report_to(telling), shown_by(house.look):
             executor.run(
                 graph,
