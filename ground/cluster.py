@@ -92,10 +92,10 @@ class Pool:
     ) -> Generator[Result, None, None]:
         """What comes of each item, as it comes. `kind`, which other machines can import, is made
         of `arguments` in each process and has `run`, which is called with an item. Closed, the
-        generator gives up what is on its way.
+        generator gives up what is on its way. Raises UserError where Ray itself ends.
         """
         import ray
-        from ray.exceptions import RayActorError
+        from ray.exceptions import RayError, RaySystemError, RayTaskError
         from ray.util import ActorPool
 
         made = ray.remote(Serving).options(
@@ -120,7 +120,16 @@ class Pool:
             while pool.has_next():
                 try:
                     number, value = pool.get_next_unordered()
-                except RayActorError as error:  # for the last time that its item was tried
+                except RayTaskError:  # what `run` itself raised
+                    raise
+                except RaySystemError as error:
+                    raise UserError(
+                        f"Ray ended at its work ({first_line(error)}); what was written stays: "
+                        "free memory if it is short, and call this again"
+                    ) from error
+                except RayError as error:  # for the last time that its item was tried
+                    # Not RayActorError alone: where memory is short Ray kills a process itself, and
+                    # says OutOfMemoryError.
                     said = first_line(error)
                 else:
                     yield Result(waiting.pop(number), value)
@@ -164,6 +173,7 @@ def joined(cluster: Cluster) -> Iterator[Pool]:
         else:
             _require_answer(cluster.address)
             ray.init(address=cluster.address, **quiet)
+        nodes = ray.nodes()
     except Exception as error:  # Ray raises plain ones, too, where a node does not come up in time
         ray.shutdown()
         why = first_line(error)
@@ -176,7 +186,7 @@ def joined(cluster: Cluster) -> Iterator[Pool]:
             "say --ray alone to start one here"
         ) from error
     try:
-        yield Pool(fitting_actors(cluster, ray.nodes()), cluster.cores, cluster.gpus)
+        yield Pool(fitting_actors(cluster, nodes), cluster.cores, cluster.gpus)
     finally:
         ray.shutdown()
 

@@ -180,6 +180,38 @@ def test_actors_as_there_are_cores_and_gpus() -> None:
         fitting_actors(Cluster(LOCAL, cores=2, gpus=1), nodes[1:2])
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_process_that_ray_kills_for_memory_costs_its_item(
+    monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """Ray's memory monitor is played: its error comes in the place of one item's result. Where Ray
+    itself ends, that is one sentence."""
+    from ray.exceptions import OutOfMemoryError, RaySystemError
+    from ray.util import ActorPool
+
+    plain = ActorPool.get_next_unordered
+
+    def next_of(pool: Any) -> Any:
+        number, value = plain(pool)
+        if number == 3:
+            words = "low on memory\nmore"
+            raise RaySystemError(words) if ends else OutOfMemoryError(words)
+        return number, value
+
+    monkeypatch.setattr(ActorPool, "get_next_unordered", next_of)
+    items = [Path(f"{number}") for number in range(9)]
+    with joined(Cluster(LOCAL, actors=1)) as pool:
+        if ends:
+            with pytest.raises(UserError, match=r"^Ray ended at its work \("):
+                list(pool.run(Placed, (), items))
+            return
+        results = list(pool.run(Placed, (), items))
+    assert sorted(result.item for result in results) == items
+    (died,) = (result for result in results if result.died)
+    assert died.item == Path("3")
+    assert died.died == "its process died 4 times: low on memory"
+
+
 class Placed:
     """Says what a path stands for in its process."""
 
