@@ -126,12 +126,12 @@ def _made(
             yield result.item, targets[result.item], died or result.value
 
 
-def _place(file: Path, places: Mapping[str, int]) -> tuple[int, str]:
-    """The number of the job that a file is of; frames and people follow the hint's own name."""
+def _place(file: Path, places: Mapping[str, int]) -> int:
+    """The number of the job that a file is of; a job's own files keep the order of writing."""
     stem = file.stem
     while stem not in places and "_" in stem:
         stem = stem.rpartition("_")[0]
-    return places.get(stem, 0), file.name
+    return places.get(stem, 0)
 
 
 @dataclass
