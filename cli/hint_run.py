@@ -127,7 +127,7 @@ def _made(
 
 
 def _place(file: Path, places: Mapping[str, int]) -> int:
-    """The number of the job that a file is of; frames and people follow the hint's own name."""
+    """The number of the job that a file is of; a job's own files keep the order of writing."""
     stem = file.stem
     while stem not in places and "_" in stem:
         stem = stem.rpartition("_")[0]
