@@ -11,8 +11,10 @@ from ..graph.registry import NodeClass, Registry
 from .answers import Route, aside, json_of
 from .house import PACK_NAME, House
 
-CORE_MODULE, PACK_MODULE = "nodes", f"custom_nodes.{PACK_NAME}"
-"""Where a node comes from, as the front end reads it: ComfyUI's own ones have no pack's badge."""
+CORE_MODULE, PACK_MODULES = "nodes", "custom_nodes."
+"""Where a node comes from, as the front end reads it: others than ComfyUI's own have the badge of
+the pack that they are from.
+"""
 
 MARKS = (("DEPRECATED", "deprecated"), ("EXPERIMENTAL", "experimental"), ("DEV_ONLY", "dev_only"))
 
@@ -59,7 +61,7 @@ def node_info(name: str, cls: NodeClass | None) -> Info:
     assert cls is not None
     inputs: Mapping[str, Mapping[str, Any]] = cls.INPUT_TYPES()
     outputs = tuple(cls.RETURN_TYPES)
-    ours = name in EVERY_NODE
+    pack = PACK_NAME if name in EVERY_NODE else getattr(cls, "PACK", None)
     info: Info = {
         "input": inputs,
         "input_order": {section: list(fields) for section, fields in inputs.items()},
@@ -70,7 +72,7 @@ def node_info(name: str, cls: NodeClass | None) -> Info:
         "name": name,
         "display_name": NODE_DISPLAY_NAME_MAPPINGS.get(name, name),
         "description": getattr(cls, "DESCRIPTION", ""),
-        "python_module": PACK_MODULE if ours else CORE_MODULE,
+        "python_module": PACK_MODULES + pack if pack else CORE_MODULE,
         "category": getattr(cls, "CATEGORY", "sd"),
         "output_node": getattr(cls, "OUTPUT_NODE", False) is True,
         "has_intermediate_output": getattr(cls, "HAS_INTERMEDIATE_OUTPUT", False) is True,
