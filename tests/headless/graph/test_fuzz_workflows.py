@@ -127,7 +127,7 @@ def survive(document: Any, registry: Registry) -> None:
 def test_the_shipped_workflows_run_here(
     light: Registry, documents: list[dict[str, Any]], places: folders.Folders
 ) -> None:
-    assert len(documents) == 24  # twelve, in both forms
+    assert len(documents) == 26  # thirteen, in both forms
     for document in documents:
         graph = read_workflow(document, light, "f")
         validate(graph, light)
