@@ -19,8 +19,9 @@ from tests.headless.server.test_prompts import ended, fresh, idle, sent
 from tests.own_server import OwnServer, serving, until
 
 MANY = 10_000
-ROOM = 8 * 1024
-"""Bytes that a file may have on a disk that is full soon."""
+ROOM = 5 * 1024
+"""Bytes that a file may have on a disk that is full soon: fewer than a picture of the demo has, and
+more than its previews."""
 FULL = f"""
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, ({ROOM}, {ROOM}))
