@@ -256,8 +256,9 @@ def _same_name(rule: Json, sent: str) -> Callable[[UiNode, UiInput], bool]:
         3: lambda node, _: (node.title or node.type) == sent,
         4: lambda _, slot: matches(slot),
     }
-    whole: Callable[[UiNode, UiInput], bool] = lambda _, slot: _called(slot) == sent  # noqa: E731
-    return rules.get(rule, whole) if isinstance(rule, int) else whole
+    if isinstance(rule, int) and rule in rules:
+        return rules[rule]
+    return lambda _, slot: _called(slot) == sent
 
 
 def _end(text: str, length: int) -> str:

@@ -6,7 +6,7 @@ Formulas are those of k-diffusion (https://github.com/crowsonkb/k-diffusion, MIT
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -62,17 +62,9 @@ def ipndm(
     """Adams-Bashforth to the fourth order, as if all steps were as long: Zhang & Chen 2022, iPNDM
     (https://arxiv.org/abs/2204.13902).
     """
-    slopes: list[Tensor] = []
-    for i, (sigma, target) in enumerate(pairwise(sigmas)):
-        denoised = denoise(x, sigma)
-        on_step(i, denoised, x)
-        if target == 0:
-            return denoised
-        slopes = [slope(x, denoised, sigma), *slopes][: len(ADAMS_BASHFORTH)]
-        weights = ADAMS_BASHFORTH[len(slopes) - 1]
-        mean = sum(weight * one for weight, one in zip(weights, slopes, strict=True))
-        x = x + (target - sigma) * mean
-    return x
+    return _adams_bashforth(
+        denoise, x, sigmas, on_step, lambda steps: ADAMS_BASHFORTH[len(steps) - 1]
+    )
 
 
 def ipndm_v(
@@ -83,17 +75,30 @@ def ipndm_v(
     on_step: OnStep,
 ) -> Tensor:
     """`ipndm` for steps of any length, by diff-sampler's weights (`ipndm_v_sampler`)."""
+    return _adams_bashforth(
+        denoise, x, sigmas, on_step, lambda steps: _uneven_weights(steps.tolist())
+    )
+
+
+def _adams_bashforth(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    on_step: OnStep,
+    weights_of: Callable[[Tensor], Sequence[float]],
+) -> Tensor:
+    """Steps along a mean of the last slopes, the newest first, weighted by `weights_of` the lengths
+    of their steps."""
     slopes: list[Tensor] = []
+    lengths = sigmas[1:] - sigmas[:-1]
     for i, (sigma, target) in enumerate(pairwise(sigmas)):
         denoised = denoise(x, sigma)
         on_step(i, denoised, x)
         if target == 0:
             return denoised
         slopes = [slope(x, denoised, sigma), *slopes][: len(ADAMS_BASHFORTH)]
-        lengths = (sigmas[1:] - sigmas[:-1])[i + 1 - len(slopes) : i + 1].flip(0).tolist()
-        mean = sum(
-            weight * one for weight, one in zip(_uneven_weights(lengths), slopes, strict=True)
-        )
+        weights = weights_of(lengths[i + 1 - len(slopes) : i + 1].flip(0))
+        mean = sum(weight * one for weight, one in zip(weights, slopes, strict=True))
         x = x + (target - sigma) * mean
     return x
 
