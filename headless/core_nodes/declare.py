@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 
@@ -28,14 +29,16 @@ def core_node(
     optional: Mapping[str, Input] | None = None,
     hidden: Mapping[str, str] | None = None,
     check: Callable[..., object] | None = None,
+    checked: Collection[str] | None = None,
     among: dict[str, type[Any]] = CORE_NODES,
     **attributes: Any,
 ) -> Callable[[Function], Function]:
     """Declare a function as ComfyUI's node `node_id`, which takes these inputs by their names.
 
     The function gives the one value of `outputs`, or all as a V1 node gives them. `check` takes
-    some of the inputs before anything runs, and raises UserError for those it refuses. The class
-    goes `among` the declared ones. `attributes` are further ones of it, by ComfyUI's names.
+    some of the inputs before anything runs, those of its signature or else those `checked`, and
+    raises UserError for what it refuses. The class goes `among` the declared ones. `attributes` are
+    further ones of it, by ComfyUI's names.
     """
 
     def declare(function: Function) -> Function:
@@ -60,7 +63,11 @@ def core_node(
             "FUNCTION": "run",
             "CATEGORY": category,
             "run": run,
-            **({} if check is None else {"VALIDATE_INPUTS": staticmethod(_answering(check))}),
+            **(
+                {}
+                if check is None
+                else {"VALIDATE_INPUTS": staticmethod(_answering(check, checked))}
+            ),
             **attributes,
         }
         among[node_id] = type(node_id, (), made)
@@ -91,8 +98,12 @@ def _declared(field: Input) -> Declared:
     return field if isinstance(field, tuple) else (field,)
 
 
-def _answering(check: Callable[..., object]) -> Callable[..., bool | str]:
-    """VALIDATE_INPUTS: True, or the sentence of the UserError that `check` raised."""
+def _answering(
+    check: Callable[..., object], checked: Collection[str] | None
+) -> Callable[..., bool | str]:
+    """VALIDATE_INPUTS: True, or the sentence of the UserError that `check` raised. Hosts read from
+    its signature which inputs it takes.
+    """
 
     @wraps(check)
     def validate(*args: Any, **inputs: Any) -> bool | str:
@@ -102,4 +113,8 @@ def _answering(check: Callable[..., object]) -> Callable[..., bool | str]:
             return error.sentence
         return True
 
+    if checked is not None:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        named = [inspect.Parameter(name, keyword, default=None) for name in checked]
+        vars(validate)["__signature__"] = inspect.Signature(named)
     return validate

@@ -1,6 +1,6 @@
-"""Advanced-ControlNet's loaders and apply nodes, by our own stack on a conditioning.
+"""Advanced-ControlNet's apply nodes, by our own stack on a conditioning.
 
-What they do is as adv_control/nodes_main.py, nodes_plusplus.py and nodes_deprecated.py of
+What they do is as adv_control/nodes_main.py and nodes_deprecated.py of
 https://github.com/Kosinkadink/ComfyUI-Advanced-ControlNet (1.5) have it. Without keyframes,
 weights and mask they are the core's apply nodes. Keyframes whose weights change become several
 controls of one net, of which one acts at a time.
@@ -12,25 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
-from ...ground.names import inner_name
-from ...ground.wording import listing, shown
 from ...model_patch.conditioning import apply_to_conditioning
 from ...model_patch.control import Control, ControlStack
 from ...model_patch.factors import Factor, Span
 from ...model_patch.mask import Mask
 from ...model_patch.view import Frames
 from ...nodes.upstream import window
-from .. import folders
-from ..core_nodes.controlnet import STRENGTH, apply_advanced, set_union_type
-from ..core_nodes.declare import CORE_NODES, Declared, Input, integer, model_file, number
-from ..pictures import read_image
+from ..core_nodes.controlnet import STRENGTH, apply_advanced
+from ..core_nodes.declare import Input, number
 from ..sampling.conditioning import Conditioning
 from .acn_factors import WhileHeld, frame_strengths
-from .acn_keyframes import MOST, Keyframe, Keyframes, LatentKeyframes
+from .acn_keyframes import Keyframe, Keyframes, LatentKeyframes
 from .acn_weights import Weights, acn_node
 
 MENU = "Adv-ControlNet 🛂🅐🅒🅝"
@@ -287,184 +282,3 @@ def apply_one_before(
 ) -> tuple[Any, Any]:
     """The same under its older id; the model goes through."""
     return _apply_one(conditioning, control_net, given), model_optional
-
-
-def _load(node: str, **given: Any) -> Any:
-    """What the core's loader gives."""
-    return CORE_NODES[node]().run(**given)[0]
-
-
-def _check(node: str, **given: Any) -> None:
-    """Raise UserError for a file that the core's loader refuses."""
-    said = CORE_NODES[node].VALIDATE_INPUTS(**given)
-    if said is not True:
-        raise UserError(str(said))
-
-
-def _with_keyframes(net: Any, keyframes: Keyframes | None) -> Any:
-    return net if keyframes is None else KeyframedNet(net, keyframes)
-
-
-_FILES = model_file("controlnet")
-_PLAIN, _DIFF = "ControlNetLoader", "DiffControlNetLoader"
-
-
-@acn_node(
-    "ACN_ControlNetLoaderAdvanced",
-    MENU,
-    {"cnet": _FILES},
-    "CONTROL_NET",
-    optional={"_tk_opt": "TIMESTEP_KEYFRAME"},
-    check=lambda cnet: _check(_PLAIN, control_net_name=cnet),
-)
-def load(cnet: str, _tk_opt: Keyframes | None = None) -> Any:
-    """A ControlNet or a T2I adapter, with keyframes if there are any."""
-    return _with_keyframes(_load(_PLAIN, control_net_name=cnet), _tk_opt)
-
-
-@acn_node(
-    "ControlNetLoaderAdvanced",
-    MENU,
-    {"control_net_name": _FILES},
-    "CONTROL_NET",
-    optional={"tk_optional": "TIMESTEP_KEYFRAME"},
-    check=lambda control_net_name: _check(_PLAIN, control_net_name=control_net_name),
-)
-def load_before(control_net_name: str, tk_optional: Keyframes | None = None) -> Any:
-    """The same under its older id."""
-    return _with_keyframes(_load(_PLAIN, control_net_name=control_net_name), tk_optional)
-
-
-@acn_node(
-    "ACN_DiffControlNetLoaderAdvanced",
-    MENU,
-    {"model": "MODEL", "cnet": _FILES},
-    "CONTROL_NET",
-    optional={"_tk_opt": "TIMESTEP_KEYFRAME"},
-    check=lambda cnet: _check(_DIFF, control_net_name=cnet),
-)
-def load_diff(model: Any, cnet: str, _tk_opt: Keyframes | None = None) -> Any:
-    """As the core's DiffControlNetLoader, with keyframes if there are any."""
-    return _with_keyframes(_load(_DIFF, model=model, control_net_name=cnet), _tk_opt)
-
-
-@acn_node(
-    "DiffControlNetLoaderAdvanced",
-    MENU,
-    {"model": "MODEL", "control_net_name": _FILES},
-    "CONTROL_NET",
-    optional={"tk_optional": "TIMESTEP_KEYFRAME"},
-    check=lambda control_net_name: _check(_DIFF, control_net_name=control_net_name),
-)
-def load_diff_before(
-    model: Any, control_net_name: str, tk_optional: Keyframes | None = None
-) -> Any:
-    """The same under its older id."""
-    net = _load(_DIFF, model=model, control_net_name=control_net_name)
-    return _with_keyframes(net, tk_optional)
-
-
-KINDS = {
-    "openpose": "openpose",
-    "depth": "depth",
-    "hed/pidi/scribble/ted": "hed/pidi/scribble/ted",
-    "canny/lineart/mlsd": "canny/lineart/anime_lineart/mlsd",
-    "normal": "normal",
-    "segment": "segment",
-    "tile": "tile",
-    "inpaint/outpaint": "repaint",
-}
-"""That pack's types of union nets (ControlNet++), and the core's."""
-PLUS = f"{MENU}/ControlNet++"
-
-
-def _union(name: str, kind: str) -> Any:
-    net = _load(_PLAIN, control_net_name=name)
-    return net if kind == "none" else set_union_type(net, KINDS[kind])
-
-
-@acn_node(
-    "ACN_ControlNet++LoaderSingle",
-    PLUS,
-    {"name": _FILES, "control_type": ([*KINDS, "none"], {"default": "none"})},
-    "CONTROL_NET",
-    check=lambda name: _check(_PLAIN, control_net_name=name),
-)
-def load_union(name: str, control_type: str) -> Any:
-    """A union net that takes its hint for one type; UserError where the net is no union net."""
-    return _union(name, control_type)
-
-
-Plus = tuple[tuple[Tensor, str], ...]
-
-
-@acn_node(
-    "ACN_ControlNet++InputNode",
-    PLUS,
-    {"image": "IMAGE", "control_type": list(KINDS)},
-    "PLUS_INPUT",
-    optional={"prev_plus_input": "PLUS_INPUT"},
-)
-def union_input(image: Tensor, control_type: str, prev_plus_input: Plus = ()) -> Plus:
-    """A hint for a union net, with its type."""
-    return (*(prev_plus_input or ()), (image, control_type))
-
-
-@acn_node(
-    "ACN_ControlNet++LoaderAdvanced",
-    PLUS,
-    {"plus_input": "PLUS_INPUT", "name": _FILES},
-    *("CONTROL_NET", "IMAGE"),
-    check=lambda name: _check(_PLAIN, control_net_name=name),
-)
-def load_union_for(plus_input: Plus, name: str) -> tuple[Any, Tensor]:
-    """A union net with its one hint. Raises UserError for several, which it would see at once."""
-    if len(plus_input) > 1:
-        kinds = listing(kind for _, kind in plus_input)
-        raise UserError(
-            f"{len(plus_input)} hints at once ({kinds}) have no equal here; give the net one, or "
-            "apply it once for each"
-        )
-    ((image, kind),) = plus_input
-    return _union(name, kind), image
-
-
-_COUNT: Declared = integer(0, 0, MOST, 1)
-
-
-@acn_node(
-    "LoadImagesFromDirectory",
-    MENU,
-    {"directory": ("STRING", {"default": "", "multiline": False})},
-    *("IMAGE", "MASK", "INT"),
-    optional={"image_load_cap": _COUNT, "start_index": _COUNT},
-)
-def load_directory(
-    directory: str, image_load_cap: int = 0, start_index: int = 0
-) -> tuple[Tensor, Tensor, int]:
-    """The pictures of a folder inside an input folder, in the order of their names.
-
-    Raises UserError for a folder that is not there, holds no picture, or pictures of several sizes.
-    """
-    inner_name(directory, "the directory", "the input folders")
-    bases = folders.current().input
-    found = [folders.inside(base, directory, "the directory") for base in bases]
-    folder = next((one for one in found if one.is_dir()), None)
-    if folder is None:
-        raise UserError(
-            f"there is no folder {shown(directory)} in {listing(bases)}; put the pictures there"
-        )
-    files = [path for path in sorted(folder.iterdir())[start_index:] if not path.is_dir()]
-    files = files[:image_load_cap] if image_load_cap else files
-    read = [read_image(path) for path in files]
-    if not read:
-        raise UserError(f"the folder {shown(directory)} has no picture from {start_index} on")
-    images, masks = ([one[:1] for one in each] for each in zip(*read, strict=True))
-    for path, image, mask in zip(files, images, masks, strict=True):
-        if image.shape != images[0].shape or mask.shape != masks[0].shape:
-            raise UserError(
-                f"{path.name} is {image.shape[2]} x {image.shape[1]} and {files[0].name} "
-                f"{images[0].shape[2]} x {images[0].shape[1]}, or one has transparency; the "
-                "pictures of a folder have to be alike"
-            )
-    return torch.cat(images), torch.cat(masks), len(images)

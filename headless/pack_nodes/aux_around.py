@@ -19,7 +19,9 @@ from ...preprocessors.pose.people import parse_keypoints
 from ..core_nodes.batches import join
 from ..core_nodes.declare import integer
 from ..sampling.sample import Latent
-from .aux_hints import ALIKE, MENU, RESOLUTION, aux_node, menu, require, stick_note
+from .aux_alike import require
+from .aux_fields import MENU, RESOLUTION, aux_node, menu
+from .aux_hints import ALIKE, stick_note
 from .aux_pictures import pictures
 from .aux_resize import BARS, MODES, fitted
 from .declare import PACK_NODES

@@ -1,93 +1,48 @@
 """comfyui_controlnet_aux's preprocessors, made by our own.
 
 Ids, inputs, order and defaults are those of `node_wrappers/` of
-https://github.com/Fannovel16/comfyui_controlnet_aux (1.1.5). Each looks at the picture as there:
-`resolution` pixels on its shorter side, padded to a multiple of 64. What differs from that pack's
-hint is said once a run; docs/other-packs.md has how it was measured.
+https://github.com/Fannovel16/comfyui_controlnet_aux (1.1.5). docs/other-packs.md has how what
+differs was measured.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...ground.errors import UserError
-from ...ground.log import warn_once
 from ...ground.parameters import Value
-from ...ground.wording import listing, shown
+from ...ground.wording import listing
 from ...hosts import host
-from ...nodes.hint_batch import make_batch
-from ...nodes.hint_node import check as check_hint
 from ...nodes.images import image_of
-from ...preprocessors import model_choice
-from ...preprocessors.inpaint import BLACK, MASKED, inpaint
-from ...preprocessors.making import Made
-from ...preprocessors.opencv import opencv
-from ...preprocessors.palette import cells
 from ...preprocessors.picture import Bytes, grey_as_rgb
 from ...preprocessors.pose.draw import JOINT, pixels_of
 from ...preprocessors.pose.people import to_keypoints
-from ...preprocessors.ready import KeptModel
 from ...preprocessors.registry import PREPROCESSORS
 from ...preprocessors.scribble import from_edges
-from ...preprocessors.sizing import Size
-from ...preprocessors.spec import Hint, Preprocessor
 from ...preprocessors.weights import PAGES, local_folders
-from ..core_nodes.declare import Declared, integer, number
-from ..resize import MAX_RESOLUTION
-from .aux_pictures import Grow, levels, on_white, padded, pictures, resized
-from .declare import nodes_of
-
-PACK = "comfyui_controlnet_aux"
-aux_node = nodes_of(PACK)
-
-MENU = "ControlNet Preprocessors/"
-LINES, POSES, DEPTHS = (
-    f"{MENU}Line Extractors",
-    f"{MENU}Faces and Poses Estimators",
-    f"{MENU}Normal and Depth Estimators",
+from ..core_nodes.declare import integer
+from .aux_alike import Alike, Settings, hints, require
+from .aux_fields import (
+    DEPTHS,
+    LINES,
+    POSES,
+    RECOLOR,
+    RESOLUTION,
+    SAFE,
+    SEGMENTS,
+    T2I,
+    aux_node,
+    is_on,
+    menu,
+    real,
+    resolution,
+    whole,
 )
-SEGMENTS, TILES, RECOLOR = (
-    f"{MENU}Semantic Segmentation",
-    f"{MENU}tile",
-    f"{MENU}Recolor",
-)
-T2I, OTHERS = f"{MENU}T2IAdapter-only", f"{MENU}others"
 
-Settings: TypeAlias = Mapping[str, Value]
-Change: TypeAlias = Callable[[Bytes], Bytes]
-
-
-def whole(default: int, least: int = 0, most: int = MAX_RESOLUTION) -> Declared:
-    """An INT of that pack's, which have a step always."""
-    return integer(default, least, most, 1)
-
-
-def real(default: float, least: float = 0, most: float = 1, step: float = 0.01) -> Declared:
-    """A FLOAT of that pack's."""
-    return number(default, least, most, step)
-
-
-def menu(*choices: str, default: str = "") -> Declared:
-    """A choice of that pack's."""
-    return list(choices), {"default": default or choices[0]}
-
-
-def resolution(default: int = 512, least: int = 64, step: int = 64) -> Declared:
-    """The pixels of the shorter side at which a picture is looked at."""
-    return integer(default, least, MAX_RESOLUTION, step)
-
-
-RESOLUTION = {"resolution": resolution()}
-SAFE = {"safe": menu("enable", "disable"), **RESOLUTION}
 _POSE = {
     "detect_hand": menu("enable", "disable"),
     "detect_body": menu("enable", "disable"),
@@ -95,109 +50,6 @@ _POSE = {
     **RESOLUTION,
 }
 _STICKS = {"scale_stick_for_xinsr_cn": menu("disable", "enable")}
-
-
-@dataclass(frozen=True)
-class Alike:
-    """A node of that pack, and what makes its hint here.
-
-    Args:
-        entry: the name of our preprocessor.
-        fields: the inputs beside the picture, in their order.
-        settings: what our preprocessor is to be set to, for the values of `fields`.
-        note: what is not the same, half a sentence, always; or for some values.
-        before: what happens to the padded picture first.
-        after: what becomes of our hint's bytes, at the padded size.
-        last: what becomes of them when the padding is off.
-        models: the models that it means, by the values; the first that is there is taken.
-        judged: the fields that `check` and `models` look at.
-        check: raises UserError for values that have no equal.
-    """
-
-    entry: str
-    fields: Mapping[str, Declared] = field(default_factory=lambda: RESOLUTION)
-    settings: Callable[[Mapping[str, Any]], Settings] = lambda given: {}
-    note: str | Callable[[Mapping[str, Any]], str] = ""
-    grow: Grow = "cubic"
-    before: Change | None = None
-    after: Callable[[Bytes, Mapping[str, Any]], Bytes] | None = None
-    last: Change | None = None
-    models: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
-    judged: tuple[str, ...] = ()
-    check: Callable[[Mapping[str, Any]], None] | None = None
-
-
-def is_on(value: object) -> bool:
-    """Whether a switch of that pack's is on."""
-    return value == "enable"
-
-
-def hints(node: str, alike: Alike, image: Tensor, given: Mapping[str, Any]) -> list[Made]:
-    """What `alike` makes of IMAGE, one hint a picture, cut back from the padding; what is not the
-    same as in that pack is said."""
-    entry, asked = PREPROCESSORS[alike.entry], {**_defaults(alike), **given}
-    meant, model = _models(alike, entry, asked)
-    said = alike.note(asked) if callable(alike.note) else alike.note
-    if said:
-        warn_once(f"{node}: {said}")
-    if model != meant:
-        warn_once(f"{node}: {meant} is not here, and {model} is taken for it")
-    seen, size = [], (0, 0)
-    for picture in pictures(image):
-        one, size = padded(resized(picture, asked["resolution"], alike.grow))
-        seen.append(one if alike.before is None else alike.before(one))
-    inputs = {"resolution": min(seen[0].shape[:2]), "model": model}
-    made = make_batch(entry, list(seen), entry.settings(alike.settings(asked)), inputs, KeptModel())
-    return [Made(_finished(one.hint, alike, asked, size), one.pose) for one in made]
-
-
-def _finished(hint: Hint, alike: Alike, asked: Mapping[str, Any], size: Size) -> Bytes:
-    # That pack's hints are bytes, and a level falls to the one below it.
-    scaled = hint if hint.dtype == np.uint8 else (hint * 255.0).clip(0, 255)
-    made: Bytes = scaled.astype(np.uint8)
-    if alike.after is not None:
-        made = alike.after(made, asked)
-    cut: Bytes = np.ascontiguousarray(made[: size[1], : size[0]])
-    return cut if alike.last is None else alike.last(cut)
-
-
-def require(alike: Alike, given: Mapping[str, Any]) -> None:
-    """Raise UserError for values or weights that its hint cannot be made with; None is what comes
-    through a link and waits."""
-    asked = {**_defaults(alike), **given}
-    if any(asked[name] is None for name in alike.judged):
-        return
-    for name in alike.judged:
-        choices = alike.fields[name][0]
-        if asked[name] not in choices:
-            raise UserError(
-                f"input {name} is {shown(asked[name])}, but has to be one of: {listing(choices)}"
-            )
-    if alike.check is not None:
-        alike.check(asked)
-    entry = PREPROCESSORS[alike.entry]
-    if entry.learning is not None:
-        check_hint(entry, {"model": _models(alike, entry, asked)[1], "download": False})
-
-
-def _defaults(alike: Alike) -> dict[str, Any]:
-    return {
-        name: declared[1]["default"] if len(declared) > 1 else declared[0][0]
-        for name, declared in alike.fields.items()
-    }
-
-
-def _models(alike: Alike, entry: Preprocessor, asked: Mapping[str, Any]) -> tuple[str, str]:
-    """The model that is meant, and the one to be taken: of those that may stand for it the first
-    that is there. "" where there is one alone."""
-    if alike.models is None:
-        return "", ""
-    meant, *others = alike.models(asked)
-    for name in (meant, *others):
-        with suppress(UserError):
-            model_choice.choose(entry, name, host.current().places())
-            return meant, name
-    return meant, meant
 
 
 def _inverted(hint: Bytes, _: Mapping[str, Any]) -> Bytes:
@@ -574,13 +426,15 @@ def _declare(node: str, category: str, alike: Alike) -> None:
         """What is judged is looked at, and whether the weights are there."""
         require(alike, given)
 
-    kind = inspect.Parameter.KEYWORD_ONLY
-    looked_at: Any = check
-    looked_at.__signature__ = inspect.Signature(
-        [inspect.Parameter(name, kind, default=_defaults(alike)[name]) for name in alike.judged]
+    @aux_node(
+        node,
+        category,
+        {"image": "IMAGE"},
+        *outputs,
+        optional=alike.fields,
+        check=check,
+        checked=alike.judged,
     )
-
-    @aux_node(node, category, {"image": "IMAGE"}, *outputs, optional=alike.fields, check=check)
     def make(image: Tensor, **given: Any) -> Any:
         """The hints of a batch (B, H, W, 3), and of poses their people."""
         made = hints(node, alike, image, given)
@@ -591,78 +445,3 @@ def _declare(node: str, category: str, alike: Alike) -> None:
 
 for _node, (_category, _alike) in ALIKE.items():
     _declare(_node, _category, _alike)
-
-
-@aux_node(
-    "InpaintPreprocessor",
-    OTHERS,
-    {"image": "IMAGE", "mask": "MASK"},
-    "IMAGE",
-    optional={"black_pixel_for_xinsir_cn": ("BOOLEAN", {"default": False})},
-)
-def inpaint_hint(image: Tensor, mask: Tensor, black_pixel_for_xinsir_cn: bool = False) -> Tensor:
-    """The pictures with -1 (or black) where `mask`, brought to their size, is over 0.5.
-
-    Raises UserError for masks that are neither one nor one a picture.
-    """
-    stretched = mask.reshape(-1, 1, *mask.shape[-2:])
-    masks = F.interpolate(stretched, size=image.shape[1:3], mode="bilinear")[:, 0]
-    if len(masks) not in (1, len(image)):
-        raise UserError(
-            f"there are {len(image)} pictures and {len(masks)} masks; give one mask, or one each"
-        )
-    value = BLACK if black_pixel_for_xinsir_cn else MASKED
-    each = zip(image.float().numpy(), masks.expand(len(image), -1, -1).numpy(), strict=True)
-    made = [inpaint(np.ascontiguousarray(one[..., :3]), area, value) for one, area in each]
-    return torch.from_numpy(np.stack(made))
-
-
-@aux_node(
-    "ColorPreprocessor",
-    T2I,
-    {"image": "IMAGE"},
-    "IMAGE",
-    optional=RESOLUTION,
-)
-def color(image: Tensor, resolution: int = 512) -> Tensor:
-    """One flat colour for each 64 x 64 pixels of the resized picture, which is not padded.
-
-    Where 64 does not divide a side, its cells are not all of one size, as there.
-    """
-    cv2 = opencv()
-    made = []
-    for picture in pictures(image):
-        seen = resized(picture, resolution, "area")
-        size = (seen.shape[1], seen.shape[0])
-        made.append(cv2.resize(cells(seen), size, interpolation=cv2.INTER_NEAREST))
-    return image_of(made)
-
-
-@aux_node(
-    "TilePreprocessor",
-    TILES,
-    {"image": "IMAGE"},
-    "IMAGE",
-    optional={"pyrUp_iters": whole(3, 1, 10), **RESOLUTION},
-)
-def tile(image: Tensor, pyrUp_iters: int = 3, resolution: int = 512) -> Tensor:  # noqa: N803
-    """The picture at 1 / 2 ** pyrUp_iters of its size, doubled again that many times by OpenCV.
-
-    As there, `resolution` does nothing, and sides become multiples of 64 first. Raises UserError
-    where nothing would be left of a side.
-    """
-    cv2 = opencv()
-    made = []
-    for picture in levels(image):
-        sides = [int(np.round(side / 64.0)) * 64 // 2**pyrUp_iters for side in picture.shape[1::-1]]
-        if min(sides) < 1:
-            raise UserError(
-                f"pyrUp_iters is {pyrUp_iters}, which leaves nothing of a picture of "
-                f"{picture.shape[1]} x {picture.shape[0]}; give a smaller one"
-            )
-        small = cv2.resize(picture, tuple(sides), interpolation=cv2.INTER_AREA)
-        small = on_white(small.reshape(*small.shape[:2], -1))
-        for _ in range(pyrUp_iters):
-            small = cv2.pyrUp(small)
-        made.append(small)
-    return image_of(made)

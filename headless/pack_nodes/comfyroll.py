@@ -5,7 +5,6 @@ By https://github.com/Suzie1/ComfyUI_Comfyroll_CustomNodes (1.76), `nodes/nodes_
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from torch import Tensor
@@ -82,15 +81,6 @@ def _check(**given: Any) -> None:
     require(*(given.get(f"controlnet_{n}") for n in ROWS if given.get(f"switch_{n}") == ON))
 
 
-_check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
-        for n in ROWS
-        for name in (f"switch_{n}", f"controlnet_{n}")
-    ]
-)
-
-
 @cr_node(
     "CR Multi-ControlNet Stack",
     MENU,
@@ -102,6 +92,7 @@ _check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         "controlnet_stack": "CONTROL_NET_STACK",
     },
     check=_check,
+    checked=[f"{name}_{n}" for n in ROWS for name in ("switch", "controlnet")],
     RETURN_NAMES=("CONTROLNET_STACK", "show_help"),
 )
 def stack(controlnet_stack: Entries | None = None, **given: Any) -> tuple[Entries, str]:

@@ -5,7 +5,6 @@ By https://github.com/yolain/ComfyUI-Easy-Use (1.3.6), `py/nodes/loaders.py`.
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from .. import folders
@@ -40,12 +39,6 @@ def _check(**given: Any) -> None:
         require(*(given.get(f"controlnet_{n}") for n in rows))
 
 
-_NAMED = ("toggle", "num_controlnet", *(f"controlnet_{n}" for n in ROWS))
-_check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in _NAMED]
-)
-
-
 @nodes_of("ComfyUI-Easy-Use")(
     "easy controlnetStack",
     "EasyUse/Loaders",
@@ -57,6 +50,7 @@ _check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     "CONTROL_NET_STACK",
     optional=_rows(),
     check=_check,
+    checked=("toggle", "num_controlnet", *(f"controlnet_{n}" for n in ROWS)),
     RETURN_NAMES=("controlnet_stack",),
 )
 def stack(

@@ -21,6 +21,7 @@ from ..resize import MAX_RESOLUTION
 from ..sampling.sample import Latent
 from ..sampling.samplers import SAMPLERS
 from ..sampling.schedules import SCHEDULES, full_steps
+from .core import core, require_core
 from .declare import nodes_of
 from .stacks import Entries, applied
 
@@ -130,9 +131,8 @@ def _check_files(
         ("VAELoader", vae_name, "vae_name", BAKED),
         ("LoraLoader", lora_name, "lora_name", NONE),
     ):
-        said = True if name in (None, none) else CORE_NODES[node].VALIDATE_INPUTS(**{field: name})
-        if said is not True:
-            raise UserError(str(said))
+        if name not in (None, none):
+            require_core(node, **{field: name})
     for field, chosen, plain in (
         ("token_normalization", token_normalization, "none"),
         ("weight_interpretation", weight_interpretation, "comfy"),
@@ -200,25 +200,18 @@ def load(
     _check_files(
         token_normalization=token_normalization, weight_interpretation=weight_interpretation
     )
-    model, clip, vae = _core("CheckpointLoaderSimple", ckpt_name=ckpt_name)
+    model, clip, vae = core("CheckpointLoaderSimple", ckpt_name=ckpt_name)
     named = [(lora_name, lora_model_strength, lora_clip_strength)] if lora_name != NONE else []
     for name, on_model, on_clip in [*named, *(lora_stack or [])]:
         strengths = {"strength_model": on_model, "strength_clip": on_clip}
-        model, clip = _core("LoraLoader", model=model, clip=clip, lora_name=name, **strengths)
-    (clip,) = _core("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=clip_skip)
-    prompts = [_core("CLIPTextEncode", clip=clip, text=text)[0] for text in (positive, negative)]
+        model, clip = core("LoraLoader", model=model, clip=clip, lora_name=name, **strengths)
+    (clip,) = core("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=clip_skip)
+    prompts = [core("CLIPTextEncode", clip=clip, text=text)[0] for text in (positive, negative)]
     prompts = list(applied(cnet_stack, *prompts))
     if vae_name != BAKED:
-        (vae,) = _core("VAELoader", vae_name=vae_name)
+        (vae,) = core("VAELoader", vae_name=vae_name)
     size = (batch_size, 4, empty_latent_height // 8, empty_latent_width // 8)
     return (model, *prompts, {"samples": torch.zeros(size)}, vae, clip, None)
-
-
-def _core(node: str, **inputs: Any) -> tuple[Any, ...]:
-    """What a node of the core gives."""
-    made = CORE_NODES[node]().run(**inputs)
-    found: tuple[Any, ...] = made["result"] if isinstance(made, dict) else made
-    return found
 
 
 _ALONE = ("AYS SD1", "AYS SDXL", "AYS SVD", "GITS")
@@ -281,13 +274,13 @@ def sample(
     if script is not None:
         raise UserError("its script (XY plot, HighRes-Fix ...) is not here; take it off")
     _check_sampling(given["scheduler"])
-    (samples,) = _core("KSampler", latent_image=latent_image, **given)
+    (samples,) = core("KSampler", latent_image=latent_image, **given)
     images: Tensor | None = None
     shown: dict[str, Any] = {"images": []}
     if optional_vae is not None and vae_decode != "false":
         tiled = vae_decode == "true (tiled)"
         node, more = ("VAEDecodeTiled", _TILES) if tiled else ("VAEDecode", {})
-        (images,) = _core(node, vae=optional_vae, samples=samples, **more)
+        (images,) = core(node, vae=optional_vae, samples=samples, **more)
         if preview_method != "none":
             preview = CORE_NODES["PreviewImage"]()
             seen = preview.run(images=images, prompt=prompt, extra_pnginfo=extra_pnginfo)

@@ -11,7 +11,7 @@ from ...model_patch.conditioning import Conditioning
 from ...model_patch.control import Control
 from ...nodes.stack_list import Unlisted, list_of, stack_of
 from ..core_nodes.controlnet import apply_advanced
-from ..core_nodes.declare import CORE_NODES
+from .core import core, require_core
 
 Entries: TypeAlias = list[Any]
 """(control_net or the name of a file, image, strength, start_percent, end_percent), each."""
@@ -48,13 +48,11 @@ def _parts(entry: Any) -> tuple[Any, Tensor, float, float, float]:
 
 def loaded(name: str) -> Any:
     """The ControlNet of a file, as the core's loader gives it."""
-    return CORE_NODES["ControlNetLoader"]().run(control_net_name=name)[0]
+    return core("ControlNetLoader", control_net_name=name)[0]
 
 
 def require(*names: str | None) -> None:
     """Raise UserError for files that the core's loader refuses; None and "None" are none."""
     for name in names:
         if name not in (None, "None"):
-            said = CORE_NODES["ControlNetLoader"].VALIDATE_INPUTS(control_net_name=name)
-            if said is not True:
-                raise UserError(str(said))
+            require_core("ControlNetLoader", control_net_name=name)

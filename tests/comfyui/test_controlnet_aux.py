@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from controlstack.headless import folders, host
 from controlstack.headless.pack_nodes import PACK_NODES
-from controlstack.headless.pack_nodes.aux_hints import PACK
+from controlstack.headless.pack_nodes.aux_fields import PACK
 from controlstack.headless.pack_nodes.aux_resize import MODES
 from tests.annotator_files import publish, random_state
 
