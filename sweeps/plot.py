@@ -56,10 +56,11 @@ def draw_plot(records: Sequence[Record], columns: Sequence[str], title: str) -> 
 
 def _draw(axes: Any, records: Sequence[Record], name: str, measure: Any) -> None:
     values = _values(records, name)
-    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    numbers = sorted(v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool))
+    numeric = len(numbers) == len(values)
     if numeric:
-        values.sort()
-    places: list[float] = [float(v) for v in values] if numeric else list(range(len(values)))  # type: ignore[arg-type]
+        values = [*numbers]
+    places = [float(at) for at in (numbers if numeric else range(len(values)))]
     place = {repr(value): at for value, at in zip(values, places, strict=True)}
     rows = [(place[repr(r.settings[name])], measure.of(r)) for r in records if name in r.settings]
     groups = [spread(value for at, value in rows if at == one) for one in places]

@@ -313,7 +313,8 @@ class _Group:
         if len(numbers) < 4 or max(numbers[0], numbers[2]) >= len(self.items):
             raise self._wrong(f"has the link {shown(value)}, which joins no two of its nodes")
         kind = parts[5] if len(parts) > 5 else "*"
-        return (*numbers[:4], kind if isinstance(kind, str) else "*")  # type: ignore[return-value]
+        origin, out, target, into = numbers
+        return origin, out, target, into, kind if isinstance(kind, str) else "*"
 
     def _objects(self, value: Json, what: str) -> list[JsonObject]:
         found = self._listed(value, what)

@@ -19,13 +19,14 @@ LARGE = 2**16
 class _Made(nn.Module):
     """What such layers have beside their weight; a layer becomes one, or plain again, in place."""
 
+    weight: Tensor
     scale: Tensor | None
     up: Tensor | None
     down: Tensor | None
 
     def made(self, dtype: torch.dtype) -> Tensor:
         """The layer's whole weight, in a type it computes in."""
-        weight: Tensor = self.weight.to(dtype)  # type: ignore[assignment]
+        weight = self.weight.to(dtype)
         if self.scale is not None:
             weight = weight * self.scale.to(weight)
         if self.up is not None and self.down is not None:

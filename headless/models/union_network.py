@@ -25,7 +25,8 @@ class UnionNetwork(HintedNetwork):
         known: Any = union
         self.num_control_type = len(known.task_embedding)
         # What ComfyUI's network says of itself, and `model_patch/union.py` asks for.
-        setattr(self.rest, "num_control_type", self.num_control_type)  # noqa: B010 - torch's types
+        rest: Any = self.rest
+        rest.num_control_type = self.num_control_type
         self.task_embedding: nn.Parameter = known.task_embedding
         self.mixers: nn.ModuleList = known.transformer_layes
         self.to_shift: nn.Linear = known.spatial_ch_projs

@@ -169,12 +169,13 @@ def _unreadable(prompt: JsonObject) -> dict[str, Told]:
     """The nodes whose inputs are of no form that a prompt knows."""
     found: dict[str, Told] = {}
     for key, node in prompt.items():
-        known = isinstance(node, dict) and isinstance(node.get("class_type"), str)
+        kind = node.get("class_type") if isinstance(node, dict) else None
+        if not isinstance(kind, str):
+            continue  # `_unknown` says it
         try:
-            if known:
-                read_api({key: node}, SOURCE)
+            read_api({key: node}, SOURCE)
         except UserError as error:
-            entry = _entry(Node(key, str(node["class_type"]), {}))  # type: ignore[index, call-overload]
+            entry = _entry(Node(key, kind, {}))
             entry["errors"].append(error_of("bad_linked_input", "Bad linked input", str(error)))
             found[key] = entry
     return found
