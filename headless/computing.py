@@ -35,7 +35,7 @@ class Computing:
         """Whether the weights of a file of `size` bytes stay as it has them.
 
         The numbers are the same either way. On a CPU it takes time: a step of SD 1.5 on one core
-        took 10 % more at 512 px and 27 % at 256 (`python -m benchmarks.narrow_weights`), so it is
+        took 11 % more at 512 px and 27 % at 256 (`python -m benchmarks.narrow_weights`), so it is
         done where the file as float32 would take more than half of the memory that is left.
         """
         if not self.may_keep or self.device.type != "cpu" or self.dtype != torch.float32:
