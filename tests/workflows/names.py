@@ -8,7 +8,7 @@ FAMILIES = (
     *("flux_canny_dev", "flux_union", "ltx_ic_lora", "qwen_edit_pose", "qwen_image_diffsynth"),
     *("sdxl_union_promax", "wan_fun_control", "wan_vace", "z_image_fun"),
 )
-"""Of other models than SD 1.5. SDXL's runs without ComfyUI, too, which tests/headless/server does."""
+"""Of other models than SD 1.5. SDXL's runs without ComfyUI, too: tests/headless/server does it."""
 
 ALL = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 TRAINING = ("train",)
