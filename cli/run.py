@@ -31,18 +31,24 @@ SEED_INPUTS = ("seed", "noise_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetOptions:
-    """Which ControlNets are used, and where and in what networks compute; a sweep asks it, too."""
+class ComputingOptions:
+    """Where and in what networks compute; every command that runs workflows asks it."""
+
+    device: str = setting("cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE")
+    dtype: Literal["auto", "fp32", "fp16", "bf16"] = setting(
+        "auto", "What U-Nets and ControlNets compute in; auto is fp32 on a CPU, else fp16."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetOptions(ComputingOptions):
+    """Which ControlNets are used, and how they compute; a sweep asks it, too."""
 
     control_net: tuple[str, ...] = setting(
         (),
         "A ControlNet (a folder, a run's checkpoint or a file) in the place of the one that the "
         "workflow loads; NODE= where it loads several. Repeat for more.",
         metavar="[NODE=]PATH",
-    )
-    device: str = setting("cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE")
-    dtype: Literal["auto", "fp32", "fp16", "bf16"] = setting(
-        "auto", "What U-Nets and ControlNets compute in; auto is fp32 on a CPU, else fp16."
     )
 
 

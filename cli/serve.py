@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from ..ground.garbage import uncollected
 from ..ground.log import log
 from ..ground.parameters import setting
 from .options import command_of
-from .run import places_of
+from .run import ComputingOptions, places_of
 from .say import note, say, tell
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class ServeOptions:
     front_end: Path | None = setting(
         None, "Another front end: the folder `static` of its package.", metavar="DIR"
     )
+    computing: ComputingOptions = field(default_factory=ComputingOptions)
 
 
 def _serve(options: ServeOptions) -> None:
@@ -94,11 +95,13 @@ serve_command = command_of(ServeOptions, _serve)
 
 
 def _house(options: ServeOptions) -> House:
+    from ..headless import computing
     from ..headless.graph.registry import default_registry
     from ..headless.sampling.previews import roughly
     from ..headless.server import front_end
     from ..headless.server.house import PACK, House, OwnModels
 
+    chosen = computing.chosen(options.computing.device, options.computing.dtype)
     static = options.front_end and front_end.require(options.front_end)
     workflows = PACK / "workflows"
     places = places_of(workflows / "pose.json", options.models, options.input, options.out)
@@ -119,6 +122,7 @@ def _house(options: ServeOptions) -> House:
         user=options.user,
         front_end=static or front_end.installed(),
         look=serving.look if options.demo else roughly,
+        computing=chosen,
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from .. import host
+from .. import computing, host
+from ..computing import Computing
 from ..folders import Folders
 from ..graph.model import Graph
 from ..graph.registry import Registry
@@ -49,7 +50,8 @@ class House:
     """The server's surroundings.
 
     `user` is the folder of settings and saved workflows, `front_end` the folder `static` of
-    ComfyUI's front end; `look` makes previews of latents; `upload` is the largest request in bytes.
+    ComfyUI's front end; `look` makes previews of latents; `upload` is the largest request in bytes;
+    `computing` is where networks compute.
     """
 
     registry: Registry
@@ -58,11 +60,12 @@ class House:
     front_end: Path
     look: Look = roughly
     upload: int = 100 << 20
+    computing: Computing = Computing()
     notes: tuple[str, ...] = field(default=())
 
     @contextmanager
     def open(self) -> Iterator[Folders]:
         """Let the embedded host answer inside the block, where people see what nodes show."""
         places = self.models.folders()
-        with host.use(places, watched=True):
+        with host.use(places, watched=True), computing.use(self.computing):
             yield places

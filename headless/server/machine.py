@@ -7,12 +7,15 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...ground.log import log
 from .answers import Route, json_of, nothing, object_of
 from .clients import Clients
 from .house import House
+
+if TYPE_CHECKING:
+    import torch
 
 SPOKEN = "0.33.0"
 """The version of ComfyUI whose routes and messages these are: clients ask for it."""
@@ -112,7 +115,6 @@ def _stats(house: House) -> Mapping[str, Any]:
     from .front_end import version
 
     memory = psutil.virtual_memory()
-    same = {"total": memory.total, "free": memory.available}
     return {
         "system": {
             "os": sys.platform,
@@ -129,15 +131,27 @@ def _stats(house: House) -> Mapping[str, Any]:
             "deploy_environment": "controlstack",
             "argv": ["controlstack", "serve"],
         },
-        "devices": [
-            {
-                "name": "cpu",
-                "type": "cpu",
-                "index": None,
-                "vram_total": same["total"],
-                "vram_free": same["free"],
-                "torch_vram_total": same["total"],
-                "torch_vram_free": same["free"],
-            }
-        ],
+        "devices": [_device(house.computing.device, memory)],
+    }
+
+
+def _device(device: torch.device, memory: Any) -> Mapping[str, Any]:
+    """The device that computes; of a CPU the machine's own `memory` (psutil's)."""
+    import torch
+
+    name, total, free = "cpu", memory.total, memory.available
+    torch_total, torch_free = total, free
+    if device.type == "cuda":
+        name = f"{device} {torch.cuda.get_device_name(device)}"
+        free, total = torch.cuda.mem_get_info(device)
+        torch_total = torch.cuda.memory_reserved(device)
+        torch_free = torch_total - torch.cuda.memory_allocated(device)
+    return {
+        "name": name,
+        "type": device.type,
+        "index": device.index,
+        "vram_total": total,
+        "vram_free": free,
+        "torch_vram_total": torch_total,
+        "torch_vram_free": torch_free,
     }

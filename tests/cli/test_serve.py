@@ -66,6 +66,12 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     assert f"port {port} of 127.0.0.1 is in use" in sentence(done)
 
 
+def test_a_device_that_is_none_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    done = ran(command(tmp_path, "--device", "tpu"), tmp_path)
+    assert "--device tpu is no device" in sentence(done)
+
+
 def test_an_address_that_is_none_is_named(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
     done = ran(command(tmp_path, "--listen", "203.0.113.7"), tmp_path)
