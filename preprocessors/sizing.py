@@ -101,15 +101,16 @@ def resized(picture: Picture, size: Size, drawn: bool = False) -> Picture:
     return result if picture.dtype == np.uint8 else result.clip(picture.min(), picture.max())
 
 
-def looked_at(size: Size, resolution: int) -> Size:
+def looked_at(size: Size, resolution: int, what: str = "What the network looks at") -> Size:
     """The size at which a network looks at a part of `size`: its shorter side is `resolution`.
 
-    0 is the size itself, but no more than AUTO_RESOLUTION.
+    0 is the size itself, but no more than AUTO_RESOLUTION. Raises UserError, which names it as
+    `what`, where the longer side comes out too large.
     """
     shorter = min(size)
     wanted = resolution or min(shorter, AUTO_RESOLUTION)
     width, height = (max(1, round(side * wanted / shorter)) for side in size)
-    checked_size(width, height, "What the network looks at")
+    checked_size(width, height, what)
     return width, height
 
 

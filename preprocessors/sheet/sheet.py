@@ -93,7 +93,8 @@ def read_picture(path: Path) -> Picture:
         under = picture
         mask = np.zeros((height, width), np.float32)
         mask[height // 3 : height - height // 3, width // 3 : width - width // 3] = 1
-    size = looked_at((width, height), EDGE)
+    made = f"{path} is {width} x {height} pixels, and a hint of it with a shorter side of {EDGE}"
+    size = looked_at((width, height), EDGE, made)
     return Picture(resized(picture, size), resized(mask, size, drawn=True), resized(under, size))
 
 

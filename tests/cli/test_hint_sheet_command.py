@@ -32,11 +32,13 @@ def test_the_page_is_written_and_what_it_lacks_is_said(run: Run) -> None:
         (("--sheet", "none.png"), "none.png"),
         (("--sheet", "text.txt"), "text.txt"),
         (("--sheet", SCENE, "--out", "."), "is a folder"),
+        (("--sheet", "thin.png"), "thin.png is 1 x 4000 pixels, and a hint of it"),
         (("--debug",), "--sheet"),
     ],
 )
 def test_what_is_wrong_is_said(run: Run, folder: Path, asked: tuple[str, ...], said: str) -> None:
     (folder / "text.txt").write_text("hello")
+    Image.new("RGB", (1, 4000)).save(folder / "thin.png")
     result = run("hint", *asked)
     assert result.exit_code == 2
     assert "Error: " in result.stderr
