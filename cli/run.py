@@ -149,7 +149,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         from ..ground.threads import one_thread
         from ..headless import computing, host
         from ..headless.graph.answer import answer
-        from ..headless.graph.dynamic_prompts import seeded
+        from ..headless.graph.dynamic_prompts import Seeded
         from ..headless.graph.execute import Executor
         from ..headless.graph.given_nets import with_nets
         from ..headless.graph.registry import default_registry
@@ -161,10 +161,13 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
     chosen = computing.chosen(options.nets.device, options.nets.dtype)
     registry, demo = default_registry(), options.demo
     with host.use(places):
-        graph = document.graph(registry, seeded(options.seed or 0))
+        draws = Seeded(options.seed or 0)
+        graph = document.graph(registry, draws)
         graph = without_onlookers(graph, registry)
         factor = models_of_demo.scale_factor(graph) if demo else 1.0
         graph = models_of_demo.scaled(graph, registry, factor)
+        if options.seed is not None and not draws.used and not _seeds(graph, options.seed):
+            note("--seed has no effect: nothing in this workflow has a seed")
         graph, unset = set_values(graph, registry, options.settings, options.seed)
         if options.preset is not None:
             graph = _with_preset(graph, registry, options.preset)
@@ -244,15 +247,12 @@ def _with_preset(graph: Graph, registry: Registry, file: Path) -> Graph:
 def _seeds(graph: Graph, seed: int | None) -> list[tuple[str, str]]:
     if seed is None:
         return []
-    found = [
+    return [
         (f"{node.id}.{name}", str(seed))
         for node in graph.nodes.values()
         for name in SEED_INPUTS
         if name in node.inputs
     ]
-    if not found:
-        note("--seed has no effect: nothing in this workflow has a seed")
-    return found
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -29,9 +29,25 @@ _COMMENT = re.compile(r"/\*.*?\*/|//[^\n\r\u2028\u2029]*", re.DOTALL)
 _KEPT = re.compile(r"\\([{}|])")
 
 
-def seeded(seed: int) -> Draws:
-    """Draws that are the same for the same seed and field, whatever else the workflow holds."""
-    return lambda place: random.Random(f"{seed} {place}").random
+@dataclass
+class Seeded:
+    """Draws that are the same for the same seed and field, whatever else the workflow holds.
+
+    `used` says whether anything was drawn yet.
+    """
+
+    seed: int
+    used: bool = field(default=False, init=False)
+
+    def __call__(self, place: str) -> Draw:
+        """The draws of one field."""
+        source = random.Random(f"{self.seed} {place}")
+
+        def draw() -> float:
+            self.used = True
+            return source.random()
+
+        return draw
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from ...ground.errors import UserError
 from ...ground.wording import listing, one_line, shown
 from .canvas_nodes import UNSENT, feeding, is_furniture, slots_of
-from .dynamic_prompts import Draws, resolve, seeded
+from .dynamic_prompts import Draws, Seeded, resolve
 from .everywhere import connect
 from .follow import Canvas, Constant, Scope
 from .group_nodes import opened
@@ -34,7 +34,7 @@ def flatten(
     Raises UserError for links to nothing, links in a circle, subgraphs that hold themselves, and a
     Get without a Set.
     """
-    return _Flattener(document, registry, source, draws or seeded(0)).graph()
+    return _Flattener(document, registry, source, draws or Seeded(0)).graph()
 
 
 class _Flattener:

@@ -18,6 +18,7 @@ from tests.cli.prompts import WORKFLOWS, Prompt, Run, node_of
 
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 QUICK = ("--demo", "--set", "KSampler.steps=1")
+SCENE = "controlstack_scene.png"
 SMALL = ("--set", "EmptyLatentImage.width=64", "--set", "EmptyLatentImage.height=64")
 
 
@@ -167,3 +168,19 @@ def test_a_strangers_graph_on_the_demo_models(
         "Note: the demo's canny net stands in for sd15_lineart.pth: its name tells the kind of "
         "hint.",
     ]
+
+
+@pytest.mark.parametrize(("text", "told"), [("a cat", True), ("{a cat|a dog}", False)])
+def test_a_seed_without_effect_is_said(run: Run, folder: Path, text: str, told: bool) -> None:
+    loaded = {"name": "IMAGE", "type": "IMAGE", "links": [1]}
+    taken = {"name": "images", "type": "IMAGE", "link": 1}
+    nodes = [
+        {"id": 1, "type": "LoadImage", "outputs": [loaded], "widgets_values": [SCENE]},
+        {"id": 2, "type": "SaveImage", "inputs": [taken], "widgets_values": ["x"]},
+        {"id": 3, "type": "CLIPTextEncode", "widgets_values": [text]},
+    ]
+    document = {"nodes": nodes, "links": [[1, 1, 0, 2, 0, "IMAGE"]], "version": 0.4}
+    (folder / "w.json").write_text(json.dumps(document))
+    result = run("run", "w.json", "--seed", 3, "--input", WORKFLOWS / "input")
+    assert result.exit_code == 0, result.output
+    assert ("--seed has no effect" in result.stderr) == told

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controlstack.ground.errors import UserError
-from controlstack.headless.graph.dynamic_prompts import MAX_DEPTH, resolve, seeded
+from controlstack.headless.graph.dynamic_prompts import MAX_DEPTH, Seeded, resolve
 from controlstack.headless.graph.registry import Registry
 from controlstack.headless.graph.workflow import read_workflow
 from tests.headless.graph.conftest import Encode
@@ -60,11 +60,19 @@ def test_blocks_without_end() -> None:
 
 
 def test_a_seed_chooses_the_same_again_and_every_option_at_some_time() -> None:
-    draws = [seeded(seed)("2.text") for seed in range(100)]
+    draws = [Seeded(seed)("2.text") for seed in range(100)]
     chosen = [resolve("{a|b|c}", draw).text for draw in draws]
-    assert chosen == [resolve("{a|b|c}", seeded(seed)("2.text")).text for seed in range(100)]
+    assert chosen == [resolve("{a|b|c}", Seeded(seed)("2.text")).text for seed in range(100)]
     assert all(20 < chosen.count(one) < 50 for one in "abc")
-    assert len({resolve("{a|b|c}", seeded(3)(f"{node}.text")).text for node in range(20)}) == 3
+    assert len({resolve("{a|b|c}", Seeded(3)(f"{node}.text")).text for node in range(20)}) == 3
+
+
+def test_a_seed_knows_whether_anything_was_drawn() -> None:
+    draws = Seeded(3)
+    resolve("no block, \\{escaped\\}", draws("2.text"))
+    assert not draws.used
+    resolve("{a|b}", draws("2.text"))
+    assert draws.used
 
 
 def test_a_canvas_is_chosen_from_and_says_so(registry: Registry, ui: dict[str, Any]) -> None:
