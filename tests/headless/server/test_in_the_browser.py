@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.comfyui.browser import MISSING, Page, browsing
+from tests.comfyui.browser import MISSING, VUE_NODES, Page, browsing
 from tests.comfyui.server import PACK
 from tests.own_server import OwnServer, installed_front_end, serving
 from tests.workflows.names import WORKFLOWS
@@ -306,6 +306,25 @@ def test_a_node_that_is_not_here_is_named_before_a_run(session: Session) -> None
 
     session.page.until(lambda: "SomebodysOwnPreview" in session.page.text(), "its name")
     assert session.page.broken_nodes() == ["SomebodysOwnPreview"]
+
+
+@pytest.mark.parametrize("name", ["stack_pose_depth", "control_sweep"])
+def test_nodes_drawn_by_vue_run_as_well(server: OwnServer, name: str) -> None:
+    server.post(GREETED, True)
+    server.post(f"/settings/{VUE_NODES}", True)
+    try:
+        with browsing(network=True) as page:
+            session = Session(server, page)
+            session.start()
+            session.open(name, steps=2)
+            assert page.drawn_by_vue()
+            kinds = [kind for kind, _ in session.run()]
+            assert kinds[-1] == "execution_success"
+            assert page.broken_nodes() == []
+            assert page.overlaps() == []
+            assert session.check() > 50
+    finally:
+        server.post(f"/settings/{VUE_NODES}", False)
 
 
 def test_a_saved_workflow_outlives_the_server(tmp_path: Path) -> None:
