@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...ground.errors import UserError
+from ..batch_rows import spread
 from .base_model import BaseModel
 from .inpaint import extra_channels
 from .size_conditioning import y_of
@@ -78,10 +79,7 @@ def _told_channels(model: BaseModel, cond: Cond, noise: Tensor) -> Tensor | None
         latent = upscale(latent, *size, "bilinear", "center")
     if mask.shape[-2:] != noise.shape[-2:]:
         mask = upscale(mask, *size, "bilinear", "center")
-    rows = [
-        one.expand(len(noise), *one.shape[1:]) if len(one) == 1 else one for one in (mask, latent)
-    ]
-    return extra_channels(model, rows[1], rows[0])
+    return extra_channels(model, spread(latent, len(noise)), spread(mask, len(noise)))
 
 
 def _with_area(cond: Cond, size: tuple[int, int]) -> Cond:
