@@ -7,6 +7,7 @@ relative (percentages, mask sizes) made absolute. Areas are (height, width, y, x
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 
@@ -88,6 +89,12 @@ def _with_area(cond: Cond, size: tuple[int, int]) -> Cond:
     area = cond["area"]
     if area[0] == "percentage":
         share = area[1:]
+        if not all(map(math.isfinite, share)):
+            told = ", ".join(f"{one:g}" for one in share)
+            raise UserError(
+                f"A conditioning area's height, width, y and x are {told} of the picture: give "
+                "numbers from 0 to 1."
+            )
         area = (
             max(1, round(share[0] * size[0])),
             max(1, round(share[1] * size[1])),
