@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -58,7 +58,6 @@ class House:
     front_end: Path
     look: Look = roughly
     upload: int = 100 << 20
-    notes: tuple[str, ...] = field(default=())
 
     @contextmanager
     def open(self) -> Iterator[Folders]:
