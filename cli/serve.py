@@ -64,10 +64,11 @@ def _serve(options: ServeOptions) -> None:
     if find_spec("aiohttp") is None:
         raise UserError("aiohttp is not installed, which serves: pip install 'controlstack[serve]'")
     with uncollected():
-        from ..headless.server.app import Server, reached_by_others
+        from ..headless.server.app import Server
+        from ..headless.server.guard import is_loopback
 
         house = _house(options)
-    outside = reached_by_others(options.listen)
+    outside = not is_loopback(options.listen)
     if outside:
         note(
             f"--listen {options.listen} lets other machines run workflows and read and write "

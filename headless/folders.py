@@ -43,6 +43,8 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "depth": ("depth model", ("depth",)),
     "controlstack": ("hint network", ("controlstack",)),
 }
+FILES = ("input", "output", "temp")
+"""Kinds of files that workflows name beside models."""
 PICTURE = "input file"
 """What sentences call a file of the input folders."""
 
@@ -161,24 +163,48 @@ def _pictures_in(bases: Iterable[Path]) -> list[str]:
 
 
 def find_input(name: str) -> Path:
-    """The file an input names; a name may end in " [input]", " [output]" or " [temp]" as in the
-    core.
+    """The file an input names; see `find_file` for what may stand behind it.
 
     Raises UserError for a name that leaves its folder or is not there.
     """
-    folders = current()
-    places: dict[str, tuple[Path, ...]] = {
-        "[input]": folders.input,
-        "[output]": (folders.output,),
-        "[temp]": (folders.temp,),
-    }
-    mark = next((mark for mark in places if name.endswith(mark)), "[input]")
-    bare = name.removesuffix(mark).rstrip(" ")
-    for base in places[mark]:
-        path = inside(base, bare, "the input file")
+    path = find_file(name)
+    if path is not None:
+        return path
+    bare, kind = _unmarked(name, "input")
+    raise _not_found(PICTURE, bare, input_names(), places(kind), "put the picture there")
+
+
+def find_file(name: str, kind: str = "input", subfolder: str = "") -> Path | None:
+    """The file `name` of a kind, None where it is not there; " [input]", " [output]" or " [temp]"
+    behind it says another kind, as in the core.
+
+    Raises UserError where it would leave its folder, by itself or through a link, and for a kind
+    that there is not.
+    """
+    bare, kind = _unmarked(name, kind)
+    if subfolder:
+        inner_name(bare, f"the {kind} file", subfolder)
+        bare = f"{subfolder}/{bare}"
+    for base in places(kind):
+        path = inside(base, bare, f"the {kind} file")
         if path.is_file():
             return path
-    raise _not_found(PICTURE, bare, input_names(), places[mark], "put the picture there")
+    return None
+
+
+def places(kind: str) -> tuple[Path, ...]:
+    """The folders of a kind of file, one of FILES; UserError for another."""
+    now = current()
+    known = dict(zip(FILES, (now.input, (now.output,), (now.temp,)), strict=True))
+    if kind not in known:
+        raise UserError(f"there is no type {shown(kind)}; there are {', '.join(FILES)}")
+    return known[kind]
+
+
+def _unmarked(name: str, kind: str) -> tuple[str, str]:
+    """A name without the kind in brackets that it may end in, and the kind."""
+    found = next((known for known in FILES if name.endswith(f"[{known}]")), None)
+    return (name.removesuffix(f"[{found}]").rstrip(" "), found) if found else (name, kind)
 
 
 def _not_found(

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 
 from ..ground.errors import UserError
+from ..ground.wording import listing
 from ..hosts.bare_model import require_bare, require_base
 from ..model_files.files import read_contents
 from ..model_files.folders import CONFIG
 from ..model_files.kinds import CHECKPOINT, kind_of
 from ..training.base import Base, Encoders
+from ..training.base_fit import per_level
 from .models import inspect, loading
 from .models.clip import Clip
 from .models.encoders import ModelEncoders
@@ -62,7 +64,8 @@ def load_base(
         )
     model, clip = loading.load_unet(parts.unet), loading.load_clip(parts.text_encoder)
     autoencoder = loading.load_vae(parts.vae)
-    for network in (model.model.diffusion_model, clip.text_encoder, autoencoder.autoencoder):
+    encoders = (encoder.network for encoder in clip.encoders)
+    for network in (model.model.diffusion_model, *encoders, autoencoder.autoencoder):
         network.to(device)
     return base_of(model, clip, autoencoder, path.name)
 
@@ -99,11 +102,11 @@ def _encoders(model: Model, clip: Clip | None, vae: Vae | None, name: str) -> En
         missing = "CLIP" if clip is None else "VAE"
         raise UserError(f"{name} came without its {missing}: wire one, training needs both.")
     config = model.model.unet_config
-    reads, gives = config["cross_attention_dim"], clip.text_encoder.config.hidden_size
-    if gives != reads:
+    reads = sorted(set(per_level(config, "cross_attention_dim")))
+    if reads != [clip.width]:
         raise UserError(
-            f"The text encoder gives texts {gives} wide and {name} reads {reads}: give the text "
-            "encoder that belongs to the model."
+            f"The text encoder gives texts {clip.width} wide and {name} reads {listing(reads)}: "
+            "give the text encoder that belongs to the model."
         )
     takes, makes = config["in_channels"], vae.autoencoder.config.latent_channels
     if makes != takes:

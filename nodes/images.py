@@ -68,14 +68,19 @@ def size_of_picture(image: Tensor) -> Size:
     return int(width), int(height)
 
 
-def _rgb(image: Tensor, on_white: bool = False) -> Tensor:
-    """IMAGE -> float32 (B, H, W, 3) in 0..1: grey is repeated, NaN black, alpha left out unless
-    the colours are laid `on_white`."""
+def require_image(image: Tensor) -> None:
+    """Raise UserError unless IMAGE is (B, H, W, C) of 1, 3 or 4 channels, and holds a picture."""
     if image.ndim != 4 or image.shape[3] not in (1, 3, 4) or image.numel() == 0:
         raise UserError(
             f"A hint needs an IMAGE of batch x height x width x 3 (RGB), and this one is "
             f"{' x '.join(map(str, image.shape))}; convert it first."
         )
+
+
+def _rgb(image: Tensor, on_white: bool = False) -> Tensor:
+    """IMAGE -> float32 (B, H, W, 3) in 0..1: grey is repeated, NaN black, alpha left out unless
+    the colours are laid `on_white`."""
+    require_image(image)
     plain = image.detach().float().cpu().nan_to_num(0.0).clamp(0, 1)
     if image.shape[3] == 1:
         return plain.repeat(1, 1, 1, 3)

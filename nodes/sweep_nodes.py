@@ -18,7 +18,7 @@ from torch import Tensor
 from ..ground.contact_sheet import CELL, Cell, Row, draw_sheet
 from ..ground.errors import UserError, named
 from ..ground.ranges import numbers_of
-from .images import of_picture
+from .images import hints_of, of_picture
 from .widgets import filled
 
 GRID = "CONTROL_GRID"
@@ -247,8 +247,8 @@ def _whole(text: str) -> tuple[int, ...]:
 
 def _picture(image: Tensor) -> Image.Image:
     """The first of a batch, as RGB."""
-    pixels = (image[0, ..., :3].float().cpu().numpy() * 255).round().clip(0, 255).astype(np.uint8)
-    return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.repeat(3, -1))
+    (pixels,) = hints_of(image[:1])
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
 
 def _best(across: Axis, down: Axis, figures: Sequence[float], lower: bool) -> str:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
+from ..batch_rows import of_length
 from ..sampling.conditioning import Conditioning
 from ..sampling.sample import Latent
 from ..sampling.upscale import upscale
-from .batches import of_length
 from .declare import core_node, number
 
 _MENU = "model/latent/advanced"

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...ground.errors import UserError
 from ...ground.memory import require_memory
+from ..batch_rows import of_length
 from ..resize import MAX_RESOLUTION, resize
 from ..sampling.sample import Latent
 from ..sampling.upscale import upscale
@@ -126,12 +127,6 @@ def join_latents(samples1: Latent, samples2: Latent) -> Latent:
         for row in latent.get("batch_index", range(len(latent["samples"])))
     ]
     return {**samples1, "samples": torch.cat([one, other]), "batch_index": rows}
-
-
-def of_length(batch: Tensor, length: int) -> Tensor:
-    """A batch cut to `length`, or begun anew until it is as long."""
-    times = -(-length // len(batch))
-    return batch.repeat(times, *[1] * (batch.ndim - 1))[:length] if times > 1 else batch[:length]
 
 
 def _rows(count: int, index: int, length: int) -> slice:

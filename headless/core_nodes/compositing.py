@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...ground.errors import UserError
+from ..batch_rows import of_length
 from ..resize import MAX_RESOLUTION, resize
 from ..sampling.sample import Latent
-from .batches import of_length
 from .declare import core_node, integer, number
 from .latent import FACTOR
 from .masks import fade

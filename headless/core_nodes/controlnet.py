@@ -9,9 +9,17 @@ from torch import Tensor
 from ...model_patch.union import ARGUMENT, SDXL_TYPES
 from ..models.control_base import ControlBase
 from ..sampling.conditioning import Conditioning
-from .declare import core_node, number
+from .declare import Input, core_node, number
 
 STRENGTH = number(1.0, 0.0, 10.0, 0.01)
+RANGE = {
+    "start_percent": number(0.0, 0.0, 1.0, 0.001),
+    "end_percent": number(1.0, 0.0, 1.0, 0.001),
+}
+AMOUNT: dict[str, Input] = {"strength": STRENGTH, **RANGE}
+PROMPTS: dict[str, Input] = {"positive": "CONDITIONING", "negative": "CONDITIONING"}
+CONTROLLED: dict[str, Input] = {"control_net": "CONTROL_NET", "image": "IMAGE", **AMOUNT}
+"""What the nodes that hang a net on a conditioning share, here and in other packs."""
 
 
 @core_node(
@@ -46,15 +54,7 @@ def apply(
 @core_node(
     "ControlNetApplyAdvanced",
     "conditioning/controlnet",
-    {
-        "positive": "CONDITIONING",
-        "negative": "CONDITIONING",
-        "control_net": "CONTROL_NET",
-        "image": "IMAGE",
-        "strength": STRENGTH,
-        "start_percent": number(0.0, 0.0, 1.0, 0.001),
-        "end_percent": number(1.0, 0.0, 1.0, 0.001),
-    },
+    {**PROMPTS, **CONTROLLED},
     *("CONDITIONING", "CONDITIONING"),
     optional={"vae": "VAE"},
     RETURN_NAMES=("positive", "negative"),
@@ -107,14 +107,11 @@ def apply_advanced(
     "ControlNetApplySD3",
     "conditioning/controlnet",
     {
-        "positive": "CONDITIONING",
-        "negative": "CONDITIONING",
+        **PROMPTS,
         "control_net": "CONTROL_NET",
         "vae": "VAE",
         "image": "IMAGE",
-        "strength": STRENGTH,
-        "start_percent": number(0.0, 0.0, 1.0, 0.001),
-        "end_percent": number(1.0, 0.0, 1.0, 0.001),
+        **AMOUNT,
     },
     *("CONDITIONING", "CONDITIONING"),
     RETURN_NAMES=("positive", "negative"),
@@ -128,15 +125,12 @@ def apply_with_vae(**inputs: Any) -> tuple[Conditioning, Conditioning]:
     "ControlNetInpaintingAliMamaApply",
     "conditioning/controlnet",
     {
-        "positive": "CONDITIONING",
-        "negative": "CONDITIONING",
+        **PROMPTS,
         "control_net": "CONTROL_NET",
         "vae": "VAE",
         "image": "IMAGE",
         "mask": "MASK",
-        "strength": STRENGTH,
-        "start_percent": number(0.0, 0.0, 1.0, 0.001),
-        "end_percent": number(1.0, 0.0, 1.0, 0.001),
+        **AMOUNT,
     },
     *("CONDITIONING", "CONDITIONING"),
     RETURN_NAMES=("positive", "negative"),

@@ -39,13 +39,8 @@ def encode_for_inpaint(vae: Vae, pixels: Tensor, mask: Tensor, grow_mask_by: int
     The mask is brought to the picture's size; what is noised is `grow_mask_by` pixels wider than
     what is grey, so that the seam lies in the untouched picture.
     """
-    stacked = mask.reshape(-1, 1, *mask.shape[-2:])
-    stacked = F.interpolate(stacked, size=tuple(pixels.shape[1:3]), mode="bilinear")
-    inside = vae.crop(stacked.movedim(1, -1)).movedim(-1, 1).round()
-    colours = vae.crop(pixels[..., :3])
-    outside = 1.0 - inside.movedim(1, -1)
-    grey = (colours - 0.5) * outside + 0.5
-    return {"samples": vae.encode(grey), "noise_mask": _grown(inside, grow_mask_by)}
+    inside, grey = _greyed(vae, pixels, mask)
+    return {"samples": vae.encode(grey), "noise_mask": _grown(inside.round(), grow_mask_by)}
 
 
 @core_node(
@@ -138,12 +133,7 @@ def for_inpainting(
     """Both prompts with the picture greyed under `mask`, for models made for inpainting; and the
     picture as LATENT, sampled inside the mask alone where `noise_mask`.
     """
-    stacked = mask.reshape(-1, 1, *mask.shape[-2:])
-    stacked = F.interpolate(stacked, size=tuple(pixels.shape[1:3]), mode="bilinear")
-    inside = vae.crop(stacked.movedim(1, -1))
-    colours = vae.crop(pixels[..., :3])
-    grey = (colours - 0.5) * (1.0 - inside.round()) + 0.5
-    inside = inside.movedim(-1, 1)
+    inside, grey = _greyed(vae, pixels, mask)
     told = {"concat_latent_image": vae.encode(grey), "concat_mask": inside}
     latent: Latent = {"samples": vae.encode(pixels[..., :3])}
     if noise_mask:
@@ -152,6 +142,22 @@ def for_inpainting(
         [[text, {**options, **told}] for text, options in prompt] for prompt in (positive, negative)
     )
     return first, second, latent
+
+
+def _greyed(vae: Vae, pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The mask (B, 1, H, W) at the picture's size, and the picture (B, H, W, 3) grey inside of it,
+    both cut as `vae` needs it. Raises UserError where masks are neither one nor one a picture.
+    """
+    stacked = mask.reshape(-1, 1, *mask.shape[-2:])
+    if 1 not in (len(stacked), len(pixels)) and len(stacked) != len(pixels):
+        raise UserError(
+            f"there are {len(stacked)} masks for {len(pixels)} pictures; give one mask for all, or "
+            "one for each"
+        )
+    stacked = F.interpolate(stacked, size=tuple(pixels.shape[1:3]), mode="bilinear")
+    inside = vae.crop(stacked.movedim(1, -1))
+    grey = (vae.crop(pixels[..., :3]) - 0.5) * (1.0 - inside.round()) + 0.5
+    return inside.movedim(-1, 1), grey
 
 
 def _grown(mask: Tensor, pixels: int) -> Tensor:

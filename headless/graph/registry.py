@@ -141,6 +141,11 @@ class Registry:
     def __len__(self) -> int:
         return len(self._classes)
 
+    @property
+    def classes(self) -> Mapping[str, NodeClass]:
+        """The classes by their ids."""
+        return self._classes
+
     def class_of(self, node_type: str) -> NodeClass | None:
         """The class of `node_type`, or None for a type this host does not know."""
         return self._classes.get(node_type)

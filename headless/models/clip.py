@@ -48,10 +48,6 @@ class Clip:
         """The first encoder's tokenizer."""
         return self.encoders[0].tokenizer
 
-    def tokenize(self, text: str) -> Rows:
-        """The first encoder's rows; see `TextEncoder.tokenize`."""
-        return self.encoders[0].tokenize(text)
-
     def encode(self, text: str) -> Conditioning:
         """One conditioning: (1, 77 a chunk, `width`) and {"pooled_output": (1, C)}."""
         return self._encoded([encoder.tokenize(text) for encoder in self.encoders])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +21,7 @@ from .families import (
 )
 from .parts import PROJECTION, Part
 from .t2i_network import T2INetwork
-from .weights import Weights, skeleton, with_weights
+from .weights import Weights, from_config, skeleton, with_weights
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel
@@ -96,11 +95,8 @@ def make_text_encoder(part: Part) -> tuple[CLIPTextModel, Tensor | None]:
 
 
 def _of_diffusers(kind: Any, part: Part, dtype: torch.dtype) -> nn.Module:
-    # Keys of other versions of diffusers are left out, as the library itself does, with a warning.
-    known = signature(kind.__init__).parameters
     config, weights = given_y(part.config, part.read)
-    kept = {key: value for key, value in config.items() if key in known}
-    module: nn.Module = skeleton(lambda: kind.from_config(kept), part.source)
+    module: nn.Module = from_config(kind, config, part.source)
     return with_weights(module, weights(), part.source, dtype)
 
 

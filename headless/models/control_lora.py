@@ -8,7 +8,6 @@ zero convolutions), and for its layers `up` and `down`, whose product is added t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ...training.ldm_layout import HINT_PLACES, ldm_name
 from .control_base import ControlBase
 from .control_net import ControlNet, HintedNetwork
 from .made_weights import as_its_base, low_rank
-from .weights import Weights, skeleton
+from .weights import Weights, from_config
 
 MARK = "lora_controlnet"
 _ROLES = ("weight", "bias")
@@ -120,14 +119,12 @@ def _skeleton(unet: nn.Module, weights: Weights, source: Path) -> Any:
     from diffusers import ControlNetModel
 
     config: Any = unet.config
-    known = signature(ControlNetModel.__init__).parameters
     hint = [weights[f"input_hint_block.{place}.weight"] for place in HINT_PLACES]
     own = {
         "conditioning_channels": hint[0].shape[1],
         "conditioning_embedding_out_channels": [len(weight) for weight in hint],
     }
-    kept = {key: value for key, value in config.items() if key in known}
-    return skeleton(lambda: ControlNetModel.from_config({**kept, **own}), source)
+    return from_config(ControlNetModel, {**config, **own}, source)
 
 
 def _leaves(net: nn.Module) -> Iterator[tuple[str, Any]]:

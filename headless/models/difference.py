@@ -9,7 +9,7 @@ from torch import nn
 
 from ...ground.errors import UserError
 from ...model_files.files import read_tensors
-from .made_weights import whole_state
+from .made_weights import whole
 
 MARK = "difference"
 
@@ -21,19 +21,21 @@ def add(network: nn.Module, unet: nn.Module, source: Path) -> None:
     In the type that the file has, as ComfyUI does (`comfy/controlnet.py`): halves are rounded after
     the sum. Raises UserError where the two are of other sizes.
     """
-    base = whole_state(unet)
     stored = next(tensor.dtype for _, tensor in read_tensors(source, _is_hint))
-    for name, own in network.named_parameters():
-        theirs = base.get(name)
-        if theirs is None:
-            continue
-        if theirs.shape != own.shape:
-            raise UserError(
-                f"{source} is the difference to another model than the one given: {name} is "
-                f"{tuple(own.shape)} in it and {tuple(theirs.shape)} in the model; wire the model "
-                "that it was made from."
-            )
-        own.copy_(own.to(stored) + theirs.to(own.device, stored))
+    layers = dict(unet.named_modules())
+    for path, layer in network.named_modules():
+        for role, own in layer.named_parameters(recurse=False):
+            theirs = getattr(layers.get(path), role, None)
+            if theirs is None:
+                continue
+            if theirs.shape != own.shape:
+                raise UserError(
+                    f"{source} is the difference to another model than the one given: "
+                    f"{path}.{role} is {tuple(own.shape)} in it and {tuple(theirs.shape)} in the "
+                    "model; wire the model that it was made from."
+                )
+            base = whole(layers[path]) if role == "weight" else theirs
+            own.copy_(own.to(stored) + base.to(own.device, stored))
 
 
 def _is_hint(name: str) -> bool:

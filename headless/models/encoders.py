@@ -28,7 +28,8 @@ class ModelEncoders:
     def fingerprint(self) -> str:
         """SHA-256 of both encoders' weights and of what else decides their outputs."""
         digest = hashlib.sha256()
-        for network in (self._clip.text_encoder, self._vae.autoencoder):
+        texts = (encoder.network for encoder in self._clip.encoders)
+        for network in (*texts, self._vae.autoencoder):
             digest.update(weights_hash(network).encode())
         vocabulary = sorted(self._clip.tokenizer.get_vocab().items())
         settings = [vocabulary, self._clip.layer, self._vae.factor * self._scale]
@@ -38,9 +39,9 @@ class ModelEncoders:
     @property
     def sizes(self) -> tuple[int, int, int]:
         """See `Encoders.sizes`."""
-        text = self._clip.text_encoder.config
         channels = self._vae.autoencoder.config.latent_channels
-        return channels, text.max_position_embeddings, text.hidden_size
+        tokens = self._clip.text_encoder.config.max_position_embeddings
+        return channels, tokens, self._clip.width
 
     def tokens(self, prompts: Sequence[str]) -> list[int]:
         """See `Encoders.tokens`."""

@@ -97,12 +97,6 @@ def whole(layer: Any) -> Tensor:
     return weight
 
 
-def whole_state(module: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a network by name, weights that are made as float32."""
-    made = {f"{path}.weight": layer for path, layer in module.named_modules() if _is_made(layer)}
-    return {**module.state_dict(), **{name: whole(layer) for name, layer in made.items()}}
-
-
 def widened(module: nn.Module) -> nn.Module:
     """The network itself, with all its weights whole and float32, as a training wants it."""
     for layer in filter(_is_made, module.modules()):

@@ -25,11 +25,12 @@ def in_tiles(
     if rows <= tile[0] and columns <= tile[1]:
         return network(picture)
     size = round(rows * scale), round(columns * scale)
-    total, weights = torch.zeros(1), torch.zeros(1, 1, *size)
+    total: Tensor | None = None
+    weights = torch.zeros(1, 1, *size)
     places = product(_pieces(rows, tile[0], overlap), _pieces(columns, tile[1], overlap))
     for (top, height), (left, width) in places:
         piece = network(picture[..., top : top + height, left : left + width]).cpu()
-        if total.ndim == 1:
+        if total is None:  # the first piece tells how many channels there are
             total = torch.zeros(1, piece.shape[1], *size)
         fade = round(overlap * scale)
         share = _faded(piece.shape[-2], fade)[:, None] * _faded(piece.shape[-1], fade)
@@ -41,6 +42,7 @@ def in_tiles(
         )
         total[place] += piece * share
         weights[place] += share
+    assert total is not None, "a picture has a piece"
     return total / weights
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .control_net import HintedNetwork
+from .weights import from_config
 
 
 class UnionNetwork(HintedNetwork):
@@ -74,10 +75,6 @@ def _plain(union: nn.Module) -> nn.Module:
     from diffusers import ControlNetModel
 
     config: Any = union.config
-    known = signature(ControlNetModel.__init__).parameters
-    with torch.device("meta"):
-        plain: nn.Module = ControlNetModel.from_config(
-            {name: value for name, value in config.items() if name in known}
-        )
+    plain: nn.Module = from_config(ControlNetModel, config, Path("the union ControlNet"))
     plain._modules = {name: union._modules.get(name) for name in plain._modules}
     return plain.eval()

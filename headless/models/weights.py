@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +78,15 @@ def read_folder(folder: Path) -> Weights:
     for path in weight_files(folder):
         weights |= read_weights(path)
     return weights
+
+
+def from_config(kind: Any, config: Mapping[str, Any], source: Path) -> Any:
+    """A `skeleton` of a class of diffusers' configuration kind. Keys of its other versions are left
+    out, as the library itself does, with a warning.
+    """
+    known = signature(kind.__init__).parameters
+    kept = {key: value for key, value in config.items() if key in known}
+    return skeleton(lambda: kind.from_config(kept), source)
 
 
 def skeleton(factory: Callable[[], AnyModule], source: Path) -> AnyModule:

@@ -9,7 +9,7 @@ controls of one net, of which one acts at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -21,8 +21,8 @@ from ...model_patch.factors import Factor, Span
 from ...model_patch.mask import Mask
 from ...model_patch.view import Frames
 from ...nodes.upstream import window
-from ..core_nodes.controlnet import STRENGTH, apply_advanced
-from ..core_nodes.declare import Input, number
+from ..core_nodes.controlnet import CONTROLLED, PROMPTS, apply_advanced
+from ..core_nodes.declare import Input
 from ..sampling.conditioning import Conditioning
 from .acn_factors import WhileHeld, frame_strengths
 from .acn_keyframes import Keyframe, Keyframes, LatentKeyframes
@@ -104,38 +104,38 @@ class KeyframedNet:
 def controls(net: Any, given: Given) -> ControlStack:
     """The controls of a net under keyframes: one for each set of weights, latent keyframes and mask
     that its keyframes hold, active while they hold it."""
-    each = (given.keyframes or Keyframes()).carried()
+    each = [_overridden(one, given) for one in (given.keyframes or Keyframes()).carried()]
     sets: dict[tuple[Any, ...], list[int]] = {}
-    for number_, keyframe in enumerate(each):
-        sets.setdefault(_held(keyframe, given), []).append(number_)
+    for number, one in enumerate(each):
+        held = (id(one.weights), id(one.latents), one.null, id(one.mask))
+        sets.setdefault(held, []).append(number)
     starts, guaranteed = (
         tuple(getattr(one, name) for one in each) for name in ("start", "guaranteed")
     )
     made = []
     for numbers in sets.values():
         strengths = tuple(one.strength if i in numbers else 0.0 for i, one in enumerate(each))
-        one = each[numbers[0]]
         while_held = WhileHeld(starts, guaranteed, strengths)
-        factors = (*([while_held] if set(strengths) != {1.0} else []), *_factors(one, given))
-        made.append(_control(net, given, factors))
+        factors = [while_held] if set(strengths) != {1.0} else []
+        made.append(_control(net, given, (*factors, *_factors(each[numbers[0]]))))
     return tuple(made)
 
 
-def _held(keyframe: Keyframe, given: Given) -> tuple[Any, ...]:
+def _overridden(keyframe: Keyframe, given: Given) -> Keyframe:
+    """A keyframe with what the node was given in place of what it holds."""
+    weights = keyframe.weights if given.weights is None else given.weights
     latents = keyframe.latents if given.latents is None else given.latents
-    null = keyframe.null if latents is not None else 0.0
-    weights = None if given.weights is not None else keyframe.weights
-    return id(weights), id(latents), null, id(keyframe.mask)
+    null = 0.0 if latents is None else keyframe.null
+    return replace(keyframe, weights=weights, latents=latents, null=null)
 
 
-def _factors(keyframe: Keyframe, given: Given) -> tuple[Factor, ...]:
-    """All that a keyframe holds beside its strength; what overrides it comes first."""
-    weights = given.weights or keyframe.weights
-    latents = keyframe.latents if given.latents is None else given.latents
+def _factors(keyframe: Keyframe) -> tuple[Factor, ...]:
+    """All that a keyframe holds beside its strength."""
+    latents, mask = keyframe.latents, keyframe.mask
     return (
-        *(() if weights is None else weights.factors),
+        *(() if keyframe.weights is None else keyframe.weights.factors),
         *(() if latents is None else (frame_strengths(latents, keyframe.null),)),
-        *(() if keyframe.mask is None else (Mask(_three(keyframe.mask)),)),
+        *(() if mask is None else (Mask(_three(mask)),)),
     )
 
 
@@ -145,7 +145,8 @@ def _control(net: Any, given: Given, factors: tuple[Factor, ...]) -> Control:
         hint=given.image.movedim(-1, 1),
         name=getattr(net, "name", type(net).__name__),
         strength=given.strength,
-        span=Span(*given.span),
+        # Through a link any number comes; beyond the run it means the run's end, as in the core.
+        span=Span(*(min(max(percent, 0.0), 1.0) for percent in given.span)),
         mask=None if given.mask is None else _three(given.mask),
         vae=given.vae,
         frames=HOLD,
@@ -164,8 +165,7 @@ def applied(
     if given.strength == 0:
         return positive, negative
     if isinstance(net, KeyframedNet):
-        kept = given.keyframes or net.keyframes
-        net, given = net.net, Given(**{**vars(given), "keyframes": kept})
+        net, given = net.net, replace(given, keyframes=given.keyframes or net.keyframes)
     if given.is_plain:
         return apply_advanced(
             positive, negative, net, given.image, given.strength, *given.span, given.vae
@@ -173,21 +173,14 @@ def applied(
     return apply_to_conditioning(controls(net, given), positive, negative, window=window)
 
 
-_RANGE: dict[str, Input] = {
-    "control_net": "CONTROL_NET",
-    "image": "IMAGE",
-    "strength": STRENGTH,
-    "start_percent": number(0.0, 0.0, 1.0, 0.001),
-    "end_percent": number(1.0, 0.0, 1.0, 0.001),
-}
 _FURTHER: dict[str, Input] = {
     "mask_optional": "MASK",
     "timestep_kf": "TIMESTEP_KEYFRAME",
     "latent_kf_override": "LATENT_KEYFRAME",
     "weights_override": "CONTROL_NET_WEIGHTS",
 }
-_BOTH: dict[str, Input] = {"positive": "CONDITIONING", "negative": "CONDITIONING", **_RANGE}
-_ONE: dict[str, Input] = {"conditioning": "CONDITIONING", **_RANGE}
+_BOTH: dict[str, Input] = {**PROMPTS, **CONTROLLED}
+_ONE: dict[str, Input] = {"conditioning": "CONDITIONING", **CONTROLLED}
 _VAE: dict[str, Input] = {**_FURTHER, "vae_optional": "VAE"}
 _MODEL_AND_VAE: dict[str, Input] = {
     **_FURTHER,

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...ground.errors import UserError
 from ...ground.log import log
 from ...ground.wording import shown
+from ..core_nodes.controlnet import RANGE
 from ..core_nodes.declare import Declared, integer, number
 from ..sampling.sample import Latent
 from .declare import nodes_of
@@ -89,10 +90,6 @@ class Keyframes:
 
 _STRENGTH = number(1.0, 0.0, 10.0, 0.001)
 _NULL = number(0.0, 0.0, 10.0, 0.001)
-_PERCENT = {
-    "start_percent": number(0.0, 0.0, 1.0, 0.001),
-    "end_percent": number(1.0, 0.0, 1.0, 0.001),
-}
 _YES: Declared = ("BOOLEAN", {"default": True})
 _PRINT: Declared = ("BOOLEAN", {"default": False})
 _LISTED: Declared = (
@@ -105,7 +102,7 @@ _INDEX = integer(0, -MOST, MOST, 1)
 @acn_node(
     "TimestepKeyframe",
     MENU,
-    {"start_percent": _PERCENT["start_percent"]},
+    {"start_percent": RANGE["start_percent"]},
     "TIMESTEP_KEYFRAME",
     optional={
         "prev_timestep_kf": "TIMESTEP_KEYFRAME",
@@ -154,7 +151,7 @@ _FURTHER: dict[str, Declared | str] = {
     "ACN_TimestepKeyframeInterpolation",
     MENU,
     {
-        **_PERCENT,
+        **RANGE,
         "strength_start": _STRENGTH,
         "strength_end": _STRENGTH,
         "interpolation": list(EASINGS),
@@ -181,7 +178,7 @@ def timestep_interpolation(
 @acn_node(
     "ACN_TimestepKeyframeFromStrengthList",
     MENU,
-    {"float_strengths": _LISTED, **_PERCENT},
+    {"float_strengths": _LISTED, **RANGE},
     "TIMESTEP_KEYFRAME",
     optional=_FURTHER,
     RETURN_NAMES=("TIMESTEP_KF",),

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from torch import Tensor
 
-from ...ground.errors import UserError
+from ...nodes.images import require_image
 from ...preprocessors.opencv import opencv
 from ...preprocessors.picture import Bytes, checked_size
 from ...preprocessors.sizing import Size
@@ -33,11 +33,7 @@ def pictures(image: Tensor) -> list[Bytes]:
 
 def levels(image: Tensor) -> list[Bytes]:
     """IMAGE (B, H, W, C) in 0..1 as bytes (H, W, C). Raises UserError for another shape."""
-    if image.ndim != 4 or image.shape[3] not in (1, 3, 4) or image.numel() == 0:
-        raise UserError(
-            "a hint needs an IMAGE of batch x height x width x 3 (RGB), and this one is "
-            f"{' x '.join(map(str, image.shape))}; convert it first"
-        )
+    require_image(image)
     scaled = image.detach().float().cpu().nan_to_num(0.0).clamp(0, 1) * 255.0
     return list(scaled.numpy().astype(np.uint8))
 

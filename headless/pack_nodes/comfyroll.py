@@ -10,18 +10,17 @@ from typing import Any
 from torch import Tensor
 
 from ...model_patch.conditioning import Conditioning
-from .. import folders
-from ..core_nodes.controlnet import STRENGTH, apply
-from ..core_nodes.declare import number
+from ..core_nodes.controlnet import RANGE, STRENGTH, apply
 from ..models.control_base import ControlBase
 from .declare import nodes_of
-from .stacks import Entries, applied, loaded, require
+from .stacks import NONE, WEIGHT, Entries, applied, files, kept, loaded, require
 
 cr_node = nodes_of("ComfyUI_Comfyroll_CustomNodes")
 
 MENU = "🧩 Comfyroll Studio/✨ Essential/🕹️ ControlNet"
-NONE, OFF, ON = "None", "Off", "On"
+OFF, ON = "Off", "On"
 ROWS = (1, 2, 3)
+_NUMBERS = {"controlnet_strength": WEIGHT, **RANGE}
 
 _HELP = "https://github.com/Suzie1/ComfyUI_Comfyroll_CustomNodes/wiki/ControlNet-Nodes#cr-{}"
 
@@ -31,10 +30,8 @@ def _rows() -> dict[str, Any]:
     for n in ROWS:
         found |= {
             f"switch_{n}": [OFF, ON],
-            f"controlnet_{n}": lambda: ([NONE, *folders.names("controlnet")],),
-            f"controlnet_strength_{n}": number(1.0, -10.0, 10.0, 0.01),
-            f"start_percent_{n}": number(0.0, 0.0, 1.0, 0.001),
-            f"end_percent_{n}": number(1.0, 0.0, 1.0, 0.001),
+            f"controlnet_{n}": files("controlnet"),
+            **{f"{field}_{n}": declared for field, declared in _NUMBERS.items()},
         }
     return found
 
@@ -98,17 +95,15 @@ def _check(**given: Any) -> None:
 def stack(controlnet_stack: Entries | None = None, **given: Any) -> tuple[Entries, str]:
     """Up to three controls with a switch each, behind those of another list; one without a picture
     is left out."""
-    made = [entry for entry in controlnet_stack or () if entry[0] != NONE]
+    made = kept(controlnet_stack)
     for n in ROWS:
-        name, image = given.get(f"controlnet_{n}", NONE), given.get(f"image_{n}")
-        if name == NONE or image is None or given.get(f"switch_{n}", OFF) == OFF:
+        net, image = given.get(f"controlnet_{n}", NONE), given.get(f"image_{n}")
+        if net == NONE or image is None or given.get(f"switch_{n}", OFF) == OFF:
             continue
-        numbers = (given[f"{field}_{n}"] for field in _NUMBERS)
-        made.append((loaded(name), image, *numbers))
+        # All of that node's fields are optional: a prompt may leave one out.
+        numbers = (given.get(f"{name}_{n}", one["default"]) for name, (_, one) in _NUMBERS.items())
+        made.append((loaded(net), image, *numbers))
     return made, _HELP.format("multi-controlnet-stack")
-
-
-_NUMBERS = ("controlnet_strength", "start_percent", "end_percent")
 
 
 @cr_node(

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import folders
+from ..core_nodes.controlnet import RANGE
 from ..core_nodes.declare import integer, number
 from .declare import nodes_of
-from .stacks import Entries, require
+from .stacks import NONE, WEIGHT, Entries, files, kept, require
 
-NONE = "None"
 ROWS = (1, 2, 3)
 
 
@@ -20,13 +19,9 @@ def _rows() -> dict[str, Any]:
     found: dict[str, Any] = {"optional_controlnet_stack": "CONTROL_NET_STACK"}
     for n in ROWS:
         found |= {
-            f"controlnet_{n}": lambda: (
-                [NONE, *folders.names("controlnet")],
-                {"default": NONE},
-            ),
-            f"controlnet_{n}_strength": number(1.0, -10.0, 10.0, 0.01),
-            f"start_percent_{n}": number(0.0, 0.0, 1.0, 0.001),
-            f"end_percent_{n}": number(1.0, 0.0, 1.0, 0.001),
+            f"controlnet_{n}": files("controlnet", default=NONE),
+            f"controlnet_{n}_strength": WEIGHT,
+            **{f"{field}_{n}": declared for field, declared in RANGE.items()},
             f"scale_soft_weight_{n}": number(1.0, 0.0, 1.0, 0.001),
             f"image_{n}": "IMAGE",
         }
@@ -66,7 +61,7 @@ def stack(
     """
     if not toggle:
         return optional_controlnet_stack
-    made = [entry for entry in optional_controlnet_stack or () if entry[0] != NONE]
+    made = kept(optional_controlnet_stack)
     for n in range(1, num_controlnet + 1):
         name = given.get(f"controlnet_{n}", NONE)
         if name == NONE:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
 from ...model_patch.conditioning import Conditioning
 from .. import folders
-from ..core_nodes.controlnet import STRENGTH
+from ..core_nodes.controlnet import CONTROLLED, PROMPTS
 from ..core_nodes.declare import CORE_NODES, Declared, integer, number
 from ..core_nodes.image import PROMPT_AND_CANVAS
 from ..core_nodes.sampling import SEED
@@ -23,7 +22,7 @@ from ..sampling.samplers import SAMPLERS
 from ..sampling.schedules import SCHEDULES, full_steps
 from .core import core, require_core
 from .declare import nodes_of
-from .stacks import Entries, applied
+from .stacks import NONE, WEIGHT, Entries, applied, files, kept
 
 eff_node = nodes_of("efficiency-nodes-comfyui")
 
@@ -34,25 +33,14 @@ STACKERS, LOADERS, SAMPLING = (
 Loras: TypeAlias = list[tuple[str, float, float]]
 """What a LORA_STACK wire brings: file, strength on the model, strength on the text encoder."""
 
-NONE, BAKED = "None", "Baked VAE"
+BAKED = "Baked VAE"
 MOST_LORAS = 50
-
-_PERCENT = {
-    "start_percent": number(0.0, 0.0, 1.0, 0.001),
-    "end_percent": number(1.0, 0.0, 1.0, 0.001),
-}
-_WEIGHT = number(1.0, -10.0, 10.0, 0.01)
-
-
-def _files(kind: str, first: str) -> Any:
-    """A choice among the files of `kind`, with a word for none of them first."""
-    return lambda: ([first, *folders.names(kind)],)
 
 
 @eff_node(
     "Control Net Stacker",
     STACKERS,
-    {"control_net": "CONTROL_NET", "image": "IMAGE", "strength": STRENGTH, **_PERCENT},
+    CONTROLLED,
     "CONTROL_NET_STACK",
     optional={"cnet_stack": "CONTROL_NET_STACK"},
     RETURN_NAMES=("CNET_STACK",),
@@ -72,7 +60,7 @@ def stacked(
 @eff_node(
     "Apply ControlNet Stack",
     STACKERS,
-    {"positive": "CONDITIONING", "negative": "CONDITIONING"},
+    PROMPTS,
     *("CONDITIONING", "CONDITIONING"),
     optional={"cnet_stack": "CONTROL_NET_STACK"},
     RETURN_NAMES=("CONDITIONING+", "CONDITIONING-"),
@@ -87,8 +75,8 @@ def apply_stack(
 def _lora_fields() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for i in range(1, MOST_LORAS + 1):
-        found[f"lora_name_{i}"] = _files("loras", NONE)
-        found |= dict.fromkeys((f"lora_wt_{i}", f"model_str_{i}", f"clip_str_{i}"), _WEIGHT)
+        found[f"lora_name_{i}"] = files("loras", NONE)
+        found |= dict.fromkeys((f"lora_wt_{i}", f"model_str_{i}", f"clip_str_{i}"), WEIGHT)
     return found
 
 
@@ -114,18 +102,21 @@ def lora_stack(
         for i in range(1, lora_count + 1)
         if given.get(f"lora_name_{i}", NONE) != NONE
     ]
-    return [*made, *(one for one in lora_stack or () if one[0] != NONE)]
+    return [*made, *kept(lora_stack)]
 
 
-def _check_files(
+def _check_loading(
     ckpt_name: str | None = None,
     vae_name: str | None = None,
     lora_name: str | None = None,
     token_normalization: str | None = None,
     weight_interpretation: str | None = None,
+    empty_latent_width: int | None = None,
+    empty_latent_height: int | None = None,
+    batch_size: int | None = None,
 ) -> None:
-    """Raise UserError for files that the core's loaders refuse, and for ways to read a prompt that
-    are not here; None comes through a link."""
+    """Raise UserError for files and latents that the core's nodes refuse, and for ways to read a
+    prompt that are not here; None comes through a link."""
     for node, name, field, none in (
         ("CheckpointLoaderSimple", ckpt_name, "ckpt_name", None),
         ("VAELoader", vae_name, "vae_name", BAKED),
@@ -133,6 +124,9 @@ def _check_files(
     ):
         if name not in (None, none):
             require_core(node, **{field: name})
+    size = {"width": empty_latent_width, "height": empty_latent_height, "batch_size": batch_size}
+    if None not in size.values():
+        require_core("EmptyLatentImage", **size)
     for field, chosen, plain in (
         ("token_normalization", token_normalization, "none"),
         ("weight_interpretation", weight_interpretation, "comfy"),
@@ -156,11 +150,11 @@ def _prompt(default: str) -> Declared:
     LOADERS,
     {
         "ckpt_name": lambda: (folders.names("checkpoints"),),
-        "vae_name": _files("vae", BAKED),
+        "vae_name": files("vae", BAKED),
         "clip_skip": integer(-1, -24, -1, 1),
-        "lora_name": _files("loras", NONE),
-        "lora_model_strength": _WEIGHT,
-        "lora_clip_strength": _WEIGHT,
+        "lora_name": files("loras", NONE),
+        "lora_model_strength": WEIGHT,
+        "lora_clip_strength": WEIGHT,
         "positive": _prompt("CLIP_POSITIVE"),
         "negative": _prompt("CLIP_NEGATIVE"),
         "token_normalization": ["none", "mean", "length", "length+mean"],
@@ -171,7 +165,7 @@ def _prompt(default: str) -> Declared:
     },
     *("MODEL", "CONDITIONING", "CONDITIONING", "LATENT", "VAE", "CLIP", "DEPENDENCIES"),
     optional={"lora_stack": "LORA_STACK", "cnet_stack": "CONTROL_NET_STACK"},
-    check=_check_files,
+    check=_check_loading,
     RETURN_NAMES=(
         *("MODEL", "CONDITIONING+", "CONDITIONING-", "LATENT", "VAE", "CLIP", "DEPENDENCIES"),
     ),
@@ -197,7 +191,7 @@ def load(
 
     DEPENDENCIES, for that pack's XY plots, is None.
     """
-    _check_files(
+    _check_loading(
         token_normalization=token_normalization, weight_interpretation=weight_interpretation
     )
     model, clip, vae = core("CheckpointLoaderSimple", ckpt_name=ckpt_name)
@@ -210,8 +204,8 @@ def load(
     prompts = list(applied(cnet_stack, *prompts))
     if vae_name != BAKED:
         (vae,) = core("VAELoader", vae_name=vae_name)
-    size = (batch_size, 4, empty_latent_height // 8, empty_latent_width // 8)
-    return (model, *prompts, {"samples": torch.zeros(size)}, vae, clip, None)
+    size = {"width": empty_latent_width, "height": empty_latent_height, "batch_size": batch_size}
+    return (model, *prompts, *core("EmptyLatentImage", **size), vae, clip, None)
 
 
 _ALONE = ("AYS SD1", "AYS SDXL", "AYS SVD", "GITS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -10,11 +11,33 @@ from ...ground.errors import UserError, named
 from ...model_patch.conditioning import Conditioning
 from ...model_patch.control import Control
 from ...nodes.stack_list import Unlisted, list_of, stack_of
+from .. import folders
 from ..core_nodes.controlnet import apply_advanced
+from ..core_nodes.declare import Declared, number
 from .core import core, require_core
+
+NONE = "None"
+"""What those packs' menus of files begin with, and a list has for a net that is none."""
+WEIGHT = number(1.0, -10.0, 10.0, 0.01)
 
 Entries: TypeAlias = list[Any]
 """(control_net or the name of a file, image, strength, start_percent, end_percent), each."""
+
+
+def files(kind: str, first: str = NONE, **options: Any) -> Callable[[], Declared]:
+    """A choice among the model files of `kind`, with a word for none of them `first`."""
+    more = (options,) if options else ()
+    return lambda: ([first, *folders.names(kind)], *more)
+
+
+def kept(entries: list[Any] | None) -> list[Any]:
+    """What a node that puts more on a list takes over of it: all but what names no file. What is
+    wrong with an entry is said where it is applied."""
+    return [
+        entry
+        for entry in entries or ()
+        if not (isinstance(entry, (tuple, list)) and len(entry) > 0 and entry[0] == NONE)
+    ]
 
 
 def applied(
@@ -25,8 +48,8 @@ def applied(
     A list of this pack's own node goes the same way; strengths below 0 are those packs' own.
     Raises UserError for an entry that is none, with its number.
     """
-    for number, entry in enumerate(entries or (), start=1):
-        with named(f"entry {number} of the stack"):
+    for place, entry in enumerate(entries or (), start=1):
+        with named(f"entry {place} of the stack"):
             net, image, strength, start, end = _parts(entry)
             positive, negative = apply_advanced(
                 positive, negative, net, image, strength, start, end
@@ -52,7 +75,7 @@ def loaded(name: str) -> Any:
 
 
 def require(*names: str | None) -> None:
-    """Raise UserError for files that the core's loader refuses; None and "None" are none."""
+    """Raise UserError for files that the core's loader refuses; None and NONE are none."""
     for name in names:
-        if name not in (None, "None"):
+        if name not in (None, NONE):
             require_core("ControlNetLoader", control_net_name=name)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batch_rows import of_length
 from .base_model import BaseModel
 from .conditioning import Area, Cond
 
@@ -69,7 +70,7 @@ def calc_cond_batch(
 
 def _part(side: int, cond: Cond, x: Tensor) -> Part:
     area: Area | None = cond.get("area")
-    conds = {key: _repeated(value, x.shape[0]) for key, value in cond["model_conds"].items()}
+    conds = {key: of_length(value, len(x)) for key, value in cond["model_conds"].items()}
     if "c_concat" in conds:
         conds["c_concat"] = _cut(conds["c_concat"], area)
     return Part(
@@ -87,7 +88,7 @@ def _weight(cond: Cond, area: Area | None, x: Tensor) -> Tensor | None:
     strength: float = cond.get("strength", 1.0)
     if "mask" in cond:
         mask_strength: float = cond.get("mask_strength", 1.0)
-        mask = _repeated(cond["mask"][: x.shape[0], None].to(x), x.shape[0])
+        mask = of_length(cond["mask"][: len(x), None].to(x), len(x))
         return _cut(mask, area) * mask_strength * strength
     if area is not None:
         height, width, top, left = area
@@ -163,11 +164,3 @@ def _cut(tensor: Tensor, area: Area | None) -> Tensor:
         return tensor
     height, width, top, left = area
     return tensor[..., top : top + height, left : left + width]
-
-
-def _repeated(tensor: Tensor, batch: int) -> Tensor:
-    """Repeat rows in order, or leave rows out, until there are `batch`."""
-    rows = tensor.shape[0]
-    if rows == batch:
-        return tensor
-    return tensor.repeat(-(-batch // rows), *(1,) * (tensor.ndim - 1))[:batch]

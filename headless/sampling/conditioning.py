@@ -7,6 +7,7 @@ relative (percentages, mask sizes) made absolute. Areas are (height, width, y, x
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...ground.errors import UserError
+from ..batch_rows import spread
 from .base_model import BaseModel
 from .inpaint import extra_channels
 from .size_conditioning import y_of
@@ -78,10 +80,7 @@ def _told_channels(model: BaseModel, cond: Cond, noise: Tensor) -> Tensor | None
         latent = upscale(latent, *size, "bilinear", "center")
     if mask.shape[-2:] != noise.shape[-2:]:
         mask = upscale(mask, *size, "bilinear", "center")
-    rows = [
-        one.expand(len(noise), *one.shape[1:]) if len(one) == 1 else one for one in (mask, latent)
-    ]
-    return extra_channels(model, rows[1], rows[0])
+    return extra_channels(model, spread(latent, len(noise)), spread(mask, len(noise)))
 
 
 def _with_area(cond: Cond, size: tuple[int, int]) -> Cond:
@@ -90,6 +89,12 @@ def _with_area(cond: Cond, size: tuple[int, int]) -> Cond:
     area = cond["area"]
     if area[0] == "percentage":
         share = area[1:]
+        if not all(map(math.isfinite, share)):
+            told = ", ".join(f"{one:g}" for one in share)
+            raise UserError(
+                f"A conditioning area's height, width, y and x are {told} of the picture: give "
+                "numbers from 0 to 1."
+            )
         area = (
             max(1, round(share[0] * size[0])),
             max(1, round(share[1] * size[1])),

@@ -81,7 +81,7 @@ def er_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise, on_step: O
     """ER-SDE-Solver to the third order: Cui et al. 2023 (https://arxiv.org/abs/2309.06169), with
     the noise scale that its code calls the fifth: s (exp(s ** 0.3) + 10).
     """
-    known: list[Tensor] = []  # denoised latents, newest first
+    before: Tensor | None = None  # what the last step took for the picture
     slope: Tensor | None = None
     for i, (sigma, target) in enumerate(pairwise(sigmas)):
         denoised = denoise(x, sigma)
@@ -91,11 +91,11 @@ def er_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise, on_step: O
         scale = _scale(target)
         kept = scale / _scale(sigma)
         x = towards(x, denoised, kept)
-        if known:
+        if before is not None:
             step = (sigma - target) / POINTS
             places = target + step * torch.arange(POINTS, dtype=sigma.dtype, device=sigma.device)
             weights = step / _scale(places)
-            change = (denoised - known[0]) / (sigma - sigmas[i - 1])
+            change = (denoised - before) / (sigma - sigmas[i - 1])
             way = target - sigma
             x = x + (way + weights.sum() * scale) * change
             if slope is not None:
@@ -104,7 +104,7 @@ def er_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise, on_step: O
             slope = change
         up = (target**2 - sigma**2 * kept**2).sqrt().nan_to_num(0.0)
         x = x + noise(sigma, target) * up
-        known = [denoised]
+        before = denoised
     return x
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..batch_rows import of_length
 from . import wrappers
 from .base_model import BaseModel
 from .batching import calc_cond_batch
@@ -234,7 +235,7 @@ def _mask_like(mask: Tensor, noise: Tensor) -> Tensor:
     """Resize a mask (B, H, W) or (B, 1, H, W) to (B, 1, h, w) of the latent's batch and size."""
     mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(noise.dtype)
     mask = F.interpolate(mask, size=noise.shape[2:], mode="bilinear")
-    return mask.repeat(-(-noise.shape[0] // mask.shape[0]), 1, 1, 1)[: noise.shape[0]]
+    return of_length(mask, len(noise))
 
 
 def _controls(conds: list[dict[str, Any]]) -> list[Any]:

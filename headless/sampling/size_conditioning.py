@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from ...ground.errors import UserError
 from ...ground.latents import LATENT_PIXELS
+from ...model_files.unet_layout import SINUSOIDS
 
-SINUSOIDS = 256
-"""Values for each number (sgm's sd_xl_base.yaml, `outdim`)."""
 NUMBERS = 6
 _PERIOD = 10000.0  # the longest period, as for timesteps (Vaswani et al. 2017, 3.5)
 

@@ -14,7 +14,7 @@ from ...ground.errors import UserError
 from .answers import Route
 from .clients import Clients
 from .front_end import FrontEnd
-from .guard import guard, headed, is_loopback, told
+from .guard import guard, headed, told
 from .history import History
 from .house import House
 from .machine import Machine, features
@@ -107,8 +107,3 @@ def _reason(error: OSError, address: str, port: int) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs rights that this process has not: name one above 1023"
     return f"cannot listen on {address}: {error.strerror or error}"
-
-
-def reached_by_others(address: str) -> bool:
-    """Whether other machines can reach a server at `address`."""
-    return not is_loopback(address)

@@ -96,9 +96,6 @@ class Clients:
         """From now on messages go out, through the loop that runs."""
         self._loop = asyncio.get_running_loop()
 
-    def __len__(self) -> int:
-        return len(self._clients)
-
     def tell(self, kind: str, data: Mapping[str, Any], client: str | None = None) -> None:
         """Send a message; to everybody where `client` is None."""
         message = text_of({"type": kind, "data": data})

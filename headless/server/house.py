@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -61,7 +61,6 @@ class House:
     look: Look = roughly
     upload: int = 100 << 20
     computing: Computing = Computing()
-    notes: tuple[str, ...] = field(default=())
 
     @contextmanager
     def open(self) -> Iterator[Folders]:

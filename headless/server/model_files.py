@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...ground.names import inner_name
-from ...model_files.files import SAFETENSORS_SUFFIXES
+from ...model_files.files import SAFETENSORS_SUFFIXES, read_contents
 from ...preprocessors.picture_files import first_frame
 from .. import folders
 from .answers import Route, aside, json_of, nothing, refused
@@ -16,8 +15,6 @@ from .files import sent
 from .house import House
 
 PICTURES = (".webp", ".png", ".jpg", ".jpeg")
-MOST_HEADER = 8 << 20
-"""Bytes of a safetensors header that are read."""
 
 
 class ModelFiles:
@@ -99,7 +96,7 @@ class ModelFiles:
         return nothing(204)
 
     async def metadata(self, request: Any) -> Any:
-        """What a safetensors file says of itself."""
+        """What a safetensors file says of itself. UserError for a damaged one."""
         kind, name = request.match_info["kind"], request.query.get("filename", "")
         if kind not in folders.KINDS or Path(name).suffix.lower() not in SAFETENSORS_SUFFIXES:
             return refused("there is no such file", 404)
@@ -107,8 +104,9 @@ class ModelFiles:
         with self._house.open():
             if name not in folders.names(kind):
                 return refused("there is no such file", 404)
-            told = await aside(_metadata, folders.find(kind, name))
-        return refused("the file says nothing of itself", 404) if told is None else json_of(told)
+            contents = await aside(read_contents, folders.find(kind, name))
+        told = contents.metadata
+        return json_of(told) if told else refused("the file says nothing of itself", 404)
 
 
 def _bases() -> list[tuple[str, list[Path]]]:
@@ -128,17 +126,3 @@ def _about(kind: str) -> Iterator[dict[str, Any]]:
             "created": status.st_ctime,
             "size": status.st_size,
         }
-
-
-def _metadata(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > MOST_HEADER:
-            return None
-        try:
-            header = json.loads(file.read(length))
-        except ValueError:
-            return None
-    return header.get("__metadata__") if isinstance(header, dict) else None

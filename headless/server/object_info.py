@@ -47,8 +47,7 @@ class Nodes:
 def object_info(registry: Registry) -> dict[str, Info]:
     """Every node of `registry`. One that cannot be told is left out, and the log says why."""
     found: dict[str, Info] = {}
-    for name in registry:
-        cls = registry.class_of(name)
+    for name, cls in registry.classes.items():
         try:
             found[name] = node_info(name, cls)
         except Exception as error:
@@ -56,9 +55,8 @@ def object_info(registry: Registry) -> dict[str, Info]:
     return found
 
 
-def node_info(name: str, cls: NodeClass | None) -> Info:
+def node_info(name: str, cls: NodeClass) -> Info:
     """One node, V1: what its class declares (ComfyUI's `server.py`, `node_info`)."""
-    assert cls is not None
     inputs: Mapping[str, Mapping[str, Any]] = cls.INPUT_TYPES()
     outputs = tuple(cls.RETURN_TYPES)
     pack = PACK_NAME if name in EVERY_NODE else getattr(cls, "PACK", None)

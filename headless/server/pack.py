@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class Pack:
 
     async def templates(self, request: Any) -> Any:
         """The names of the pack's templates."""
-        return json_of({PACK_NAME: [path.stem for path in await aside(self._runnable)]})
+        return json_of({PACK_NAME: [path.stem for path in await aside(lambda: self._runnable)]})
 
     async def template_file(self, request: Any) -> Any:
         """A template, or its picture."""
@@ -120,10 +120,11 @@ class Pack:
         text = await aside(lambda: path.read_text(encoding="utf-8"))
         return json_of({**_blueprint(path), "data": text})
 
+    @cached_property
     def _runnable(self) -> list[Path]:
+        """The templates that run here; both change only with the program."""
         return [path for path in sorted(WORKFLOWS.glob("*.json")) if self._runs(path)]
 
-    @cache  # noqa: B019 - one pack lives as long as the process
     def _runs(self, path: Path) -> bool:
         try:
             graph = load_workflow(path, self._house.registry)
@@ -140,7 +141,7 @@ class Pack:
                 "mediaSubtype": "jpg",
                 "description": "",
             }
-            for path in self._runnable()
+            for path in self._runnable
         ]
         shelf = {"moduleName": "default", "title": FIRST, "type": "image", "isEssential": True}
         return [{**shelf, "templates": cards}]

@@ -25,7 +25,6 @@ from .house import House
 
 PREVIEWS = ("webp", "jpeg")
 QUALITY = 90
-KINDS = ("input", "output", "temp")
 
 
 class Pictures:
@@ -49,7 +48,8 @@ class Pictures:
         if not query.get("filename"):
             return refused("there is no filename in the request", 404)
         with self._house.open():
-            path = find(query["filename"], query.get("subfolder", ""), query.get("type", "output"))
+            kind, subfolder = query.get("type", "output"), query.get("subfolder", "")
+            path = folders.find_file(query["filename"], kind, subfolder)
         if path is None:
             return refused(f"there is no file {shown(query['filename'])}", 404)
         channel = query.get("channel", "")
@@ -59,9 +59,9 @@ class Pictures:
             made = await aside(_channel, path, channel)
         else:
             return sent(request, path)
-        data, kind = made
+        data, media = made
         name = disposition(path.name)
-        return web.Response(body=data, content_type=kind, headers={"Content-Disposition": name})
+        return web.Response(body=data, content_type=media, headers={"Content-Disposition": name})
 
     async def upload(self, request: Any) -> Any:
         """A file is put into a folder, the one for inputs unless another is named."""
@@ -78,37 +78,10 @@ class Pictures:
     async def names(self, request: Any) -> Any:
         """The files of a folder, newest first."""
         kind = request.match_info["kind"]
-        if kind not in KINDS:
+        if kind not in folders.FILES:
             return refused("Invalid directory type", 400)
         with self._house.open():
             return json_of(await aside(_newest, kind))
-
-
-def places(kind: str) -> tuple[Path, ...]:
-    """The folders of a kind of file; UserError for a kind that there is not."""
-    now = folders.current()
-    known = {"input": now.input, "output": (now.output,), "temp": (now.temp,)}
-    if kind not in known:
-        raise UserError(f"there is no type {shown(kind)}; there are {', '.join(KINDS)}")
-    return known[kind]
-
-
-def find(name: str, subfolder: str = "", kind: str = "output") -> Path | None:
-    """The file of this name, None where it is not there. `name` may end in " [input]" and so on.
-
-    Raises UserError where it would leave its folder, by itself or through a link.
-    """
-    for known in KINDS:
-        if name.endswith(f"[{known}]"):
-            name, kind = name[: -len(known) - 2].rstrip(" "), known
-    whole = f"{subfolder}/{name}" if subfolder else name
-    if name.startswith(("/", "\\")):
-        raise UserError(f"the file {shown(name)} leaves its folder; give a name inside of it")
-    for base in places(kind):
-        path = folders.inside(base, whole, "the file")
-        if path.is_file():
-            return path
-    return None
 
 
 @dataclass(frozen=True)
@@ -138,7 +111,7 @@ def _stored(given: _Given, data: bytes) -> dict[str, str]:
     Raises UserError for a name that leaves its folder and for a folder that cannot be written.
     """
     kind, subfolder = given.fields.get("type", "input"), given.fields.get("subfolder", "")
-    base = places(kind)[0]
+    base = folders.places(kind)[0]
     base.mkdir(parents=True, exist_ok=True)
     if "/" in given.name or "\\" in given.name:
         raise UserError(f"the name {shown(given.name)} holds a folder; say it as `subfolder`")
@@ -167,7 +140,7 @@ def _masked(given: _Given) -> bytes:
     if not isinstance(told, dict):
         raise UserError("original_ref must be an object with a filename")
     parts = {key: str(told.get(key) or "") for key in ("filename", "subfolder", "type")}
-    path = find(parts["filename"], parts["subfolder"], parts["type"] or "output")
+    path = folders.find_file(parts["filename"], parts["type"] or "output", parts["subfolder"])
     if path is None:
         raise UserError(f"there is no picture {shown(parts['filename'])} to put the mask on")
     picture = first_frame(path)[0].convert("RGBA")
@@ -217,7 +190,7 @@ def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
 def _newest(kind: str) -> list[str]:
     found = [
         path
-        for base in places(kind)
+        for base in folders.places(kind)
         if base.is_dir()
         for path in base.iterdir()
         if path.is_file() and not path.name.startswith(".")

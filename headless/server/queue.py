@@ -74,7 +74,7 @@ class JobQueue:
         self._waiting: list[tuple[float, int, Job]] = []
         self._arrivals = itertools.count()
         self._running: Job | None = None
-        self._closed = False
+        self._closed = self._woken = False
         self._news = threading.Condition()
 
     def put(self, job: Job) -> None:
@@ -85,9 +85,11 @@ class JobQueue:
         self._changed()
 
     def take(self, seconds: float | None = None) -> Job | None:
-        """The next job, which runs from now on; None where none came, or the queue is closed."""
+        """The next job, which runs from now on; None where none came, or the queue was woken or is
+        closed."""
         with self._news:
-            self._news.wait_for(lambda: self._waiting or self._closed, seconds)
+            self._news.wait_for(lambda: self._waiting or self._closed or self._woken, seconds)
+            self._woken = False
             if self._closed or not self._waiting:
                 return None
             self._running = heapq.heappop(self._waiting)[2]
@@ -102,8 +104,9 @@ class JobQueue:
         self._changed()
 
     def wake(self) -> None:
-        """Let `take` return, if only with None."""
+        """Let `take` return, if only with None: the one that waits, or else the next one."""
         with self._news:
+            self._woken = True
             self._news.notify()
 
     def close(self) -> None:

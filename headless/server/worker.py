@@ -87,6 +87,7 @@ class Worker:
                 if self._forget:
                     self._forget, executor = False, None
                     gc.collect()
+                    log.info("results and models of former runs were let go")
                 if job is not None:
                     executor = executor or self._new_executor()
                     self._run(job, executor)

@@ -164,6 +164,24 @@ def test_inputs_by_place(place: Folders, tmp_path: Path) -> None:
             folders.find_input("made.png [temp]")
 
 
+def test_files_of_every_kind_by_one_rule(place: Folders, tmp_path: Path) -> None:
+    """What workflows load and what a browser looks at is found alike."""
+    with folders.use(place):
+        made, dog = tmp_path / "output" / "made.png", tmp_path / "input" / "sub" / "dog.jpg"
+        assert folders.find_file("made.png", "output") == made
+        assert folders.find_file("made.png [output]", "temp") == made
+        assert folders.find_file("dog.jpg", subfolder="sub") == dog
+        assert folders.find_file("sub\\dog.jpg[input]", "output") == dog
+        assert folders.find_file("made.png", "input") is None
+        (tmp_path / "input" / "a [output]").write_bytes(b"x")  # one mark is one
+        assert folders.find_file("a [output] [input]", "temp") == tmp_path / "input/a [output]"
+        for wrong in ({"name": "/dog.jpg", "subfolder": "sub"}, {"name": "../made.png"}):
+            with pytest.raises(UserError, match=r"the input file .* leaves its folder"):
+                folders.find_file(**wrong)
+        with pytest.raises(UserError, match="there is no type 'models'; there are input, outp"):
+            folders.find_file("a.png", "models")
+
+
 def test_the_counter_follows_the_core(place: Folders) -> None:
     with folders.use(place):
         assert folders.save("output", "pic", b"x").name == "pic_00001_.png"

@@ -117,6 +117,37 @@ def test_inpainting_is_told_to_models_made_for_it(vae: Vae) -> None:
     assert "c_concat" not in ignored[0]["model_conds"]
 
 
+def test_an_inpainting_batch_of_any_size_gets_pictures_and_masks_spread_over_it(vae: Vae) -> None:
+    pixels = torch.cat([picture(64, 64), 1 - picture(64, 64)])
+    masks = torch.zeros(2, 64, 64)
+    masks[0, :, 32:], masks[1, 32:] = 1, 1
+    model = tiny_model(tiny_unet(in_channels=9)).model
+    sides = {"positive": tiny_conditioning(3), "negative": tiny_conditioning(4)}
+
+    def channels(pictures: int, masked: int, rows: int) -> Tensor:
+        given = {"pixels": pixels[:pictures], "mask": masks[:masked], "vae": vae}
+        told = run("InpaintModelConditioning", **sides, **given)[:2]
+        noise = torch.zeros(rows, 4, 8, 8)
+        ready, _ = prepare(model, *map(convert, told), noise, noise, None)
+        found: Tensor = ready[0]["model_conds"]["c_concat"]
+        return found
+
+    assert torch.equal(channels(1, 1, 3), channels(1, 1, 1).expand(3, -1, -1, -1))
+    both = channels(2, 2, 2)
+    assert not torch.equal(both[0], both[1])
+    # The first begins where half of the rows are not yet passed: `resize_to_batch_size`.
+    assert torch.equal(channels(2, 2, 5), both[[0, 0, 1, 1, 1]])
+    assert torch.equal(channels(2, 1, 4)[:, 1:], channels(2, 1, 2)[[0, 0, 1, 1], 1:])
+    assert torch.equal(channels(2, 2, 1), both[:1])
+    for node, more in (
+        ("InpaintModelConditioning", sides),
+        ("VAEEncodeForInpaint", {"grow_mask_by": 0}),
+    ):
+        three = pixels[[0, 1, 0]]
+        with pytest.raises(UserError, match="there are 2 masks for 3 pictures"):
+            run(node, pixels=three, mask=masks, vae=vae, **more)
+
+
 def test_a_grey_mask_opens_step_by_step() -> None:
     model = tiny_model()
     mask = torch.tensor([0.0, 0.3, 0.7, 1.0]).repeat_interleave(2).expand(1, 1, 8, 8)

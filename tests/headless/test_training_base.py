@@ -14,6 +14,8 @@ from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.headless.models import loading
+from controlstack.headless.models.clip import Clip
+from controlstack.headless.models.encoders import ModelEncoders
 from controlstack.headless.training_base import base_of, load_base, load_unet
 from controlstack.training.base import Base, Encoders
 from tests.headless.models.tiny_files import (
@@ -260,6 +262,16 @@ def test_encoders_of_another_model_are_refused(
     shutil.copytree(pipeline / "tokenizer", tmp_path / "tokenizer")
     with pytest.raises(UserError, match=r"gives texts 16 wide and sd.safetensors reads 64"):
         load_base(checkpoint, tmp_path / "text_encoder")
+
+
+def test_the_text_encoders_of_another_family_are_refused(pipeline: Path) -> None:
+    """SDXL's two together are wider than the first of them, which alone would fit."""
+    model, clip, vae = loading.load_checkpoint(pipeline)
+    both = Clip(*clip.encoders, *clip.encoders)
+    with pytest.raises(UserError, match=r"gives texts 32 wide and sd reads 16: give the text enc"):
+        base_of(model, both, vae, "sd")
+    assert ModelEncoders(both, vae, 1.0).sizes == (4, 77, 32)
+    assert encoders(base_of(model, clip, vae, "sd")).sizes == (4, 77, 16)
 
 
 def test_an_inpainting_model_is_refused(tmp_path: Path, pipeline: Path) -> None:

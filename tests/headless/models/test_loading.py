@@ -121,7 +121,7 @@ def test_the_nodes_list_check_and_load(used: Path) -> None:
     assert len(loaders.load_checkpoint("base")) == 3
     assert loaders.load_unet("one", "default").model.get_dtype() == torch.float32
     assert loaders.load_vae("one").downscale_ratio == 8
-    assert loaders.load_clip("one", "stable_diffusion").tokenize("a")
+    assert loaders.load_clip("one", "stable_diffusion").encode("a")
     assert loaders.load_control_net("net").name == "net"
 
 

@@ -15,6 +15,7 @@ from controlstack.ground.errors import UserError
 from controlstack.headless import computing
 from controlstack.headless.core_nodes.controlnet import apply_inpainting, set_union_type
 from controlstack.headless.models.control_net import ControlNet
+from controlstack.headless.models.difference import add
 from controlstack.headless.models.inspect import check
 from controlstack.headless.models.loading import load_control_net, load_difference
 from controlstack.headless.models.made_weights import settle
@@ -346,6 +347,20 @@ def test_a_difference_is_added_to_the_models_weights(difference: Path) -> None:
     assert set(found) < set(wanted)
     for name, value in found.items():
         torch.testing.assert_close(value, wanted[name], rtol=0, atol=1e-6)
+
+
+def test_a_difference_is_added_to_weights_that_stay_narrow(difference: Path) -> None:
+    """Whole is what a layer of the model computes with: eight bits times their scale."""
+    base = nn.Sequential(nn.Linear(4, 4), nn.Linear(256, 256)).requires_grad_(False)
+    narrow = (base[1].weight * 64).to(torch.float8_e4m3fn)
+    base[1].weight = nn.Parameter(narrow, requires_grad=False)
+    settle(base, {"1.weight": torch.tensor(1 / 64)}, torch.float32)
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(256, 256), nn.Linear(4, 4))
+    before = [parameter.clone() for parameter in network.parameters()]
+    add(network, base, difference)
+    wanted = [base[0].weight, base[0].bias, narrow.float() / 64, base[1].bias, 0, 0]
+    for own, old, more in zip(network.parameters(), before, wanted, strict=True):
+        assert torch.equal(own, old + more)
 
 
 def test_a_difference_without_its_model_or_to_another(difference: Path) -> None:

@@ -84,6 +84,31 @@ def test_plain_is_the_core_s_own_to_the_bit() -> None:
     assert torch.equal(applied(strength=0.0), sampled(*prompts().values()))
 
 
+@pytest.mark.parametrize(("start", "end"), [(-0.5, 0.4), (0.4, 1.5), (0.7, 0.3)])
+def test_a_range_of_any_ends_is_the_core_s_with_and_without_keyframes(
+    start: float, end: float
+) -> None:
+    """Such as come through a link; a start behind the end covers nothing."""
+    ends = {"start_percent": start, "end_percent": end}
+    one = Keyframes()
+    assert torch.equal(applied(**ends, timestep_kf=one), applied("ControlNetApplyAdvanced", **ends))
+    nothing = torch.equal(applied(**ends), sampled(*prompts().values()))
+    assert nothing == (start > end)
+
+
+def test_keyframes_of_any_start_are_in_order() -> None:
+    """Before the run is its begin; one behind its end never holds; lists may run backwards."""
+    made = run(
+        "ACN_TimestepKeyframeFromStrengthList",
+        float_strengths=[0.2, 0.7],
+        **{"start_percent": 1.2, "end_percent": -0.2},
+    )
+    assert [one.start for one in made.each] == pytest.approx([-0.2, 0.0, 1.2])
+    early = Keyframes((Keyframe(-0.2, 0.7), Keyframe(1.2, 0.1)))
+    plain = applied(timestep_kf=Keyframes((Keyframe(0.0, 0.7),)))
+    assert torch.equal(applied(timestep_kf=early), plain)
+
+
 def test_one_prompt_is_the_core_s_old_node() -> None:
     given = {"control_net": net(1), "image": hint(1).movedim(1, -1)}
     one = tiny_conditioning(3)

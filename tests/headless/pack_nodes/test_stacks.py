@@ -99,6 +99,24 @@ def test_comfyroll_s_rows_with_their_switches(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(sampled(*off[:2]), by_core())
 
 
+def test_comfyroll_s_fields_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are optional, and what a list brings that is no entry is said where it acts."""
+    monkeypatch.setattr(comfyroll, "loaded", lambda _: net(1))
+    few = {"switch_1": "On", "controlnet_1": "a", "image_1": IMAGES[0]}
+    (entry,), _ = run("CR Multi-ControlNet Stack", **few)
+    assert entry[2:] == (1.0, 0.0, 1.0)
+    assert run("CR Multi-ControlNet Stack")[0] == []
+    for node, field in (
+        ("CR Multi-ControlNet Stack", "controlnet_stack"),
+        ("easy controlnetStack", "optional_controlnet_stack"),
+    ):
+        toggle = {"toggle": True, "mode": "simple", "num_controlnet": 1} if "easy" in node else {}
+        strange = run(node, **toggle, **{field: [7, ("None", IMAGES[0], 1.0, 0.0, 1.0)]})[0]
+        assert strange == [7]
+    with pytest.raises(UserError, match="entry 1 of the stack: it is 7"):
+        run("Apply ControlNet Stack", **prompts(), cnet_stack=strange)
+
+
 def test_comfyroll_s_apply_leaves_the_negative_prompt() -> None:
     one = prompts()["positive"]
     given = {"control_net": net(1), "image": IMAGES[0], "strength": 0.8}
@@ -132,6 +150,7 @@ def test_easy_use_s_list_has_its_own_form() -> None:
         ("CR Multi-ControlNet Stack", {"switch_2": "On", "controlnet_2": "gone"}),
         ("easy controlnetStack", {"toggle": True, "num_controlnet": 2, "controlnet_2": "gone"}),
         ("Efficient Loader", {"ckpt_name": "gone"}),
+        ("Efficient Loader", {"vae_name": "gone"}),
     ],
 )
 def test_files_that_are_not_there_are_named(node: str, given: Any, place: Path) -> None:
@@ -214,6 +233,10 @@ def test_efficiency_s_loader_and_sampler_are_the_core_s_nodes(place: Path) -> No
 
 def test_what_efficiency_s_nodes_have_besides_is_refused() -> None:
     loader = PACK_NODES["Efficient Loader"]
+    size = {"empty_latent_width": 16384, "empty_latent_height": 16384}
+    many = loader.VALIDATE_INPUTS(**size, batch_size=262144)
+    assert many.startswith("262144 latents for 16384 x 16384 pixels")
+    assert loader.VALIDATE_INPUTS(**size) is True  # the batch comes through a link
     said = loader.VALIDATE_INPUTS(weight_interpretation="A1111")
     assert said.startswith("weight_interpretation is A1111, and prompts are read here by comfy")
     sampler = PACK_NODES["KSampler (Efficient)"]

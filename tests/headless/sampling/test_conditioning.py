@@ -41,6 +41,13 @@ def test_an_area_outside_the_picture_is_an_error() -> None:
         ready([entry(area=(8, 8, 0, 25))])
 
 
+@pytest.mark.parametrize("wrong", [float("inf"), float("nan")])
+def test_an_area_without_an_end_is_an_error(wrong: float) -> None:
+    """A share through a link may be any number."""
+    with pytest.raises(UserError, match=r"height, width, y and x are 1, (inf|nan), 0, 0 of the pi"):
+        ready([entry(area=("percentage", 1.0, wrong, 0.0, 0.0))])
+
+
 def test_a_mask_is_brought_to_the_latents_size() -> None:
     mask = torch.zeros(128, 192)
     mask[:, 96:] = 1

@@ -13,7 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.comfyui.server import Answer
 from tests.own_server import OwnServer
@@ -351,3 +353,21 @@ def test_menus_list_what_stands_in(own: OwnServer) -> None:
     assert own.get("/experiment/models/checkpoints").json[0]["size"] > 0
     assert own.get("/models/nothing").status == 404
     assert own.get("/object_info/Nothing").json == {}
+
+
+def test_what_a_file_of_weights_says_of_itself(own: OwnServer) -> None:
+    folder = own.base / "models" / "loras"
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"ss_tag_frequency": "many"}
+    save_file({"a": torch.zeros(1)}, folder / "told.safetensors", told)
+    save_file({"a": torch.zeros(1)}, folder / "silent.safetensors")
+    (folder / "cut.safetensors").write_bytes((folder / "told.safetensors").read_bytes()[:40])
+    asked = {name: own.get(f"/view_metadata/loras?filename={name}.safetensors") for name in NAMES}
+    assert asked["told"].json == told
+    assert asked["silent"].status == 404
+    assert asked["gone"].status == 404
+    assert asked["cut"].status == 400
+    assert "or cut off" in asked["cut"].json["error"]
+
+
+NAMES = ("told", "silent", "gone", "cut")

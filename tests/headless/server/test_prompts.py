@@ -17,6 +17,7 @@ from tests.comfyui import shipped
 from tests.comfyui.server import JPEG, PACK, Answer
 from tests.own_server import OwnServer, until
 
+LET_GO = "results and models of former runs were let go"
 SEED = iter(range(10_000, 20_000))
 
 
@@ -353,8 +354,11 @@ def test_memory_and_models_are_let_go(own: OwnServer, graph: Graph) -> None:
     graph = fresh(graph)
     own.run(graph)
     idle(own)
+    before = own.get("/internal/logs").json.count(LET_GO)
+    assert own.post("/free", {}).status == 200  # asks for nothing
     assert own.post("/free", {"unload_models": True, "free_memory": True}).status == 200
-    time.sleep(0.5)
+    # At once: an idle server waits for no prompt to do it.
+    until(lambda: own.get("/internal/logs").json.count(LET_GO) == before + 1, 10)
     run = own.run(graph)
     assert run.of("execution_cached")[0]["nodes"] == []
     assert shipped.only(graph, "CheckpointLoaderSimple") in [

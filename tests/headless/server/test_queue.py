@@ -51,6 +51,22 @@ def test_it_tells_of_itself_in_comfyui_s_form() -> None:
     assert told == [3, "a", {"1": {}}, {"client_id": "me", "create_time": 5}, ["1"]]
 
 
+def test_who_waits_is_woken_without_a_job() -> None:
+    made = queue()
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(made.take()))
+    thread.start()
+    made.wake()
+    thread.join(5)
+    assert found == [None]
+    made.wake()  # nobody waits: the next one returns, and once only
+    assert made.take() is None
+    made.put(job("a"))
+    made.wake()
+    assert made.take() is not None
+    assert made.take(0.01) is None
+
+
 def test_who_waits_is_let_go_at_the_end() -> None:
     made = queue()
     found: list[object] = []
