@@ -79,7 +79,6 @@ def make_sheet(
             rows = [_pictures(workflow, task, progress) for task in of]
     labels = ["Pose", "Depth", *COLUMNS]
     page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]
-    out.parent.mkdir(parents=True, exist_ok=True)
     files.write(out, encode_ours(draw_sheet(TITLE, SUBTITLE, labels, page), optimize=True))
     return [
         Result(label, _score(of, runs, reader), fmean(run.seconds for run in runs))
