@@ -94,7 +94,7 @@ def calls(rows: int, count: int, folder: Path) -> None:
 
 def planned(sets: Sequence[str], seeds: str, work: Callable[[Any, Any], Any]) -> Any:
     """`work` inside of the host, with a plan and its job, on the demo models."""
-    from controlstack.demo import models
+    from controlstack.demo.suiting import sized, standing
     from controlstack.headless import folders, host
     from controlstack.headless.graph.registry import default_registry
     from controlstack.headless.graph.workflow import load_workflow
@@ -105,10 +105,9 @@ def planned(sets: Sequence[str], seeds: str, work: Callable[[Any, Any], Any]) ->
 
     registry = default_registry()
     graph = load_workflow(WORKFLOW, registry)
-    graph = models.scaled(graph, registry, models.scale_factor(graph))
-    places = folders.Folders(
-        (), (WORKFLOW.parent / "input",), Path("o"), Path("t"), models.aliases(graph)
-    )
+    graph, _ = sized(graph, registry)
+    stands = standing([graph]).aliases
+    places = folders.Folders((), (WORKFLOW.parent / "input",), Path("o"), Path("t"), stands)
     with host.use(places):
         values, _ = read_values(described(sets, (), seeds, ()), graph, registry)
         plan = SweepPlan(values, graph, registry)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
@@ -39,17 +40,27 @@ class RayOptions:
     cores: int = setting(1, "Cores of each process of --ray.", metavar="N", panel=PANEL)
 
 
+_ADDRESS = re.compile(r"auto|local|ray://\S+|(?!-)[^\s/\\=]+:\d+")
+"""What --ray may be given; what else follows it is another option, or the command's argument."""
+
+
+def with_address(words: Sequence[str]) -> list[str]:
+    """The command line as typed, with the address that --ray alone means."""
+    options = list(takewhile(lambda word: word != "--", words))
+    told: list[str] = []
+    for word, after in zip_longest(options, words[1 : len(options) + 1], fillvalue=""):
+        told.append(word)
+        if word == "--ray" and not _ADDRESS.fullmatch(after):
+            told.append("local")
+    return [*told, *words[len(options) :]]
+
+
 class RayCommand(TyperCommand):
     """A command whose --ray may stand alone, and then means a Ray of its own."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typed, with the address that --ray alone means."""
-        told: list[str] = []
-        for word, after in zip_longest(args, args[1:], fillvalue=""):
-            told.append(word)
-            if word == "--ray" and not (after in ("auto", "local") or ":" in after):
-                told.append("local")
-        rest: list[str] = super().parse_args(ctx, told)
+        rest: list[str] = super().parse_args(ctx, with_address(args))
         return rest
 
 

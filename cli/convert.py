@@ -72,7 +72,6 @@ def convert_command(
             tell(said)
         for said in converted.left:
             note(said)
-        out.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(converted.document, indent=2, ensure_ascii=False)
         results.write(out, f"{text}\n".encode())
         say(out)

@@ -191,7 +191,6 @@ class _Making:
 
     def _write(self, made: Sequence[Made], source: Path, target: Path, results: Results) -> None:
         """Write what was made of `source`; all of its places are looked at first."""
-        self.options.out.mkdir(parents=True, exist_ok=True)
         files = self._places(target, len(made))
         for file in files:
             results.expect(file)

@@ -98,11 +98,9 @@ def _draw(options: PlanOptions) -> None:
     else:
         _tell(plan)
     if made:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         results.write(options.out, draw(made))
     files = [options.out] if made else []
     if options.json is not None and options.json != STDOUT:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         results.write(options.json, f"{text}\n".encode())
         files.append(options.json)
     for file in files:

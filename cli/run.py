@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,6 @@ from .report import reported
 from .say import note, say, tell
 
 if TYPE_CHECKING:
-    from ..demo.stand_ins import StandIn
     from ..headless.folders import Folders
     from ..headless.graph.execute import OnEvent
     from ..headless.graph.model import Graph
@@ -144,8 +143,7 @@ def _named_on_stdout() -> Iterator[None]:
 
 def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
     with uncollected():
-        from ..demo import models as models_of_demo
-        from ..demo.fitting import fitted
+        from ..demo.suiting import sized, standing, suited
         from ..ground.threads import one_thread
         from ..headless import computing, host
         from ..headless.graph.answer import answer
@@ -164,49 +162,24 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
         draws = Seeded(options.seed or 0)
         graph = document.graph(registry, draws)
         graph = without_onlookers(graph, registry)
-        factor = models_of_demo.scale_factor(graph) if demo else 1.0
-        graph = models_of_demo.scaled(graph, registry, factor)
+        graph, factor = sized(graph, registry) if demo else (graph, 1.0)
         if options.seed is not None and not draws.used and not _seeds(graph, options.seed):
             note("--seed has no effect: nothing in this workflow has a seed")
         graph, unset = set_values(graph, registry, options.settings, options.seed)
         if options.preset is not None:
             graph = _with_preset(graph, registry, options.preset)
         given = with_nets(graph, registry, options.nets.control_net)
-        graph, nets = given.graph, {"controlnet": given.places}
-    with host.use(replace(places, aliases=nets)):
-        graph = fitted(graph, registry) if demo else graph
-        own = models_of_demo.own_nets(graph) if demo else ()
-        aliases = models_of_demo.aliases(graph, own) if demo else {}
-        nets["controlnet"] = {**aliases.get("controlnet", {}), **given.places}
-    with host.use(replace(places, aliases={**aliases, **nets})), computing.use(chosen):
+        graph = suited(given.graph, registry, given.places) if demo else given.graph
+        stands = standing([graph] if demo else [], given.places)
+    with host.use(replace(places, aliases=stands.aliases)), computing.use(chosen):
         wrong = [*problems_of(graph, registry), *unset]
         if wrong:
             also = [] if demo else elsewhere(family_of(graph, model_files(graph, registry)))
             raise answer([*also, *wrong], graph, registry)
-        stands = models_of_demo.stand_ins(graph, own) if demo else {}
-        for line in [*graph.notes, *_demo_notes(aliases, factor), *_net_notes(stands)]:
+        for line in [*graph.notes, *stands.notes(factor)]:
             note(line)
         with shown_progress(), one_thread() if demo else nullcontext():
             Executor(registry).run(graph, hear, once=True)
-
-
-def _demo_notes(aliases: Mapping[str, Mapping[str, Path]], factor: float) -> list[str]:
-    """What --demo changed, for a person."""
-    names = sorted({name for kind in aliases.values() for name in kind})
-    said = [f"demo models stand in for {', '.join(names)}"] if names else []
-    if factor != 1.0:
-        them = "them" if names else "the demo models"
-        said.append(f"sizes are scaled by {factor:.3g} to suit {them}")
-    return [", and ".join(said)] if said else []
-
-
-def _net_notes(stands: Mapping[str, StandIn]) -> list[str]:
-    """Of each net that is no kind of the demo's own by its name, which one stands in for it."""
-    return [
-        f"the demo's {one.kind} net stands in for {name}: {one.why}"
-        for name, one in stands.items()
-        if one.why
-    ]
 
 
 def changed(

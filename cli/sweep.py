@@ -100,10 +100,7 @@ def _sweep(options: SweepOptions) -> None:
     _require_device(options)
     registry = default_registry()
     with host.use(places):
-        graph = document.graph(registry)
-        plan, job = _planned(graph, registry, asked, options)
-        for line in graph.notes:
-            note(line)
+        plan, job = _planned(document.graph(registry), registry, asked, options)
         if options.dry_run:
             return _say_dry(plan, job, store)
     _run(plan, job, store, options)
@@ -116,33 +113,35 @@ def _planned(
     graph: Graph, registry: Registry, asked: Any, options: SweepOptions
 ) -> tuple[SweepPlan, Job]:
     """The plan, and what a process needs for it; a row is checked as `run` would."""
-    from ..demo import models as models_of_demo
+    from ..demo.suiting import sized, standing, suited
     from ..headless import computing, folders, host
     from ..headless.graph.given_nets import with_nets
     from ..headless.graph.validate import require_known
+    from ..headless.graph.without import without_onlookers
     from ..sweeps.plan import SweepPlan, require_meant
     from ..sweeps.values import read_values
     from ..sweeps.work import Job
 
+    demo = options.demo
+    graph = without_onlookers(graph, registry)
     require_known(graph, registry)
-    if options.demo:
-        factor = models_of_demo.scale_factor(graph)
-        graph = models_of_demo.scaled(graph, registry, factor)
+    graph, factor = sized(graph, registry) if demo else (graph, 1.0)
     given = with_nets(graph, registry, options.nets.control_net)
-    nets = {"controlnet": dict(given.places)} if given.places else {}
-    graph = given.graph
-    with host.use(replace(folders.current(), aliases=nets)):
+    graph = suited(given.graph, registry, given.places) if demo else given.graph
+    for line in graph.notes:  # before somebody sweeps what is left out
+        note(line)
+    stands = standing([graph] if demo else [], given.places)
+    with host.use(replace(folders.current(), aliases=stands.aliases)):
         values, places = read_values(asked, graph, registry)
     require_meant(values.count, options.yes)
     computed = computing.kind_of(options.nets.device, options.nets.dtype)
     with host.use(places):
         plan = SweepPlan(values, graph, registry, computed)
-        if options.demo:
-            aliases = _aliases(plan)
-            note("demo models stand in for those of the workflow")
-            if nets:
-                aliases["controlnet"] = {**aliases.get("controlnet", {}), **nets["controlnet"]}
-            places = replace(places, aliases=aliases)
+        if demo:
+            stands = standing(_naming(plan), given.places)
+            for line in stands.notes(factor):
+                note(line)
+            places = replace(places, aliases=stands.aliases)
     job = Job(
         tuple(base.graph for base in plan.bases),
         places,
@@ -152,7 +151,7 @@ def _planned(
         options.nets.dtype,
     )
     with host.use(places):
-        if options.demo:  # addresses know the files that stand in
+        if demo:  # addresses know the files that stand in
             plan = SweepPlan(values, graph, registry, computed)
         _check(plan, registry)
     if (same := plan.given - len(plan)) > 0:
@@ -195,21 +194,15 @@ _TRIED = 8
 """Rows that are checked before a sweep begins, about, until one is in order."""
 
 
-def _aliases(plan: SweepPlan) -> dict[str, dict[str, Path]]:
-    """The demo models for the names of all rows."""
-    from ..demo import models as models_of_demo
+def _naming(plan: SweepPlan) -> Iterator[Graph]:
+    """Graphs of the plan that name, together, every model that its rows name."""
+    from ..demo.models import NAMING
     from ..sweeps.plan import changed
 
-    found: dict[str, dict[str, Path]] = {}
     for base in plan.bases:
         each = [value for values in base.sets for value in values]
-        naming = [one for one in each if any(a.input in models_of_demo.NAMING for a in one)]
-        for assignments in ((), *naming):
-            graph = changed(base.graph, base.specs, assignments)
-            own = models_of_demo.own_nets(graph)
-            for kind, names in models_of_demo.aliases(graph, own).items():
-                found.setdefault(kind, {}).update(names)
-    return found
+        naming = [one for one in each if any(a.input in NAMING for a in one)]
+        yield from (changed(base.graph, base.specs, one) for one in ((), *naming))
 
 
 def _run(plan: SweepPlan, job: Job, store: Store, options: SweepOptions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
-from ..ground.structured import Json, JsonObject
+from ..ground.structured import Json, JsonObject, object_at
 from .known import FIELDS, TITLES
 from .view import Change, Piece, Port, Use, View
 
@@ -25,9 +25,7 @@ def view_of(prompt: JsonObject) -> View:
 
 
 def _piece(key: str, node: JsonObject) -> Piece:
-    inputs, meta = node.get("inputs"), node.get("_meta")
-    given = inputs if isinstance(inputs, dict) else {}
-    title = meta.get("title") if isinstance(meta, dict) else None
+    given, title = object_at(node, "inputs"), object_at(node, "_meta").get("title")
     wires = {name: port for name, value in given.items() if (port := _port(value))}
     kind = str(node["class_type"])
     values = {name: _plain(value) for name, value in given.items() if name not in wires}

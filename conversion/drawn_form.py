@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..ground.errors import UserError
-from ..ground.structured import Json, JsonObject
+from ..ground.structured import Json, JsonObject, object_at, objects_in
 from .known import FIELDS, ROWS, SHAPES
 from .view import ENTRY, EXIT, Change, New, Piece, Port, Use, View
 
@@ -70,9 +70,7 @@ def subgraphs_of(document: JsonObject) -> list[JsonObject]:
     found: list[JsonObject] = []
     waiting: list[JsonObject] = [document]
     while waiting:
-        definitions = waiting.pop().get("definitions")
-        listed = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-        inner = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        inner = objects_in(object_at(waiting.pop(), "definitions").get("subgraphs"))
         found += inner
         waiting += inner
     return found
@@ -82,8 +80,7 @@ def ids_of(document: JsonObject) -> Ids:
     """The largest ids in use, by the graphs' own count and by what is in them."""
     nodes, links = [0], [0]
     for graph in (document, *subgraphs_of(document)):
-        state = graph.get("state")
-        state = state if isinstance(state, dict) else {}
+        state = object_at(graph, "state")
         nodes += [graph.get("last_node_id"), state.get("lastNodeId")]  # type: ignore[list-item]
         links += [graph.get("last_link_id"), state.get("lastLinkId")]  # type: ignore[list-item]
         nodes += [node.get("id") for node in _nodes(graph)]  # type: ignore[misc]
@@ -349,8 +346,7 @@ def _by_object(graph: JsonObject) -> bool:
 
 
 def _slots(node: JsonObject, key: str) -> list[JsonObject]:
-    listed = node.get(key)
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return objects_in(node.get(key))
 
 
 def _at(slots: list[JsonObject], number: int) -> JsonObject | None:

@@ -17,7 +17,7 @@ from ..headless.graph.registry import Registry
 from ..headless.graph.workflow import load_workflow
 from ..headless.sampling.previews import image_of
 from . import models
-from .fitting import fitted
+from .suiting import sized, standing, suited
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,9 +49,9 @@ class DemoModels:
 
     def suited(self, graph: Graph, registry: Registry) -> Graph:
         """The graph at the demo's size, without what its models cannot hold: its notes say what."""
-        graph = models.scaled(graph, registry, models.scale_factor(graph))
+        graph, _ = sized(graph, registry)
         with host.use(self._places):
-            graph = fitted(graph, registry)
+            graph = suited(graph, registry)
             self._learn(graph)
         return graph
 
@@ -66,9 +66,9 @@ class DemoModels:
                 continue  # of another family, or with what the demo lacks
 
     def _learn(self, graph: Graph) -> None:
-        found = models.aliases(graph, models.own_nets(graph))
+        found = standing([graph])
         with self._lock:
-            for kind, names in found.items():
+            for kind, names in found.aliases.items():
                 self._aliases.setdefault(kind, {}).update(names)
 
 

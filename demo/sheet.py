@@ -27,10 +27,11 @@ from ..headless.graph.registry import default_registry
 from ..headless.graph.validate import validate
 from ..headless.graph.workflow import load_workflow
 from ..preprocessors.sheet.files import encode_ours
-from .models import aliases, require_weights, scale_factor, scaled
+from .models import require_weights
 from .scenes import SHEET_SEEDS, pose_json
 from .score import READER, Picture, Score, Task, score, tasks
 from .score_host import pixels_of
+from .suiting import sized, standing
 
 TITLE = "ControlStack"
 SUBTITLE = "One locked U-Net, steered by nothing, by a pose, by a depth map, and by both, stacked."
@@ -79,7 +80,6 @@ def make_sheet(
             rows = [_pictures(workflow, task, progress) for task in of]
     labels = ["Pose", "Depth", *COLUMNS]
     page = [_row(task, runs, reader) for task, runs in zip(of, rows, strict=True)]
-    out.parent.mkdir(parents=True, exist_ok=True)
     files.write(out, encode_ours(draw_sheet(TITLE, SUBTITLE, labels, page), optimize=True))
     return [
         Result(label, _score(of, runs, reader), fmean(run.seconds for run in runs))
@@ -116,12 +116,13 @@ class _StackWorkflow:
     def __init__(self, scratch: Path) -> None:
         self._registry = default_registry()
         graph = load_workflow(WORKFLOW, self._registry)
-        self._graph = scaled(graph, self._registry, scale_factor(graph))
+        self._graph, _ = sized(graph, self._registry)
         self._ids = {node.title: node.id for node in graph.nodes.values()}
         self._executor = Executor(self._registry)
         self._scratch = scratch
+        stands = standing([graph]).aliases
         self._folders = folders.Folders(
-            models=(), input=(scratch,), output=scratch, temp=scratch, aliases=aliases(graph)
+            models=(), input=(scratch,), output=scratch, temp=scratch, aliases=stands
         )
 
     def run(self, task: Task, stack: tuple[str, ...]) -> _Run:

@@ -23,6 +23,15 @@ def shared(path: Path) -> None:
     beside.unlink()
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it, where they are missing. Raises UserError where the disk
+    refuses."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds all of it or stays as it was, also on Ctrl-C.
 

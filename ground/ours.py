@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from .atomic import write_atomic, write_free
+from .atomic import make_folder, write_atomic, write_free
 from .errors import UserError
 from .places import identity, require_place
 
@@ -65,13 +65,14 @@ class Results:
         self._seen[path] = state
 
     def write(self, path: Path, data: bytes) -> None:
-        """Write `data` to `path` whole or not at all.
+        """Write `data` to `path` whole or not at all; a folder that is missing is made.
 
         Raises UserError as `expect` does, and where another process wrote there since.
         """
         self.expect(path)
         now = _state(path)
         if now is None:
+            make_folder(path.parent)
             write_free([path], data)
         elif now == self._seen[path]:
             write_atomic(path, data)

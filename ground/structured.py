@@ -11,6 +11,7 @@ import json
 import math
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, TypeAlias, Union
 
 from .errors import UserError
@@ -89,6 +90,23 @@ def read_csv(text: str, source: str) -> list[tuple[int, dict[str, str]]]:
         if times > 1:
             raise UserError(f"{source} has the column {shown(name)} twice; rename one of them")
     return rows
+
+
+def objects_in(value: Json) -> list[JsonObject]:
+    """The objects of a list, in order; none of what is no list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def object_at(item: Mapping[str, Json], key: str) -> JsonObject:
+    """The object at `key`; an empty one where there is none."""
+    value = item.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def text_at(item: Mapping[str, Json], key: str) -> str:
+    """The text at `key`; "" where there is none."""
+    value = item.get(key)
+    return value if isinstance(value, str) else ""
 
 
 _MISSING = object()

@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
-from .model import Json, JsonObject
+from ...conversion.drawn_form import subgraphs_of
+from ...ground.structured import Json, JsonObject, object_at, objects_in, text_at
+from ..folders import MODEL_SUFFIXES
 
 _NOTES = frozenset({"Note", "MarkdownNote"})
 _URL = re.compile(r"https?://[^\s<>\"'\])}]{1,500}")
-_MODEL = re.compile(r".+\.(?:safetensors|sft|ckpt|pth?|bin|gguf|onnx)", re.IGNORECASE)
+_ENDINGS = sorted(MODEL_SUFFIXES | {".gguf", ".onnx"})
+_MODEL = re.compile(f".+(?:{'|'.join(map(re.escape, _ENDINGS))})", re.IGNORECASE)
 
 
 def downloads(workflow: JsonObject | None) -> dict[str, str]:
@@ -23,13 +26,10 @@ def downloads(workflow: JsonObject | None) -> dict[str, str]:
     found: dict[str, str] = {}
     noted: dict[str, str] = {}
     for node in drawn_nodes(workflow or {}):
-        properties = node.get("properties")
-        models = properties.get("models") if isinstance(properties, dict) else None
-        for model in models if isinstance(models, list) else []:
-            if isinstance(model, dict):
-                name, url = model.get("name"), model.get("url")
-                if isinstance(name, str) and isinstance(url, str) and _is_address(url):
-                    found[name] = url
+        for model in objects_in(object_at(node, "properties").get("models")):
+            name, url = text_at(model, "name"), text_at(model, "url")
+            if _is_address(url):
+                found[name] = url
         if node.get("type") in _NOTES:
             noted |= _in_note(node.get("widgets_values"))
     return {**noted, **found}
@@ -43,10 +43,13 @@ def address_of(name: str, addresses: Mapping[str, str]) -> str:
 
 def drawn_nodes(document: JsonObject) -> Iterator[JsonObject]:
     """Every node of a UI document that is an object, those of its subgraphs included."""
-    definitions = document.get("definitions")
-    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    for canvas in [document, *_objects(subgraphs)]:
-        yield from _objects(canvas.get("nodes"))
+    for canvas in (document, *subgraphs_of(document)):
+        yield from objects_in(canvas.get("nodes"))
+
+
+def is_model_file(text: str) -> bool:
+    """Whether a text is the name of a file of weights, by its ending."""
+    return _MODEL.fullmatch(text) is not None
 
 
 def _in_note(stored: Json) -> dict[str, str]:
@@ -54,7 +57,7 @@ def _in_note(stored: Json) -> dict[str, str]:
     texts = [one for one in stored if isinstance(one, str)] if isinstance(stored, list) else []
     urls = [url for text in texts for url in _URL.findall(text) if _is_address(url)]
     named = {_last_part(url): url for url in urls}
-    return {name: url for name, url in named.items() if _MODEL.fullmatch(name)}
+    return {name: url for name, url in named.items() if is_model_file(name)}
 
 
 def _last_part(url: str) -> str:
@@ -62,10 +65,6 @@ def _last_part(url: str) -> str:
         return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
     except ValueError:  # no address after all, such as "http://["
         return ""
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _is_address(url: str) -> bool:

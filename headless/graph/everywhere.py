@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from ...ground.structured import Json, JsonObject, object_at, objects_in, text_at
 from .canvas_nodes import EVERYWHERE
-from .model import Json, JsonObject, plain
+from .model import plain
 from .ui_format import (
     BYPASSED,
     INPUT_BOUNDARY,
@@ -33,6 +34,7 @@ _PLAIN, _OWN_TYPE, _BY_NAME, _BY_GROUP, _BY_COLOUR = 10, 10, 20, 3, 6
 
 # How tall the title above a node is on the canvas; a group holds the nodes whose middle it holds.
 _TITLE_HEIGHT, _FOLDED_WIDTH = 30, 80
+_FAR = 1e300
 
 _SAID_TITLES = {OUTPUT_BOUNDARY: "subgraph output node"}
 
@@ -171,13 +173,12 @@ def _possible(
                 named = replace(slot, label=labels[index]) if index < len(labels) else slot
                 yield named, link.origin, link.slot, link.type
     else:
-        kept = rules.get("output_not_broadcasting")
-        names = [_text(one, "name") for one in _objects(node.drawn.get("outputs"))]
-        labels_of = [_text(one, "label") for one in _objects(node.drawn.get("outputs"))]
-        for index, kind in enumerate(node.outputs):
-            if not (isinstance(kept, dict) and kept.get(names[index])):
-                slot = UiInput(names[index], kind, None, False, labels_of[index])
-                yield slot, node.id, index, kind
+        kept = object_at(rules, "output_not_broadcasting")
+        drawn = [*objects_in(node.drawn.get("outputs")), *({} for _ in node.outputs)]
+        for index, kind in enumerate(node.outputs):  # a group node that was opened may have more
+            name, label = (text_at(drawn[index], key) for key in ("name", "label"))
+            if not kept.get(name):
+                yield UiInput(name, kind, None, False, label), node.id, index, kind
 
 
 def _past_bypassed(graph: UiGraph, link: UiLink) -> UiLink | None:
@@ -209,8 +210,7 @@ def _is_live(graph: UiGraph, node_id: str) -> bool:
 def _rules(node: UiNode) -> Mapping[str, Json]:
     """What `node` is restricted to, under the names that version 7 uses."""
     properties = _properties(node)
-    rules = properties.get("ue_properties")
-    rules = rules if isinstance(rules, dict) else {}
+    rules = object_at(properties, "ue_properties")
     version = rules.get("version")
     if node.type in SENDERS and not (isinstance(version, str) and "." in version):
         stored = node.stored if isinstance(node.stored, list) and node.type not in (SEED,) else []
@@ -226,15 +226,19 @@ def _pattern(rules: Mapping[str, Json], name: str) -> _Pattern | None:
     text = rules.get(f"{name}_regex")
     if not isinstance(text, str) or text in ("", ".*"):
         return None
-    try:
-        return _Pattern(_compiled(text), bool(rules.get(f"{name}_regex_invert")))
-    except re.error:
+    expression = _compiled(text)
+    if expression is None:
         return None  # as the pack does
+    return _Pattern(expression, bool(rules.get(f"{name}_regex_invert")))
 
 
-def _compiled(text: str) -> re.Pattern[str]:
-    """An expression as JavaScript writes it: it names groups without the P."""
-    return re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", text))
+def _compiled(text: str) -> re.Pattern[str] | None:
+    """An expression as JavaScript writes it: it names groups without the P. None where it is none,
+    counts too high or is nested too deep."""
+    try:
+        return re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", text))
+    except (re.error, OverflowError, RecursionError):
+        return None
 
 
 def _same_name(rule: Json, sent: str) -> Callable[[UiNode, UiInput], bool]:
@@ -244,10 +248,8 @@ def _same_name(rule: Json, sent: str) -> Callable[[UiNode, UiInput], bool]:
         return min(len(sent), len(_called(slot)))
 
     def matches(slot: UiInput) -> bool:
-        try:
-            return _compiled(sent).search(_called(slot)) is not None
-        except re.error:
-            return False
+        expression = _compiled(sent)
+        return expression is not None and expression.search(_called(slot)) is not None
 
     # By the number that the pack keeps.
     rules: dict[Json, Callable[[UiNode, UiInput], bool]] = {
@@ -271,7 +273,10 @@ def _only(
     """The nodes that `node` may send to; None for all. 1 is "the same", 2 "another"."""
     every = frozenset(graph.nodes)
     only: frozenset[str] | None = None
-    groups = [(_text(one, "title"), _inside(graph, one)) for one in _groups(graph)]
+    groups = [
+        (text_at(one, "title"), _inside(graph, one))
+        for one in objects_in(graph.drawn.get("groups"))
+    ]
     if group:
         mine = frozenset().union(*(inside for _, inside in groups if node.id in inside))
         only = mine if group == 1 else every - mine
@@ -290,8 +295,7 @@ def _inside(graph: UiGraph, group: JsonObject) -> frozenset[str]:
     for node in graph.nodes.values():
         x, y = _numbers(node.drawn.get("pos"), 2)
         wide, tall = _numbers(node.drawn.get("size"), 2)
-        flags = node.drawn.get("flags")
-        if isinstance(flags, dict) and flags.get("collapsed"):
+        if object_at(node.drawn, "flags").get("collapsed"):
             wide, tall = min(wide, _FOLDED_WIDTH), 0.0
         x, y = x + wide / 2, y - _TITLE_HEIGHT + (tall + _TITLE_HEIGHT) / 2
         if left <= x < left + width and top <= y < top + height:
@@ -302,14 +306,13 @@ def _inside(graph: UiGraph, group: JsonObject) -> frozenset[str]:
 def _connectable(node: UiNode, *, is_root: bool) -> Callable[[UiInput], bool]:
     """Which inputs of `node` may be fed: those without a field but for some, and some fields."""
     properties = _properties(node)
-    rules = properties.get("ue_properties")
-    rules = rules if isinstance(rules, dict) else {}
+    rules = object_at(properties, "ue_properties")
     fields = rules.get("widget_ue_connectable") or properties.get("widget_ue_connectable")
     closed = rules.get("input_ue_unconnectable")
     if "widget_ue_connectable" not in {**rules, **properties}:
         # From before the front end drew a slot for each field: one that has a slot was made one.
-        slots = _objects(node.drawn.get("inputs")) if is_root else []
-        fields = {_text(slot, "name"): True for slot in slots}
+        slots = objects_in(node.drawn.get("inputs")) if is_root else []
+        fields = {text_at(slot, "name"): True for slot in slots}
 
     def may_be_fed(slot: UiInput) -> bool:
         if slot.is_widget:
@@ -321,8 +324,7 @@ def _connectable(node: UiNode, *, is_root: bool) -> Callable[[UiInput], bool]:
 
 def _without_saved(graph: UiGraph) -> UiGraph:
     """`graph` without the links that the pack had made when the file was written."""
-    extra = graph.drawn.get("extra")
-    saved = extra.get("links_added_by_ue") if isinstance(extra, dict) else None
+    saved = object_at(graph.drawn, "extra").get("links_added_by_ue")
     made = {str(one) for one in saved} if isinstance(saved, list) else set()
     kept = {key: link for key, link in graph.links.items() if key not in made}
     nodes = {
@@ -345,8 +347,8 @@ def _boundary(graph: UiGraph) -> UiNode:
 
 def _given_out(graph: UiGraph) -> tuple[UiInput, ...]:
     return tuple(
-        UiInput(_text(one, "name"), _text(one, "type"), None, False, _text(one, "label"))
-        for one in _objects(graph.drawn.get("outputs"))
+        UiInput(text_at(one, "name"), text_at(one, "type"), None, False, text_at(one, "label"))
+        for one in objects_in(graph.drawn.get("outputs"))
     )
 
 
@@ -358,22 +360,8 @@ def _colour(node: UiNode) -> Json:
     return node.drawn.get("color")
 
 
-def _properties(node: UiNode) -> Mapping[str, Json]:
-    properties = node.drawn.get("properties")
-    return properties if isinstance(properties, dict) else {}
-
-
-def _groups(graph: UiGraph) -> list[JsonObject]:
-    return _objects(graph.drawn.get("groups"))
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _text(item: JsonObject, key: str) -> str:
-    value = item.get(key)
-    return value if isinstance(value, str) else ""
+def _properties(node: UiNode) -> JsonObject:
+    return object_at(node.drawn, "properties")
 
 
 def _is_on(value: Json) -> bool:
@@ -381,8 +369,12 @@ def _is_on(value: Json) -> bool:
 
 
 def _numbers(value: Json, count: int) -> list[float]:
-    """Places and sizes: a list, or in some files an object by index. What is none is 0."""
+    """Places and sizes: a list, or in some files an object by index. What is none is 0, and so is
+    what no canvas reaches."""
     found = list(value.values()) if isinstance(value, dict) else value
     found = found if isinstance(found, list) else []
-    numbers = [float(one) if isinstance(one, (int, float)) else 0.0 for one in found]
-    return [*numbers, *([0.0] * count)][:count]
+    numbers = [
+        float(one) if isinstance(one, (int, float)) and abs(one) < _FAR else 0.0
+        for one in found[:count]
+    ]
+    return [*numbers, *([0.0] * (count - len(numbers)))]

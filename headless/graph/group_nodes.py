@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from ...ground.errors import UserError
+from ...ground.structured import Json, JsonObject, object_at, objects_in, text_at
 from ...ground.wording import shown
 from .canvas_nodes import PRIMITIVE
-from .model import Json, JsonObject
 from .registry import InputSpec, NodeSpec
 from .ui_format import INPUT_BOUNDARY, OUTPUT_BOUNDARY, UiDocument, UiInput, UiNode, read_graph
 from .widgets import field_positions
@@ -36,10 +36,7 @@ def opened(document: UiDocument, spec_of: SpecOf, source: str) -> UiDocument:
 
     Raises UserError, naming `source`, for a group whose nodes or links are none.
     """
-    extra = document.json.get("extra")
-    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
-    if not isinstance(groups, dict):
-        return document
+    groups = object_at(object_at(document.json, "extra"), "groupNodes")
     nodes, definitions = dict(document.canvas.nodes), dict(document.definitions)
     links = dict(document.canvas.links)
     free = _last_id(document) + 1
@@ -81,8 +78,8 @@ class _Names:
     seen: dict[str, int] = field(default_factory=dict)
 
     def of(self, item: JsonObject, name: str, called: str) -> str:
-        key, prefix = called, _text(item, "title") or _text(item, "type")
-        if (_text(item, "type") == PRIMITIVE and _text(item, "title")) or called in self.seen:
+        key, prefix = called, text_at(item, "title") or text_at(item, "type")
+        if (text_at(item, "type") == PRIMITIVE and text_at(item, "title")) or called in self.seen:
             key = called = f"{prefix} {name}"
             if called in self.seen:
                 called = f"{prefix} {self.seen[key]} {name}"
@@ -98,9 +95,9 @@ class _Group:
         if not isinstance(data, dict):
             raise self._wrong(f"is {shown(data)}, not an object")
         self.items = self._objects(data.get("nodes"), "nodes")
-        self._specs = [spec_of(_text(item, "type")) for item in self.items]
+        self._specs = [spec_of(text_at(item, "type")) for item in self.items]
         self._links = [self._link(link) for link in self._listed(data.get("links"), "links")]
-        self._config = data.get("config")
+        self._config = object_at(data, "config")
         self._external = {
             (one[0], one[1])
             for one in self._listed(data.get("external") or [], "external")
@@ -126,7 +123,7 @@ class _Group:
         proxies = tuple(
             (self._id(index), SHOWN[1])
             for index, item in enumerate(self.items)
-            if _text(item, "type") == SHOWN[0]
+            if text_at(item, "type") == SHOWN[0]
         )
         return replace(
             node,
@@ -146,8 +143,7 @@ class _Group:
             for index, item in enumerate(self.items)
         ]
         for index, values in self._values(node).items():
-            named = nodes[index].get("widgets_values_named")
-            kept = named if isinstance(named, dict) else {}
+            kept = object_at(nodes[index], "widgets_values_named")
             nodes[index]["widgets_values_named"] = {**kept, **values}
             if self._is(index, PRIMITIVE):
                 nodes[index]["widgets_values"] = list(values.values())
@@ -182,7 +178,7 @@ class _Group:
         for index, item in enumerate(self.items):
             declared = self._declared(index)
             converted = {
-                _text(slot, "name") for slot in _dicts(item.get("inputs")) if "widget" in slot
+                text_at(slot, "name") for slot in objects_in(item.get("inputs")) if "widget" in slot
             }
             for one in declared:
                 if one.is_widget and one.name not in converted:
@@ -205,13 +201,13 @@ class _Group:
         item = self.items[index]
         label = next(
             (
-                _text(slot, "label")
-                for slot in _dicts(item.get("inputs"))
-                if _text(slot, "name") == declared.name
+                text_at(slot, "label")
+                for slot in objects_in(item.get("inputs"))
+                if text_at(slot, "name") == declared.name
             ),
             "",
         )
-        custom = _text(self._configured(index, "input", declared.name), "name")
+        custom = text_at(self._configured(index, "input", declared.name), "name")
         called = names.of(item, declared.name, custom or label or declared.name)
         return _Slot(index, declared.name, called, declared)
 
@@ -235,9 +231,9 @@ class _Group:
             return [InputSpec("", kind or "*", True, (), {"forceInput": True})]
         return [
             InputSpec(
-                _text(slot, "name"), _text(slot, "type") or "*", True, (), {"forceInput": True}
+                text_at(slot, "name"), text_at(slot, "type") or "*", True, (), {"forceInput": True}
             )
-            for slot in _dicts(item.get("inputs"))
+            for slot in objects_in(item.get("inputs"))
         ]
 
     def _given_out(self) -> Iterator[tuple[int, int, str]]:
@@ -245,7 +241,7 @@ class _Group:
         has no place."""
         used = {(origin, slot) for origin, slot, *_ in self._links}
         for index, (item, spec) in enumerate(zip(self.items, self._specs, strict=True)):
-            listed = [_text(one, "type") or "*" for one in _dicts(item.get("outputs"))]
+            listed = [text_at(one, "type") or "*" for one in objects_in(item.get("outputs"))]
             for slot, kind in enumerate(spec.outputs if spec is not None else listed):
                 hidden = (index, slot) in used and (index, slot) not in self._external
                 visible = self._configured(index, "output", str(slot)).get("visible")
@@ -277,7 +273,7 @@ class _Group:
         return found
 
     def _inputs_of(self, item: JsonObject) -> list[Json]:
-        return [{**slot, "link": None} for slot in _dicts(item.get("inputs"))]
+        return [{**slot, "link": None} for slot in objects_in(item.get("inputs"))]
 
     def _is_fed(self, index: int, name: str) -> bool:
         return any(
@@ -287,22 +283,22 @@ class _Group:
 
     def _name_of(self, index: int, slot: int) -> str:
         """What input number `slot` of an inner node is called."""
-        listed = _dicts(self.items[index].get("inputs"))
+        listed = objects_in(self.items[index].get("inputs"))
         if slot < len(listed):
-            return _text(listed[slot], "name")
+            return text_at(listed[slot], "name")
         spec = self._specs[index]
         sockets = [one.name for one in spec.inputs.values() if not one.is_widget] if spec else []
         return sockets[slot] if slot < len(sockets) else ""
 
     def _configured(self, index: int, side: str, name: str) -> JsonObject:
         """What the group's owner set for an input or output: its name, and whether it is seen."""
-        value: Json = self._config
+        value = self._config
         for key in (str(index), side, name):
-            value = value.get(key) if isinstance(value, dict) else None
-        return value if isinstance(value, dict) else {}
+            value = object_at(value, key)
+        return value
 
     def _is(self, index: int, node_type: str) -> bool:
-        return _text(self.items[index], "type") == node_type
+        return text_at(self.items[index], "type") == node_type
 
     def _id(self, index: int) -> str:
         return str(self._first + index)
@@ -317,10 +313,11 @@ class _Group:
         return origin, out, target, into, kind if isinstance(kind, str) else "*"
 
     def _objects(self, value: Json, what: str) -> list[JsonObject]:
-        found = self._listed(value, what)
-        if all(isinstance(one, dict) for one in found):
-            return [one for one in found if isinstance(one, dict)]
-        raise self._wrong(f"holds {what} that are no objects")
+        listed = self._listed(value, what)
+        found = objects_in(listed)
+        if len(found) < len(listed):
+            raise self._wrong(f"holds {what} that are no objects")
+        return found
 
     def _listed(self, value: Json, what: str) -> list[Json]:
         if isinstance(value, list):
@@ -350,12 +347,3 @@ def _last_id(document: UiDocument) -> int:
     ids = [int(key) for graph in graphs for key in graph.nodes if key.isdigit() and len(key) < 16]
     last = document.json.get("last_node_id")
     return max([*ids, last if isinstance(last, int) else 0])
-
-
-def _dicts(value: Json) -> list[JsonObject]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _text(item: JsonObject, key: str) -> str:
-    value = item.get(key)
-    return value if isinstance(value, str) else ""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ...ground.errors import UserError
+from ...ground.structured import Json, JsonObject, object_at, text_at
 from ...ground.wording import shown
-from .model import Json, JsonObject
 
 # The ids of a subgraph's own input and output boundary, which look like nodes to links.
 INPUT_BOUNDARY, OUTPUT_BOUNDARY = "-10", "-20"
@@ -86,11 +86,6 @@ class UiDocument:
     json: JsonObject
 
 
-def is_ui(document: JsonObject) -> bool:
-    """Whether `document` looks like the UI format: a list of nodes."""
-    return isinstance(document.get("nodes"), list)
-
-
 def read_ui(document: JsonObject, source: str) -> UiDocument:
     """A UI document's records. Raises UserError, naming `source`, for what is not of the format."""
     reader = _Reader(source)
@@ -130,7 +125,7 @@ class _Reader:
         links = [self.link(link) for link in self._links(item.get("links")) if link is not None]
         slots = self.list(item.get("inputs") or [], "inputs")
         return UiGraph(
-            name=_text(item.get("name")),
+            name=text_at(item, "name"),
             nodes=by_id,
             links={link.id: link for link in links},
             inputs=tuple(self.input(slot, "a subgraph") for slot in slots),
@@ -149,13 +144,11 @@ class _Reader:
         if not isinstance(node_type, str):
             raise self.wrong(f"node {shown(node_id)}", f"has the type {shown(node_type)}")
         where = f"node {shown(node_id)}"
-        properties = node.get("properties")
-        named = node.get("widgets_values_named")
         mode = node.get("mode", 0)
         return UiNode(
             id=node_id,
             type=node_type,
-            title=_text(node.get("title")),
+            title=text_at(node, "title"),
             mode=mode if isinstance(mode, int) else 0,
             inputs=tuple(self.input(slot, where) for slot in self.slots(node, "inputs", where)),
             outputs=tuple(
@@ -163,10 +156,8 @@ class _Reader:
                 for slot in self.slots(node, "outputs", where)
             ),
             stored=node.get("widgets_values"),
-            named=named if isinstance(named, dict) else {},
-            proxies=_proxies(properties.get("proxyWidgets"))
-            if isinstance(properties, dict)
-            else (),
+            named=object_at(node, "widgets_values_named"),
+            proxies=_proxies(object_at(node, "properties").get("proxyWidgets")),
             drawn=node,
         )
 
@@ -180,11 +171,11 @@ class _Reader:
         link = slot.get("link")
         return UiInput(
             # A converted field may have been renamed on the canvas; its widget keeps the real name.
-            name=named if isinstance(named, str) else _text(slot.get("name")),
+            name=named if isinstance(named, str) else text_at(slot, "name"),
             type=_type(slot),
             link=None if link is None else self.id(link, f"a link of {where}"),
             is_widget=isinstance(widget, dict),
-            label=_text(slot.get("label")),
+            label=text_at(slot, "label"),
         )
 
     def link(self, item: Json) -> UiLink:
@@ -230,10 +221,6 @@ class _Reader:
 
     def wrong(self, where: str, what: str) -> UserError:
         return UserError(f"{self.source} is no workflow: {where} {what}")
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _type(slot: JsonObject) -> str:

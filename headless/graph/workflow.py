@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...conversion.drawn_form import is_drawn
 from ...ground.errors import UserError
 from ...ground.reading import read_bytes
 from ...ground.structured import read_json
@@ -16,7 +17,7 @@ from .flatten import flatten
 from .model import Graph, Json, JsonObject, Link, Node
 from .png_texts import MAX_TEXT, SIGNATURE, read_texts
 from .registry import Registry
-from .ui_format import BYPASSED, MUTED, UiDocument, is_ui, read_ui
+from .ui_format import BYPASSED, MUTED, UiDocument, read_ui
 
 __all__ = ["Document", "Graph", "Link", "Node", "load_workflow", "read_document", "read_workflow"]
 
@@ -85,7 +86,7 @@ def read_saved(path: Path) -> JsonObject:
 
 def _innermost(value: JsonObject) -> JsonObject:
     """A workflow without the request to a server that it came in."""
-    if is_ui(value) or is_api(value):
+    if is_drawn(value) or is_api(value):
         return value
     inner = _sent_along(value) or value.get("workflow") or value.get("prompt")
     return _innermost(inner) if isinstance(inner, dict) else value
@@ -114,7 +115,7 @@ def parse(value: Json, source: str) -> Document:
     server; UserError, naming `source`, where it holds none.
     """
     if isinstance(value, dict):
-        if is_ui(value):
+        if is_drawn(value):
             return Document(source, read_ui(value, source))
         if is_api(value):
             return Document(source, read_api(value, source))

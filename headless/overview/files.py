@@ -10,12 +10,11 @@ from typing import Any
 from ...ground.errors import UserError
 from ...nodes.rows import files_of
 from .. import folders
-from ..graph.downloads import address_of, downloads, drawn_nodes
+from ..graph.downloads import address_of, downloads, drawn_nodes, is_model_file
 from ..graph.model import Graph
 from ..graph.registry import Registry
 from ..graph.ui_format import BYPASSED, MUTED
 
-_SUFFIX = re.compile(r".+\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)", re.IGNORECASE)
 _INPUTS: dict[str, str] = {
     **{"ckpt_name": "checkpoints", "unet_name": "diffusion_models", "vae_name": "vae"},
     **{"lora_name": "loras", "control_net_name": "controlnet"},
@@ -90,7 +89,7 @@ def _of_graph(graph: Graph, registry: Registry) -> Iterator[tuple[str, str, str]
                 continue
             for text in _texts(value):
                 loads = name in _INPUTS and node.type in registry
-                if (loads or _SUFFIX.fullmatch(text)) and text.lower() not in _NO_FILE:
+                if (loads or is_model_file(text)) and text.lower() not in _NO_FILE:
                     yield _INPUTS.get(name) or _folder(f"{node.type} {name}"), text, node.id
 
 
@@ -101,7 +100,7 @@ def _of_canvas(graph: Graph, registry: Registry) -> Iterator[tuple[str, str, str
         kind = drawn.get("type")
         if isinstance(kind, str) and kind in strange and drawn.get("mode") not in (MUTED, BYPASSED):
             for text in _texts(drawn.get("widgets_values")):
-                if _SUFFIX.fullmatch(text):
+                if is_model_file(text):
                     yield _folder(kind), text, str(drawn.get("id"))
 
 

@@ -75,7 +75,6 @@ def make_sheet(
         ],
         missing,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     results.write(out, encode_ours(page, optimize=True))
     return missing, bool(results.replaced)
 

@@ -61,6 +61,12 @@ def test_data_for_programs(run: Run, folder: Path) -> None:
     assert "all.json is there already" in result.stderr
 
 
+def test_the_folder_of_the_data_is_made(run: Run, folder: Path) -> None:
+    result = run("inspect", STACK, "--json", "new/dir/one.json")
+    assert (result.exit_code, result.stdout) == (0, "new/dir/one.json\n"), result.stderr
+    assert json.loads((folder / "new" / "dir" / "one.json").read_text("utf-8"))["status"]
+
+
 def test_what_is_not_there(run: Run, folder: Path) -> None:
     result = run("inspect", "no.json")
     assert result.exit_code == 2

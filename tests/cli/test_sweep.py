@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pyarrow import parquet
 
 from controlstack.demo.models import CONTROL_NETS
 from controlstack.headless.graph.png_texts import read_texts
-from tests.cli.prompts import WORKFLOWS, Run
+from tests.cli.prompts import WORKFLOWS, Prompt, Run
 from tests.fake_cuda import fake_cuda
 
 CANNY = WORKFLOWS / "canny.json"
@@ -75,6 +75,52 @@ def test_a_sweep_gives_the_pictures_that_run_gives(run: Run, folder: Path) -> No
     page = (folder / "s" / "index.html").read_text()
     assert all(row["pictures"][0] in page for row in rows)
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_strangers_graph_is_swept_as_it_is_run(
+    run: Run, folder: Path, api_form: Callable[[str], Prompt]
+) -> None:
+    """A LoRA, a hint whose network is not here, and a node of a pack that only looks on."""
+    prompt = api_form("canny")
+    (base,) = (key for key, node in prompt.items() if "ckpt_name" in node["inputs"])
+    (save,) = (key for key, node in prompt.items() if node["class_type"] == "SaveImage")
+    for node in prompt.values():
+        for name, value in node["inputs"].items():
+            if value in ([base, 0], [base, 1]):
+                node["inputs"][name] = ["lora", value[1]]
+        if node["class_type"] == "ControlStackCanny":
+            node |= {"class_type": "ControlStackHed"}
+            node["inputs"] = {
+                n: v for n, v in node["inputs"].items() if n in ("image", "resolution", "latent")
+            }
+    prompt["lora"] = {
+        "class_type": "LoraLoader",
+        "inputs": {"model": [base, 0], "clip": [base, 1], "lora_name": "style.safetensors"}
+        | dict.fromkeys(("strength_model", "strength_clip"), 1.0),
+    }
+    prompt["look"] = {
+        "class_type": "Image Comparer (rgthree)",
+        "inputs": {"image_a": prompt[save]["inputs"]["images"]},
+    }
+    (folder / "wf.json").write_text(json.dumps(prompt))
+    asked = ("wf.json", *QUICK[1:], "--seed", "3", "--input", WORKFLOWS / "input")
+    single = run("run", *asked, "--out", "r")
+    assert single.exit_code == 0, single.stderr
+    swept = run("sweep", *asked, "--no-fidelity", "--out", "s")
+    assert swept.exit_code == 0, swept.stderr
+    (row,) = lines(folder / "s")
+    expected = pixels(folder / single.stdout.strip())
+    assert np.array_equal(pixels(folder / "s" / row["pictures"][0]), expected)
+    notes = [
+        [line for line in one.stderr.splitlines() if line.startswith("Note: ")]
+        for one in (single, swept)
+    ]
+    assert notes[0] == notes[1]
+    for words in ("rgthree", "LoraLoader", "Canny Hint stands in", "demo models stand in for"):
+        assert any(words in note for note in notes[0]), words
+    gone = run("sweep", *asked, "--set", "LoraLoader.strength_model=0,1", "--out", "g")
+    assert gone.exit_code == 2
+    assert "node lora (LoraLoader) is bypassed" in gone.stderr
 
 
 def test_a_sweep_goes_on_with_what_is_missing(run: Run, folder: Path) -> None:

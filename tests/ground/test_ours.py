@@ -54,6 +54,14 @@ def test_no_input_is_written_over_by_any_name(tmp_path: Path, kind: str) -> None
     assert photo.read_bytes() == b"a photo"
 
 
+def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
+    results = Results([])
+    results.expect(path := tmp_path / "new" / "dir" / "r.json")
+    assert not path.parent.parent.exists()  # not before there is something to write
+    results.write(path, OURS)
+    assert path.read_bytes() == OURS
+
+
 def test_a_dangling_link_and_a_folder_are_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match="is a link to nowhere"):

@@ -103,6 +103,40 @@ def test_links_that_were_saved_as_made_are_made_anew() -> None:
     assert graph_of("everywhere", saved).nodes["3"].inputs["clip"] == Link("90", 1)
 
 
+@pytest.mark.parametrize("expression", ["a{99999999999999}", "(" * 3000, "[", "*"])
+def test_an_expression_that_is_none_restricts_nothing(expression: str) -> None:
+    """As the pack has it; a count too high and nesting too deep are none either."""
+
+    def rule(document: dict[str, Any]) -> None:
+        properties = named(document, "Anything Everywhere")[0].setdefault("properties", {})
+        properties["ue_properties"] = {"version": "7.0", "title_regex": expression}
+
+    plain, ruled = graph_of("everywhere", lambda _: None), graph_of("everywhere", rule)
+    assert ruled.nodes == plain.nodes
+
+
+@pytest.mark.parametrize("place", [[10**400, 0], {"0": 10**400}, "far", [None], {}])
+def test_a_place_that_no_canvas_reaches(place: Any) -> None:
+    def move(document: dict[str, Any]) -> None:
+        sender = named(document, "Anything Everywhere")[0]
+        sender["properties"] = {"ue_properties": {"version": "7.0", "group_restricted": 1}}
+        document["groups"] = [{"title": "a", "bounding": [-10, -90, 400, 400]}]
+        for node in document["nodes"]:
+            node |= {"pos": place, "size": [100, 100]}
+
+    # All lie at 0, inside the group.
+    assert graph_of("everywhere", move).nodes["3"].inputs["clip"] == Link("1", 1)
+
+
+def test_a_group_node_may_send_more_than_it_was_drawn_with() -> None:
+    def send(document: dict[str, Any]) -> None:
+        (group,) = (one for one in document["nodes"] if one["type"].startswith("workflow"))
+        group["properties"] = {"ue_convert": True}
+        group["outputs"] = []
+
+    assert graph_of("group_nodes_menus", send).nodes
+
+
 @pytest.mark.parametrize(
     ("title", "seed", "model"), [("Second", 4242, "b"), ("Another", 4242, "a")]
 )
