@@ -43,6 +43,7 @@ class Line:
     Args:
         name, sentence, causes: for a person.
         sizes: (blocks, steps), as `Record.sizes` has them.
+        ran: (steps, sides of `SIDES`) for how many rows of batches its net was run.
         sides: their mean over blocks and the steps in which it acted, for each of `SIDES`.
         planned: the strength a step.
         where: (pictures, h, w) the energy over the picture.
@@ -53,6 +54,7 @@ class Line:
     sentence: str
     causes: tuple[Cause, ...]
     sizes: Array
+    ran: Array
     sides: tuple[float, ...]
     planned: tuple[float, ...]
     where: Array
@@ -62,6 +64,11 @@ class Line:
     def acted(self) -> bool:
         """Whether it added anything."""
         return bool(self.sizes.any())
+
+    @property
+    def net_steps(self) -> Acting:
+        """(steps,) Whether its net was run."""
+        return self.ran.any(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +182,7 @@ def _line(record: Record, index: int) -> Line:
         sentence=_sentence(record, index, sizes, acting, sides, found),
         causes=found,
         sizes=sizes,
+        ran=record.ran[index],
         sides=sides,
         planned=record.planned[index],
         where=record.maps[index],
@@ -191,9 +199,10 @@ def _sentence(
     found: Sequence[Cause],
 ) -> str:
     control, schedule = record.stack[index], record.schedule
+    runs = _runs(record.ran[index])
     if not acting.any():
         why = found[0].sentence if found else "nobody here can tell why."
-        return f"{control.name} did nothing: {why}"
+        return f"{control.name} did nothing: {why}{f' Its net {runs}.' if runs else ''}"
     mean = sizes[:, acting].mean(axis=1)
     most = int(mean.argmax())
     what = size_in_words(float(mean.mean()), record.relative)
@@ -206,14 +215,29 @@ def _sentence(
         f"{control.name} added {what}{of} in {schedule.words(list(acting))}{side}, most at "
         f"{record.places[most].name} ({there})"
     )
-    idle = _idle(control, schedule, acting)
-    return f"{said}; {idle}." if idle else f"{said}."
+    idle = _idle(record, index, acting)
+    return f"{'; '.join(part for part in (said, f'its net {runs}', idle) if part)}."
 
 
-def _idle(control: Control, schedule: Schedule, acting: Acting) -> str:
+def _runs(ran: Array) -> str:
+    """How often a net was run, from `Line.ran`: "ran in 6 of 20 steps, in 3 of them for the prompt
+    alone"; "" for never."""
+    each = (ran > 0.0).tolist()
+    steps = [sides for sides in each if any(sides)]
+    if not steps:
+        return ""
+    said = f"ran in {len(steps)} of {len(each)} steps"
+    alone = [True, False]
+    if alone not in steps or not any(other for _, other in steps):
+        return said
+    return f"{said}, in {steps.count(alone)} of them for the prompt alone"
+
+
+def _idle(record: Record, index: int, acting: Acting) -> str:
     """In which steps it did nothing, and why: "it did nothing in steps 12 to 20: ..."."""
+    control, schedule, ran = record.stack[index], record.schedule, record.ran[index].any(axis=1)
     reasons = {
-        step: _reason(control, schedule, schedule.sigmas[step])
+        step: _reason(control, schedule, schedule.sigmas[step], bool(ran[step]))
         for step, acts in enumerate(acting)
         if not acts
     }
@@ -225,8 +249,8 @@ def _idle(control: Control, schedule: Schedule, acting: Acting) -> str:
     return f"it did nothing {', and '.join(said)}" if said else ""
 
 
-def _reason(control: Control, schedule: Schedule, sigma: float) -> str:
-    """Why it was not active at a noise level."""
+def _reason(control: Control, schedule: Schedule, sigma: float, ran: bool) -> str:
+    """Why it was not active at a noise level; `ran` is whether its net was run there."""
     for factor in control.factors:
         ready = factor.on(schedule)
         if ready.at(sigma) != 0.0:
@@ -239,7 +263,9 @@ def _reason(control: Control, schedule: Schedule, sigma: float) -> str:
         if isinstance(factor, StepSpan):
             return f"its steps are {factor.first} to {factor.last}"
         return f"its {_named(factor)} is 0 there"
-    return "its net was run and its answer not used, as where a cache answers for the model"
+    if ran:
+        return "its net was run and its answer not used, as where a cache answers for the model"
+    return "nobody asked its net, as where a cache answers for the model"
 
 
 def _named(factor: Factor) -> str:
@@ -283,6 +309,13 @@ def _line_dict(line: Line) -> dict[str, Any]:
         "size": _rounded(mean),
         "size_by_side": {
             name: _rounded(size) for name, size in zip(SIDES, line.sides, strict=True)
+        },
+        "net_ran": {
+            "steps": int(line.net_steps.sum()),
+            "of": len(line.ran),
+            "rows": {
+                name: line.ran[:, side].astype(int).tolist() for side, name in enumerate(SIDES)
+            },
         },
         "sizes": [[_rounded(size) for size in row] for row in line.sizes.tolist()],
         "map": _shares(line.where),

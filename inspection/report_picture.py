@@ -170,13 +170,20 @@ def _draw_heat(
     axes.set_yticks(np.arange(0, count, skip) + 0.5, report.blocks[::skip], size=7)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_xlabel(f"step, of {report.total}", size=8.5, color=INK, labelpad=1)
+    acting, ran = line.sizes.any(axis=0), line.net_steps
+    seldom = bool((acting & ~ran).any())
+    if seldom:
+        steps = first + 0.5 + np.flatnonzero(ran)
+        axes.plot(steps, np.zeros(len(steps)), "v", color=INK, markersize=4, clip_on=False)
+    marks = ", \N{BLACK DOWN-POINTING TRIANGLE} its net ran" if seldom else ""
+    axes.set_xlabel(f"step, of {report.total}{marks}", size=8.5, color=INK, labelpad=1)
     sides = ", ".join(
         f"{name} {size_in_words(size, report.relative)}"
         for name, size in zip(("prompt", "negative prompt"), line.sides, strict=True)
     )
     unit = "% of the feature" if report.relative else "root mean square"
-    axes.set_title(f"what each block was given ({sides})", size=8.5, color=FAINT, pad=4)
+    pad = 8 if seldom else 4
+    axes.set_title(f"what each block was given ({sides})", size=8.5, color=FAINT, pad=pad)
     bar = figure.colorbar(image, cax=figure.add_axes(beside))
     bar.set_label(unit, size=8)
     bar.ax.tick_params(labelsize=7)

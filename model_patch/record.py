@@ -47,6 +47,7 @@ class Record:
         dots: (controls, controls, steps) the sums of products of what two controls added.
         maps: (controls, pictures, h, w) energy over the latent's places, all blocks and steps.
         rows: the rows of batches that the model was called with.
+        ran: (controls, steps, sides) for how many rows of batches each net was run.
     """
 
     stack: ControlStack
@@ -59,6 +60,7 @@ class Record:
     dots: Array
     maps: Array
     rows: frozenset[Row]
+    ran: Array
 
     @property
     def steps(self) -> range:
@@ -123,6 +125,7 @@ class Record:
             dots=joined("dots", 2),
             maps=mine.maps + theirs.maps,
             rows=self.rows | later.rows,
+            ran=joined("ran", 1),
         )
 
     def _like(self, other: Record) -> Record:

@@ -45,6 +45,7 @@ class _Heard:
     under: dict[tuple[int, Key], Tensor] = field(default_factory=dict)
     nets: Mapping[int, Residuals] = field(default_factory=dict)
     changes: dict[tuple[Key, int, str], tuple[Sequence[int], Tensor]] = field(default_factory=dict)
+    ran: set[int] = field(default_factory=set)  # controls that act inside the model
 
     def let_go(self, but: Key | None = None) -> None:
         """Of what is as large as the model's features, but what was changed at one place."""
@@ -77,6 +78,7 @@ class Recorder:
         self._window = window
         self._rows: set[Row] = set()
         self._calls: list[_Heard] = []
+        self._ran: list[tuple[int, float, Array]] = []
         self._now: dict[torch.device, tuple[Call, _Heard]] = {}
         self._maps: dict[_Where, Tensor] = {}
         self._latent = (1, 1)
@@ -85,6 +87,10 @@ class Recorder:
         """The model is called, whether or not any control acts."""
         self._rows.update(call.rows)
         self._latent = call.latent
+
+    def ran(self, control: int, call: Call) -> None:
+        """A control's net was run, for the rows of this call."""
+        self._ran.append((control, call.sigma, _sides_of(call).sum(0)))
 
     def added(self, call: Call, parts: Mapping[int, Residuals]) -> None:
         """Controls, by their numbers in the stack, add these residuals to a call."""
@@ -102,6 +108,9 @@ class Recorder:
         def felt(
             place: Place, what: str, rows: Sequence[int], before: Tensor, after: Tensor
         ) -> None:
+            if control not in heard.ran:  # once a call, at the first of its blocks
+                heard.ran.add(control)
+                self.ran(control, call.only(rows))
             key, change = _key(place), (after - before).float()
             energies = change.square().sum(2)
             self._lay(call.only(rows), control, change, energies[None])
@@ -167,7 +176,7 @@ class Recorder:
             return before[1]
         if before is not None:
             before[1].let_go()
-        heard = _Heard(call.sigma, np.eye(len(SIDES))[[_side(row) for row in call.rows]])
+        heard = _Heard(call.sigma, _sides_of(call))
         self._calls.append(heard)
         self._now[call.x.device] = (call, heard)
         return heard
@@ -211,8 +220,15 @@ class Recorder:
         size = (len(places), schedule.steps, len(SIDES))
         added, features, values = np.zeros((len(stack), *size)), np.zeros(size), np.zeros(size)
         dots = np.zeros((len(stack), len(stack), schedule.steps))
+
+        def step_of(sigma: float) -> int:
+            return min(int(schedule.step(sigma)) - self._window.before, schedule.steps - 1)
+
+        ran = np.zeros((len(stack), schedule.steps, len(SIDES)))
+        for control, sigma, rows in self._ran:
+            ran[control, step_of(sigma)] += rows
         for call in calls:
-            step = min(int(schedule.step(call.sigma)) - self._window.before, schedule.steps - 1)
+            step = step_of(call.sigma)
             for control, part in call.parts.items():
                 indices = [order[_key(place)] for place in part]
                 added[control, indices, step] += _sided(call.energies[control], call.sides)
@@ -239,6 +255,7 @@ class Recorder:
             dots=dots,
             maps=self._read_maps(len(stack)),
             rows=frozenset(self._rows),
+            ran=ran,
         )
 
     def _energies(
@@ -335,8 +352,10 @@ def _key(place: Place) -> Key:
     return place.group, place.block
 
 
-def _side(row: Row) -> int:
-    return int(row.side != CONDITIONAL)
+def _sides_of(call: Call) -> Array:
+    """(rows, sides), 1 where a row is on a side."""
+    sides: Array = np.eye(len(SIDES))[[int(row.side != CONDITIONAL) for row in call.rows]]
+    return sides
 
 
 def _sided(rows: Tensor, sides: Array) -> Array:

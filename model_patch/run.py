@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -42,8 +43,15 @@ class DeviceRun:
     """A run on one device: what each control of the stack adds to a call of the model."""
 
     def __init__(
-        self, stack: ControlStack, base: BaseModel, options: Mapping[str, Any], window: Window
+        self,
+        stack: ControlStack,
+        base: BaseModel,
+        options: Mapping[str, Any],
+        window: Window,
+        recorder: Recorder | None = None,
     ) -> None:
+        """`recorder` is told what each control adds, and when its net runs."""
+        self._recorder = recorder
         sigmas = options.get("sample_sigmas")
         levels = () if sigmas is None else tuple(sigmas.tolist())
         self.plan = Plan.of(stack, Schedule(base.model_sampling, levels, window))
@@ -56,7 +64,8 @@ class DeviceRun:
                 if isinstance(control.net, PatchNet):
                     self.patches[index] = PatchRun(control, control.net, base)
                 else:
-                    source: Source = OfNet(control, control.net, base)
+                    ran = None if recorder is None else partial(recorder.ran, index)
+                    source: Source = OfNet(control, control.net, base, ran)
                     self.sources[index] = Forecast(source, when, control.name) if when else source
 
     def active(self, call: Call) -> list[str]:
@@ -64,13 +73,11 @@ class DeviceRun:
         strengths = zip(self.plan.names, self.plan.at(call.sigma), strict=True)
         return [name for name, strength in strengths if strength != 0.0]
 
-    def added(
-        self, given: ControlDict | None, call: Call, recorder: Recorder | None = None
-    ) -> tuple[Watched | None, list[str]]:
+    def added(self, given: ControlDict | None, call: Call) -> tuple[Watched | None, list[str]]:
         """`given` and that which every active control adds, and the names of those; a control that
         acts on none of the rows is none of them. Without any there is nothing to give.
 
-        The nets run when the control is read. A `recorder` is told then what each adds.
+        The nets run when the control is read.
 
         Raises:
             UserError: as it is read, for residuals that do not fit or are not finite; names the
@@ -81,13 +88,11 @@ class DeviceRun:
             return None, []
 
         def summed() -> Residuals:
-            return self._summed(Residuals.of(given), acting, call, recorder)
+            return self._summed(Residuals.of(given), acting, call)
 
         return Watched(summed), [self.plan.names[index] for index, _, _ in acting]
 
-    def _summed(
-        self, given: Residuals, acting: Sequence[Act], call: Call, recorder: Recorder | None
-    ) -> Residuals:
+    def _summed(self, given: Residuals, acting: Sequence[Act], call: Call) -> Residuals:
         total, made = given, set[int]()
         kept: dict[int, Residuals] = {}
         sums: dict[str, Tensor] = {}
@@ -96,12 +101,12 @@ class DeviceRun:
                 part = self._part(act, call)
                 sums[self.plan.names[act[0]]] = part.sums()
                 total = total.plus(part, made)
-            if recorder is not None:
+            if self._recorder is not None:
                 kept[act[0]] = part
         if not total.finite():
             _refuse(sums, given, call)
-        if recorder is not None:
-            recorder.added(call, kept)
+        if self._recorder is not None:
+            self._recorder.added(call, kept)
         return total
 
     def _part(self, act: Act, call: Call) -> Residuals:
@@ -113,7 +118,7 @@ class DeviceRun:
         part = weighed(residuals, seen, self.plan.factors[index])
         return part if seen is call else part.placed(torch.tensor(rows), len(call.rows))
 
-    def laid(self, call: Call, recorder: Recorder | None = None) -> tuple[Call, list[str]]:
+    def laid(self, call: Call) -> tuple[Call, list[str]]:
         """The call with the patches of every active control that is one in its options, after
         those that are there, and the names of those controls.
 
@@ -126,7 +131,7 @@ class DeviceRun:
             if index not in self.patches:
                 continue
             names.append(self.plan.names[index])
-            felt = None if recorder is None else recorder.feeling(call, index)
+            felt = None if self._recorder is None else self._recorder.feeling(call, index)
             with named(self.plan.names[index]):
                 made = self.patches[index].functions(
                     call, rows, strength, self.plan.factors[index], felt
@@ -227,20 +232,20 @@ class Session:
         if self._recorder is not None:
             self._recorder.saw(call)
         if x.device not in self._runs:
-            run = DeviceRun(self._stack, base, options, self._window)
+            run = DeviceRun(self._stack, base, options, self._window, self._recorder)
             self._runs[x.device] = (run, Delivery(base))
         run, delivery = self._runs[x.device]
         if not (active := run.active(call)):
             return model(control, options)
         with named(" + ".join(active)):
             self._require_known_place(x)
-        total, names = run.added(control, call, self._recorder)
+        total, names = run.added(control, call)
         if self._recorder is not None and total is not None:
             total.keep = True
             model = self._recorder.listening(model, total.residuals, call)
             if run.patches:  # what those change is compared with what the nets add
                 total.make()
-        laid, patched = run.laid(call, self._recorder)
+        laid, patched = run.laid(call)
         if not names and not patched:
             return model(control, options)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -45,8 +45,16 @@ class Source(Protocol):
 class OfNet:
     """The residuals of a control's net for one run on one device."""
 
-    def __init__(self, control: Control, net: ControlNet, base: BaseModel) -> None:
+    def __init__(
+        self,
+        control: Control,
+        net: ControlNet,
+        base: BaseModel,
+        ran: Callable[[Call], None] | None = None,
+    ) -> None:
+        """`ran` is told each call for which the net itself was run."""
         self._control = control
+        self._ran = ran
         self._net_as_given = net
         self._base = base
         self._nets: dict[tuple[Seen, torch.Size], ControlNet] = {}
@@ -63,7 +71,10 @@ class OfNet:
             seen = self._control.view(call, len(self._hint))
             net = self._net(seen, torch.Size() if self._builds else call.x.shape[2:])
             net.strength = strength
+            before = _kept_features(net)
             given = net.get_control(call.x, call.t, call.cond, seen.repeats, call.options)
+        if self._ran is not None and (before is None or _kept_features(net) is not before):
+            self._ran(call)
         return Residuals.of(given)
 
     def close(self) -> list[Exception]:
@@ -98,6 +109,12 @@ class OfNet:
 
     def _drop_newest(self) -> None:
         self._nets.popitem()[1].cleanup()
+
+
+def _kept_features(net: ControlNet) -> Any:
+    """What a T2I adapter made of its hint, which it keeps in both hosts; None of other nets, which
+    run whenever they are asked."""
+    return getattr(net, "control_input", None)
 
 
 @contextmanager

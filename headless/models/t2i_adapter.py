@@ -25,6 +25,8 @@ class T2IAdapter(ControlBase):
         super().__init__(network, name)
         self.t2i_model = network
         self._layers: tuple[int, ...] = ()
+        self.control_input: list[Tensor] | None = None
+        """What it made of the hint last, by ComfyUI's name; another list once it ran again."""
 
     def pre_run(self, model: Any, percent_to_timestep_function: Callable[[float], float]) -> None:
         """Begin a run; UserError where the model's levels are not those of the adapter."""
@@ -85,6 +87,7 @@ class T2IAdapter(ControlBase):
             )
             run.kept[key] = self.t2i_model(self._with_channels(hint))
         features: list[Tensor] = run.kept[key]
+        self.control_input = features
         return features
 
     def _with_channels(self, hint: Tensor) -> Tensor:

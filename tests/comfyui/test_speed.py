@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from controlstack.inspection.report import report_of
+from controlstack.model_patch.patch import patch
+from controlstack.model_patch.record import recordings
 from controlstack.nodes.speed_node import ControlStackSpeed
 from controlstack.nodes.stack import ControlStackApply, ControlStackApplyConditioning
 from tests.comfyui.models import Shelf
 from tests.comfyui.parity import Case, Line, case_of, noise, ours, picture, stack
+from tests.comfyui.small import Line as Small
+from tests.comfyui.small import base, sample
+from tests.comfyui.small import hint as small_hint
+from tests.comfyui.small import net as small_net
+from tests.comfyui.small import stack as stack_of
+from tests.comfyui.small_kinds import t2i_adapter
 from tests.comfyui.test_counted import counted_net, fresh
 from tests.comfyui.test_step_caches import cached, counted
 from tests.comfyui.test_windows import windowed
@@ -112,3 +122,30 @@ def test_a_refresh_that_a_cache_skips_is_made_in_the_next_step(
         waiting = max(waiting, now)
         assert rows == ([waiting] if came and waiting else [])
         waiting = 0 if came else waiting
+
+
+@pytest.mark.parametrize("node", [None, "EasyCacheNode", "LazyCacheNode"])
+@pytest.mark.parametrize("speed", ROWS)
+def test_a_report_tells_how_often_the_nets_ran(
+    comfy: ModuleType, speed: str, node: str | None
+) -> None:
+    """As the nets themselves count it, with and without a cache that answers for the model."""
+    model, net, adapter = base(), small_net(5), t2i_adapter(6)
+    ran, calls, once = counted_net(net), counted(model), list[None]()
+    adapter.t2i_model.register_forward_hook(lambda *_: once.append(None))
+    given = stack_of(Small(net, small_hint(1), 0.5), Small(adapter, small_hint(2), 0.5))
+    (made,) = ControlStackSpeed().hurry(given, speed)
+    patched = patch(model, made, record=True)
+    sample(patched if node is None else cached(patched, node), steps=STEPS)
+
+    (recording,) = recordings(patched)
+    assert recording.last is not None
+    mine, adapters = report_of(recording.last).as_dict()["controls"]
+    told = mine["net_ran"]
+    assert told["steps"] == len(ran) <= len(calls)
+    assert (len(calls) == STEPS) == (node is None)
+    rows = zip(*told["rows"].values(), strict=True)
+    assert [sum(both) for both in rows if any(both)] == ran
+    assert f"its net ran in {len(ran)} of {STEPS} steps" in mine["sentence"]
+    assert adapters["net_ran"]["steps"] == len(once) == 1
+    assert f"its net ran in 1 of {STEPS} steps" in adapters["sentence"]

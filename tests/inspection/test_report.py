@@ -31,34 +31,35 @@ def said(*controls: Control, window: Window | None = None) -> Report:
     [
         (
             numbered(1.0, name="pose"),
-            "pose added 0.67 % of the features in steps 0 to 4 of 4, most at output 0 (1.0 %).",
+            "pose added 0.67 % of the features in steps 0 to 4 of 4, most at output 0 (1.0 %); its "
+            "net ran in 4 of 4 steps.",
         ),
         (
             numbered(1.0, name="depth", span=Span(0.0, 0.5)),
-            "depth added 0.67 % of the features in steps 0 to 3 of 4, most at output 0 (1.0 %); it "
-            "did nothing in steps 3 to 4: its range ends at 0.5.",
+            "depth added 0.67 % of the features in steps 0 to 3 of 4, most at output 0 (1.0 %); "
+            "its net ran in 3 of 4 steps; it did nothing in steps 3 to 4: its range ends at 0.5.",
         ),
         (
             numbered(1.0, name="late", span=Span(0.5, 1.0)),
-            "late added 0.67 % of the features in steps 2 to 4 of 4, most at output 0 (1.0 %); it "
-            "did nothing in steps 0 to 2: its range begins at 0.5.",
+            "late added 0.67 % of the features in steps 2 to 4 of 4, most at output 0 (1.0 %); its "
+            "net ran in 2 of 4 steps; it did nothing in steps 0 to 2: its range begins at 0.5.",
         ),
         (
             numbered(1.0, name="mid", span=Span(0.25, 0.5)),
-            "mid added 0.67 % of the features in steps 1 to 3 of 4, most at output 0 (1.0 %); it "
-            "did nothing in steps 0 to 1: its range begins at 0.25, and in steps 3 to 4: its range "
-            "ends at 0.5.",
+            "mid added 0.67 % of the features in steps 1 to 3 of 4, most at output 0 (1.0 %); its "
+            "net ran in 2 of 4 steps; it did nothing in steps 0 to 1: its range begins at 0.25, "
+            "and in steps 3 to 4: its range ends at 0.5.",
         ),
         (
             numbered(1.0, name="exact", span=StepSpan(0, 1)),
-            "exact added 0.67 % of the features in steps 0 to 1 of 4, most at output 0 (1.0 %); it "
-            "did nothing in steps 1 to 4: its steps are 0 to 1.",
+            "exact added 0.67 % of the features in steps 0 to 1 of 4, most at output 0 (1.0 %); "
+            "its net ran in 1 of 4 steps; it did nothing in steps 1 to 4: its steps are 0 to 1.",
         ),
         (numbered(1.0, name="off", strength=0.0), "off did nothing: its strength is 0; raise it."),
         (
             numbered(1.0, name="one side", also=(Sides(1.0, 0.0),)),
             "one side added 0.47 % of the features in steps 0 to 4 of 4 on the prompt's side "
-            "alone, most at output 0 (0.71 %).",
+            "alone, most at output 0 (0.71 %); its net ran in 4 of 4 steps.",
         ),
     ],
 )
@@ -71,6 +72,34 @@ def test_steps_are_counted_as_the_sampler_does() -> None:
 
     assert "in steps 6 to 10 of 10" in report.lines[0].sentence
     assert report.steps == range(6, 10)
+
+
+def test_a_net_that_runs_seldom_is_counted() -> None:
+    """What is said is what the net itself counts, of all steps and of the prompt's side alone."""
+    net = Numbers()
+    speedy = numbered(1.0, name="speedy", speed="near exact", net=net)
+    levels = tuple(10.0 * (1 - step / 20) for step in range(21))
+    stack = (speedy, numbered(1.0, name="exact"))
+    report = report_of(measured(stack, levels, FEATURES, uuids=["one", "other"]))
+
+    assert net.runs == [4, 2, 4, 2, 4, 2], "two pictures, of both sides and of the prompt's"
+    said, exact = report.lines
+    assert said.acted
+    assert "; its net ran in 6 of 20 steps, in 3 of them for the prompt alone." in said.sentence
+    assert exact.sentence.endswith("its net ran in 20 of 20 steps.")
+    told = report.as_dict()["controls"][0]["net_ran"]
+    assert (told["steps"], told["of"]) == (6, 20)
+    rows = zip(told["rows"]["prompt"], told["rows"]["negative prompt"], strict=True)
+    assert [sum(both) for both in rows if any(both)] == net.runs
+    seldom, often = (draw_report(replace(report, lines=(one,), pairs=())) for one in report.lines)
+    assert seldom.tobytes() != often.tobytes()
+
+
+def test_a_net_whose_work_came_to_nothing_is_told() -> None:
+    nothing = said(numbered(0.0, name="zeros"))
+
+    assert nothing.lines[0].sentence.startswith("zeros did nothing: all that its net gives")
+    assert nothing.lines[0].sentence.endswith(" Its net ran in 4 of 4 steps.")
 
 
 def test_controls_that_fight() -> None:
@@ -101,7 +130,8 @@ def test_without_features_sizes_are_absolute() -> None:
     report = report_of(measured((numbered(0.5, name="pose"),)))
 
     assert report.lines[0].sentence == (
-        "pose added 0.5 (root mean square) in steps 0 to 4 of 4, most at output 0 (0.5)."
+        "pose added 0.5 (root mean square) in steps 0 to 4 of 4, most at output 0 (0.5); its net "
+        "ran in 4 of 4 steps."
     )
     assert report.as_dict()["sizes_are"] == "root mean squares"
 

@@ -241,6 +241,7 @@ def test_what_it_changes_is_measured() -> None:
     assert record.added[0, 1, 0].tolist() == [tokens * 0.25] * 2
     assert record.added[1, 1, 0].tolist() == [tokens / 2 * 0.25] * 2
     assert record.added[2, 1, 0].tolist() == [tokens * 0.0625, 0.0]
+    assert record.ran[:, 0].tolist() == [[1, 1], [1, 1], [1, 0]], "once a call, not once a block"
     assert record.sizes(0)[1, 0] == pytest.approx(
         (2 * tokens * 0.25 / (2 * tokens * 2.25)) ** 0.5, 0.3
     )

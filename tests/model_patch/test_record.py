@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ import torch
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
+from controlstack.headless.models.loading import load_control_net
+from controlstack.headless.models.t2i_adapter import T2IAdapter
+from controlstack.headless.models.t2i_network import FULL
 from controlstack.headless.sampling.sample import ksample
 from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.factors import Sides, Span
@@ -21,6 +25,7 @@ from controlstack.model_patch.recorder import Recorder
 from controlstack.model_patch.residuals import Residuals
 from controlstack.model_patch.run import Session
 from controlstack.model_patch.schedule import Window
+from tests.headless.models.t2i_files import adapter, save_adapter
 from tests.model_patch import stacks
 from tests.model_patch.measured import SIGMAS, measured
 from tests.model_patch.recording import BASE, SIZE, Numbers, hints, numbered
@@ -181,6 +186,7 @@ def test_an_answer_of_a_cache_does_not_count() -> None:
     record = recorder.record(stack, BASE.model_sampling, 2)
 
     assert (record.added[0].sum((0, 2)) > 0).tolist() == [True, False, True, True]
+    assert record.ran[0].sum(1).tolist() == [1] * 4, "this one asked for residuals all the same"
 
 
 def recorded(stack: ControlStack, **how: Any) -> Record:
@@ -189,6 +195,20 @@ def recorded(stack: ControlStack, **how: Any) -> Record:
     (recording,) = recordings(model)
     assert recording.last is not None
     return recording.last
+
+
+def test_a_t2i_adapter_runs_once(tmp_path: Path) -> None:
+    """It keeps what it made of its hint; it acts in every step all the same."""
+    net = load_control_net(save_adapter(tmp_path / "net", adapter(FULL), "tencent"))
+    assert isinstance(net, T2IAdapter)
+    ran: list[None] = []
+    net.t2i_model.register_forward_hook(lambda *_: ran.append(None))
+    record = recorded((Control(net, stacks.hint(), "adapter"), stacks.control(1)))
+
+    assert len(ran) == 1
+    assert (record.ran[0] > 0).any(1).tolist() == [True, False, False, False]
+    assert record.ran[1].tolist() == [[1, 1]] * 4
+    assert record.added[0].sum((0, 2)).all()
 
 
 def two() -> tuple[Control, ...]:
