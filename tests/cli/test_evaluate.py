@@ -112,6 +112,35 @@ def test_what_becomes_of_transparency(run: Run, data: Path) -> None:
     assert told in hints.stderr
 
 
+def test_black_hints_and_pictures_without_edges_are_no_agreement(run: Run, data: Path) -> None:
+    """Two such rows beside one that is not followed: its 0 is the mean."""
+    black = Image.fromarray(np.zeros((SIDE, SIDE, 3), np.uint8))
+    for name in ("left", "middle"):
+        save(data / "hints" / f"{name}_canny.png", black)
+        save(data / "not" / f"{name}_00001_.png", black)
+    result = run("evaluate", "not", "--hints", "hints", "--preprocessor", "canny")
+    assert result.exit_code == 0
+    told = "2 of 3 hints ask for nothing, and their pictures count in no mean: "
+    assert told + "left_canny.png, middle_canny.png" in result.stderr.replace("\n", " ")
+    report = report_of(data)
+    [line] = [line for line in report["summary"] if line["figure"] == "edge F1"]
+    assert line["groups"]["not"]["mean"] == 0.0
+    assert line["groups"]["not"]["count"] == 1
+    assert [one["figures"]["edge F1"] for one in report["pictures"]] == [None, None, 0.0]
+    # No picture stands beside such a hint by chance, either.
+    assert not any(one["shuffled"] for one in report["pictures"])
+
+
+def test_where_no_hint_asks_for_anything_there_is_no_mean(run: Run, data: Path) -> None:
+    black = Image.fromarray(np.zeros((SIDE, SIDE, 3), np.uint8))
+    for name in PLACES:
+        save(data / "hints" / f"{name}_canny.png", black)
+    result = run("evaluate", "obeys", "--hints", "hints", "--preprocessor", "canny")
+    assert result.exit_code == 0
+    assert "3 of 3 hints ask for nothing" in result.stderr
+    assert means(report_of(data), "edge F1") == {"obeys": None}
+
+
 def test_groups_by_name_and_loose_files(run: Run, data: Path) -> None:
     result = run(
         *("evaluate", "good=obeys", "not/left_00001_.png", "not/right*.png"),
