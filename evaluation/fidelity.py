@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .edges import Mask, distance_at, edge_agreement, paired_f1, tolerance_at
 from .normals import normal_agreement
 from .people import pose_agreement
 from .pictures import Picture, as_bytes, colour_intersection, rmse, ssim
+from .points import point_agreement
 from .segmentation import labels_of, mean_iou, overlap, pixel_accuracy
 
 Condition: TypeAlias = Hint | Pose
@@ -76,12 +77,20 @@ def compare(kind: Shows, found: Condition, wanted: Condition) -> tuple[Figure, .
 
 
 def asks_nothing(kind: Shows, wanted: Condition) -> bool:
-    """Whether there is nothing in a hint that a picture could follow: no edge over half brightness,
-    nobody, no surface or class, or one depth or one colour all over.
+    """Whether there is nothing in a hint that a picture could follow: no edge or point over half
+    brightness, nobody, no surface or class, or one depth or one colour all over.
     """
     if isinstance(wanted, Pose):
         return not any(joint for person in wanted.people for joint in person.body)
     return kind in _EMPTY and _EMPTY[kind](_values(wanted))
+
+
+def _points(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
+    agreement = point_agreement(_bright(found), _bright(wanted))
+    return (
+        Figure("point distance (px)", agreement.distance, False),
+        Figure("points too many or too few", float(agreement.unpaired), False),
+    )
 
 
 def _told(kind: Shows, wanted: Condition, figures: tuple[Figure, ...]) -> tuple[Figure, ...]:
@@ -199,6 +208,11 @@ def _pose(found: Condition, wanted: Condition) -> tuple[Figure, ...]:
     )
 
 
+Drawn: TypeAlias = Literal[
+    "picture", "edges", "points", "depth", "normals", "segmentation", "colours"
+]
+"""All that a hint may show which is a picture."""
+
 _FIGURES: Mapping[Shows, Callable[[Picture, Picture], tuple[Figure, ...]]] = {
     "edges": _edges,
     "depth": _depth,
@@ -206,6 +220,7 @@ _FIGURES: Mapping[Shows, Callable[[Picture, Picture], tuple[Figure, ...]]] = {
     "segmentation": _segmentation,
     "picture": _picture,
     "colours": _colours,
+    "points": _points,
 }
 
 _EMPTY: Mapping[Shows, Callable[[Picture], bool]] = {
@@ -215,6 +230,7 @@ _EMPTY: Mapping[Shows, Callable[[Picture], bool]] = {
     "segmentation": lambda hint: bool((labels_of(as_bytes(hint)) == UNLABELLED).all()),
     "picture": _plain,
     "colours": _plain,
+    "points": lambda hint: not _bright(hint).any(),
 }
 """What makes a hint of each kind empty."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scipy.spatial.distance import cdist
 
 from controlstack.evaluation import edges
 from controlstack.evaluation.edges import edge_agreement, paired_f1, tolerance_at, widened
-from controlstack.evaluation.fidelity import KINDS, Figure, asks_nothing, compare, means
+from controlstack.evaluation.fidelity import KINDS, Drawn, Figure, asks_nothing, compare, means
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
@@ -26,6 +27,7 @@ HEADLINES = {
     "picture": ("SSIM", True),
     "colours": ("colours in common", True),
     "pose": ("PCK@0.1", True),
+    "points": ("point distance (px)", False),
 }
 PERSON = Person((Joint(10, 10), Joint(20, 40)) + (None,) * 16)
 
@@ -38,7 +40,9 @@ def _hint(seed: int, kind: str = "picture") -> np.ndarray | Pose:
 
 
 def test_every_kind_is_compared_and_none_is_for_nobody() -> None:
-    assert {entry.shows for entry in PREPROCESSORS.values()} == set(KINDS) == set(HEADLINES)
+    """Points are for finders of users' own."""
+    shown = {entry.shows for entry in PREPROCESSORS.values()}
+    assert shown | {"points"} == set(KINDS) == set(HEADLINES) == {*get_args(Drawn), "pose"}
     assert all(
         (entry.shows == "pose") == (entry.finds_people or entry.takes == "pose")
         for entry in PREPROCESSORS.values()
@@ -113,6 +117,7 @@ EMPTY = {
     "segmentation": np.zeros((32, 40, 3), np.uint8),
     "picture": np.full((32, 40, 3), (9, 200, 30), np.uint8),
     "colours": np.zeros((32, 40, 3), np.uint8),
+    "points": np.full((32, 40, 3), 127, np.uint8),
     "pose": Pose((Person((None,) * 18),), (64, 64)),
 }
 
