@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from ..ground.errors import UserError
+from ..preprocessors.labels import UNLABELLED
 from ..preprocessors.pose.people import Pose
 from ..preprocessors.spec import Hint, Shows
 from .depth import aligned_rmse, log_rmse, rank_correlation
@@ -19,6 +20,7 @@ from .edges import Mask, distance_at, edge_agreement, paired_f1, tolerance_at
 from .normals import normal_agreement
 from .people import pose_agreement
 from .pictures import Picture, as_bytes, colour_intersection, rmse, ssim
+from .points import point_agreement
 from .segmentation import labels_of, mean_iou, overlap, pixel_accuracy
 
 Condition: TypeAlias = Hint | Pose
@@ -55,13 +57,14 @@ def compare(kind: Shows, found: Condition, wanted: Condition) -> tuple[Figure, .
     """How well the condition `found` in a picture agrees with the hint `wanted`, the headline
     first. `kind` is one of KINDS; "pose" takes two Poses, all others two hints of one size.
 
-    Raises UserError for sizes that differ (both are named), another kind, and a skeleton that is a
+    All are NaN beside a hint that `asks_nothing`: whatever was found is no evidence. Raises
+    UserError for sizes that differ (both are named), another kind, and a skeleton that is a
     picture.
     """
     if kind not in KINDS:
         raise UserError(f"There is no kind of hint {kind!r}; choose one of {', '.join(KINDS)}.")
     if kind == "pose":
-        return _pose(found, wanted)
+        return _told(kind, wanted, _pose(found, wanted))
     if isinstance(found, Pose) or isinstance(wanted, Pose):
         raise UserError(f"Hints of the kind {kind} are pictures, and one of the two is a pose.")
     one, other = _values(found), _values(wanted)
@@ -70,7 +73,30 @@ def compare(kind: Shows, found: Condition, wanted: Condition) -> tuple[Figure, .
             f"The condition found is {one.shape[1]} x {one.shape[0]} pixels and the hint "
             f"{other.shape[1]} x {other.shape[0]}: resize one of them."
         )
-    return _FIGURES[kind](one, other)
+    return _told(kind, wanted, _FIGURES[kind](one, other))
+
+
+def asks_nothing(kind: Shows, wanted: Condition) -> bool:
+    """Whether there is nothing in a hint that a picture could follow: no edge or point over half
+    brightness, nobody, no surface or class, or one depth or one colour all over.
+    """
+    if isinstance(wanted, Pose):
+        return not any(joint for person in wanted.people for joint in person.body)
+    return kind in _EMPTY and _EMPTY[kind](_values(wanted))
+
+
+def _points(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
+    agreement = point_agreement(_bright(found), _bright(wanted))
+    return (
+        Figure("point distance (px)", agreement.distance, False),
+        Figure("points too many or too few", float(agreement.unpaired), False),
+    )
+
+
+def _told(kind: Shows, wanted: Condition, figures: tuple[Figure, ...]) -> tuple[Figure, ...]:
+    if not asks_nothing(kind, wanted):
+        return figures
+    return tuple(replace(figure, value=math.nan) for figure in figures)
 
 
 def means(rows: Sequence[Sequence[Figure]]) -> tuple[Mean, ...]:
@@ -147,11 +173,22 @@ def _segmentation(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
 
 
 def _picture(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
-    asked: Mask = wanted.min(axis=-1) >= 0
+    asked = _asked(wanted)
     return (
         Figure("SSIM", ssim(found, wanted, asked), True),
         Figure("RMSE", rmse(found, wanted, asked), False),
     )
+
+
+def _asked(wanted: Picture) -> Mask:
+    """Where a hint says something: not where an inpaint hint is masked."""
+    return np.asarray(wanted.min(axis=-1) >= 0)
+
+
+def _plain(wanted: Picture) -> bool:
+    """Whether a hint has one colour all over."""
+    colours = wanted[_asked(wanted)]
+    return not len(colours) or not np.ptp(colours, axis=0).any()
 
 
 def _colours(found: Picture, wanted: Picture) -> tuple[Figure, ...]:
@@ -171,6 +208,11 @@ def _pose(found: Condition, wanted: Condition) -> tuple[Figure, ...]:
     )
 
 
+Drawn: TypeAlias = Literal[
+    "picture", "edges", "points", "depth", "normals", "segmentation", "colours"
+]
+"""All that a hint may show which is a picture."""
+
 _FIGURES: Mapping[Shows, Callable[[Picture, Picture], tuple[Figure, ...]]] = {
     "edges": _edges,
     "depth": _depth,
@@ -178,7 +220,19 @@ _FIGURES: Mapping[Shows, Callable[[Picture, Picture], tuple[Figure, ...]]] = {
     "segmentation": _segmentation,
     "picture": _picture,
     "colours": _colours,
+    "points": _points,
 }
+
+_EMPTY: Mapping[Shows, Callable[[Picture], bool]] = {
+    "edges": lambda hint: not _bright(hint).any(),
+    "depth": lambda hint: not np.ptp(hint.mean(axis=-1)),
+    "normals": lambda hint: not hint.any(),
+    "segmentation": lambda hint: bool((labels_of(as_bytes(hint)) == UNLABELLED).all()),
+    "picture": _plain,
+    "colours": _plain,
+    "points": lambda hint: not _bright(hint).any(),
+}
+"""What makes a hint of each kind empty."""
 
 KINDS: tuple[Shows, ...] = (*_FIGURES, "pose")
 """All that a hint may show."""

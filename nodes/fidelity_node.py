@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..evaluation.fidelity import Condition, Figure, compare, means
+from ..evaluation.fidelity import Condition, Figure, asks_nothing, compare, means
 from ..ground.errors import UserError
+from ..ground.log import log
 from ..preprocessors.making import Made
 from ..preprocessors.pose.people import parse_keypoints, parse_poses
 from ..preprocessors.ready import KeptModel
@@ -112,6 +113,12 @@ class ControlStackFidelity:
             compare(entry.shows, made.hint if made.pose is None else made.pose, one)
             for made, one in zip(found, each, strict=True)
         ]
+        if empty := sum(asks_nothing(entry.shows, one) for one in each):
+            log.warning(
+                "Condition Fidelity: %d of %d hints ask for nothing, and their pictures count in "
+                "no mean.",
+                *(empty, len(each)),
+            )
         return means(rows)[0].value, _as_json(rows), _drawn(found)
 
 

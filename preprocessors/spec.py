@@ -45,11 +45,11 @@ TAKEN: Mapping[Takes, str] = {
 
 
 Shows: TypeAlias = Literal[
-    "edges", "depth", "normals", "segmentation", "pose", "picture", "colours"
+    "edges", "depth", "normals", "segmentation", "pose", "picture", "colours", "points"
 ]
 """What a hint holds of a picture, and so what two of them are compared by: "picture" stands for
 hints that keep places and colours as they are, "colours" for those that keep colours and move them
-about."""
+about, "points" for bright spots, which no preprocessor of ours makes."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..evaluation.fidelity import Condition, Figure, compare, means
+from ..evaluation.fidelity import Condition, Figure, asks_nothing, compare, means
 from ..evaluation.files.extraction import Extractor, finder_of
 from ..ground.errors import UserError
 from ..headless import folders
@@ -78,6 +78,8 @@ class Judge:
         try:
             entry, settings = self._finder(control, graph, hint)
             wanted = self._wanted(entry, control, graph, results, hint)
+            if asks_nothing(entry.shows, wanted):
+                raise UserError("its hint asks for nothing")
             extractor = Extractor(entry, settings, loaded=self._network(entry))
             size = (hint.shape[1], hint.shape[0])
             rows = [

@@ -147,7 +147,8 @@ def _subtitle(figures: Mapping[str, float]) -> str:
 
 
 def _note(figures: Mapping[str, float], headline: str | None) -> str:
-    return f"{headline} {figures[headline]:.3g}" if headline is not None else ""
+    value = math.nan if headline is None else figures[headline]
+    return "" if math.isnan(value) else f"{headline} {value:.3g}"
 
 
 def _row(sample: Sample, plain: tuple[Pixels, str], steered: tuple[Pixels, str]) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from ...preprocessors.names import named
 from ...preprocessors.picture_files import upright_header
 from ...preprocessors.sizing import Fit
 from ...preprocessors.spec import Preprocessor
+from ..fidelity import Drawn
+from ..own_finder import CommandFinder, FunctionFinder, function_at, own_finder, words_of
 from ..report import Report, to_json
 from ..report_page import PageRow, report_page
 from .extraction import Extractor, check_extracts, extractor_of, finder_of
@@ -38,6 +40,24 @@ def entry_of(name: str) -> Preprocessor:
     return entry
 
 
+_GAIN = (
+    "`controlstack gain {} --base B --data D` tells for any condition whether a ControlNet uses "
+    "its hints"
+)
+
+
+def pictures_of(arguments: Sequence[str]) -> tuple[Group, ...]:
+    """As `groups_of`; a ControlNet among the pictures is a UserError that says what measures it."""
+    for one in arguments:
+        path = Path(one)
+        if path.suffix == ".safetensors" or any(path.glob("diffusion_pytorch_model*.safetensors")):
+            raise UserError(
+                f"{path} is a network, and pictures are measured here: draw some with it, or "
+                f"{_GAIN.format(path)}."
+            )
+    return groups_of(arguments)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
     """The command's arguments and options, each declared here and nowhere else.
@@ -52,13 +72,28 @@ class EvaluateOptions:
         "NAME=FOLDER; files given singly are one group.",
         metavar="PICTURES",
         argument=True,
-        read=groups_of,
+        read=pictures_of,
     )
-    preprocessor: Preprocessor = setting(
-        MISSING,
+    preprocessor: Preprocessor | None = setting(
+        None,
         "What made the hints; see controlstack hint --help.",
         metavar="NAME",
         read=entry_of,
+    )
+    finder: str = setting(
+        "",
+        "Instead of a preprocessor a Python function of yours: uint8 RGB, height x width x 3, to "
+        "the hint as the same or as a Pillow picture. A module's is MODULE:FUNCTION.",
+        metavar="FILE.py:FUNCTION",
+    )
+    finder_command: str = setting(
+        "",
+        'Instead of a preprocessor a command of yours, run for each picture: "PROGRAM {picture} '
+        "{hint}\" reads the picture's file and writes the hint's, of the same size.",
+        metavar="COMMAND",
+    )
+    compare: Drawn | None = setting(
+        None, "What a finder's hints are compared as; picture unless told otherwise."
     )
     hints: tuple[str, ...] = setting(
         (),
@@ -132,10 +167,10 @@ def prepare(options: EvaluateOptions) -> Ready:
     Raises UserError for what is wrong with the options, and for what cannot be written or is in
     the way (`ground.ours`), before anything long is begun.
     """
+    asked_for = _asked(options)
     if bool(options.hints) == bool(options.originals):
         raise UserError("give either --hints or --originals: what the pictures are held to.")
-    entry, notes = finder_of(options.preprocessor, options.models)
-    options = replace(options, preprocessor=entry)
+    entry, notes = finder_of(asked_for, options.models)
     as_json = bool(options.hints) and entry.finds_people
     hints = files_of(options.hints or options.originals, (".json",) if as_json else IMAGE_SUFFIXES)
     inputs = [file for group in options.groups for file in group.files]
@@ -143,13 +178,14 @@ def prepare(options: EvaluateOptions) -> Ready:
     places = [options.out / name for name in (JSON_NAME, PAGE_NAME)]
     results = expecting(places, inputs, options.overwrite)
     settings = entry.settings_in_words(pairs_of(options.settings))
-    _check_model_options(options)
+    _check_model_options(options, entry)
     pairing = pair(options.groups, hints, (entry.name,))
     paired = [path for row in pairing.rows for path in row.pictures if path]
     asked = metrics(options.quality, options.models, paired)
     made = (entry, settings, options.resolution, options.model, options.models)
     extractor = extractor_of(*made, options.download)
-    return Ready(options, results, pairing, extractor, asked, notes)
+    told = (entry.told,) if entry.told else ()
+    return Ready(options, results, pairing, extractor, asked, (*told, *notes))
 
 
 def evaluate(ready: Ready, pool: Pool | None = None) -> Outcome:
@@ -167,7 +203,7 @@ def evaluate(ready: Ready, pool: Pool | None = None) -> Outcome:
         Shared(pool, (options.model, options.models)) if pool else None,
     )
     report = Report(
-        about=_about(options, ready.extractor.settings),
+        about=_about(options, ready.extractor),
         groups=groups,
         entries=measured.entries,
         quality=measured.sets,
@@ -176,8 +212,7 @@ def evaluate(ready: Ready, pool: Pool | None = None) -> Outcome:
     )
     report, failed = with_quality(report, ready.metrics)
     failures = (*measured.failures, *failed)
-    told = [options.preprocessor.told] if options.preprocessor.told else []
-    report = replace(report, notes=(*told, *report.notes, *failures))
+    report = replace(report, notes=(*report.notes, *failures))
     return Outcome(report, measured.rows, failures)
 
 
@@ -205,23 +240,49 @@ def write_report(outcome: Outcome, ready: Ready) -> tuple[Path, Path]:
     return data, page
 
 
-def _check_model_options(options: EvaluateOptions) -> None:
-    name, learning = options.preprocessor.name, options.preprocessor.learning
+def _asked(options: EvaluateOptions) -> Preprocessor:
+    """What is to find the condition again. Raises UserError unless it is told once, and for a
+    finder that cannot be found."""
+    entry, function, command = options.preprocessor, options.finder, options.finder_command
+    given = sum(map(bool, (entry, function, command)))
+    if not given:
+        raise UserError(
+            "say what finds the condition again: --preprocessor, or a finder of yours by --finder "
+            f"or --finder-command. Where nothing finds it, {_GAIN.format('CONTROLNET')}."
+        )
+    if given > 1:
+        raise UserError("give one of --preprocessor, --finder and --finder-command.")
+    if entry is not None:
+        if options.compare:
+            raise UserError(
+                f"--compare is for a finder of yours; {entry.name}'s hints are compared as "
+                f"{entry.shows}."
+            )
+        return entry
+    if function:
+        function_at(function)
+        return own_finder(function, FunctionFinder(function), options.compare or "picture")
+    words_of(command)
+    return own_finder(command, CommandFinder(command), options.compare or "picture")
+
+
+def _check_model_options(options: EvaluateOptions, entry: Preprocessor) -> None:
+    name, learning = entry.name, entry.learning
     if learning is None and (options.resolution or options.model or options.download):
         raise UserError(f"{name} has no network; leave out --resolution, --model and --download.")
-    if not options.preprocessor.downloads and (options.model or options.download):
+    if not entry.downloads and (options.model or options.download):
         raise UserError(f"{name}'s weights ship with ControlStack; leave out --model, --download.")
     if learning is not None and options.resolution and not learning.any_size:
         raise UserError(f"{name}'s network looks at one size only; leave out --resolution.")
 
 
 def _about(
-    options: EvaluateOptions, settings: Mapping[str, Value]
+    options: EvaluateOptions, extractor: Extractor
 ) -> dict[str, Value | Mapping[str, Value]]:
-    entry = options.preprocessor
+    entry = extractor.entry
     about: dict[str, Value | Mapping[str, Value]] = {
         "preprocessor": entry.name,
-        "settings": dict(settings),
+        "settings": dict(extractor.settings),
         "compared as": entry.shows,
         "hints": "made of the originals" if options.originals else "given",
         "pictures of another size": options.fit or "refused",

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ground.errors import UserError
+from ...ground.errors import UserError, named
 from ...ground.reporter import reporter
 from ...preprocessors.making import Loaded, Made, Sizing, make
 from ...preprocessors.pose.draw import POSE
@@ -61,7 +61,8 @@ class Extractor:
                 "pictures of their hints' size, or let --fit bring them to it."
             )
         sizing = Sizing(size, fit or "fill", self.resolution)
-        made = make(self.entry, picture, self.settings, sizing, self.loaded)
+        with named(str(path)):
+            made = make(self.entry, picture, self.settings, sizing, self.loaded)
         return Seen(_condition(made), made.hint, picture)
 
 

@@ -20,7 +20,7 @@ from ...ground.reporter import reporter
 from ...ground.wording import listing
 from ...preprocessors.sizing import Fit, Size
 from ...preprocessors.spec import Hint, Shows
-from ..fidelity import Mean, compare
+from ..fidelity import Mean, asks_nothing, compare
 from ..html import webp
 from ..pictures import as_bytes
 from ..report import Entry
@@ -154,7 +154,8 @@ def measure(
         wanted = _looked_at(paths, asked, pool, failures)
     else:
         wanted = _read(paths, extractor.entry.finds_people, failures)
-    others = _others(wanted)
+    empty = _empty(extractor.entry.shows, wanted)
+    others = _others({path: one for path, one in wanted.items() if path not in empty})
     tasks = (
         Task(
             number, row, wanted[row.hint], wanted[others[row.hint]] if row.hint in others else None
@@ -186,7 +187,8 @@ def measure(
     )
     overlaps = {g: [one.overlaps[g] for one in compared if g in one.overlaps] for g in groups}
     sets = {group: _of_set(seen) for group, seen in overlaps.items() if seen}
-    return Measured(every, tuple(rows), sets, _notes(pairing), tuple(failures))
+    notes = (*_notes(pairing), *_told(empty, len(wanted)))
+    return Measured(every, tuple(rows), sets, notes, tuple(failures))
 
 
 def failed(failures: Sequence[str]) -> UserError:
@@ -233,6 +235,21 @@ def _looked_at(
     in_order = [(path, found[path]) for path in paths]
     failures += [one for _, one in in_order if isinstance(one, str)]
     return {path: one for path, one in in_order if not isinstance(one, str)}
+
+
+def _empty(kind: Shows, wanted: Mapping[Path, Packed]) -> list[Path]:
+    """The hints that ask for nothing."""
+    return [path for path, one in wanted.items() if asks_nothing(kind, one.unpacked().condition)]
+
+
+def _told(empty: Sequence[Path], count: int) -> tuple[str, ...]:
+    if not empty:
+        return ()
+    names = listing((path.name for path in empty), 5)
+    return (
+        f"{len(empty)} of {count} hints ask for nothing, and their pictures count in no mean: "
+        f"{names}",
+    )
 
 
 def _others(wanted: Mapping[Path, Packed]) -> dict[Path, Path]:

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from controlstack.evaluation.clip import load_clip
 from controlstack.evaluation.files import evaluate, quality
+from controlstack.evaluation.own_finder import function_at
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import working_in
 from controlstack.ground.ours import Results
@@ -110,6 +112,35 @@ def test_what_becomes_of_transparency(run: Run, data: Path) -> None:
         "Note: 3 hints have an alpha channel, which is left out, as LoadImage does: clear/left.png"
     )
     assert told in hints.stderr
+
+
+def test_black_hints_and_pictures_without_edges_are_no_agreement(run: Run, data: Path) -> None:
+    """Two such rows beside one that is not followed: its 0 is the mean."""
+    black = Image.fromarray(np.zeros((SIDE, SIDE, 3), np.uint8))
+    for name in ("left", "middle"):
+        save(data / "hints" / f"{name}_canny.png", black)
+        save(data / "not" / f"{name}_00001_.png", black)
+    result = run("evaluate", "not", "--hints", "hints", "--preprocessor", "canny")
+    assert result.exit_code == 0
+    told = "2 of 3 hints ask for nothing, and their pictures count in no mean: "
+    assert told + "left_canny.png, middle_canny.png" in result.stderr.replace("\n", " ")
+    report = report_of(data)
+    [line] = [line for line in report["summary"] if line["figure"] == "edge F1"]
+    assert line["groups"]["not"]["mean"] == 0.0
+    assert line["groups"]["not"]["count"] == 1
+    assert [one["figures"]["edge F1"] for one in report["pictures"]] == [None, None, 0.0]
+    # No picture stands beside such a hint by chance, either.
+    assert not any(one["shuffled"] for one in report["pictures"])
+
+
+def test_where_no_hint_asks_for_anything_there_is_no_mean(run: Run, data: Path) -> None:
+    black = Image.fromarray(np.zeros((SIDE, SIDE, 3), np.uint8))
+    for name in PLACES:
+        save(data / "hints" / f"{name}_canny.png", black)
+    result = run("evaluate", "obeys", "--hints", "hints", "--preprocessor", "canny")
+    assert result.exit_code == 0
+    assert "3 of 3 hints ask for nothing" in result.stderr
+    assert means(report_of(data), "edge F1") == {"obeys": None}
 
 
 def test_groups_by_name_and_loose_files(run: Run, data: Path) -> None:
@@ -293,6 +324,116 @@ def test_people_are_found_by_what_is_at_hand(run: Run, folder: Path) -> None:
     report = report_of(folder)
     assert report["about"]["preprocessor"] == "pose_vitpose"
     assert "pose finds nothing in a picture; pose_vitpose is used" in report["notes"]
+
+
+FINDER = """
+import numpy as np
+
+def spot(picture):
+    \"\"\"A white spot of 2 x 2 in the middle of what is dark.\"\"\"
+    y, x = np.nonzero(picture.max(axis=-1) < 150)
+    hint = np.zeros_like(picture)
+    hint[int(y.mean()) : int(y.mean()) + 2, int(x.mean()) : int(x.mean()) + 2] = 255
+    return hint
+
+if __name__ == "__main__":
+    import sys
+    from PIL import Image
+    found = spot(np.asarray(Image.open(sys.argv[1]).convert("RGB")))
+    Image.fromarray(found).save(sys.argv[2])
+"""
+
+
+@pytest.fixture
+def own(data: Path) -> Path:
+    """A condition that no preprocessor knows, where the square is: hints of it in spots/, and what
+    finds it in find.py."""
+    function_at.cache_clear()  # by a name in the working folder, which is another one now
+    (data / "find.py").write_text(FINDER)
+    for name, x in PLACES.items():
+        hint = np.zeros((SIDE, SIDE, 3), np.uint8)
+        hint[20:22, x + 4 : x + 6] = 255
+        save(data / "spots" / f"{name}.png", Image.fromarray(hint))
+    return data
+
+
+def test_a_condition_of_ones_own_by_a_function_and_by_a_command(run: Run, own: Path) -> None:
+    asked = ("evaluate", "obeys", "not", "--hints", "spots", "--compare", "points")
+    told = f"'{sys.executable}' find.py {{picture}} {{hint}}"
+    by_function = run(*asked, "--finder", "find.py:spot")
+    assert (by_function.exit_code, by_function.stderr) == (0, "")
+    assert "find.py:spot, extracted again" in by_function.stdout
+    report = report_of(own)
+    assert report["about"]["preprocessor"] == "find.py:spot"
+    assert report["about"]["compared as"] == "points"
+    # The squares stand 14, 14 and 28 pixels off; so does each beside another's hint by chance.
+    assert means(report, "point distance (px)") == pytest.approx({"obeys": 0, "not": 56 / 3})
+    assert means(report, "points too many or too few") == {"obeys": 0, "not": 0}
+    assert means(report, "point distance (px)", "shuffled")["obeys"] > 10
+    assert "Does it obey? find.py:spot" in (own / "output/evaluation/report.html").read_text()
+    by_command = run(*asked, "--finder-command", told, "--out", "b")
+    assert (by_command.exit_code, by_command.stderr) == (0, "")
+    again = report_of(own, "b")
+    assert again["summary"] == report["summary"]
+    assert again["about"]["preprocessor"] == told
+
+
+def test_a_finder_s_hints_are_pictures_unless_told(run: Run, own: Path) -> None:
+    asked = ("evaluate", "obeys", "not", "--originals", "originals", "--finder", "find.py:spot")
+    assert run(*asked).exit_code == 0
+    report = report_of(own)
+    assert report["about"]["compared as"] == "picture"
+    assert means(report, "SSIM")["obeys"] == pytest.approx(1)
+    assert means(report, "RMSE")["obeys"] == 0
+    assert means(report, "RMSE")["not"] == pytest.approx((8 / SIDE**2) ** 0.5)
+    fitted = run(*asked, "--fit", "stretch", "--out", "b")
+    assert fitted.exit_code == 0
+    assert report_of(own, "b")["summary"] == report["summary"]
+
+
+def test_a_finder_that_fails_on_a_picture_is_said_by_its_name(run: Run, own: Path) -> None:
+    """A picture without a square; the others are measured."""
+    save(own / "obeys" / "left_00002_.png", Image.new("RGB", (SIDE, SIDE), "white"))
+    asked = ("evaluate", "obeys", "--hints", "spots", "--compare", "points")
+    result = run(*asked, "--finder", "find.py:spot")
+    assert result.exit_code == 2
+    told = "obeys/left_00002_.png: find.py:spot failed: ValueError: cannot convert float NaN"
+    assert told in result.stderr.replace("\n", " ")
+    assert means(report_of(own), "point distance (px)") == {"obeys": 0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ((), "controlstack gain CONTROLNET --base B --data D"),
+        (("--finder", "find.py:spot", "--preprocessor", "canny"), "give one of --preprocessor"),
+        (("--finder", "find.py:spot", "--finder-command", "x"), "give one of --preprocessor"),
+        (("--preprocessor", "canny", "--compare", "depth"), "canny's hints are compared as edges"),
+        (("--finder", "find.py"), "--finder 'find.py': write FILE.py:FUNCTION"),
+        (("--finder", "find.py:line"), "find.py has no function line"),
+        (("--finder", "find.py:spot", "--set", "low=1"), "find.py:spot has no setting low"),
+        (("--finder", "find.py:spot", "--download"), "find.py:spot has no network"),
+        (("--finder-command", "python find.py"), "lacks {picture} and {hint}"),
+        (("--finder-command", "no-such-program {picture} {hint}"), "no program 'no-such-program'"),
+    ],
+)
+def test_what_is_to_find_the_condition_is_told_once(
+    run: Run, own: Path, asked: tuple[str, ...], said: str
+) -> None:
+    result = run("evaluate", "obeys", "--hints", "spots", *asked)
+    assert result.exit_code == 2
+    assert said in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr
+    assert not (own / "output").exists()
+
+
+def test_a_network_is_no_picture(run: Run, data: Path) -> None:
+    (data / "net").mkdir()
+    (data / "net" / "diffusion_pytorch_model.safetensors").touch()
+    for name in ("net", "net/diffusion_pytorch_model.safetensors"):
+        result = run("evaluate", name, "--hints", "hints", "--preprocessor", "canny")
+        assert result.exit_code == 2
+        assert f"`controlstack gain {name} --base B --data D`" in result.stderr
 
 
 def test_figures_of_quality(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

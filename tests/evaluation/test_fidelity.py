@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scipy.spatial.distance import cdist
 
 from controlstack.evaluation import edges
 from controlstack.evaluation.edges import edge_agreement, paired_f1, tolerance_at, widened
-from controlstack.evaluation.fidelity import KINDS, Figure, compare, means
+from controlstack.evaluation.fidelity import KINDS, Drawn, Figure, asks_nothing, compare, means
 from controlstack.ground.errors import UserError
 from controlstack.preprocessors.canny import canny
 from controlstack.preprocessors.pose.people import Joint, Person, Pose
@@ -26,6 +27,7 @@ HEADLINES = {
     "picture": ("SSIM", True),
     "colours": ("colours in common", True),
     "pose": ("PCK@0.1", True),
+    "points": ("point distance (px)", False),
 }
 PERSON = Person((Joint(10, 10), Joint(20, 40)) + (None,) * 16)
 
@@ -38,7 +40,9 @@ def _hint(seed: int, kind: str = "picture") -> np.ndarray | Pose:
 
 
 def test_every_kind_is_compared_and_none_is_for_nobody() -> None:
-    assert {entry.shows for entry in PREPROCESSORS.values()} == set(KINDS) == set(HEADLINES)
+    """Points are for finders of users' own."""
+    shown = {entry.shows for entry in PREPROCESSORS.values()}
+    assert shown | {"points"} == set(KINDS) == set(HEADLINES) == {*get_args(Drawn), "pose"}
     assert all(
         (entry.shows == "pose") == (entry.finds_people or entry.takes == "pose")
         for entry in PREPROCESSORS.values()
@@ -104,6 +108,40 @@ def test_soft_edges_are_cut_in_the_middle() -> None:
     strong[:, 40] = 255
     f1, precision, recall, paired, _ = compare("edges", soft, strong)
     assert (f1.value, precision.value, recall.value, paired.value) == (1, 1, 1, 1)
+
+
+EMPTY = {
+    "edges": np.full((32, 40, 3), 127, np.uint8),
+    "depth": np.full((32, 40, 3), 90, np.uint8),
+    "normals": np.zeros((32, 40, 3), np.uint8),
+    "segmentation": np.zeros((32, 40, 3), np.uint8),
+    "picture": np.full((32, 40, 3), (9, 200, 30), np.uint8),
+    "colours": np.zeros((32, 40, 3), np.uint8),
+    "points": np.full((32, 40, 3), 127, np.uint8),
+    "pose": Pose((Person((None,) * 18),), (64, 64)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_beside_a_hint_that_asks_for_nothing_no_picture_counts(kind: str) -> None:
+    """Neither where nothing was found, which would be full agreement, nor where much was."""
+    empty, full = EMPTY[kind], _hint(0, kind)
+    assert asks_nothing(kind, empty)
+    assert not asks_nothing(kind, full)
+    for found in (empty, full):
+        figures = compare(kind, found, empty)
+        assert figures
+        assert all(math.isnan(figure.value) for figure in figures)
+    assert not math.isnan(compare(kind, empty, full)[0].value)
+
+
+def test_an_inpaint_hint_that_masks_all_asks_for_nothing() -> None:
+    hint = np.full((32, 40, 3), -1, np.float32)
+    assert asks_nothing("picture", hint)
+    hint[:16, :, 0], hint[:16, :, 1:] = 0.3, 0.6
+    assert asks_nothing("picture", hint)
+    hint[0, 0] = 0
+    assert not asks_nothing("picture", hint)
 
 
 def test_what_an_inpaint_hint_masks_is_free() -> None:

@@ -60,6 +60,19 @@ def test_the_mean_is_over_the_pictures_and_one_hint_serves_all() -> None:
     assert measure(batch(box(8), box(32, 36)), own, "canny")[0] == 1
 
 
+def test_a_black_hint_counts_in_no_mean(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither its picture without edges nor one with them."""
+    black = np.zeros((SIDE, SIDE, 3), np.uint8)
+    hints = batch(black, canny(box(8)), black)
+    fidelity, figures, _ = measure(batch(black, box(8), box(32)), hints, "canny")
+    assert fidelity == 1
+    assert [one["edge F1"] for one in figures["pictures"]] == [None, 1, None]
+    assert "2 of 3 hints ask for nothing" in caplog.text
+    alone, figures, _ = measure(batch(black), batch(black), "canny")
+    assert math.isnan(alone)
+    assert figures["mean"]["edge F1"] is None
+
+
 @pytest.mark.parametrize("hints", [2, 4])
 def test_numbers_that_do_not_match_are_both_said(hints: int) -> None:
     pictures, hint = batch(*[box(8)] * 3), batch(*[canny(box(8))] * hints)
