@@ -123,9 +123,14 @@ class EmbeddedHost:
         return replace(base, unet=widened(deepcopy(base.unet)))
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
+        from ..training.ldm_layout import CONTROL_LORA, CONTROL_LORA_CLASS, ldm_weights
         from . import computing
+        from .models.control_lora import ControlLora
         from .models.control_net import ControlNet as EmbeddedControlNet
 
+        if type(network).__name__ == CONTROL_LORA_CLASS:
+            named = ldm_weights(network).items()
+            return ControlLora({n: one.clone() for n, one in named if n != CONTROL_LORA}, name)
         chosen = computing.current()
         net = deepcopy(network).eval().requires_grad_(False).to(chosen.device, chosen.dtype)
         return EmbeddedControlNet(net, name)

@@ -20,6 +20,7 @@ from ..training.data.check import check, refuse_bad_rows
 from ..training.data.condition import Condition
 from ..training.data.file_names import typed
 from ..training.data.training_data import training_data
+from ..training.ldm_layout import CONTROL_LORA_CLASS
 from ..training.optimiser import require_possible
 from ..training.processes import accelerator_for
 from ..training.run import Run
@@ -113,19 +114,22 @@ def _network(settings: NetworkSettings, base: Base, seed: int, bases: Mapping[st
     """The network to train: a new one, one to go on with, or one moved from another base."""
     if not settings.start_from:
         return control_net_from(base.unet, settings, seed)
-    from ..training.lite import LiteControlNet
-
     network = load_existing(typed(settings.start_from, "start_from"))
-    if isinstance(network, LiteControlNet) != (settings.kind == "lite"):
-        found = "a lite network" if settings.kind != "lite" else "no lite network"
+    found = _KINDS.get(type(network).__name__, _COPIES)
+    if settings.kind not in found:
         raise UserError(
-            f"{settings.start_from}, which start_from names, is {found}, and the network's kind is "
-            f"{settings.kind}; give both alike."
+            f"{settings.start_from}, which start_from names, is of the kind {found[0]}, and the "
+            f"network's kind is {settings.kind}; give both alike."
         )
     if settings.transfer_from:
         old = load_unet(typed(settings.transfer_from, "transfer_from", bases))
         network = transferred(network, old, base.unet)
     return started_from(network, base.unet)
+
+
+_COPIES = ("controlnet", "gaussian")
+_KINDS = {"LiteControlNet": ("lite",), CONTROL_LORA_CLASS: ("control_lora",)}
+"""The kinds that a network to start from may be called, by its class."""
 
 
 def maker_of(

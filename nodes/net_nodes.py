@@ -39,14 +39,17 @@ class ControlStackControlNetFromModel:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         """The node's inputs and widgets."""
+        fields = widgets(parameters(NetSettings))
+        later = {"rank": fields.pop("rank")}  # workflows know the places of those before it
         seed = {"default": 0, "min": 0, "max": 2**63 - 1, "control_after_generate": False}
         words = "Decides the weights that do not come from the model."
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model to control, of the SD 1.5 family."}),
-                **widgets(parameters(NetSettings)),
+                **fields,
                 "net_seed": ("INT", {**seed, "tooltip": words}),
             },
+            "optional": later,
             "hidden": HIDDEN,
         }
 
@@ -66,7 +69,10 @@ class ControlStackControlNetFromModel:
         with host.current().training():
             base = host.current().training_base(model, None, None, name)
             network = control_net_from(base.unet, chosen, net_seed)
-        return (Trainable(network.cpu(), chosen, {"kind": chosen.kind, "base": name}),)
+        about = {"kind": chosen.kind, "base": name}
+        if chosen.kind == "control_lora":
+            about["rank"] = str(chosen.rank)
+        return (Trainable(network.cpu(), chosen, about),)
 
 
 class ControlStackSaveControlNet:

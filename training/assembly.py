@@ -21,7 +21,7 @@ from .without_effect import idle
 
 NO_MATTER = ("base.device", "data.cache", "data.outside")
 """Settings that change nothing about what is learnt, so that a resumed run may have others."""
-LATER = {"data.resize_hints": False, "data.buckets": False}
+LATER = {"data.resize_hints": False, "data.buckets": False, "network.rank": 64}
 """Settings that older checkpoints do not know, and what they then are."""
 
 
@@ -30,7 +30,7 @@ def matters(settings: RunSettings) -> dict[str, Value]:
     return {
         name: value
         for name, value in flat(settings, ("base", "data", "network")).items()
-        if name not in NO_MATTER and LATER.get(name) is not value
+        if name not in NO_MATTER and (name, value) not in LATER.items()
     }
 
 
@@ -66,6 +66,8 @@ def run_of(
     said = [*notes, *data.notes, *idle(settings)]
     if held:
         said.append(f"{held} of the rows are held out, to validate on")
+    if settings.network.kind == "control_lora":
+        said.append(network.told)
     if settings.out.single_file and (why_not := no_single_file(network)):
         said.append(f"no single file will be written. {why_not.removesuffix('.')}")
     validator = _validator(settings, base, split, maker, said) if first else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..ground.errors import UserError
 
-NETWORKS = ("ControlNetModel", "LiteControlNet")
+NETWORKS = ("ControlNetModel", "LiteControlNet", "ControlLoraModel")
 """The classes of the networks that are trained here."""
 
 _BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D", "UNetMidBlock2DCrossAttn")

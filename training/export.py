@@ -17,7 +17,7 @@ from ..ground.building import check_numbers, of_real_size
 from ..ground.errors import UserError
 from .base_fit import NETWORKS
 from .checkpoint_state import load_weights
-from .ldm_layout import UNTOLD, ldm_weights, refusal
+from .ldm_layout import CONTROL_LORA_CLASS, UNTOLD, ldm_weights, refusal
 from .manifest import DamagedError, read_object
 
 CONFIG = "config.json"
@@ -115,6 +115,10 @@ def _class_of(kind: str) -> Any:
         from .lite import LiteControlNet
 
         return LiteControlNet
+    if kind == CONTROL_LORA_CLASS:
+        from .control_lora import ControlLoraModel
+
+        return ControlLoraModel
     from diffusers import ControlNetModel
 
     return ControlNetModel

@@ -5,9 +5,10 @@ U-Net, by which LoRAs for SDXL name what they change.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .base_fit import per_level
@@ -42,6 +43,10 @@ _HINT = re.compile(r"controlnet_cond_embedding\.(?:blocks\.(\d+)|conv_out)\.(.+)
 _ZERO = re.compile(r"controlnet_down_blocks\.(\d+)\.(.+)")
 
 
+CONTROL_LORA = "lora_controlnet"
+"""The tensor, of no meaning, by which loaders know the file of a Control-LoRA."""
+CONTROL_LORA_CLASS = "ControlLoraModel"  # of our own training
+
 UNTOLD = ("attention_head_dim", "norm_num_groups")
 """What of a ControlNet's configuration no shape in its ldm file tells, and its header does."""
 
@@ -54,7 +59,7 @@ _SD1, _SD2 = 768, 1024  # the widths of their texts
 def refusal(network: Any) -> str | None:
     """Why `network` cannot be written in ldm layout, as a sentence; None where it can."""
     kind = type(network).__name__
-    if kind != "ControlNetModel":
+    if kind not in ("ControlNetModel", CONTROL_LORA_CLASS):
         return (
             f"A {kind} cannot be one file in ldm layout: that has names for a copied encoder only. "
             "Save it as a diffusers folder."
@@ -70,11 +75,14 @@ def refusal(network: Any) -> str | None:
 
 def unread_by_comfyui(network: Any) -> str | None:
     """Why ComfyUI's own loader cannot read the ldm file of `network`, as a sentence; None where it
-    can. It knows no configuration and goes by the shapes of Stable Diffusion 1.x and 2.x.
+    can. It knows no configuration and goes by the shapes of Stable Diffusion 1.x and 2.x; a
+    Control-LoRA is built as the U-Net is that it runs with.
 
     Source: comfy/cldm/cldm.py (hint encoder) and comfy/supported_models.py (SD15, SD20) of
     github.com/comfyanonymous/ComfyUI.
     """
+    if type(network).__name__ == CONTROL_LORA_CLASS:
+        return None
     config = network.config
     hint = tuple(config.conditioning_embedding_out_channels)
     text = set(per_level(config, "cross_attention_dim"))
@@ -107,12 +115,20 @@ def no_single_file(network: Any) -> str | None:
 
 
 def ldm_weights(network: Any) -> dict[str, Tensor]:
-    """The weights of a ControlNetModel under their ldm names."""
-    layers = network.config.layers_per_block
-    hint_blocks = len(network.controlnet_cond_embedding.blocks)
-    return {
-        ldm_name(name, layers, hint_blocks): weight for name, weight in network.state_dict().items()
-    }
+    """The weights of a ControlNetModel under their ldm names, and a Control-LoRA's as the file has
+    them that its loaders read.
+    """
+    named = ldm_named(network.state_dict(), network.config)
+    if type(network).__name__ == CONTROL_LORA_CLASS:
+        named[CONTROL_LORA] = torch.zeros(0)
+    return named
+
+
+def ldm_named(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The `weights` of a ControlNetModel of this configuration under their ldm names."""
+    layers = config["layers_per_block"]
+    hint_blocks = 2 * (len(config["conditioning_embedding_out_channels"]) - 1)
+    return {ldm_name(name, layers, hint_blocks): one for name, one in weights.items()}
 
 
 def ldm_name(name: str, layers: int, hint_blocks: int) -> str:

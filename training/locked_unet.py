@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .trainable import lend
+
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """A precision's type of numbers, where it is not fp32."""
 
@@ -104,6 +106,7 @@ def predict(
     The network computes as autocast says; so does an unlocked U-Net. A locked one computes in the
     numbers of its weights, which takes less memory than autocast's mixture.
     """
+    lend(unet, network)
     down, middle = network(noisy, timesteps, words, hints, return_dict=False)
     autocast: Any = nullcontext()
     if not unet.conv_out.weight.requires_grad:

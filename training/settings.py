@@ -125,8 +125,9 @@ class NetSettings:
     kind: str = setting(
         "controlnet",
         "controlnet: a copy of the encoder behind zero convolutions. gaussian: the same with "
-        "ordinary convolutions. lite: one light convolution a block, nothing copied.",
-        choices=("controlnet", "gaussian", "lite"),
+        "ordinary convolutions. lite: one light convolution a block, nothing copied. control_lora: "
+        "the base's own encoder, changed by factors of low rank: a small file, less memory.",
+        choices=("controlnet", "gaussian", "lite", "control_lora"),
     )
     hint_channels: str = setting(
         "16,32,96,256",
@@ -139,6 +140,13 @@ class NetSettings:
         low=0.1,
         high=10.0,
         step=0.1,
+    )
+    rank: int = setting(
+        64,
+        "Of a control_lora alone: the rank of what changes each layer of the encoder. A higher one "
+        "can learn more, in a larger file.",
+        low=1,
+        high=4096,
     )
 
 

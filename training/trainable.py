@@ -31,7 +31,8 @@ def control_net_from(unet: Any, net: NetSettings, seed: int = 0) -> Any:
 
     Kinds: "controlnet" starts as `unet`'s encoder and adds exactly nothing to it; "gaussian" is the
     same with ordinary convolutions in place of the zero ones; "lite" copies nothing and adds
-    nothing at first. What is new is drawn from `seed` alone, the same on every machine. Raises
+    nothing at first; "control_lora" is "controlnet" on `unet`'s own weights, changed by factors of
+    low rank. What is new is drawn from `seed` alone, the same on every machine. Raises
     UserError for a base that is no U-Net of the SD 1.x or 2.x kind and for wrong hint channels.
     """
     check_base(unet)
@@ -41,6 +42,10 @@ def control_net_from(unet: Any, net: NetSettings, seed: int = 0) -> Any:
             from .lite import LiteControlNet
 
             network: Any = LiteControlNet.for_unet(unet, channels)
+        elif net.kind == "control_lora":
+            from .control_lora import ControlLoraModel
+
+            network = ControlLoraModel.for_unet(unet, channels, net.rank)
         else:
             from diffusers import ControlNetModel
 
@@ -91,12 +96,19 @@ def controlled(
     `noisy` (n, c, h, w), `timesteps` (n,), `words` (n, tokens, width), `hints` (n, 3, 8h, 8w) RGB
     in 0..1.
     """
+    lend(unet, network)
     down, middle = network(noisy, timesteps, words, hints, return_dict=False)
     result: Tensor = unet(
         noisy, timesteps, words, return_dict=False,
         down_block_additional_residuals=down, mid_block_additional_residual=middle,
     )[0]  # fmt: skip
     return result
+
+
+def lend(unet: Any, network: Any) -> None:
+    """Have a network that has no copied weights, a Control-LoRA, compute with those of `unet`."""
+    if attach := getattr(network, "attach", None):
+        attach(unet)
 
 
 def copied_weights(network: nn.Module) -> list[nn.Parameter]:

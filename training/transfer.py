@@ -26,13 +26,14 @@ def transferred(network: Any, old_unet: Any, new_unet: Any) -> Any:
     check_fits(network, old_unet, "the ControlNet", "the old base")
     check_fits(network, new_unet, "the ControlNet", "the new base")
     result = copy.deepcopy(network).float()
-    shared = [(name, p) for name, p in result.named_parameters() if is_copied(name)]
+    old, new = dict(old_unet.named_parameters()), dict(new_unet.named_parameters())
+    # A Control-LoRA's factors are differences already.
+    shared = [(n, p) for n, p in result.named_parameters() if is_copied(n) and n in old]
     if not shared:
         raise UserError(
             "A lite network copies nothing of its base, so that there is nothing to transfer; "
             "train it on the new base."
         )
-    old, new = dict(old_unet.named_parameters()), dict(new_unet.named_parameters())
     for name, weight in shared:
         # The difference first: with two equal bases the control stays the same in every bit.
         weight += _like(weight, new[name]) - _like(weight, old[name])

@@ -21,8 +21,13 @@ class Rule:
 RULES = (
     Rule(
         "with start_from the network stays as it is",
-        ("network.kind", "network.hint_channels", "network.hint_gain"),
+        ("network.kind", "network.hint_channels", "network.hint_gain", "network.rank"),
         lambda one: bool(one.network.start_from),
+    ),
+    Rule(
+        "only a control_lora has a rank",
+        ("network.rank",),
+        lambda one: one.network.kind != "control_lora" and not one.network.start_from,
     ),
     Rule(
         "validation is off (validate_every = 0)",
@@ -60,8 +65,8 @@ def idle(settings: RunSettings) -> list[str]:
     for rule in RULES:
         if not rule.holds(settings):
             continue
-        # A lite network stays one: start_from has to name another.
-        given = [n for n in rule.settings if now[n] != plain[n] and (n, now[n]) != _LITE]
+        # These kinds stay what they are: start_from has to name another of the kind.
+        given = [n for n in rule.settings if now[n] != plain[n] and (n, now[n]) not in _STAYING]
         if given:
             words = ", ".join(f"{n.partition('.')[2]} = {now[n]}" for n in given)
             notes.append(f"{rule.why}; without effect: {words}")
@@ -82,4 +87,4 @@ def _never_full(training: TrainingSettings) -> list[str]:
     ]
 
 
-_LITE = ("network.kind", "lite")
+_STAYING = (("network.kind", "lite"), ("network.kind", "control_lora"))

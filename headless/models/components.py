@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ground.garbage import uncollected
+from ...training.ldm_layout import CONTROL_LORA_CLASS
 from .. import computing
 from .families import (
     LITE_CLASS,
@@ -40,8 +41,8 @@ def make_unet(part: Part) -> nn.Module:
 
 
 def make_control_network(part: Part) -> nn.Module:
-    """The ControlNetModel, ControlNetUnionModel or LiteControlNet of this configuration; UserError
-    for another family.
+    """The ControlNetModel, ControlNetUnionModel, LiteControlNet or ControlLoraModel, which is lent
+    no weights yet, of this configuration; UserError for another family.
     """
     require_class(part.config, "controlnet", part.source)
     require_plain(part.config, part.source)
@@ -51,6 +52,13 @@ def make_control_network(part: Part) -> nn.Module:
             from ...training.lite import LiteControlNet
 
         return _of_diffusers(LiteControlNet, part, dtype)
+    if part.config["_class_name"] == CONTROL_LORA_CLASS:
+        with uncollected():
+            from ...training.control_lora import ControlLoraModel
+
+        config, weights = given_y(part.config, part.read)
+        bare = skeleton(lambda: ControlLoraModel.from_config(config), part.source)
+        return with_weights(bare, weights(), part.source, dtype)
     with uncollected():
         from diffusers import ControlNetModel, ControlNetUnionModel
 

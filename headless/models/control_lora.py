@@ -14,13 +14,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...ground.errors import UserError
-from ...training.ldm_layout import HINT_PLACES, ldm_name
+from ...model_files.folders import CONFIG, read_config
+from ...training.ldm_layout import CONTROL_LORA as MARK
+from ...training.ldm_layout import HINT_PLACES, ldm_name, ldm_named
 from .control_base import ControlBase
 from .control_net import ControlNet, HintedNetwork
 from .made_weights import as_its_base, low_rank
-from .weights import Weights, from_config
+from .weights import Weights, from_config, read_folder, read_weights
 
-MARK = "lora_controlnet"
 _ROLES = ("weight", "bias")
 
 
@@ -61,6 +62,15 @@ class ControlLora(ControlNet):
         """End the run of the whole chain: drop what was kept; safe to call twice."""
         self._network = None
         super().cleanup()
+
+
+def load(path: Path) -> ControlLora:
+    """The Control-LoRA of a file, or of a folder that our training wrote."""
+    if path.is_dir():
+        weights = ldm_named(read_folder(path), read_config(path / CONFIG))
+    else:
+        weights = read_weights(path, lambda name: name != MARK)
+    return ControlLora(weights, path.name)
 
 
 def check(shapes: Mapping[str, tuple[int, ...]], source: Path) -> None:

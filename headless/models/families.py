@@ -8,6 +8,7 @@ from typing import Any
 
 from ...ground.errors import UserError
 from ...ground.wording import shown
+from ...training.ldm_layout import CONTROL_LORA_CLASS
 
 RUNS = "the embedded host runs models of the SD 1.x, SD 2.x and SDXL kind: a U-Net and CLIP's texts"
 
@@ -20,7 +21,7 @@ UNION_CLASS = "ControlNetUnionModel"
 CLASSES: Mapping[str, tuple[str, ...]] = {
     "diffusion_models": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
-    "controlnet": ("ControlNetModel", UNION_CLASS, LITE_CLASS, ADAPTER_CLASS),
+    "controlnet": ("ControlNetModel", UNION_CLASS, LITE_CLASS, CONTROL_LORA_CLASS, ADAPTER_CLASS),
 }
 """Classes that run here, by the folder their files lie in."""
 

@@ -25,6 +25,8 @@ from ...model_files.kinds import (
     VAE,
     kind_of,
 )
+from ...training.ldm_layout import CONTROL_LORA as MARK
+from ...training.ldm_layout import CONTROL_LORA_CLASS
 from . import control_lora
 from .families import (
     ADAPTER_CLASS,
@@ -72,9 +74,16 @@ def is_adapter(path: Path) -> bool:
     return kind_of(read_contents(path).shapes) == T2I_ADAPTER
 
 
+def is_control_lora(path: Path) -> bool:
+    """Whether the file or folder holds a Control-LoRA; UserError where it cannot be read."""
+    if path.is_dir():
+        return read_config(path / CONFIG).get("_class_name") == CONTROL_LORA_CLASS
+    return MARK in read_contents(path).shapes
+
+
 def require_copied_encoder(path: Path) -> None:
-    """UserError unless the file or folder, which `check` has passed, holds a plain ControlNet or
-    our lite one: what a training can go on with.
+    """UserError unless the file or folder, which `check` has passed, holds a plain ControlNet, our
+    lite one, or the folder of a Control-LoRA: what a training can go on with.
     """
     if path.is_dir():
         name = read_config(path / CONFIG).get("_class_name")
@@ -82,6 +91,11 @@ def require_copied_encoder(path: Path) -> None:
     else:
         kind = kind_of(read_contents(path).shapes)
         words = kind.words if kind and kind != CONTROLNET else None
+    if words == CONTROL_LORA.words:
+        raise UserError(
+            f"{path} is {words} as a single file, which does not tell what its model is like: give "
+            "the folder that a training wrote beside it."
+        )
     if words:
         raise UserError(f"{path} is {words}; give a ControlNet.")
 

@@ -34,7 +34,6 @@ from .telling import kind_of_text, sampling_of, texts_of
 from .text_encoder import SD1, SDXL_G, SDXL_L, TextEncoder, TextKind
 from .union_network import UnionNetwork
 from .vae import LATENT_SCALE, SDXL_SCALE, Vae
-from .weights import read_weights
 
 _TINY_SDXL = "taesdxl"  # madebyollin's tiny VAE for SDXL: only its name tells it from SD 1.x's
 _POOLS = "_shuffle"  # how the names of shuffle ControlNets end, the only sign a single file gives
@@ -99,7 +98,7 @@ def load_vae(path: Path) -> Vae:
 
 def load_control_network(path: Path) -> nn.Module:
     """Diffusers' ControlNetModel or ControlNetUnionModel, or our LiteControlNet, of a folder or a
-    file in any layout.
+    file in any layout; our ControlLoraModel of a folder.
     """
     return components.make_control_network(part_of(path, "controlnet"))
 
@@ -112,9 +111,8 @@ def load_control_net(path: Path) -> ControlBase:
         (file,) = weight_files(path) if path.is_dir() else (path,)
         part = adapter_part(file, read_contents(file).shapes)
         return T2IAdapter(components.make_adapter(part), path.name)
-    if path.is_file() and control_lora.MARK in read_contents(path).shapes:
-        weights = read_weights(path, lambda name: name != control_lora.MARK)
-        return control_lora.ControlLora(weights, path.name)
+    if inspect.is_control_lora(path):
+        return control_lora.load(path)
     pools = path.is_file() and path.stem.removesuffix("_fp16").endswith(_POOLS)
     network = load_control_network(path)
     union = hasattr(network, "control_add_embedding")

@@ -292,7 +292,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
         ([*QUICK, "--hint-channels", "4,4"], "hint_channels is '4,4'; give 4 numbers"),
         (
             [*QUICK, "--start-from", CONTROL_NETS["canny"], "--network", "lite"],
-            "is no lite network, and the network's kind is lite; give both alike.",
+            "is of the kind controlnet, and the network's kind is lite; give both alike.",
         ),
     ],
 )
