@@ -10,9 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from ...model_patch.conditioning import Conditioning
-from .. import folders
 from ..core_nodes.controlnet import STRENGTH, apply
-from ..core_nodes.declare import number
+from ..core_nodes.declare import model_file, number
 from ..models.control_base import ControlBase
 from .declare import nodes_of
 from .stacks import Entries, applied, loaded, require
@@ -31,7 +30,7 @@ def _rows() -> dict[str, Any]:
     for n in ROWS:
         found |= {
             f"switch_{n}": [OFF, ON],
-            f"controlnet_{n}": lambda: ([NONE, *folders.names("controlnet")],),
+            f"controlnet_{n}": model_file("controlnet", NONE),
             f"controlnet_strength_{n}": number(1.0, -10.0, 10.0, 0.01),
             f"start_percent_{n}": number(0.0, 0.0, 1.0, 0.001),
             f"end_percent_{n}": number(1.0, 0.0, 1.0, 0.001),

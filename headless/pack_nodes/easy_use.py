@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import folders
-from ..core_nodes.declare import integer, number
+from ..core_nodes.declare import integer, model_file, number
 from .declare import nodes_of
 from .stacks import Entries, require
 
@@ -20,10 +19,7 @@ def _rows() -> dict[str, Any]:
     found: dict[str, Any] = {"optional_controlnet_stack": "CONTROL_NET_STACK"}
     for n in ROWS:
         found |= {
-            f"controlnet_{n}": lambda: (
-                [NONE, *folders.names("controlnet")],
-                {"default": NONE},
-            ),
+            f"controlnet_{n}": model_file("controlnet", NONE, default=NONE),
             f"controlnet_{n}_strength": number(1.0, -10.0, 10.0, 0.01),
             f"start_percent_{n}": number(0.0, 0.0, 1.0, 0.001),
             f"end_percent_{n}": number(1.0, 0.0, 1.0, 0.001),

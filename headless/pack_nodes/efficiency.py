@@ -12,9 +12,8 @@ from torch import Tensor
 
 from ...ground.errors import UserError
 from ...model_patch.conditioning import Conditioning
-from .. import folders
 from ..core_nodes.controlnet import STRENGTH
-from ..core_nodes.declare import CORE_NODES, Declared, integer, number
+from ..core_nodes.declare import CORE_NODES, Declared, integer, model_file, number
 from ..core_nodes.image import PROMPT_AND_CANVAS
 from ..core_nodes.sampling import SEED
 from ..resize import MAX_RESOLUTION
@@ -42,11 +41,6 @@ _PERCENT = {
     "end_percent": number(1.0, 0.0, 1.0, 0.001),
 }
 _WEIGHT = number(1.0, -10.0, 10.0, 0.01)
-
-
-def _files(kind: str, first: str) -> Any:
-    """A choice among the files of `kind`, with a word for none of them first."""
-    return lambda: ([first, *folders.names(kind)],)
 
 
 @eff_node(
@@ -87,7 +81,7 @@ def apply_stack(
 def _lora_fields() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for i in range(1, MOST_LORAS + 1):
-        found[f"lora_name_{i}"] = _files("loras", NONE)
+        found[f"lora_name_{i}"] = model_file("loras", NONE)
         found |= dict.fromkeys((f"lora_wt_{i}", f"model_str_{i}", f"clip_str_{i}"), _WEIGHT)
     return found
 
@@ -155,10 +149,10 @@ def _prompt(default: str) -> Declared:
     "Efficient Loader",
     LOADERS,
     {
-        "ckpt_name": lambda: (folders.names("checkpoints"),),
-        "vae_name": _files("vae", BAKED),
+        "ckpt_name": model_file("checkpoints"),
+        "vae_name": model_file("vae", BAKED),
         "clip_skip": integer(-1, -24, -1, 1),
-        "lora_name": _files("loras", NONE),
+        "lora_name": model_file("loras", NONE),
         "lora_model_strength": _WEIGHT,
         "lora_clip_strength": _WEIGHT,
         "positive": _prompt("CLIP_POSITIVE"),
