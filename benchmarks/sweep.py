@@ -106,7 +106,7 @@ def planned(sets: Sequence[str], seeds: str, work: Callable[[Any, Any], Any]) ->
     registry = default_registry()
     graph = load_workflow(WORKFLOW, registry)
     graph, _ = sized(graph, registry)
-    stands = standing([graph]).aliases
+    stands = standing([graph], registry).aliases
     places = folders.Folders((), (WORKFLOW.parent / "input",), Path("o"), Path("t"), stands)
     with host.use(places):
         values, _ = read_values(described(sets, (), seeds, ()), graph, registry)

@@ -170,7 +170,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
             graph = _with_preset(graph, registry, options.preset)
         given = with_nets(graph, registry, options.nets.control_net)
         graph = suited(given.graph, registry, given.places) if demo else given.graph
-        stands = standing([graph] if demo else [], given.places)
+        stands = standing([graph] if demo else [], registry, given.places)
     with host.use(replace(places, aliases=stands.aliases)), computing.use(chosen):
         wrong = [*problems_of(graph, registry), *unset]
         if wrong:

@@ -130,7 +130,7 @@ def _planned(
     graph = suited(given.graph, registry, given.places) if demo else given.graph
     for line in graph.notes:  # before somebody sweeps what is left out
         note(line)
-    stands = standing([graph] if demo else [], given.places)
+    stands = standing([graph] if demo else [], registry, given.places)
     with host.use(replace(folders.current(), aliases=stands.aliases)):
         values, places = read_values(asked, graph, registry)
     require_meant(values.count, options.yes)
@@ -138,7 +138,7 @@ def _planned(
     with host.use(places):
         plan = SweepPlan(values, graph, registry, computed)
         if demo:
-            stands = standing(_naming(plan), given.places)
+            stands = standing(_naming(plan, registry), registry, given.places)
             for line in stands.notes(factor):
                 note(line)
             places = replace(places, aliases=stands.aliases)
@@ -194,14 +194,14 @@ _TRIED = 8
 """Rows that are checked before a sweep begins, about, until one is in order."""
 
 
-def _naming(plan: SweepPlan) -> Iterator[Graph]:
+def _naming(plan: SweepPlan, registry: Registry) -> Iterator[Graph]:
     """Graphs of the plan that name, together, every model that its rows name."""
-    from ..demo.models import NAMING
     from ..sweeps.plan import changed
 
     for base in plan.bases:
         each = [value for values in base.sets for value in values]
-        naming = [one for one in each if any(a.input in NAMING for a in one)]
+        files = {node.id: registry.model_files(node.type) for node in base.graph.nodes.values()}
+        naming = [one for one in each if any(a.input in files[a.node] for a in one)]
         yield from (changed(base.graph, base.specs, one) for one in ((), *naming))
 
 

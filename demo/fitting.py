@@ -13,6 +13,7 @@ from ..ground.structured import Json, JsonObject
 from ..ground.wording import shown
 from ..headless import folders
 from ..headless.graph.model import Graph, Link, Node, Value
+from ..headless.graph.named_files import net_file
 from ..headless.graph.registry import NodeSpec, Registry
 from ..headless.graph.ui_format import BYPASSED
 from ..hosts import host
@@ -49,7 +50,7 @@ def fitted(graph: Graph, registry: Registry) -> Graph:
         elif spec is not None and (entry := _without_network(node, spec)) is not None:
             graph = _with_another_hint(graph, registry, node, spec, entry)
         elif node.type in _OF_NETS:
-            graph = _OF_NETS[node.type](graph, node)
+            graph = _OF_NETS[node.type](graph, registry, node)
     return _without_idle(graph, before, registry)
 
 
@@ -149,25 +150,26 @@ def _with_another_hint(
     return _changed(graph, note, stands)
 
 
-def _typed(graph: Graph, node: Node) -> Graph:
+def _typed(graph: Graph, registry: Registry, node: Node) -> Graph:
     """SetUnionControlNetType as a loader of a net of that type alone."""
-    kind, file = node.inputs.get("type"), _file(graph, node)
+    kind, file = node.inputs.get("type"), net_file(graph, registry, node.inputs.get("control_net"))
     if kind == "auto":
         return _led_through(graph, node, ("control_net",), _NO_UNION)
-    if file is None or not isinstance(kind, str):
+    if not file or not isinstance(kind, str):
         return graph
     loader = _loader(node.id, kind, file, node.title)
     return _changed(graph, f"{node.label}: {_NO_UNION}, and its net of {kind} stands there", loader)
 
 
-def _added(graph: Graph, node: Node) -> Graph:
+def _added(graph: Graph, registry: Registry, node: Node) -> Graph:
     """Add ControlNet without what only union and inpainting nets take."""
-    kind, file = node.inputs.get("union_type", "auto"), _file(graph, node)
+    kind = node.inputs.get("union_type", "auto")
+    file = net_file(graph, registry, node.inputs.get("control_net"))
     inputs = {name: v for name, v in node.inputs.items() if name not in _INPAINT}
     if inputs != node.inputs:
         note = f"{node.label} is given no inpaint_mask or inpaint_image: the demo has no such net"
         graph = _changed(graph, note, replace(node, inputs=inputs))
-    if kind == "auto" or file is None or not isinstance(kind, str):
+    if kind == "auto" or not file or not isinstance(kind, str):
         return graph
     loader = _loader(f"{node.id}-net", kind, file, kind)
     inputs |= {"control_net": Link(loader.id, 0), "union_type": "auto"}
@@ -175,7 +177,7 @@ def _added(graph: Graph, node: Node) -> Graph:
     return _changed(graph, note, replace(node, inputs=inputs), loader)
 
 
-def _of_rows(graph: Graph, node: Node) -> Graph:
+def _of_rows(graph: Graph, registry: Registry, node: Node) -> Graph:
     """ControlNet Stack without the same."""
     value = node.inputs.get("controls")
     rows = value.get("rows") if isinstance(value, dict) else None
@@ -199,20 +201,12 @@ def _plain_row(row: Json) -> Json:
 
 _NO_UNION = "the demo has no union ControlNet"
 _INPAINT = ("inpaint_mask", "inpaint_image")
-_OF_NETS: Mapping[str, Callable[[Graph, Node], Graph]] = {
+_OF_NETS: Mapping[str, Callable[[Graph, Registry, Node], Graph]] = {
     "SetUnionControlNetType": _typed,
     "ControlStackAdd": _added,
     "ControlStackRows": _of_rows,
 }
 """Nodes that tell a net what only union and inpainting nets know."""
-
-
-def _file(graph: Graph, node: Node) -> str | None:
-    """The file of the loader that a node's net comes from."""
-    link = node.inputs.get("control_net")
-    loader = graph.nodes.get(link.node) if isinstance(link, Link) else None
-    name = loader.inputs.get("control_net_name") if loader is not None else None
-    return name if isinstance(name, str) else None
 
 
 def _loader(node_id: str, kind: str, file: str, title: str) -> Node:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from ..ground.errors import UserError
 from ..headless import folders
-from ..headless.graph.model import Graph, Link, Node, Value
+from ..headless.graph.model import Graph, Link, Value
+from ..headless.graph.named_files import NamedFile, named_files
 from ..headless.graph.override import override
 from ..headless.graph.registry import InputSpec, Registry
 from ..headless.graph.values import convert
 from ..headless.models import inspect
 from ..model_files.folders import CONFIG, read_config
 from ..nodes.hints import NODE_CLASS_MAPPINGS as HINTS
-from ..nodes.rows import files_of
 from ..training.base_fit import per_level
 from .stand_ins import StandIn, stand_in
 
@@ -31,38 +31,19 @@ CONTROL_NETS: Mapping[str, Path] = {
 }
 """The demo's ControlNets, by the kind of their hints."""
 
-BASE_INPUTS: Mapping[tuple[str, str], tuple[str, Path]] = {
-    ("CheckpointLoaderSimple", "ckpt_name"): ("checkpoints", BASE),
-    ("CheckpointLoader", "ckpt_name"): ("checkpoints", BASE),
-    ("Efficient Loader", "ckpt_name"): ("checkpoints", BASE),
-    ("UNETLoader", "unet_name"): ("diffusion_models", BASE / "unet"),
-    ("CLIPLoader", "clip_name"): ("text_encoders", BASE / "text_encoder"),
-    ("VAELoader", "vae_name"): ("vae", BASE / "vae"),
+PARTS: Mapping[str, Path] = {
+    "checkpoints": BASE,
+    "diffusion_models": BASE / "unet",
+    "text_encoders": BASE / "text_encoder",
+    "vae": BASE / "vae",
 }
-"""Input of a loader -> the kind of model it names, and the part of the demo base model for it."""
+"""The part of the demo base model for each kind of model."""
 
 SHAPE = frozenset({"block_out_channels", "layers_per_block", "cross_attention_dim"})
 """What a ControlNet's configuration has in common with that of the base it was trained for."""
 
-CONTROL_INPUTS = (
-    ("ControlNetLoader", "control_net_name"),
-    ("ControlStackLoader", "control_net_name"),
-    ("DiffControlNetLoader", "control_net_name"),
-    ("ControlNetLoaderAdvanced", "control_net_name"),
-    ("ACN_ControlNetLoaderAdvanced", "cnet"),
-    *(
-        (node, f"controlnet_{n}")
-        for node in ("CR Multi-ControlNet Stack", "easy controlnetStack")
-        for n in (1, 2, 3)
-    ),
-)
-"""Inputs of loaders that name a ControlNet, "None" aside."""
-
 LATENTS = ("EmptyLatentImage", "EmptySD3LatentImage")
 """Nodes that say how large the picture is."""
-
-NAMING = frozenset(name for _, name in (*BASE_INPUTS, *CONTROL_INPUTS)) | {"controls"}
-"""Inputs that name models."""
 
 SIZES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(LATENTS, ("width", "height")),
@@ -89,11 +70,11 @@ def require_weights() -> None:
         )
 
 
-def own_nets(graph: Graph) -> set[str]:
+def own_nets(graph: Graph, registry: Registry) -> set[str]:
     """The names of ControlNets in `graph` that are in the folders of models and fit the demo base:
     somebody trained them for it.
     """
-    return {name for _, name in _control_nets(graph) if _fits(name)}
+    return {one.name for one in _control_nets(graph, registry) if _fits(one.name)}
 
 
 def _fits(name: str) -> bool:
@@ -106,38 +87,30 @@ def _fits(name: str) -> bool:
         return False
 
 
-def aliases(graph: Graph, own: Collection[str] = ()) -> dict[str, dict[str, Path]]:
+def aliases(
+    graph: Graph, registry: Registry, own: Collection[str] = ()
+) -> dict[str, dict[str, Path]]:
     """For `Folders.aliases`: a demo model for every model file that `graph` names, but the
-    ControlNets `own`. Raises UserError where there are no demo models.
+    ControlNets `own`, LoRAs and upscale models. Raises UserError where there are no demo models.
     """
     require_weights()
     found: dict[str, dict[str, Path]] = {}
-    for node in graph.nodes.values():
-        for name, value in node.inputs.items():
-            if not isinstance(value, str):
-                continue
-            if part := BASE_INPUTS.get((node.type, name)):
-                kind, path = part
-                found.setdefault(kind, {})[value] = path
-    for name, stand in stand_ins(graph, own).items():
+    for one in named_files(graph, registry):
+        if part := PARTS.get(one.kind):
+            found.setdefault(one.kind, {})[one.name] = part
+    for name, stand in stand_ins(graph, registry, own).items():
         found.setdefault("controlnet", {})[name] = CONTROL_NETS[stand.kind]
     return found
 
 
-def stand_ins(graph: Graph, own: Collection[str] = ()) -> dict[str, StandIn]:
+def stand_ins(graph: Graph, registry: Registry, own: Collection[str] = ()) -> dict[str, StandIn]:
     """The demo net for each ControlNet that `graph` names, but its `own`, by the file's name."""
-    nets = {name: node for node, name in reversed([*_control_nets(graph)]) if name not in own}
-    return {name: stand_in(graph, node, name) for name, node in nets.items()}
+    nets = {one.name: one.node for one in reversed([*_control_nets(graph, registry)])}
+    return {name: stand_in(graph, node, name) for name, node in nets.items() if name not in own}
 
 
-def _control_nets(graph: Graph) -> Iterator[tuple[Node, str]]:
-    for node in graph.nodes.values():
-        for name, value in node.inputs.items():
-            named = isinstance(value, str) and value != "None"
-            if (node.type, name) in CONTROL_INPUTS and named:
-                yield node, str(value)
-            if (node.type, name) == ("ControlStackRows", "controls"):
-                yield from ((node, file) for file in files_of(value))
+def _control_nets(graph: Graph, registry: Registry) -> Iterator[NamedFile]:
+    return (one for one in named_files(graph, registry) if one.kind == "controlnet")
 
 
 def scale_factor(graph: Graph) -> float:

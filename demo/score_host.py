@@ -45,10 +45,8 @@ class HostScorer:
             yield self._picture(read_api(workflow(task, stack), "the scored workflow"))
 
     def _picture(self, graph: Graph) -> Picture:
-        here = self._scratch
-        places = folders.Folders(
-            models=(), input=(here,), output=here, temp=here, aliases=aliases(graph)
-        )
+        here, stands = self._scratch, aliases(graph, self._registry)
+        places = folders.Folders(models=(), input=(here,), output=here, temp=here, aliases=stands)
         with host.use(places):
             validate(graph, self._registry)
             return pixels_of(self._executor.run(graph), "decode")

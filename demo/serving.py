@@ -66,7 +66,7 @@ class DemoModels:
                 continue  # of another family, or with what the demo lacks
 
     def _learn(self, graph: Graph) -> None:
-        found = standing([graph])
+        found = standing([graph], self._registry)
         with self._lock:
             for kind, names in found.aliases.items():
                 self._aliases.setdefault(kind, {}).update(names)

@@ -120,7 +120,7 @@ class _StackWorkflow:
         self._ids = {node.title: node.id for node in graph.nodes.values()}
         self._executor = Executor(self._registry)
         self._scratch = scratch
-        stands = standing([graph]).aliases
+        stands = standing([graph], self._registry).aliases
         self._folders = folders.Folders(
             models=(), input=(scratch,), output=scratch, temp=scratch, aliases=stands
         )

@@ -62,7 +62,9 @@ def suited(graph: Graph, registry: Registry, given: Mapping[str, Path] | None = 
         return fitted(graph, registry)
 
 
-def standing(graphs: Iterable[Graph], given: Mapping[str, Path] | None = None) -> Standing:
+def standing(
+    graphs: Iterable[Graph], registry: Registry, given: Mapping[str, Path] | None = None
+) -> Standing:
     """What stands in for all that `graphs` name, but for their own ControlNets, which are in the
     current folders and fit the demo, and for those `given`.
 
@@ -73,9 +75,9 @@ def standing(graphs: Iterable[Graph], given: Mapping[str, Path] | None = None) -
     nets: dict[str, StandIn] = {}
     with _with_nets(given):
         for graph in graphs:
-            own = models.own_nets(graph) | given.keys()
-            nets = {**models.stand_ins(graph, own), **nets}
-            for kind, names in models.aliases(graph, own).items():
+            own = models.own_nets(graph, registry) | given.keys()
+            nets = {**models.stand_ins(graph, registry, own), **nets}
+            for kind, names in models.aliases(graph, registry, own).items():
                 found.setdefault(kind, {}).update(names)
     if given:
         found.setdefault("controlnet", {}).update(given)

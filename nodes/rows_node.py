@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL import Image
 
@@ -77,6 +77,8 @@ class ControlStackRows:
         "The negative prompt with the controls.",
         "The controls as the list that Efficiency Nodes, Comfyroll and others take.",
     )
+
+    MODEL_FILES: ClassVar[Mapping[str, str]] = {"controls": "controlnet"}
 
     def __init__(self) -> None:
         self._nets: dict[str, Any] = {}

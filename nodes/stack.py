@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -44,6 +45,7 @@ class ControlStackLoader:
     FUNCTION = "load"
     RETURN_TYPES = (NETS,)
     RETURN_NAMES = ("control_net",)
+    MODEL_FILES: ClassVar[Mapping[str, str]] = {"control_net_name": "controlnet"}
     OUTPUT_TOOLTIPS = (
         "The ControlNet, for Add ControlNet or ComfyUI's own Apply node for such a file.",
     )

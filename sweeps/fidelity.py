@@ -21,6 +21,8 @@ from ..ground.errors import UserError
 from ..headless import folders
 from ..headless.graph.execute import Results
 from ..headless.graph.model import Graph, Link, Node
+from ..headless.graph.named_files import net_file
+from ..headless.graph.presets import ROWS
 from ..headless.graph.registry import Registry
 from ..inspection.hint_kinds import kind_of_hint, kind_of_net
 from ..nodes.hints import NODE_CLASS_MAPPINGS as HINTS
@@ -31,7 +33,6 @@ from ..preprocessors.ready import InFolders, is_here, load
 from ..preprocessors.registry import PREPROCESSORS
 from ..preprocessors.spec import Preprocessor, Shows
 
-ROWS = "ControlStackRows"
 _PEOPLE = "pose_keypoint"
 
 
@@ -66,7 +67,10 @@ class Judge:
         self, graph: Graph, results: Results, pictures: Sequence[Path]
     ) -> tuple[Followed, ...]:
         """How `pictures`, files, follow each control of a graph that has run with `results`."""
-        return tuple(self._followed(one, graph, results, pictures) for one in controls_of(graph))
+        return tuple(
+            self._followed(one, graph, results, pictures)
+            for one in controls_of(graph, self._registry)
+        )
 
     def _followed(
         self, control: Hinted, graph: Graph, results: Results, pictures: Sequence[Path]
@@ -141,10 +145,10 @@ class Judge:
         return parse_keypoints(people)[0]
 
 
-def controls_of(graph: Graph) -> tuple[Hinted, ...]:
+def controls_of(graph: Graph, registry: Registry) -> tuple[Hinted, ...]:
     """The controls of a graph that have a hint on a wire: Add ControlNet, ControlNet Stack's rows,
     and the core's ControlNetApply. Names that stand twice get their node's id."""
-    found = list(_wired(graph))
+    found = list(_wired(graph, registry))
     names = [one.name for _, one in found]
     return tuple(
         one if names.count(one.name) == 1 else Hinted(f"{one.name} ({node.id})", one.net, one.hint)
@@ -152,12 +156,12 @@ def controls_of(graph: Graph) -> tuple[Hinted, ...]:
     )
 
 
-def _wired(graph: Graph) -> Iterator[tuple[Node, Hinted]]:
+def _wired(graph: Graph, registry: Registry) -> Iterator[tuple[Node, Hinted]]:
     for node in graph.nodes.values():
         image = node.inputs.get("image")
         net = node.inputs.get("control_net")
         if isinstance(image, Link) and isinstance(net, Link):
-            yield node, Hinted(node.title or node.type, _file(graph, net), image)
+            yield node, Hinted(node.title or node.type, net_file(graph, registry, net), image)
         if node.type != ROWS:
             continue
         try:
@@ -169,16 +173,6 @@ def _wired(graph: Graph) -> Iterator[tuple[Node, Hinted]]:
             if row.on and isinstance(hint, Link):
                 name = f"row {row.id}" + (f" ({Path(row.file).stem})" if row.file else "")
                 yield node, Hinted(name, row.file or "", hint)
-
-
-def _file(graph: Graph, link: Link) -> str:
-    """The file of the net that comes over a link, through nodes that change it."""
-    node = graph.nodes[link.node]
-    name = node.inputs.get("control_net_name")
-    if isinstance(name, str):
-        return name
-    before = node.inputs.get("control_net")
-    return _file(graph, before) if isinstance(before, Link) else ""
 
 
 def _maker(node: Node) -> tuple[Preprocessor, Mapping[str, Any]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 
@@ -17,6 +18,22 @@ Declared: TypeAlias = tuple[Any, ...]
 """(type or list of choices,) or (the same, options): an input as INPUT_TYPES has it."""
 Input: TypeAlias = "str | list[str] | Declared | Callable[[], Declared]"
 """The type of a link, choices, a whole declaration, or a function that gives one when asked."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A choice among the model files of a kind that are there when it is asked, behind words for
+    none of them. Its node's class names it in MODEL_FILES."""
+
+    kind: str
+    none: tuple[str, ...]
+    options: Mapping[str, Any]
+
+    def __call__(self) -> Declared:
+        """As INPUT_TYPES has it."""
+        choices = [*self.none, *folders.names(self.kind)]
+        return (choices, dict(self.options)) if self.options else (choices,)
+
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -37,8 +54,9 @@ def core_node(
 
     The function gives the one value of `outputs`, or all as a V1 node gives them. `check` takes
     some of the inputs before anything runs, those of its signature or else those `checked`, and
-    raises UserError for what it refuses. The class goes `among` the declared ones. `attributes` are
-    further ones of it, by ComfyUI's names.
+    raises UserError for what it refuses. The class goes `among` the declared ones; its MODEL_FILES
+    are the inputs that name files of models, with their kinds. `attributes` are further ones of it,
+    by ComfyUI's names.
     """
 
     def declare(function: Function) -> Function:
@@ -63,6 +81,11 @@ def core_node(
             "FUNCTION": "run",
             "CATEGORY": category,
             "run": run,
+            "MODEL_FILES": {
+                name: one.kind
+                for name, one in {**inputs, **(optional or {})}.items()
+                if isinstance(one, ModelFile)
+            },
             **(
                 {}
                 if check is None
@@ -87,9 +110,10 @@ def number(default: float, least: float, most: float, step: float, **more: Any) 
     return "FLOAT", {"default": default, "min": least, "max": most, "step": step, **more}
 
 
-def model_file(kind: str) -> Callable[[], Declared]:
-    """A choice among the model files of `kind` ("vae") that are there when it is asked."""
-    return lambda: (folders.names(kind),)
+def model_file(kind: str, *none: str, **options: Any) -> ModelFile:
+    """A choice among the model files of `kind` ("vae"), behind words for `none`; `options` as in
+    `integer`."""
+    return ModelFile(kind, none, options)
 
 
 def _declared(field: Input) -> Declared:

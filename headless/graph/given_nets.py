@@ -10,11 +10,11 @@ from ...ground.errors import UserError
 from ...ground.wording import listing
 from ..models import inspect
 from .model import Graph, Node
-from .override import targets, with_input
+from .named_files import named_files
+from .override import Target, nodes_of, targets, with_input
+from .presets import ROWS
 from .registry import Registry
 
-INPUT = "control_net_name"
-"""The input by which every loader of ControlNets names its file."""
 _CHECKPOINT = "network"
 """Where the network lies in a checkpoint of a training."""
 
@@ -28,11 +28,11 @@ class Given:
 
 
 def with_nets(graph: Graph, registry: Registry, texts: Sequence[str]) -> Given:
-    """`graph` with each net of `texts`, "PATH" or "NODE=PATH", in a loader.
+    """`graph` with each net of `texts`, "PATH", "NODE=PATH" or "NODE.INPUT=PATH", in a loader.
 
-    NODE is what `--set` takes for a node; without it there has to be one loader alone. Raises
-    UserError for what is no ControlNet, for a node that is no loader, and for loaders to choose
-    between.
+    NODE is what `--set` takes for a node; without it there has to be one loader of one net alone.
+    Raises UserError for what is no ControlNet, for a node that is no loader, and for loaders or
+    inputs to choose between.
     """
     places: dict[str, Path] = {}
     for text in texts:
@@ -42,7 +42,8 @@ def with_nets(graph: Graph, registry: Registry, texts: Sequence[str]) -> Given:
         path = _net(name)
         called = path.name if places.get(path.name, path) == path else str(path)
         places[called] = path
-        graph = _put(graph, registry, node or _only_loader(graph, registry), called)
+        for one in _places(graph, registry, node):
+            graph = with_input(graph, one.spec, one.node.id, one.input.name, called)
     return Given(graph, places)
 
 
@@ -54,25 +55,57 @@ def _net(text: str) -> Path:
     return path
 
 
-def _put(graph: Graph, registry: Registry, node: str, name: str) -> Graph:
-    for one in targets(graph, registry, f"{node}.{INPUT}"):
-        graph = with_input(graph, one.spec, one.node.id, INPUT, name)
-    return graph
+def _places(graph: Graph, registry: Registry, node: str) -> list[Target]:
+    """The inputs that a net goes into."""
+    if not node:
+        return targets(graph, registry, _only_loader(graph, registry))
+    if "." in node and not nodes_of(graph, node):
+        given = targets(graph, registry, node)
+        for one in given:
+            if not _loads(registry, one.node, one.input.name):
+                raise UserError(
+                    f"--control-net: input {one.input.name} of {one.node.label} names no ControlNet"
+                )
+        return given
+    found = nodes_of(graph, node, required=True)
+    return [one for each in found for one in _place_at(graph, registry, each)]
+
+
+def _place_at(graph: Graph, registry: Registry, node: Node) -> list[Target]:
+    names = [name for name in registry.model_files(node.type) if _loads(registry, node, name)]
+    if not names:
+        raise UserError(
+            f"--control-net: {node.label} loads no ControlNet by its name; name a node that does"
+        )
+    if len(names) > 1:
+        raise _several(node, names)
+    return targets(graph, registry, f"{node.id}.{names[0]}")
 
 
 def _only_loader(graph: Graph, registry: Registry) -> str:
-    loaders = [node for node in graph.nodes.values() if _loads(node, registry)]
-    if len(loaders) == 1:
-        return loaders[0].id
-    if not loaders:
+    """The one input by which a net is loaded, as "3.control_net_name"."""
+    files = named_files(graph, registry)
+    loading = [one for one in files if _loads(registry, one.node, one.input)]
+    if not loading:
         raise UserError("--control-net has no use: no node of this workflow loads a ControlNet")
-    raise UserError(
-        f"--control-net: {len(loaders)} nodes load ControlNets, "
-        f"{listing(node.label for node in loaders)}; write --control-net NODE=PATH, such as "
-        f"{loaders[0].id}=PATH"
+    node, nodes = loading[0].node, list(dict.fromkeys(one.node.label for one in loading))
+    if len(nodes) > 1:
+        raise UserError(
+            f"--control-net: {len(nodes)} nodes load ControlNets, {listing(nodes)}; write "
+            f"--control-net NODE=PATH, such as {node.id}=PATH"
+        )
+    if len(loading) > 1:
+        raise _several(node, [one.input for one in loading])
+    return f"{node.id}.{loading[0].input}"
+
+
+def _loads(registry: Registry, node: Node, name: str) -> bool:
+    """Whether an input is the name of a ControlNet; a ControlNet Stack has a list of rows."""
+    return registry.model_files(node.type).get(name) == "controlnet" and node.type != ROWS
+
+
+def _several(node: Node, names: Sequence[str]) -> UserError:
+    return UserError(
+        f"--control-net: {node.label} loads ControlNets at {listing(names)}; write "
+        f"--control-net NODE.INPUT=PATH, such as {node.id}.{names[0]}=PATH"
     )
-
-
-def _loads(node: Node, registry: Registry) -> bool:
-    spec = registry.get(node.type)
-    return spec is not None and INPUT in spec.inputs

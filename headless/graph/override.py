@@ -52,8 +52,8 @@ def targets(graph: Graph, registry: Registry, target: str) -> list[Target]:
     if not splits:
         raise UserError(f"{shown(target)} names no input; write NODE.INPUT, such as 3.seed")
     # 3.preprocessor.low_threshold: inputs that a choice brings have dots, and so may titles.
-    name, input_name = next((one for one in splits if _named(graph, one[0])), splits[0])
-    return [_target(node, registry, input_name) for node in _find(graph, name)]
+    name, input_name = next((one for one in splits if nodes_of(graph, one[0])), splits[0])
+    return [_target(node, registry, input_name) for node in nodes_of(graph, name, required=True)]
 
 
 def with_input(graph: Graph, spec: NodeSpec, node_id: str, name: str, value: Json) -> Graph:
@@ -84,18 +84,16 @@ def _splits(target: str) -> list[tuple[str, str]]:
     return [(target[:dot], target[dot + 1 :]) for dot in reversed(dots)]
 
 
-def _named(graph: Graph, name: str) -> list[Node]:
+def nodes_of(graph: Graph, name: str, required: bool = False) -> list[Node]:
+    """The nodes that a person calls `name`: by id, or else by type, or else by title. Raises
+    UserError for none where one is `required`."""
     if name in graph.nodes:
         return [graph.nodes[name]]
     every = list(graph.nodes.values())
     found = [node for node in every if node.type == name]
-    return found or [node for node in every if node.title == name]
-
-
-def _find(graph: Graph, name: str) -> list[Node]:
-    if found := _named(graph, name):
+    found = found or [node for node in every if node.title == name]
+    if found or not required:
         return found
-    every = list(graph.nodes.values())
     inner = [node for node in every if node.id.startswith(f"{name}:")]
     if inner:
         raise UserError(

@@ -150,6 +150,12 @@ class Registry:
         """The class of `node_type`, or None for a type this host does not know."""
         return self._classes.get(node_type)
 
+    def model_files(self, node_type: str) -> Mapping[str, str]:
+        """The inputs that name files of models, with their kinds ("controlnet"): what the class of
+        `node_type` says as MODEL_FILES, nothing for a type this host does not know."""
+        found: Mapping[str, str] = getattr(self._classes.get(node_type), "MODEL_FILES", {})
+        return found
+
     def get(self, node_type: str) -> NodeSpec | None:
         """The spec of `node_type`, or None for a type this host does not know."""
         cls = self._classes.get(node_type)

@@ -8,19 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ground.errors import UserError
-from ...nodes.rows import files_of
 from .. import folders
 from ..graph.downloads import address_of, downloads, drawn_nodes, is_model_file
 from ..graph.model import Graph
+from ..graph.named_files import named_files
 from ..graph.registry import Registry
 from ..graph.ui_format import BYPASSED, MUTED
-
-_INPUTS: dict[str, str] = {
-    **{"ckpt_name": "checkpoints", "unet_name": "diffusion_models", "vae_name": "vae"},
-    **{"lora_name": "loras", "control_net_name": "controlnet"},
-    **dict.fromkeys(("clip_name", "clip_name1", "clip_name2", "clip_name3"), "text_encoders"),
-}
-"""Inputs of loaders -> the folder of the files that they name."""
 
 _WORDS: tuple[tuple[str, str], ...] = (
     (r"lora", "loras"),
@@ -33,9 +26,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"unet|diffusion", "diffusion_models"),
     (r"clip|text.?encoder", "text_encoders"),
 )
-"""Words of another node's type or input -> the same."""
-
-_NO_FILE = frozenset({"", "none", "baked vae"})
+"""Words of an input, or else of a node's type -> the folder of the files that it names."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +73,14 @@ def model_files(graph: Graph, registry: Registry) -> list[ModelFile]:
 
 
 def _of_graph(graph: Graph, registry: Registry) -> Iterator[tuple[str, str, str]]:
+    for one in named_files(graph, registry):
+        yield one.kind, one.name, one.node.id
     for node in graph.nodes.values():
+        said = registry.model_files(node.type)
         for name, value in node.inputs.items():
-            if (node.type, name) == ("ControlStackRows", "controls"):
-                yield from (("controlnet", file, node.id) for file in files_of(value))
-                continue
-            for text in _texts(value):
-                loads = name in _INPUTS and node.type in registry
-                if (loads or is_model_file(text)) and text.lower() not in _NO_FILE:
-                    yield _INPUTS.get(name) or _folder(f"{node.type} {name}"), text, node.id
+            for text in _texts(value) if name not in said else ():
+                if is_model_file(text):
+                    yield _folder(name) or _folder(node.type), text, node.id
 
 
 def _of_canvas(graph: Graph, registry: Registry) -> Iterator[tuple[str, str, str]]:

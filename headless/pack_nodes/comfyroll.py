@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ...model_patch.conditioning import Conditioning
 from ..core_nodes.controlnet import RANGE, STRENGTH, apply
+from ..core_nodes.declare import model_file
 from ..models.control_base import ControlBase
 from .declare import nodes_of
-from .stacks import NONE, WEIGHT, Entries, applied, files, kept, loaded, require
+from .stacks import NONE, WEIGHT, Entries, applied, kept, loaded, require
 
 cr_node = nodes_of("ComfyUI_Comfyroll_CustomNodes")
 
@@ -30,7 +31,7 @@ def _rows() -> dict[str, Any]:
     for n in ROWS:
         found |= {
             f"switch_{n}": [OFF, ON],
-            f"controlnet_{n}": files("controlnet"),
+            f"controlnet_{n}": model_file("controlnet", NONE),
             **{f"{field}_{n}": declared for field, declared in _NUMBERS.items()},
         }
     return found

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..core_nodes.controlnet import RANGE
-from ..core_nodes.declare import integer, number
+from ..core_nodes.declare import integer, model_file, number
 from .declare import nodes_of
-from .stacks import NONE, WEIGHT, Entries, files, kept, require
+from .stacks import NONE, WEIGHT, Entries, kept, require
 
 ROWS = (1, 2, 3)
 
@@ -19,7 +19,7 @@ def _rows() -> dict[str, Any]:
     found: dict[str, Any] = {"optional_controlnet_stack": "CONTROL_NET_STACK"}
     for n in ROWS:
         found |= {
-            f"controlnet_{n}": files("controlnet", default=NONE),
+            f"controlnet_{n}": model_file("controlnet", NONE, default=NONE),
             f"controlnet_{n}_strength": WEIGHT,
             **{f"{field}_{n}": declared for field, declared in RANGE.items()},
             f"scale_soft_weight_{n}": number(1.0, 0.0, 1.0, 0.001),

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from ...ground.errors import UserError
 from ...model_patch.conditioning import Conditioning
-from .. import folders
 from ..core_nodes.controlnet import CONTROLLED, PROMPTS
-from ..core_nodes.declare import CORE_NODES, Declared, integer, number
+from ..core_nodes.declare import CORE_NODES, Declared, integer, model_file, number
 from ..core_nodes.image import PROMPT_AND_CANVAS
 from ..core_nodes.sampling import SEED
 from ..resize import MAX_RESOLUTION
@@ -22,7 +21,7 @@ from ..sampling.samplers import SAMPLERS
 from ..sampling.schedules import SCHEDULES, full_steps
 from .core import core, require_core
 from .declare import nodes_of
-from .stacks import NONE, WEIGHT, Entries, applied, files, kept
+from .stacks import NONE, WEIGHT, Entries, applied, kept
 
 eff_node = nodes_of("efficiency-nodes-comfyui")
 
@@ -75,7 +74,7 @@ def apply_stack(
 def _lora_fields() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for i in range(1, MOST_LORAS + 1):
-        found[f"lora_name_{i}"] = files("loras", NONE)
+        found[f"lora_name_{i}"] = model_file("loras", NONE)
         found |= dict.fromkeys((f"lora_wt_{i}", f"model_str_{i}", f"clip_str_{i}"), WEIGHT)
     return found
 
@@ -149,10 +148,10 @@ def _prompt(default: str) -> Declared:
     "Efficient Loader",
     LOADERS,
     {
-        "ckpt_name": lambda: (folders.names("checkpoints"),),
-        "vae_name": files("vae", BAKED),
+        "ckpt_name": model_file("checkpoints"),
+        "vae_name": model_file("vae", BAKED),
         "clip_skip": integer(-1, -24, -1, 1),
-        "lora_name": files("loras", NONE),
+        "lora_name": model_file("loras", NONE),
         "lora_model_strength": WEIGHT,
         "lora_clip_strength": WEIGHT,
         "positive": _prompt("CLIP_POSITIVE"),

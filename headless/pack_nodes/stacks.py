@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -11,9 +10,8 @@ from ...ground.errors import UserError, named
 from ...model_patch.conditioning import Conditioning
 from ...model_patch.control import Control
 from ...nodes.stack_list import Unlisted, list_of, stack_of
-from .. import folders
 from ..core_nodes.controlnet import apply_advanced
-from ..core_nodes.declare import Declared, number
+from ..core_nodes.declare import number
 from .core import core, require_core
 
 NONE = "None"
@@ -22,12 +20,6 @@ WEIGHT = number(1.0, -10.0, 10.0, 0.01)
 
 Entries: TypeAlias = list[Any]
 """(control_net or the name of a file, image, strength, start_percent, end_percent), each."""
-
-
-def files(kind: str, first: str = NONE, **options: Any) -> Callable[[], Declared]:
-    """A choice among the model files of `kind`, with a word for none of them `first`."""
-    more = (options,) if options else ()
-    return lambda: ([first, *folders.names(kind)], *more)
 
 
 def kept(entries: list[Any] | None) -> list[Any]:

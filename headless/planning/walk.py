@@ -10,13 +10,16 @@ from typing import Any
 import torch
 
 from ...ground.errors import UserError
+from ...ground.wording import listing
 from ...nodes import EVERY_NODE as OURS
 from ..core_nodes import CORE_NODES as CORE
 from ..graph.call import call_node
 from ..graph.model import Graph, Link, Node
+from ..graph.named_files import names_none
 from ..graph.own_check import hidden, own_check
 from ..graph.registry import InputSpec, NodeSpec, Registry, types_fit
 from ..graph.values import check_choice, check_range, convert
+from ..pack_nodes import PACK_NODES as PACKS
 from .acts import ACTS, FURTHER, apply_to_both, apply_to_one, sample
 from .values import (
     KINDS,
@@ -53,7 +56,12 @@ TEXTS = ("ControlStackLoadPreset", "ControlStackSweep")
 """Nodes of ours that are run for their text or numbers; of a list the first counts."""
 
 _VALUES = {"CONTROL_FACTOR", "CONTROL_STACK"}
-_APPLY = "an Apply ControlNet"
+_KSAMPLER, _APPLY, _APPLY_ONE = "KSampler", "ControlNetApplyAdvanced", "ControlNetApply"
+_LIKE: Mapping[str, Callable[..., Sequence[Any]]] = {
+    _KSAMPLER: sample,
+    _APPLY: apply_to_both,
+    _APPLY_ONE: apply_to_one,
+}
 _PICTURES = {"IMAGE", "MASK", "LATENT"}
 _NAMED = {
     **{"model": "MODEL", "control_net": "CONTROL_NET", "image": "IMAGE", "latent_image": "LATENT"},
@@ -63,16 +71,21 @@ _NAMED = {
 }
 """Inputs of the core's samplers and appliers, which other packs call the same."""
 
-_LOADERS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "control_net_name": ("CONTROL_NET", Net),
-    "ckpt_name": ("MODEL", lambda name: Model(name, "checkpoints")),
-    "unet_name": ("MODEL", lambda name: Model(name, "diffusion_models")),
+_LOADS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "controlnet": ("CONTROL_NET", Net),
+    "checkpoints": ("MODEL", lambda name: Model(name, "checkpoints")),
+    "diffusion_models": ("MODEL", lambda name: Model(name, "diffusion_models")),
 }
+"""A kind of model files -> what a loader makes of one."""
+_FILES = {name: kind for cls in CORE.values() for name, kind in cls.MODEL_FILES.items()}
+"""The inputs by which the core's loaders name files, which other packs call the same."""
+_UNSEEN = {"TIMESTEP_KEYFRAME", "LATENT_KEYFRAME", "CONTROL_NET_WEIGHTS", "CONTROL_NET_STACK"}
+"""What other packs' nodes change or bring, and no plan shows."""
 
 
 def planning_registry() -> Registry:
     """The embedded host's nodes, and those that only a plan knows."""
-    return Registry({**FURTHER, **CORE, **OURS})
+    return Registry({**FURTHER, **PACKS, **CORE, **OURS})
 
 
 class Walk:
@@ -88,6 +101,7 @@ class Walk:
         self._graph = graph
         self._glance = glance
         self._specs = {node.type: registry.get(node.type) for node in graph.nodes.values()}
+        self._files = {kind: registry.model_files(kind) for kind in self._specs}
         self._outputs: dict[str, Sequence[Any]] = {}
         # Of nodes that are not known: what they could pass on, by type.
         self._passed: dict[str, Mapping[str, Sequence[Any]]] = {}
@@ -102,7 +116,8 @@ class Walk:
         """
         wanted = [node for node in self._graph.nodes.values() if self._samples(node)]
         for node in self._graph.nodes.values():
-            if node not in wanted and self._may_sample(node):
+            unknown = self._specs[node.type] is None
+            if unknown and node not in wanted and self._may_sample(node):
                 self._note(f"{node.label} is not known here; if it samples, it has no plan")
         edges: dict[str, list[str]] = {}
         waiting = [node.id for node in wanted]
@@ -113,13 +128,12 @@ class Walk:
                 waiting += edges[key]
         for node in self._ordered(edges):
             self._make(node)
-        found = [
-            (node, made)
-            for node in wanted
-            for made in self._outputs.get(node.id, ())[:1]
-            if isinstance(made, Sampled)
-        ]
+        found = [(node, made) for node in wanted if (made := self._sampled(node)) is not None]
         return sorted(found, key=lambda one: one[1].passes)
+
+    def _sampled(self, node: Node) -> Sampled | None:
+        made = self._outputs.get(node.id, ())
+        return next((one for one in made if isinstance(one, Sampled)), None)
 
     def _ordered(self, edges: Mapping[str, Sequence[str]]) -> list[Node]:
         try:
@@ -133,12 +147,16 @@ class Walk:
     def _samples(self, node: Node) -> bool:
         if node.type in SAMPLERS:
             return True
-        # Another pack's: it has what a KSampler is given.
+        # It has what a KSampler is given.
         return self._may_sample(node) and {"steps", "scheduler"} <= node.inputs.keys()
 
     def _may_sample(self, node: Node) -> bool:
         linked = {name for name, value in node.inputs.items() if isinstance(value, Link)}
-        return self._specs[node.type] is None and {"model", "positive"} <= linked
+        return self._is_foreign(node) and {"model", "positive"} <= linked
+
+    def _is_foreign(self, node: Node) -> bool:
+        """Whether it is another pack's, so that only its inputs tell what it does."""
+        return self._specs[node.type] is None or node.type in PACKS
 
     def _origins(self, node: Node) -> list[str]:
         links = [value for value in node.inputs.values() if isinstance(value, Link)]
@@ -146,9 +164,10 @@ class Walk:
 
     def _make(self, node: Node) -> None:
         spec = self._specs[node.type]
-        if spec is None:
-            self._make_unknown(node)
+        if self._is_foreign(node):
+            self._make_foreign(node, spec)
             return
+        assert spec is not None
         known = node.type in ACTS or _is_light(node, spec, not self._glance)
         inputs = self._given(node, spec, checked=known)
         if node.type in ACTS:
@@ -156,34 +175,61 @@ class Walk:
         elif known:
             self._outputs[node.id] = self._run(node, spec, inputs)
         else:
-            values = list(inputs.values())
-            kinds = spec.outputs
-            self._outputs[node.id] = [
-                passed_on(kind, values, kinds[:slot].count(kind)) for slot, kind in enumerate(kinds)
-            ]
+            self._outputs[node.id] = _given_out(spec, (), list(inputs.values()))
 
-    def _make_unknown(self, node: Node) -> None:
-        """A node of another pack: one like the core's is taken for it, others pass on."""
+    def _make_foreign(self, node: Node, spec: NodeSpec | None) -> None:
+        """A node of another pack: one like the core's is taken for it, others pass on; of those
+        that run here what they load is known."""
         links = {name: value for name, value in node.inputs.items() if isinstance(value, Link)}
         plain = {name: value for name, value in node.inputs.items() if name not in links}
-        named = {
-            name: self._pick(links[name], kind) for name, kind in _NAMED.items() if name in links
-        }
-        if self._samples(node):
-            self._take(node, "a KSampler", lambda: sample(**{**plain, **named}))
-        elif {"control_net", "positive"} <= links.keys():
-            self._take(node, _APPLY, lambda: apply_to_both(**{**plain, **named}))
-        elif {"control_net", "conditioning"} <= links.keys():
-            self._take(node, _APPLY, lambda: apply_to_one(**{**plain, **named}))
+        if spec is None:
+            named = {n: self._pick(links[n], kind) for n, kind in _NAMED.items() if n in links}
+            inputs = {**plain, **named}
         else:
+            inputs = self._given(node, spec, checked=False)
+            self._say_unseen(node, spec, links)
+        like = "" if inputs.get("switch") == "Off" else self._like(node, links)
+        if like:
+            self._say_like(node, like, spec is not None)
+            made = _labelled(node, lambda: _LIKE[like](**inputs))
+            self._outputs[node.id] = (
+                made if spec is None else _given_out(spec, made, list(inputs.values()))
+            )
+        elif spec is None or "*" in spec.outputs:
             passed = {kind: [self._pick(one, kind) for one in links.values()] for kind in KINDS}
-            self._passed[node.id] = {**passed, **_loaded(plain, passed), "value": [_value(plain)]}
+            made_new = {
+                kind: [value]
+                for kind, value in _loaded(_FILES, plain).items()
+                if all(isinstance(one, Unknown) for one in passed[kind])
+            }
+            self._passed[node.id] = {**passed, **made_new, "value": [_value(plain)]}
+        else:
+            made = tuple(_loaded(self._files[node.type], inputs).values())
+            self._outputs[node.id] = _given_out(spec, made, list(inputs.values()))
 
-    def _take(self, node: Node, what: str, act: Callable[[], Sequence[Any]]) -> None:
-        unread = "" if what != _APPLY or "strength" in node.inputs else "; its fields have no names"
-        stand = ", so strength and range stand at 1 and 0 to 1" if unread else ""
-        self._note(f"{node.label} is not known here: it is taken for {what}{unread}{stand}")
-        self._outputs[node.id] = _labelled(node, act)
+    def _like(self, node: Node, links: Mapping[str, Link]) -> str:
+        """The core's node that a node is like, by what it is given; "" for none."""
+        if self._samples(node):
+            return _KSAMPLER
+        if {"control_net", "positive"} <= links.keys():
+            return _APPLY
+        return _APPLY_ONE if {"control_net", "conditioning"} <= links.keys() else ""
+
+    def _say_like(self, node: Node, like: str, known: bool) -> None:
+        what = "a KSampler" if like == _KSAMPLER else "an Apply ControlNet"
+        if known:
+            self._note(f"{node.label} is planned as {what}")
+            return
+        unread = like != _KSAMPLER and "strength" not in node.inputs
+        more = "; its fields have no names, so strength and range stand at 1 and 0 to 1"
+        said = f"{node.label} is not known here: it is taken for {what}"
+        self._note(f"{said}{more if unread else ''}")
+
+    def _say_unseen(self, node: Node, spec: NodeSpec, links: Mapping[str, Link]) -> None:
+        unseen = [name for name in links if name in spec.inputs]
+        unseen = [name for name in unseen if spec.inputs[name].type in _UNSEEN]
+        if unseen and KINDS.keys() & set(spec.outputs):
+            self._note(f"{node.label}: what comes by {listing(unseen)} is not shown in this plan")
 
     def _fits(self, link: Link, wanted: str) -> bool:
         """Whether the output that a link comes from is declared as one that may go there."""
@@ -218,11 +264,13 @@ class Walk:
         if not isinstance(value, Unknown):
             return value
         counted = kind in ("INT", "FLOAT", "BOOLEAN", "SIGMAS", "CURVE")
-        if link.node in self._passed and counted and node.type not in ON_LEVELS:
-            origin = self._graph.nodes[link.node].label
+        foreign = link.node in self._passed or self._is_foreign(self._graph.nodes[link.node])
+        if foreign and counted and node.type not in ON_LEVELS:
+            origin = self._graph.nodes[link.node]
+            what = "is not known here" if self._specs[origin.type] is None else "no plan runs"
             self._note(
-                f"{node.label}: its {name} comes from {origin}, which is not known here, and is "
-                "left out of this plan"
+                f"{node.label}: its {name} comes from {origin.label}, which {what}, and is left "
+                "out of this plan"
             )
         return value if value.why else fresh(kind)
 
@@ -304,14 +352,27 @@ def _makes_values(spec: NodeSpec) -> bool:
     return bool(outputs & _VALUES) and outputs <= _VALUES | {"STRING"}
 
 
-def _loaded(plain: Mapping[str, Any], passed: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """What a node loads that is not known: it names a file, and is given none of that kind."""
-    made: dict[str, list[Any]] = {}
-    for field, (kind, load) in _LOADERS.items():
-        given = [one for one in passed[kind] if not isinstance(one, Unknown)]
-        if isinstance(plain.get(field), str) and not given:
-            made[kind] = [load(plain[field])]
+def _loaded(files: Mapping[str, str], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node loads, by type: `files` are its inputs that name files, with their kinds."""
+    made: dict[str, Any] = {}
+    for name, kind in files.items():
+        file = inputs.get(name)
+        if kind in _LOADS and isinstance(file, str) and not names_none(file):
+            wire, load = _LOADS[kind]
+            made.setdefault(wire, load(file))
     return made
+
+
+def _given_out(spec: NodeSpec, made: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """A node's outputs: what it `made`, each at the next output of its type, and at the others what
+    it was given."""
+    left, found = list(made), list[Any]()
+    for slot, kind in enumerate(spec.outputs):
+        fits = KINDS.get(single(kind))
+        at = next((i for i, one in enumerate(left) if fits and isinstance(one, fits)), None)
+        same = spec.outputs[:slot].count(kind)
+        found.append(passed_on(kind, given, same) if at is None else left.pop(at))
+    return found
 
 
 def _value(plain: Mapping[str, Any]) -> Any:

@@ -63,7 +63,8 @@ def test_of_several_loaders_one_has_to_be_named(run: Run, folder: Path) -> None:
         ("nowhere", "nowhere is not there"),
         ("notes.txt", "notes.txt"),
         ("99=net", "there is no node '99'"),
-        ("KSampler=net", "has no input 'control_net_name'"),
+        ("KSampler=net", "(KSampler) loads no ControlNet by its name"),
+        ("KSampler.steps=net", "input steps of node 12 (KSampler) names no ControlNet"),
     ],
 )
 def test_what_is_no_net_and_no_loader(run: Run, folder: Path, net: str, said: str) -> None:

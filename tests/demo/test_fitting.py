@@ -124,9 +124,9 @@ def test_hints_whose_network_is_not_here(
 )
 def test_a_net_by_its_name(file: str, kind: str, why: str) -> None:
     graph = graph_of(net=(NET, {"control_net_name": file}))
-    found = stand_ins(graph)[file]
+    found = stand_ins(graph, REGISTRY)[file]
     assert (found.kind, found.why) == (kind, why)
-    assert aliases(graph) == {"controlnet": {file: WEIGHTS / f"controlnet-{kind}"}}
+    assert aliases(graph, REGISTRY) == {"controlnet": {file: WEIGHTS / f"controlnet-{kind}"}}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_net_by_its_hint(hint: tuple[str, dict[str, Any]], kind: str, why: str
         scale=("ImageScale", {"image": Link("hint", 0)}),
         apply=("ControlNetApply", {"control_net": Link("net", 0), "image": Link("scale", 0)}),
     )
-    found = stand_ins(graph)["net.pth"]
+    found = stand_ins(graph, REGISTRY)["net.pth"]
     assert found.kind == kind
     assert found.why.startswith(why)
 
@@ -168,7 +168,7 @@ def test_a_union_net_is_a_net_of_each_kind(tmp_path: Path, monkeypatch: pytest.M
     assert made.nodes["two"].inputs["control_net"] == Link("net", 0)
     added = made.nodes["add"].inputs
     assert added == {"control_net": Link("add-net", 0), "union_type": "auto"}
-    kinds = {name: one.kind for name, one in stand_ins(made).items()}
+    kinds = {name: one.kind for name, one in stand_ins(made, REGISTRY).items()}
     assert kinds == {
         "union.pth": "canny",
         "depth of union.pth": "depth",

@@ -22,6 +22,8 @@ from controlstack.ground.threads import one_thread
 from controlstack.headless.graph.model import Graph, Json, Link, Node
 from controlstack.headless.graph.registry import default_registry
 
+REGISTRY = default_registry()
+
 
 def _graph(*nodes: tuple[str, dict[str, Json | Link]]) -> Graph:
     return Graph({str(i): Node(str(i), kind, inputs) for i, (kind, inputs) in enumerate(nodes)})
@@ -38,7 +40,7 @@ def _graph(*nodes: tuple[str, dict[str, Json | Link]]) -> Graph:
 )
 @pytest.mark.parametrize("loader", ["ControlNetLoader", "ControlStackLoader"])
 def test_a_control_net_is_known_by_its_name(loader: str, name: str, kind: str) -> None:
-    found = aliases(_graph((loader, {"control_net_name": name})))
+    found = aliases(_graph((loader, {"control_net_name": name})), REGISTRY)
     assert found == {"controlnet": {name: WEIGHTS / f"controlnet-{kind}"}}
 
 
@@ -49,7 +51,7 @@ def test_every_part_of_a_base_model_is_that_of_the_demo_base() -> None:
         ("CLIPLoader", {"clip_name": "c"}),
         ("VAELoader", {"vae_name": "d"}),
     )
-    assert aliases(graph) == {
+    assert aliases(graph, REGISTRY) == {
         "checkpoints": {"a": BASE},
         "diffusion_models": {"b": BASE / "unet"},
         "text_encoders": {"c": BASE / "text_encoder"},
@@ -62,7 +64,7 @@ def test_an_archive_without_the_weights_says_so(
 ) -> None:
     monkeypatch.setattr(models, "BASE", tmp_path / "base")
     with pytest.raises(UserError, match="clone the repository"):
-        aliases(_graph())
+        aliases(_graph(), REGISTRY)
     with pytest.raises(UserError, match="clone the repository"):
         make_sheet(tmp_path / "sheet.png")
 
@@ -75,7 +77,7 @@ def test_sizes_shrink_together_and_to_whole_latents() -> None:
         ("ControlStackDrawPose", {"width": 768, "height": 512}),
     )
     assert scale_factor(graph) == 0.25
-    small = scaled(graph, default_registry(), 0.25).nodes
+    small = scaled(graph, REGISTRY, 0.25).nodes
     assert small["0"].inputs == {"width": 192, "height": 128, "batch_size": 2}
     assert small["1"].inputs == {"width": 176, "height": 128, "image": Link("3", 0)}
     assert small["2"].inputs["width"] == 384
@@ -89,7 +91,7 @@ def test_sizes_of_other_latents_and_places_in_them() -> None:
         ("LatentComposite", {"x": 512, "y": 0, "feather": 0}),
     )
     assert scale_factor(graph) == 0.125
-    small = scaled(graph, default_registry(), 0.125).nodes
+    small = scaled(graph, REGISTRY, 0.125).nodes
     assert small["0"].inputs == {"width": 128, "height": 128, "batch_size": 1}
     assert small["1"].inputs == {"x": 64, "y": 0, "feather": 0}
 
@@ -105,7 +107,7 @@ def test_the_canvas_follows_the_sizes() -> None:
     graph = _graph(("EmptyLatentImage", {"width": 512, "height": 512, "batch_size": 1}))
     node: dict[str, Json] = {"id": 0, "type": "EmptyLatentImage", "widgets_values": [512, 512, 1]}
     drawn = replace(graph, workflow={"nodes": [node], "links": [], "version": 0.4})
-    workflow = scaled(drawn, default_registry(), 0.25).workflow
+    workflow = scaled(drawn, REGISTRY, 0.25).workflow
     assert workflow is not None
     assert workflow["nodes"] == [{**node, "widgets_values": [128, 128, 1]}]
 
@@ -134,12 +136,18 @@ def test_loaders_of_other_packs_are_served_too() -> None:
         ),
         ("ControlNetLoaderAdvanced", {"control_net_name": "a_depth"}),
         ("ACN_ControlNetLoaderAdvanced", {"cnet": "a_pose"}),
+        ("ACN_DiffControlNetLoaderAdvanced", {"cnet": "b_pose"}),
+        ("DiffControlNetLoaderAdvanced", {"control_net_name": "b_depth"}),
+        ("ACN_ControlNet++LoaderSingle", {"name": "c_depth"}),
+        ("ACN_ControlNet++LoaderAdvanced", {"name": "c_pose"}),
+        ("ControlStackRows", {"controls": {"rows": [{"id": 1, "file": "d_pose"}]}}),
         ("CR Multi-ControlNet Stack", {"controlnet_1": "a_canny", "controlnet_2": "None"}),
     )
-    found = aliases(graph)
+    found = aliases(graph, REGISTRY)
     assert found["checkpoints"] == {"x": BASE}
-    kinds = {"a_depth": "depth", "a_pose": "pose", "a_canny": "canny"}
+    kinds = {"a_depth": "depth", "a_pose": "pose", "a_canny": "canny", "b_pose": "pose"}
+    kinds |= {"b_depth": "depth", "c_depth": "depth", "c_pose": "pose", "d_pose": "pose"}
     assert found["controlnet"] == {name: models.CONTROL_NETS[kind] for name, kind in kinds.items()}
     assert scale_factor(graph) == 0.25
-    small = scaled(graph, default_registry(), 0.25)
+    small = scaled(graph, REGISTRY, 0.25)
     assert small.nodes["0"].inputs["empty_latent_height"] == 192

@@ -29,7 +29,7 @@ def use(tmp_path: Path) -> folders.Folders:
 def test_what_stands_in_for_several_graphs_is_said_once(tmp_path: Path) -> None:
     with host.use(use(tmp_path)):
         graph, factor = sized(graph_of("x_lineart.pth"), REGISTRY)
-        found = standing([suited(graph, REGISTRY), graph_of("y_depth.pth")])
+        found = standing([suited(graph, REGISTRY), graph_of("y_depth.pth")], REGISTRY)
     assert (graph.nodes["3"].inputs["width"], factor) == (128, 0.25)
     assert found.aliases == {
         "checkpoints": {"base.ckpt": BASE},
@@ -48,12 +48,12 @@ def test_what_stands_in_for_several_graphs_is_said_once(tmp_path: Path) -> None:
 def test_a_net_that_was_given_stays_whether_it_fits_or_not(tmp_path: Path) -> None:
     for place in (CONTROL_NETS["pose"], tmp_path / "no net"):
         with host.use(use(tmp_path)):
-            found = standing([graph_of("mine")], {"mine": place})
+            found = standing([graph_of("mine")], REGISTRY, {"mine": place})
         assert found.aliases["controlnet"] == {"mine": place}
         assert found.notes(1.0) == ["demo models stand in for base.ckpt"]
 
 
 def test_without_graphs_only_what_was_given_stands(tmp_path: Path) -> None:
-    found = standing([], {"mine": tmp_path})
+    found = standing([], REGISTRY, {"mine": tmp_path})
     assert (found.aliases, found.notes(1.0)) == ({"controlnet": {"mine": tmp_path}}, [])
-    assert standing([]).aliases == {}
+    assert standing([], REGISTRY).aliases == {}

@@ -72,5 +72,5 @@ def test_every_workflow_can_be_looked_at(
         except UserError:
             return
         assert fitted(graph, REGISTRY).nodes == graph.nodes
-        assert set(aliases(graph)) <= set(folders.KINDS)
+        assert set(aliases(graph, REGISTRY)) <= set(folders.KINDS)
         json.dumps(graph.prompt())

@@ -423,9 +423,69 @@ def test_nodes_like_the_core_s_are_taken_for_them(place: Path) -> None:
     other["9"]["class_type"] = "KSampler (Efficient)"
     taken = planned(other)
     assert controls(taken) == controls(plan)
-    assert "node 9 (KSampler (Efficient)) is not known here: it is taken for a KSampler" in (
-        taken.notes
+    assert taken.notes == (
+        "node 20 (ACN_AdvancedControlNetApply_v2) is planned as an Apply ControlNet",
+        "node 9 (KSampler (Efficient)) is planned as a KSampler",
     )
+    other["20"]["class_type"], other["4"]["class_type"] = "OtherApply", "OtherLoader"
+    taken = planned(other)
+    assert controls(taken) == controls(plan)
+    assert taken.notes[0] == (
+        "node 20 (OtherApply) is not known here: it is taken for an Apply ControlNet"
+    )
+
+
+@pytest.mark.parametrize(
+    ("loader", "inputs"),
+    [
+        ("ACN_ControlNetLoaderAdvanced", {"cnet": "a.pth"}),
+        ("ACN_DiffControlNetLoaderAdvanced", {"model": ["1", 0], "cnet": "a.pth"}),
+        ("DiffControlNetLoaderAdvanced", {"model": ["1", 0], "control_net_name": "a.pth"}),
+        ("ACN_ControlNet++LoaderSingle", {"name": "a.pth", "control_type": "none"}),
+    ],
+)
+def test_the_net_of_a_pack_s_loader_has_its_file(
+    place: Path, loader: str, inputs: dict[str, Any]
+) -> None:
+    prompt = {
+        **base(positive=["20", 0], negative=["20", 1]),
+        "20": apply(["2", 0], ["3", 0], "4", "6", 0.8, 0.0, 0.5),
+        "4": node(loader, **inputs),
+    }
+    plan = planned(prompt)
+    assert [one["name"] for one in controls(plan)] == ["control 1 (a.pth)"]
+    assert plan.notes == ()
+
+
+def test_a_pack_s_nodes_that_run_here_are_read_as_they_are(place: Path) -> None:
+    """A loader of a whole model, a sampler whose latent is its fourth output, a switch that is off,
+    and what no plan shows."""
+    prompt = {
+        **base(positive=["20", 0], negative=["20", 1]),
+        "20": apply(["2", 0], ["3", 0], "4", "6", 0.8, 0.0, 0.5),
+        "1": node("Efficient Loader", ckpt_name="sdxl.safetensors", vae_name="Baked VAE"),
+        "21": node("CR Apply ControlNet", conditioning=["20", 0], control_net=["4", 0],
+                   image=["6", 0], switch="Off", strength=1.0),
+        "30": node("CR Multi-ControlNet Stack"),
+        "31": node("CR Apply Multi-ControlNet", base_positive=["21", 0], base_negative=["20", 1],
+                   switch="On", controlnet_stack=["30", 0]),
+    }  # fmt: skip
+    prompt["9"]["class_type"] = "KSampler (Efficient)"
+    prompt["9"]["inputs"] |= {"positive": ["31", 0], "negative": ["31", 1]}
+    second = json.loads(json.dumps(prompt["9"]))
+    second["inputs"] |= {"latent_image": ["9", 3], "denoise": 0.5}
+    prompt["10"] = second
+    plan = planned(prompt)
+    assert [timeline.title.partition(":")[0] for _, timeline in plan.timelines] == [
+        "node 9 (KSampler (Efficient))", "node 10 (KSampler (Efficient))",
+    ]  # fmt: skip
+    assert len(controls(plan)) == 1
+    assert "'sdxl.safetensors' is not here" in plan.timelines[0][1].notes[0]
+    assert (
+        "node 31 (CR Apply Multi-ControlNet): what comes by controlnet_stack is not shown in this "
+        "plan"
+    ) in plan.notes
+    assert not any("not known here" in one for one in plan.notes)
 
 
 def test_what_cannot_be_read_is_said(place: Path) -> None:
