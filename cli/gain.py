@@ -18,8 +18,6 @@ from .say import readable, row, show, table
 from .train import PANELS, flags, given
 from .train_use import DEMO
 
-ROWS = 24
-"""Rows that are measured unless told otherwise: chance is then a half, give or take a tenth."""
 _SECTIONS = ("base", "data")
 _ABOUT = (
     "gain: the share of the base's loss that the network takes away, at fixed noise and with the "
@@ -45,13 +43,11 @@ def _gain(
         asked = given(typed, sections=_SECTIONS)
         tried = {"rows": rows, "seed": seed}
         asked["validation"] = {name: value for name, value in tried.items() if value is not None}
-        if config is None:
-            asked["validation"].setdefault("rows", ROWS)
         files = [read_config(config)] if config else []
-        settings = run_settings(*files, asked)
+        settings, run = run_settings(*files, asked), run_settings(*files) if config else None
         places = tuple(models or [Path("models")])
         with shown_progress():
-            found = [*gains(networks, settings, places, config is not None, {DEMO: BASE})]
+            found = [*gains(networks, settings, places, {DEMO: BASE}, rows, run)]
     _print(found)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -50,17 +50,34 @@ class RowOrder:
     prompt_dropout: float
     shares: Shares
     groups: tuple[int, ...] = ()
+    _epochs: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def pick(self, step: int, position: int) -> Pick:
         """What step `step` (0, 1, ...) sees at `position` of its global batch."""
-        place = step * self.shares.pictures + position
-        if self.groups:
-            row = _grouped(self.groups, self.seed, self.shares.batch, place)
-        else:
-            epoch, place = divmod(place, self.rows)
-            row = int(_permutation(self.rows, self.seed, epoch)[place])
+        epoch, place = divmod(step * self.shares.pictures + position, self._length)
+        row = int(self._in_epoch(epoch)[place])
         drop = share(self.seed, "prompt", step, position) < self.prompt_dropout
         return Pick(row, number(self.seed, "row", step, position), drop)
+
+    @cached_property
+    def _length(self) -> int:
+        """How many places an epoch has."""
+        if not self.groups:
+            return self.rows
+        size = self.shares.batch
+        return size * sum(-(-count // size) for count in Counter(self.groups).values())
+
+    def _in_epoch(self, epoch: int) -> Tensor:
+        """The rows of an epoch in their order; those of the last two are kept."""
+        if epoch not in self._epochs:
+            if len(self._epochs) > 1:
+                del self._epochs[next(iter(self._epochs))]
+            self._epochs[epoch] = (
+                _batches(self.groups, self.seed, self.shares.batch, epoch).flatten()
+                if self.groups
+                else torch.randperm(self.rows, generator=generator(self.seed, "epoch", epoch))
+            )
+        return self._epochs[epoch]
 
     def picks(self, steps: range) -> Iterator[list[Pick]]:
         """One list for each batch that this process computes in `steps`."""
@@ -69,24 +86,6 @@ class RowOrder:
                 yield [self.pick(step, position) for position in self.shares.positions(part)]
 
 
-@lru_cache(maxsize=2)
-def _permutation(rows: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(rows, generator=generator(seed, "epoch", epoch))
-
-
-def _grouped(groups: tuple[int, ...], seed: int, size: int, place: int) -> int:
-    """The row at a `place` of a run whose batches of `size` have rows of one group each."""
-    batch, within = divmod(place, size)
-    epoch, number = divmod(batch, _batches_in(groups, size))
-    return int(_batches(groups, seed, size, epoch)[number, within])
-
-
-@lru_cache(maxsize=2)
-def _batches_in(groups: tuple[int, ...], size: int) -> int:
-    return sum(-(-count // size) for count in Counter(groups).values())
-
-
-@lru_cache(maxsize=2)
 def _batches(groups: tuple[int, ...], seed: int, size: int, epoch: int) -> Tensor:
     """The batches of an epoch (batches, `size`): the rows of each group shuffled and cut, then all
     batches shuffled."""

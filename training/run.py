@@ -25,11 +25,21 @@ from .config import written
 from .control_net import Trained, train_control_net
 from .curve import CURVE, read_curve
 from .data.training_data import TrainingData
-from .events import Begun, Event, Note, Validation
+from .events import GAIN, Begun, Event, Note, Validation
 from .export import beyond, save_folder, save_single_file
 from .ldm_layout import no_single_file
 from .plots import draw_curve
-from .run_folder import BEST, CONFIG, PLOT, SHEETS, TRAINING, result_places, tidy
+from .run_folder import (
+    BEST,
+    CONFIG,
+    PLOT,
+    SHEETS,
+    TRAINING,
+    forget_best,
+    kept_best,
+    result_places,
+    tidy,
+)
 from .settings import RunSettings
 from .validation import Validator
 
@@ -106,6 +116,8 @@ class Run:
                         continue
                     if isinstance(event, Begun):  # settings that a resumed run refuses are not kept
                         write_atomic(self.folder / CONFIG, written(self.settings).encode())
+                        if event.step == 0:  # of a run that ended before its first checkpoint
+                            forget_best(self.folder)
                     if isinstance(event, Validation):
                         yield from self._draw()
                     yield event
@@ -127,28 +139,30 @@ class Run:
         assert self.validator
         result = self.validator(step, network)
         if self.settings.training.save_best:
-            self._keep_best(network, Validation(step, result.figures).gain)
+            self._keep_best(step, network, Validation(step, result.figures).gain)
         sheet = self.folder / SHEETS / f"step-{step:08}.png"
         sheet.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(sheet, _png(result.sheet))
         return Validation(step, result.figures, sheet)
 
-    def _keep_best(self, network: Any, gain: float) -> None:
-        """Write `network` as the best so far, if its gain is higher than all before it."""
-        earlier = [one.gain for one in read_curve(self.folder / CURVE)[1]]
-        if math.isnan(gain) or any(one >= gain for one in earlier):
+    def _keep_best(self, step: int, network: Any, gain: float) -> None:
+        """Write `network` as the best so far, if its gain is higher than that of the one that is
+        kept.
+        """
+        kept = kept_best(self.folder)
+        if math.isnan(gain) or (kept is not None and kept[1] >= gain):
             return
-        save_folder(network, self.folder / BEST, {"base": self.base.name})
+        about = {"base": self.base.name, "step": str(step), GAIN: repr(gain)}
+        save_folder(network, self.folder / BEST, about)
         if self.settings.training.unlock_decoder:  # which the base has while a network is tried
-            save_folder(self.base.unet, self.folder / f"{BEST}-unet", {"base": self.base.name})
+            save_folder(self.base.unet, self.folder / f"{BEST}-unet", about)
 
     def _tell_best(self) -> Iterator[Note]:
         """Where the best network is, and from which step."""
-        found = [one for one in read_curve(self.folder / CURVE)[1] if not math.isnan(one.gain)]
-        if self.settings.training.save_best and found:
-            best = max(found, key=lambda one: one.gain)
+        if self.settings.training.save_best and (kept := kept_best(self.folder)) is not None:
+            step, gain = kept
             yield Note(
-                f"the highest gain, {best.gain:.3g}, was that of step {best.step}; its network is "
+                f"the highest gain, {gain:.3g}, was that of step {step}; its network is "
                 f"{self.folder / BEST}"
             )
 

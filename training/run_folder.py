@@ -19,6 +19,7 @@ from ..model_files.files import read_contents
 from .checkpoint import NETWORK, Checkpoints
 from .config import read_config, run_settings
 from .curve import CURVE, read_lines
+from .events import GAIN
 from .export import CONFIG as NETWORK_CONFIG
 from .export import SAVING, WEIGHTS
 from .settings import SECTIONS, OutSettings, RunSettings
@@ -66,6 +67,26 @@ def require_places(settings: RunSettings) -> None:
     if settings.data.cache:
         require_place(Path(settings.data.cache).expanduser(), "the cache", folder=True)
     require_idle(folder, TRAINING)
+
+
+def kept_best(folder: Path) -> tuple[int, float] | None:
+    """The step and the gain of the network that a run's folder keeps as its best, by what its file
+    says of itself; None where there is none that can be read.
+    """
+    weights = folder / BEST / WEIGHTS
+    if not weights.is_file():
+        return None
+    try:
+        told = read_contents(weights).metadata
+        return int(told["step"]), float(told[GAIN])
+    except (UserError, KeyError, ValueError):
+        return None
+
+
+def forget_best(folder: Path) -> None:
+    """Remove the network that a run's folder keeps as its best."""
+    for name in (BEST, f"{BEST}-unet"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def tidy(folder: Path) -> None:

@@ -55,11 +55,35 @@ def test_the_rows_that_a_run_held_out_are_measured(run: Run, folder: Path) -> No
     write_folder(folder / "data", 20, "canny")
     (folder / "run.toml").write_text(
         '[base]\npath = "demo"\n[data]\npath = "data"\ncondition = "canny"\nresolution = 64\n'
-        "[validation]\ncount = 1\nrows = 2\n"
+        "[training]\nvalidate_every = 10\n[validation]\ncount = 1\nrows = 2\n"
     )
     result = run("gain", "canny", "--config", "run.toml")
     assert result.exit_code == 0, result.stderr
     assert "2 pictures" in result.stdout
+    # More than were held out would be rows that the run has learnt from.
+    for rows, pictures in ((20, "2 pictures"), (1, "1 picture")):
+        asked = run("gain", "canny", "--config", "run.toml", "--rows", rows)
+        assert pictures in asked.stdout
+    assert figures(result.stdout, "canny") == figures(
+        run("gain", "canny", "--config", "run.toml", "--rows", 20).stdout, "canny"
+    )
+
+
+def test_other_data_than_the_run_s_and_a_run_that_held_nothing_out(
+    run: Run, folder: Path, scenes: Path
+) -> None:
+    (folder / "canny").symlink_to(CANNY)
+    (folder / "more").symlink_to(scenes)
+    text = (
+        '[base]\npath = "demo"\n[data]\npath = "data"\ncondition = "canny"\nresolution = 64\n'
+        "[training]\nvalidate_every = 0\n"
+    )
+    (folder / "run.toml").write_text(text)
+    own = run("gain", "canny", "--config", "run.toml")
+    assert own.exit_code == 2
+    assert "The run held out no rows: it was not validated" in own.stderr
+    other = run("gain", "canny", "--config", "run.toml", "--data", "more", "--rows", 3)
+    assert "3 pictures" in other.stdout, other.stderr
 
 
 @pytest.mark.parametrize(

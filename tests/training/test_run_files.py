@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ from safetensors.torch import load_file, save_file
 
 from controlstack.ground.errors import UserError
 from controlstack.ground.lock import LOCK, working_in
+from controlstack.model_files.files import read_contents
 from controlstack.training.checkpoint import Checkpoints
 from controlstack.training.config import run_settings, written
 from controlstack.training.control_net import Trained
 from controlstack.training.curve import read_curve
-from controlstack.training.events import GAIN, Begun, Point, Saved, Stepped
+from controlstack.training.events import GAIN, Begun, Point, Saved, Stepped, Validation
 from controlstack.training.optimiser import make_schedule
 from controlstack.training.run_folder import (
     BEST,
+    kept_best,
     require_free,
     require_places,
     require_unused,
@@ -37,7 +40,15 @@ from controlstack.training.step_memory import require_room
 from controlstack.training.trainable import control_net_from
 from controlstack.training.validation import Tried
 from controlstack.training.without_effect import idle
-from tests.training.small_runs import NET, Hear, files_run, notes_in, same_weights, small_unet
+from tests.training.small_runs import (
+    NET,
+    Hear,
+    files_run,
+    notes_in,
+    same_weights,
+    small_unet,
+    stop_after,
+)
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -358,6 +369,49 @@ def test_the_network_of_the_highest_gain_is_kept(tmp_path: Path) -> None:
     assert f"the highest gain, 0.3, was that of step 2; its network is {tmp_path / BEST}" in (
         notes_in(events)
     )
+
+
+def test_the_best_network_s_own_file_says_of_which_step_it_is(tmp_path: Path) -> None:
+    """Not the curve: that knows higher gains of steps at which none was kept."""
+    gains = {0: math.nan, 1: 0.9, 2: 0.1, 3: 0.3, 4: 0.2, 5: 0.3}
+
+    def validator(step: int, network: Any) -> Tried:
+        return Tried(Image.new("RGB", (8, 8)), {GAIN: gains[step]})
+
+    given: dict[str, Any] = {"validate_every": 1, "validator": validator}
+    files_run(tmp_path, stop_after(2), **given)
+    assert not (tmp_path / BEST).exists()
+    events: list[Any] = []
+    files_run(tmp_path, events.append, resume=True, save_best=True, **given)
+    assert read_contents(tmp_path / BEST / WEIGHTS).metadata["step"] == "3"
+    assert kept_best(tmp_path) == (3, 0.3)
+    assert f"the highest gain, 0.3, was that of step 3; its network is {tmp_path / BEST}" in (
+        notes_in(events)
+    )
+
+
+def test_a_run_that_begins_anew_keeps_no_best_of_the_one_before(tmp_path: Path) -> None:
+    gains = iter([0.9, 0.1])
+
+    def validator(step: int, network: Any) -> Tried:
+        return Tried(Image.new("RGB", (8, 8)), {GAIN: next(gains, 0.0)})
+
+    given: dict[str, Any] = {"validate_every": 1, "save_best": True, "validator": validator}
+    with suppress(Killed):
+        files_run(tmp_path, killed_after_validation, **given)
+    assert kept_best(tmp_path) == (0, 0.9)
+    files_run(tmp_path, **given)
+    assert kept_best(tmp_path) == (0, 0.1)
+
+
+class Killed(BaseException):
+    """Ends a run as a killed process would: nothing is saved any more."""
+
+
+def killed_after_validation(event: Any) -> None:
+    """Ends the run at its first validation."""
+    if isinstance(event, Validation):
+        raise Killed
 
 
 def test_settings_without_effect_are_said_once_with_their_reason() -> None:
