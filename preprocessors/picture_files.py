@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -71,12 +71,14 @@ def first_frame(path: Path, content: bytes | None = None) -> tuple[Image.Image, 
     return frames[0], count
 
 
-def upright_header(path: Path, content: bytes | None = None) -> tuple[tuple[int, int], bool]:
+def upright_header(
+    path: Path, content: bytes | BinaryIO | None = None
+) -> tuple[tuple[int, int], bool]:
     """Width and height of a picture file, told from its header alone, and whether it may be
     transparent: it has an alpha channel, or a palette with transparent colours.
 
-    `content` is as in `first_frame`. Raises UserError for a file that is no picture, or has more
-    than MAX_PIXELS pixels.
+    `content` is as in `first_frame`, or a file of which no more is read than is needed. Raises
+    UserError for a file that is no picture, or has more than MAX_PIXELS pixels.
     """
     with _opened(path, content) as image:
         _check_size(path, image, 1, 0)
@@ -111,9 +113,10 @@ def _upright(frame: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
+def _opened(path: Path, content: bytes | BinaryIO | None) -> Iterator[Image.Image]:
     """The file opened; what goes wrong with it in the block is a UserError that names it."""
-    file = path if content is None else io.BytesIO(content)
+    given = io.BytesIO(content) if isinstance(content, bytes) else content
+    file = path if given is None else given
     try:
         if content is None:  # Pillow would wait for a pipe's writer
             require_regular(path, "the picture")
@@ -134,7 +137,7 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
         raise UserError(f"{path} cannot be read as a picture: {reason}") from error
 
 
-def _image(file: Path | io.BytesIO, path: Path) -> Image.Image:
+def _image(file: Path | BinaryIO, path: Path) -> Image.Image:
     """The picture opened by Pillow, with pillow-heif's help where that is installed and needed."""
     try:
         return Image.open(file)
@@ -152,7 +155,7 @@ def _image(file: Path | io.BytesIO, path: Path) -> Image.Image:
     return Image.open(file)
 
 
-def _unknown(file: Path | io.BytesIO) -> str:
+def _unknown(file: Path | BinaryIO) -> str:
     """What is wrong with a file that Pillow knows no format for: it may begin as one."""
     head = _head(file)
     begun = next((name for start, name in BEGINNINGS.items() if head.startswith(start)), None)
@@ -164,15 +167,16 @@ def _unknown(file: Path | io.BytesIO) -> str:
     )
 
 
-def _head(file: Path | io.BytesIO) -> bytes:
+def _head(file: Path | BinaryIO) -> bytes:
     """The first 12 bytes."""
     if isinstance(file, Path):
         with file.open("rb") as opened:
             return opened.read(12)
-    return file.getvalue()[:12]
+    file.seek(0)
+    return file.read(12)
 
 
-def _is_heif(file: Path | io.BytesIO) -> bool:
+def _is_heif(file: Path | BinaryIO) -> bool:
     """Whether a file says so in its first box, as ISO/IEC 23008-12 has it."""
     head = _head(file)
     return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS

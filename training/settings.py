@@ -41,14 +41,15 @@ class DataSettings:
 
     path: str = setting(
         "",
-        "A folder, or the name of a data set on the Hugging Face hub such as fusing/fill50k.",
+        "A folder, or the name of a data set on the Hugging Face hub such as fusing/fill50k. Tar "
+        "files may be named by a pattern.",
     )
     layout: str = setting(
         "auto",
         "fill50k: prompt.json with source, target and prompt. captions: pictures with a .txt of "
         "the same name. imagefolder: metadata.jsonl or .csv. dataset: what the library datasets "
-        "reads. auto looks which it is.",
-        choices=("auto", "fill50k", "captions", "imagefolder", "dataset"),
+        "reads. shards: tar files as webdataset lays them out. auto looks which it is.",
+        choices=("auto", "fill50k", "captions", "imagefolder", "dataset", "shards"),
     )
     split: str = setting("train", "The split of a data set that has several.")
     image_column: str = setting("", "The pictures' column; empty finds image, target, ...")

@@ -92,7 +92,7 @@ def check(
     settings that are wrong; what is wrong with single rows is in the report.
     """
     picture_size(settings)
-    rows = read_rows(settings)
+    rows = read_rows(settings, progress)
     if not rows.good:
         raise complaint(rows)
     condition = _condition(settings, rows)

@@ -108,6 +108,8 @@ def _unread(
         if not looks_for_hints(settings):
             yield "all hints are made of the pictures", ("hint_folder", "resize_hints")
         return
+    if layout == "shards":
+        yield "names in tar files lead nowhere else", ("outside",)
     yield f"the layout {layout} has a column for its hints", ("hint_folder",)
     if not looks_for_hints(settings):
         yield "all hints are made of the pictures", ("hint_column", "resize_hints")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from ...ground.errors import UserError
 from ...ground.inputs import IMAGE_SUFFIXES
@@ -36,6 +36,10 @@ class Stored(Protocol):
         """Its bytes, or None for a file that is read by its `name`."""
         ...
 
+    def beginning(self) -> bytes | BinaryIO | None:
+        """As `content`, for who reads its first bytes alone."""
+        ...
+
     def stamp(self) -> str:
         """What changes when it does; what was computed of it is cached under this."""
         ...
@@ -54,6 +58,8 @@ class File:
     def content(self) -> bytes | None:
         require_regular(self.name, "the file")  # no more a pipe than when it was listed
         return None
+
+    beginning = content
 
     def stamp(self) -> str:
         state = self.name.stat()
@@ -99,6 +105,8 @@ class Cell:
         if not isinstance(value, bytes):
             raise UserError(f"{self.name} holds no picture.")
         return value
+
+    beginning = content
 
     def stamp(self) -> str:
         return f"{self.table._fingerprint} {self.row} {self.column}"

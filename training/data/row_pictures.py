@@ -51,7 +51,7 @@ def size_seen(row: Row, settings: DataSettings) -> Size:
 
 def header_of(stored: Stored) -> tuple[Size, bool]:
     """As `size_of`, and whether the picture may be transparent."""
-    return upright_header(stored.name, stored.content())
+    return upright_header(stored.name, stored.beginning())
 
 
 def read_hint(row: Row, picture: Picture | Size, condition: Condition) -> Source:

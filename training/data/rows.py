@@ -6,19 +6,21 @@ import re
 from dataclasses import replace
 
 from ...ground.errors import UserError
+from ...ground.progress import Progress, unseen
 from ..settings import DataSettings
 from .cache import digest
 from .caption_rows import has_captions, read_captioned
 from .dataset_rows import is_data_set, read_data_set
 from .file_names import typed
 from .row import File, Rows
+from .shard_rows import has_shards, is_pattern, read_shards
 from .table_rows import METADATA, PROMPTS, find_metadata, find_prompts, read_table
 
 NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 """What a data set on the hub is called: its owner's name, and its own."""
 
 
-def read_rows(settings: DataSettings) -> Rows:
+def read_rows(settings: DataSettings, progress: Progress = unseen) -> Rows:
     """The rows of `settings.path`, the first `max_rows` of them. Opens no picture.
 
     Raises UserError for a path that is none, data that does not have its layout, and no rows.
@@ -31,6 +33,8 @@ def read_rows(settings: DataSettings) -> Rows:
         rows = read_data_set(settings)
     elif layout == "captions":
         rows = read_captioned(folder, settings)
+    elif layout == "shards":
+        rows = read_shards(settings, progress)
     else:
         file = (
             find_prompts(folder) if layout == "fill50k" else find_metadata(folder, settings.split)
@@ -52,6 +56,8 @@ def told_layout(settings: DataSettings) -> str:
     Raises UserError where nothing tells it.
     """
     folder = typed(settings.path, "the training data")
+    if not folder.exists() and is_pattern(settings.path) and settings.layout in ("auto", "shards"):
+        return "shards"
     if not folder.exists():
         # Where its parent is a folder here, a mistyped folder is meant, and no request is made.
         named = NAME.fullmatch(settings.path) is not None and not folder.parent.exists()
@@ -71,10 +77,12 @@ def told_layout(settings: DataSettings) -> str:
         return "dataset"
     if has_captions(folder):
         return "captions"
+    if has_shards(folder, settings.split):
+        return "shards"
     raise UserError(
         f"{folder} has no layout that is known: neither {PROMPTS[0]}, nor {' or '.join(METADATA)}, "
         "nor a data set that the library datasets wrote, nor pictures with a .txt of the same "
-        "name beside them."
+        "name beside them, nor tar files."
     )
 
 
