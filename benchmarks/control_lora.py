@@ -2,11 +2,13 @@
 
 `learn` trains each net on the demo model and scenes with the settings of docs/train-example.toml,
 the rate aside, and prints the gain on held-out scenes, how often a picture's own hint wins, files
-and processor time. `step` takes Stable Diffusion 1.5's topology with half of its channels, random
-weights, one picture a step; each net in a process of its own, in turn.
+and processor time. `step` takes Stable Diffusion 1.5's topology with a quarter of its channels,
+random weights, one picture a step; each net in a process of its own, in turn. `size` counts what
+is trained of Stable Diffusion 1.5 itself.
 
 Run: python -m benchmarks.control_lora learn [--steps 400] [--nets controlnet:1e-3 16:1e-2]
      python -m benchmarks.control_lora step [--rounds 3] [--edge 256]
+     python -m benchmarks.control_lora size
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ STEPPED = ("controlnet", "16", "64", "128")
 
 
 def main() -> None:
-    """Print one of the two tables."""
+    """Print one of the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     kinds = parser.add_subparsers(required=True)
     learn = kinds.add_parser("learn")
@@ -45,10 +47,13 @@ def main() -> None:
     step.add_argument("--rounds", type=int, default=3)
     step.add_argument("--steps", type=int, default=4)
     step.add_argument("--edge", type=int, default=256)
-    step.add_argument("--share", type=int, default=2, help="of SD 1.5's channels: 2 is half")
+    step.add_argument("--share", type=int, default=4, help="of SD 1.5's channels: 4 is a quarter")
     step.add_argument("--nets", nargs="+", default=STEPPED, help="kind or rank")
     step.add_argument("--one", help=argparse.SUPPRESS)
     step.set_defaults(run=stepped)
+    size = kinds.add_parser("size")
+    size.add_argument("--nets", nargs="+", default=STEPPED, help="kind or rank")
+    size.set_defaults(run=sized)
     options = parser.parse_args()
     options.run(options)
 
@@ -152,6 +157,30 @@ def stepped(options: argparse.Namespace) -> None:
         )
 
 
+def sized(options: argparse.Namespace) -> None:
+    """Count the parameters of each net, and print them beside the size of its file in fp16."""
+    import torch
+
+    _line("net", "parameters", "fp32 with AdamW's state and gradient, GB", "fp16 file, MB")
+    for name in options.nets:
+        with torch.device("meta"):
+            count = _count(_made(_net(name)))
+        words = f"rank {name}" if name.isdecimal() else name
+        _line(words, f"{count:,}", f"{count * 16 / 1e9:.2f}", f"{count * 2 / 1e6:.0f}")
+
+
+def _made(net: NetSettings) -> Any:
+    """The network of Stable Diffusion 1.5's own size."""
+    from diffusers import ControlNetModel
+
+    from controlstack.training.control_lora import ControlLoraModel
+
+    config = {"cross_attention_dim": 768}
+    if net.kind == "control_lora":
+        return ControlLoraModel(net.rank, **config)
+    return ControlNetModel(**config)
+
+
 def _step(name: str, options: argparse.Namespace) -> dict[str, float]:
     """What steps of one net take, in this process alone; the first step is not timed."""
     import torch
@@ -167,6 +196,7 @@ def _step(name: str, options: argparse.Namespace) -> dict[str, float]:
         block_out_channels=[c // share for c in (320, 640, 1280, 1280)],
         cross_attention_dim=768,
         attention_head_dim=8,
+        norm_num_groups=32 // (share // 2 or 1),
     ).requires_grad_(False)
     network = control_net_from(unet, _net(name))
     optimiser = torch.optim.AdamW(network.parameters(), 1e-5, fused=True)

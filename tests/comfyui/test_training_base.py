@@ -177,7 +177,7 @@ def residuals(net: Any, model: Any, hints: Tensor, words: Tensor, step: int) -> 
     return dict(control)
 
 
-@pytest.mark.parametrize("kind", ["controlnet", "lite"])
+@pytest.mark.parametrize("kind", ["controlnet", "lite", "control_lora"])
 def test_a_trained_network_gives_its_residuals_as_control_net(model: Any, kind: str) -> None:
     base = base_of(model)
     network = filled(control_net_from(base.unet, NetSettings(kind=kind)))
@@ -192,7 +192,7 @@ def test_a_trained_network_gives_its_residuals_as_control_net(model: Any, kind: 
         torch.testing.assert_close(theirs, 0.5 * mine, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["controlnet", "lite"])
+@pytest.mark.parametrize("kind", ["controlnet", "lite", "control_lora"])
 def test_it_goes_into_a_stack(model: Any, kind: str) -> None:
     network = filled(control_net_from(base_of(model).unet, NetSettings(kind, "8,8,16,16")))
     with torch.inference_mode():
