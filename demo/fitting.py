@@ -96,13 +96,9 @@ def _upscaler(graph: Graph, node: Node) -> str:
     link = node.inputs.get("upscale_model")
     loader = graph.nodes.get(link.node) if isinstance(link, Link) else None
     name = loader.inputs.get("model_name") if loader is not None else None
-    if not isinstance(name, str):
+    if not isinstance(name, str) or folders.here("upscale_models", name) is not None:
         return ""
-    try:
-        folders.find("upscale_models", name)
-    except UserError:
-        return shown(name)
-    return ""
+    return shown(name)
 
 
 def _without_network(node: Node, spec: NodeSpec) -> Preprocessor | None:

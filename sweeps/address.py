@@ -52,8 +52,8 @@ class Digests:
         if len(name) > _LONGEST or "\n" in name:  # a prompt
             return None
         if name not in self._states:
-            found = [path for kind in folders.KINDS if (path := _there(kind, name)) is not None]
-            self._states[name] = [_of_file(path) for path in found] or None
+            found = (folders.here(kind, name) for kind in folders.KINDS)
+            self._states[name] = [_of_file(path) for path in found if path is not None] or None
         return self._states[name]
 
 
@@ -85,13 +85,6 @@ def _texts(node: Node) -> list[str]:
         *(value for value in values if isinstance(value, str)),
         *(file for value in values for file in files_of(value)),
     ]
-
-
-def _there(kind: str, name: str) -> Path | None:
-    try:
-        return folders.there(kind, name)
-    except UserError:
-        return None
 
 
 def _of_file(path: Path) -> Json:

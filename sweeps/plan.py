@@ -346,7 +346,7 @@ def _base(
     if isinstance(preset, str):
         file = Path(preset)
         whole = with_preset(graph, registry, written(read_file(file)), file.name)
-    specs = {node.type: registry.spec(node.type) for node in whole.nodes.values()}
+    specs = registry.specs(whole)
     seen, sets = whole, []
     for name, values in zip(columns, cells, strict=True):
         # A choice may bring inputs: what comes later is looked up beside its first value.

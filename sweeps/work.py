@@ -60,8 +60,7 @@ class Worker:
         self._computing = computing.chosen(job.device, job.dtype)
         self._registry = default_registry()
         with host.use(self._places):
-            types = {node.type for graph in job.graphs for node in graph.nodes.values()}
-            self._specs = {one: self._registry.spec(one) for one in types}
+            self._specs = self._registry.specs(*job.graphs)
         self._executor = Executor(self._registry)
         self._accepted: dict[int, dict[str, Node]] = {}
         self._judge = Judge(self._registry)

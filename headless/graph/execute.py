@@ -117,7 +117,7 @@ class Executor:
         name the node. KeyboardInterrupt passes through.
         """
         self._forget_other_folders()
-        specs = {node.type: self._registry.spec(node.type) for node in graph.nodes.values()}
+        specs = self._registry.specs(graph)
         edges = {
             key: origins(graph.nodes[key], specs) for key in needed_nodes(graph, specs, outputs)
         }

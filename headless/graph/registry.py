@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
-from .model import Json
+from .model import Graph, Json
 
 NodeClass: TypeAlias = type[Any]
 
@@ -155,6 +155,12 @@ class Registry:
         """The spec of `node_type`, or None for a type this host does not know."""
         cls = self._classes.get(node_type)
         return None if cls is None else read_spec(node_type, cls)
+
+    def specs(self, *graphs: Graph) -> dict[str, NodeSpec]:
+        """By type, the specs of the graphs' nodes; types that this host does not know are not in
+        it."""
+        types = {node.type for graph in graphs for node in graph.nodes.values()}
+        return {one: self.spec(one) for one in types if one in self}
 
     def spec(self, node_type: str) -> NodeSpec:
         """The spec of `node_type`; KeyError for a type this host does not know."""

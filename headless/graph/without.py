@@ -81,8 +81,7 @@ def way_without(graph: Graph, registry: Registry) -> Way | None:
 
 
 def _known(graph: Graph, registry: Registry) -> tuple[dict[str, NodeSpec], list[Node]]:
-    types = {node.type for node in graph.nodes.values()}
-    known = {kind: spec for kind in types if (spec := registry.get(kind)) is not None}
+    known = registry.specs(graph)
     return known, [node for node in graph.nodes.values() if node.type not in known]
 
 

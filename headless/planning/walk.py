@@ -100,7 +100,7 @@ class Walk:
         left out, with a note."""
         self._graph = graph
         self._glance = glance
-        self._specs = {node.type: registry.get(node.type) for node in graph.nodes.values()}
+        self._specs = registry.specs(graph)
         self._files = {kind: registry.model_files(kind) for kind in self._specs}
         self._outputs: dict[str, Sequence[Any]] = {}
         # Of nodes that are not known: what they could pass on, by type.
@@ -116,7 +116,7 @@ class Walk:
         """
         wanted = [node for node in self._graph.nodes.values() if self._samples(node)]
         for node in self._graph.nodes.values():
-            unknown = self._specs[node.type] is None
+            unknown = self._specs.get(node.type) is None
             if unknown and node not in wanted and self._may_sample(node):
                 self._note(f"{node.label} is not known here; if it samples, it has no plan")
         edges: dict[str, list[str]] = {}
@@ -156,14 +156,14 @@ class Walk:
 
     def _is_foreign(self, node: Node) -> bool:
         """Whether it is another pack's, so that only its inputs tell what it does."""
-        return self._specs[node.type] is None or node.type in PACKS
+        return self._specs.get(node.type) is None or node.type in PACKS
 
     def _origins(self, node: Node) -> list[str]:
         links = [value for value in node.inputs.values() if isinstance(value, Link)]
         return list(dict.fromkeys(one.node for one in links if one.node in self._graph.nodes))
 
     def _make(self, node: Node) -> None:
-        spec = self._specs[node.type]
+        spec = self._specs.get(node.type)
         if self._is_foreign(node):
             self._make_foreign(node, spec)
             return
@@ -233,7 +233,7 @@ class Walk:
 
     def _fits(self, link: Link, wanted: str) -> bool:
         """Whether the output that a link comes from is declared as one that may go there."""
-        spec = self._specs[self._graph.nodes[link.node].type]
+        spec = self._specs.get(self._graph.nodes[link.node].type)
         return (
             spec is None
             or link.slot >= len(spec.outputs)
@@ -267,7 +267,7 @@ class Walk:
         foreign = link.node in self._passed or self._is_foreign(self._graph.nodes[link.node])
         if foreign and counted and node.type not in ON_LEVELS:
             origin = self._graph.nodes[link.node]
-            what = "is not known here" if self._specs[origin.type] is None else "no plan runs"
+            what = "is not known here" if self._specs.get(origin.type) is None else "no plan runs"
             self._note(
                 f"{node.label}: its {name} comes from {origin.label}, which {what}, and is left "
                 "out of this plan"
