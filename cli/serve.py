@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from ..ground.garbage import uncollected
 from ..ground.log import log
 from ..ground.parameters import setting
 from .options import command_of
-from .run import places_of
+from .places import PlaceOptions
 from .say import note, say, tell
 
 if TYPE_CHECKING:
@@ -36,12 +36,7 @@ class ServeOptions:
         LOCAL, "Address to listen on; 0.0.0.0 lets every machine in.", metavar="ADDRESS"
     )
     out: Path = setting(Path("output"), "Folder for the pictures.", metavar="DIR")
-    models: tuple[Path, ...] = setting(
-        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
-    )
-    input: tuple[Path, ...] = setting(
-        (), "Folder with input pictures; repeat for more.", metavar="DIR"
-    )
+    places: PlaceOptions = field(default_factory=PlaceOptions)
     user: Path = setting(
         Path("user"), "Folder for settings, saved workflows and the history.", metavar="DIR"
     )
@@ -101,7 +96,7 @@ def _house(options: ServeOptions) -> House:
 
     static = options.front_end and front_end.require(options.front_end)
     workflows = PACK / "workflows"
-    places = places_of(workflows / "pose.json", options.models, options.input, options.out)
+    places = options.places.folders(workflows / "pose.json", options.out)
     lent = workflows / "input"  # what the templates load
     places = replace(places, input=tuple(dict.fromkeys((*places.input, lent))))
     registry = default_registry()

@@ -16,12 +16,12 @@ from ..headless.graph.model import Graph
 from ..headless.graph.needed import needed_nodes, origins
 from ..headless.graph.override import with_input
 from ..headless.graph.presets import with_preset
-from ..headless.graph.registry import NodeSpec, Registry
+from ..headless.graph.registry import SEED_INPUTS, NodeSpec, Registry
 from ..headless.graph.validate import require_known
 from ..model_patch.preset import read_file, written
 from .address import SIZE, Digests
 from .description import PRESET, Cell, Values
-from .values import SEED_INPUTS, Assignment, assigned
+from .values import Assignment, assigned
 
 MANY = 10_000
 """Rows above which a sweep has to be meant (`require_meant`)."""

@@ -18,6 +18,10 @@ DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO})
 
 
+SEED_INPUTS = ("seed", "noise_seed")
+"""What inputs are called that are the seed of a node."""
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """One input: its type, and for a choice what there is to choose from; `brings` are the further
@@ -75,7 +79,7 @@ class InputSpec:
     @property
     def has_seed_control(self) -> bool:
         """Whether the canvas puts a "control after generate" field behind it."""
-        is_seed = self.type == "INT" and self.name in ("seed", "noise_seed")
+        is_seed = self.type == "INT" and self.name in SEED_INPUTS
         return bool(self.options.get("control_after_generate", is_seed))
 
 

@@ -14,7 +14,7 @@ from ..graph.answer import Lacking, answer, lacking
 from ..graph.model import Graph, Link, Node
 from ..graph.packs import pack_of, packs_in
 from ..graph.problems import Problem
-from ..graph.registry import Registry
+from ..graph.registry import SEED_INPUTS, Registry
 from ..graph.validate import problems_of
 from ..graph.without import without_onlookers
 from ..graph.workflow import Document
@@ -186,5 +186,5 @@ def _settings(node: Node) -> str:
     values = {name: value for name, value in node.inputs.items() if not isinstance(value, Link)}
     said = [str(values["sampler_name"])] if "sampler_name" in values else []
     said += [f"cfg {values['cfg']}"] if "cfg" in values else []
-    seed = values.get("seed", values.get("noise_seed"))
-    return ", ".join([*said, f"seed {seed}"] if seed is not None else said)
+    said += [f"seed {values[name]}" for name in SEED_INPUTS if values.get(name) is not None][:1]
+    return ", ".join(said)
