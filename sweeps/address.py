@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..ground.errors import UserError
 from ..headless import folders
+from ..headless.graph.call import change_mark
 from ..headless.graph.model import Json, Link, Node
 from ..headless.graph.registry import InputSpec, NodeSpec
 from ..headless.graph.values import convert
@@ -44,7 +45,8 @@ class Digests:
         files: dict[str, Json] = {
             name: state for name in _texts(node) if (state := self._state(name)) is not None
         }
-        parts: list[Json] = [node.id, node.type, inputs, _mark(spec, node), files]
+        mark = change_mark(spec, node.inputs) or None
+        parts: list[Json] = [node.id, node.type, inputs, mark, files]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()[:SIZE]
 
     def _state(self, name: str) -> Json:
@@ -63,19 +65,6 @@ def _converted(declared: InputSpec, value: Json) -> Json:
         return convert(declared, value)
     except UserError:  # its check says it
         return value
-
-
-def _mark(spec: NodeSpec, node: Node) -> Json:
-    """What IS_CHANGED says; a node that is to run always is known by its values."""
-    function = getattr(spec.cls, "IS_CHANGED", None)
-    if function is None:
-        return None
-    known = {n: None if isinstance(v, Link) else v for n, v in node.inputs.items()}
-    try:
-        answer = function(**known)
-    except Exception:  # the node itself will say what is wrong when it runs
-        return None
-    return None if answer != answer else repr(answer)
 
 
 def _texts(node: Node) -> list[str]:

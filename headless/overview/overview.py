@@ -183,7 +183,7 @@ def _samplers(graph: Graph, plan: WorkflowPlan | None) -> dict[str, str]:
 
 def _settings(node: Node) -> str:
     """ "euler, cfg 8, seed 7"."""
-    values = {name: value for name, value in node.inputs.items() if not isinstance(value, Link)}
+    values = {name: value for name, value in node.inputs.items() if name not in node.links}
     said = [str(values["sampler_name"])] if "sampler_name" in values else []
     said += [f"cfg {values['cfg']}"] if "cfg" in values else []
     said += [f"seed {values[name]}" for name in SEED_INPUTS if values.get(name) is not None][:1]

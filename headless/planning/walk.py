@@ -151,16 +151,15 @@ class Walk:
         return self._may_sample(node) and {"steps", "scheduler"} <= node.inputs.keys()
 
     def _may_sample(self, node: Node) -> bool:
-        linked = {name for name, value in node.inputs.items() if isinstance(value, Link)}
-        return self._is_foreign(node) and {"model", "positive"} <= linked
+        return self._is_foreign(node) and {"model", "positive"} <= node.links.keys()
 
     def _is_foreign(self, node: Node) -> bool:
         """Whether it is another pack's, so that only its inputs tell what it does."""
         return self._specs.get(node.type) is None or node.type in PACKS
 
     def _origins(self, node: Node) -> list[str]:
-        links = [value for value in node.inputs.values() if isinstance(value, Link)]
-        return list(dict.fromkeys(one.node for one in links if one.node in self._graph.nodes))
+        origins = (link.node for link in node.links.values())
+        return list(dict.fromkeys(one for one in origins if one in self._graph.nodes))
 
     def _make(self, node: Node) -> None:
         spec = self._specs.get(node.type)
@@ -180,7 +179,7 @@ class Walk:
     def _make_foreign(self, node: Node, spec: NodeSpec | None) -> None:
         """A node of another pack: one like the core's is taken for it, others pass on; of those
         that run here what they load is known."""
-        links = {name: value for name, value in node.inputs.items() if isinstance(value, Link)}
+        links = node.links
         plain = {name: value for name, value in node.inputs.items() if name not in links}
         if spec is None:
             named = {n: self._pick(links[n], kind) for n, kind in _NAMED.items() if n in links}
