@@ -35,7 +35,7 @@ class NetOptions:
     control_net: tuple[str, ...] = setting(
         (),
         "A ControlNet (a folder, a run's checkpoint or a file) in the place of the one that the "
-        "workflow loads; NODE= where it loads several. Repeat for more.",
+        "workflow loads; NODE= or NODE.INPUT= where it loads several. Repeat for more.",
         metavar="[NODE=]PATH",
     )
     device: str = setting("cpu", "Where networks compute: cpu, cuda or cuda:N.", metavar="DEVICE")
