@@ -42,7 +42,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typer.testing import CliRunner
 from controlstack.cli.app import app
-from controlstack.cli.run import places_of
+from controlstack.cli.places import PlaceOptions
 from controlstack.demo.serving import DemoModels
 from controlstack.ground.threads import one_thread
 from controlstack.headless import host
@@ -54,7 +54,7 @@ from controlstack.headless.graph.workflow import load_workflow
 
 workflow, out = Path(sys.argv[1]), Path(sys.argv[2])
 registry = default_registry()
-places = places_of(workflow, (), (workflow.parent / "input",), out)
+places = PlaceOptions(input=(workflow.parent / "input",)).folders(workflow, out)
 models = DemoModels(places, [workflow], registry)
 kept = Executor(registry)
 

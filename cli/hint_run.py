@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..ground.cluster import results_of
 from ..ground.errors import UserError
 from ..ground.inputs import IMAGE_SUFFIXES, find_inputs
 from ..ground.ours import MARKED, Results
@@ -107,23 +108,22 @@ class HintWorker:
 
 
 def _made(
-    asked: tuple[Any, ...], jobs: Sequence[tuple[Path, Path]], pool: Pool | None
+    asked: tuple[Any, ...], jobs: Mapping[Path, Path], pool: Pool | None
 ) -> Generator[tuple[Path, Path, Found | Exception], None, None]:
     """What comes of each of `jobs` (a file, and the place of its hint), in any order."""
     if not jobs:
         return
-    if pool is None:
-        worker = HintWorker(*asked)
-        for path, target in jobs:
-            yield path, target, worker.run(path)
-        return
-    HintWorker(*asked)  # what is missing is said, or fetched, once
-    entry, options, settings, mask = asked
-    there, targets = replace(options, download=False), dict(jobs)
-    with closing(pool.run(HintWorker, (entry, there, settings, mask), targets)) as results:
+    if pool is not None:  # what is missing is said, or fetched, once
+        entry, options, *others = asked
+        if entry.learning is not None:
+            from ..preprocessors.ready import InFolders, fetch
+
+            fetch(entry, options.model, InFolders(options.models), options.download)
+        asked = (entry, replace(options, download=False), *others)
+    with closing(results_of(HintWorker, asked, jobs, pool)) as results:
         for result in results:
             died = UserError(f"{result.item}: {result.died}") if result.died else None
-            yield result.item, targets[result.item], died or result.value
+            yield result.item, jobs[result.item], died or result.value
 
 
 def _place(file: Path, places: Mapping[str, int]) -> int:
@@ -150,14 +150,14 @@ class _Making:
         """Make a hint of each file that has a place for it."""
         entry, options = self.entry, self.options
         results = Results([*files, *([options.mask] if options.mask else [])], options.overwrite)
-        jobs = []
+        jobs: dict[Path, Path] = {}
         targets = free_names(files, entry.name, options.out, files)
         for path, target in zip(files, targets, strict=True):
             try:
                 # How many frames a pose has is not known yet.
                 for file in self._places(target, 1) if entry.takes != "pose" else ():
                     results.expect(file)
-                jobs.append((path, target))
+                jobs[path] = target
             except UserError as error:
                 self.failures.append(_naming(path, error))
         asked = (entry, options, self.settings, self.mask)
@@ -178,7 +178,7 @@ class _Making:
                     self.notes.append(f"it was {path} that went wrong")
                     raise
                 bar.advance()
-        places = {target.name: number for number, (_, target) in enumerate(jobs)}
+        places = {target.name: number for number, target in enumerate(jobs.values())}
         self.written.sort(key=lambda file: _place(file, places))
         if results.replaced:
             self.notes.append(f"earlier files are replaced: {listing(results.replaced, 5)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ from ..ground.errors import UserError
 from ..ground.garbage import uncollected
 from ..ground.parameters import OVERWRITE, setting
 from .options import command_of
+from .places import PlaceOptions
 from .plan import STDOUT
-from .run import places_of
 from .say import note, say
 
 if TYPE_CHECKING:
@@ -37,12 +37,7 @@ class InspectOptions:
     json: Path | None = setting(
         None, "Write the data as JSON; - is standard output.", metavar="FILE"
     )
-    models: tuple[Path, ...] = setting(
-        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
-    )
-    input: tuple[Path, ...] = setting(
-        (), "Folder with input pictures; repeat for more.", metavar="DIR"
-    )
+    places: PlaceOptions = field(default_factory=PlaceOptions)
     overwrite: bool = setting(False, OVERWRITE)
 
 
@@ -109,7 +104,7 @@ def _overview(file: Path, options: InspectOptions, alone: bool) -> Overview:
     from ..headless.graph.registry import default_registry
     from ..headless.overview.overview import overview_of
 
-    with host.use(places_of(file, options.models, options.input, Path("output"))):
+    with host.use(options.places.folders(file, Path("output"))):
         return overview_of(document, default_registry())
 
 

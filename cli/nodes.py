@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .exit_codes import DebugOption, reported
 from .say import literal, show
@@ -17,12 +17,14 @@ def nodes_command(debug: DebugOption = False) -> None:
         from rich import box
         from rich.table import Table
 
+        from ..headless.graph.packs import CORE, OURS, declared_pack
         from ..headless.graph.registry import default_registry
 
-        registry = default_registry()
+        registry, titles = default_registry(), {OURS: "ControlStack", CORE: "ComfyUI"}
         packs: dict[str, list[str]] = {}
         for node_type in sorted(registry):
-            packs.setdefault(_pack(registry.spec(node_type).cls), []).append(node_type)
+            pack = declared_pack(node_type, registry.spec(node_type).cls)
+            packs.setdefault(titles.get(pack, pack), []).append(node_type)
         for pack, node_types in sorted(packs.items()):
             table = Table(box=box.SIMPLE_HEAD, show_lines=True, title=pack, title_justify="left")
             for heading, style in (("Node", "bold"), ("Inputs", ""), ("Outputs", "")):
@@ -32,13 +34,6 @@ def nodes_command(debug: DebugOption = False) -> None:
                 outputs = literal(*(spec.output_names or ["a file"]))
                 table.add_row(literal(spec.type), inputs, outputs)
             show(table)
-
-
-def _pack(cls: type[Any]) -> str:
-    from ..nodes import EVERY_NODE
-
-    ours = cls in EVERY_NODE.values()
-    return "ControlStack" if ours else getattr(cls, "PACK", "ComfyUI")
 
 
 def _describe(entry: InputSpec) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from ..ground.errors import UserError
 from ..ground.garbage import uncollected
 from ..ground.parameters import OVERWRITE, setting
 from .options import command_of
-from .run import changed, places_of
+from .places import PlaceOptions
+from .run import changed
 from .say import note, say, tell
 
 if TYPE_CHECKING:
@@ -41,12 +42,7 @@ class PlanOptions:
         flag="--set",
         metavar="NODE.INPUT=VALUE",
     )
-    models: tuple[Path, ...] = setting(
-        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
-    )
-    input: tuple[Path, ...] = setting(
-        (), "Folder with input pictures; repeat for more.", metavar="DIR"
-    )
+    places: PlaceOptions = field(default_factory=PlaceOptions)
     overwrite: bool = setting(False, OVERWRITE)
 
 
@@ -84,7 +80,7 @@ def _draw(options: PlanOptions) -> None:
     from ..headless.planning.walk import planning_registry
     from ..inspection.timeline_picture import draw
 
-    with host.use(places_of(options.workflow, options.models, options.input, options.out.parent)):
+    with host.use(options.places.folders(options.workflow, options.out.parent)):
         registry = planning_registry()
         graph = changed(document.graph(registry), registry, options.settings)
         plan = plan_of(graph, registry)

@@ -14,6 +14,7 @@ from ..ground.garbage import uncollected
 from ..ground.parameters import setting
 from ..ground.structured import is_text
 from .options import command_of
+from .places import PlaceOptions
 from .progress import shown_progress
 from .report import reported
 from .say import note, say, tell
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from ..headless.graph.problems import Problem
     from ..headless.graph.registry import Registry
     from ..headless.graph.workflow import Document
-
-SEED_INPUTS = ("seed", "noise_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class NetOptions(ComputingOptions):
     control_net: tuple[str, ...] = setting(
         (),
         "A ControlNet (a folder, a run's checkpoint or a file) in the place of the one that the "
-        "workflow loads; NODE= where it loads several. Repeat for more.",
+        "workflow loads; NODE= or NODE.INPUT= where it loads several. Repeat for more.",
         metavar="[NODE=]PATH",
     )
 
@@ -76,12 +75,7 @@ class RunOptions:
         None, "Settings for every stack, from Save Control Preset.", metavar="FILE"
     )
     out: Path = setting(Path("output"), "Folder for the pictures.", metavar="DIR")
-    models: tuple[Path, ...] = setting(
-        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
-    )
-    input: tuple[Path, ...] = setting(
-        (), "Folder with input pictures; repeat for more.", metavar="DIR"
-    )
+    places: PlaceOptions = field(default_factory=PlaceOptions)
     report: Path | None = setting(
         None,
         "Folder for a report on what each control did, and why one did nothing.",
@@ -99,31 +93,13 @@ def _run(options: RunOptions) -> None:
     from ..headless.graph.workflow import read_document
 
     document = read_document(options.workflow)  # before torch is imported
-    places = places_of(options.workflow, options.models, options.input, options.out)
+    places = options.places.folders(options.workflow, options.out)
     with reported(options.report) as hear, _named_on_stdout():
         _execute(document, places, options, hear)
     tell(f"{time.perf_counter() - began:.1f} s")
 
 
 run_command = command_of(RunOptions, _run)
-
-
-def places_of(
-    workflow: Path, models: tuple[Path, ...], pictures: tuple[Path, ...], out: Path
-) -> Folders:
-    """Where models and pictures of a workflow are looked for; a folder that is none is noted."""
-    from ..headless.folders import Folders
-
-    for flag, given in (("--models", models), ("--input", pictures)):
-        for folder in given:
-            if not folder.is_dir():
-                note(f"{flag} {folder} is no folder, so nothing is found in it")
-    return Folders(
-        models=models or (Path("models"),),
-        input=pictures or (Path("input"), workflow.parent / "input"),
-        output=out,
-        temp=out / "previews",
-    )
 
 
 @contextmanager
@@ -218,14 +194,11 @@ def _with_preset(graph: Graph, registry: Registry, file: Path) -> Graph:
 
 
 def _seeds(graph: Graph, seed: int | None) -> list[tuple[str, str]]:
+    from ..headless.graph.override import seeds_of
+
     if seed is None:
         return []
-    return [
-        (f"{node.id}.{name}", str(seed))
-        for node in graph.nodes.values()
-        for name in SEED_INPUTS
-        if name in node.inputs
-    ]
+    return [(target, str(seed)) for target in seeds_of(graph)]
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from ..ground.garbage import uncollected
 from ..ground.log import log
 from ..ground.parameters import setting
 from .options import command_of
-from .run import ComputingOptions, places_of
+from .places import PlaceOptions
+from .run import ComputingOptions
 from .say import note, say, tell
 
 if TYPE_CHECKING:
@@ -36,12 +37,7 @@ class ServeOptions:
         LOCAL, "Address to listen on; 0.0.0.0 lets every machine in.", metavar="ADDRESS"
     )
     out: Path = setting(Path("output"), "Folder for the pictures.", metavar="DIR")
-    models: tuple[Path, ...] = setting(
-        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
-    )
-    input: tuple[Path, ...] = setting(
-        (), "Folder with input pictures; repeat for more.", metavar="DIR"
-    )
+    places: PlaceOptions = field(default_factory=PlaceOptions)
     user: Path = setting(
         Path("user"), "Folder for settings, saved workflows and the history.", metavar="DIR"
     )
@@ -105,7 +101,7 @@ def _house(options: ServeOptions) -> House:
     chosen = computing.chosen(options.computing.device, options.computing.dtype)
     static = options.front_end and front_end.require(options.front_end)
     workflows = PACK / "workflows"
-    places = places_of(workflows / "pose.json", options.models, options.input, options.out)
+    places = options.places.folders(workflows / "pose.json", options.out)
     lent = workflows / "input"  # what the templates load
     places = replace(places, input=tuple(dict.fromkeys((*places.input, lent))))
     registry = default_registry()

@@ -12,8 +12,9 @@ from ..ground.errors import UserError
 from ..ground.parameters import setting
 from .cluster import RayOptions, pool_of
 from .options import command_of
+from .places import PlaceOptions
 from .progress import shown_progress
-from .run import NetOptions, places_of
+from .run import NetOptions
 from .say import note, say, tell
 
 if TYPE_CHECKING:
@@ -56,12 +57,7 @@ class SweepOptions:
     )
     demo: bool = setting(False, "Put the small demo models in the models' place.")
     out: Path = setting(Path("output/sweep"), "Folder of the sweep.", metavar="DIR")
-    models: tuple[Path, ...] = setting(
-        (), "Folder laid out as ComfyUI's; repeat for more.", metavar="DIR"
-    )
-    input: tuple[Path, ...] = setting(
-        (), "Folder with input pictures; repeat for more.", metavar="DIR"
-    )
+    places: PlaceOptions = field(default_factory=PlaceOptions)
     nets: NetOptions = field(default_factory=NetOptions)
     dry_run: bool = setting(
         False, "Say how many pictures there are and how long they take; one is measured, and kept "
@@ -93,7 +89,7 @@ def _sweep(options: SweepOptions) -> None:
         raise UserError("a sweep needs values: give --set, --zip, --seed, --preset or --rows")
     store = Store(options.out)
     store.require()
-    places = places_of(options.workflow, options.models, options.input, options.out)
+    places = options.places.folders(options.workflow, options.out)
     from ..headless import host
     from ..headless.graph.registry import default_registry
 

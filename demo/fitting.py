@@ -14,6 +14,7 @@ from ..ground.wording import shown
 from ..headless import folders
 from ..headless.graph.model import Graph, Link, Node, Value
 from ..headless.graph.named_files import net_file
+from ..headless.graph.needed import is_output
 from ..headless.graph.registry import NodeSpec, Registry
 from ..headless.graph.ui_format import BYPASSED
 from ..hosts import host
@@ -54,29 +55,17 @@ def fitted(graph: Graph, registry: Registry) -> Graph:
     return _without_idle(graph, before, registry)
 
 
-def _is_linked(node: Node, name: str) -> bool:
-    return isinstance(node.inputs.get(name), Link)
-
-
 def _led_through(graph: Graph, node: Node, names: Sequence[str], why: str) -> Graph:
     """`graph` with `node` bypassed: its outputs are what its inputs `names` are given."""
-    if not all(_is_linked(node, name) for name in names):
+    if not set(names) <= node.links.keys():
         return graph  # the check says what is missing
     moved: dict[Link, Value] = {
         Link(node.id, slot): node.inputs[name] for slot, name in enumerate(names)
     }
-    nodes = {
-        key: replace(one, inputs={name: _moved(value, moved) for name, value in one.inputs.items()})
-        for key, one in graph.nodes.items()
-        if key != node.id
-    }
+    nodes = {key: one.rewired(moved) for key, one in graph.nodes.items() if key != node.id}
     note = f"{node.label} is bypassed: {why}"
     canvas = _bypassed(graph.workflow, node)
     return replace(graph, nodes=nodes, workflow=canvas, notes=(*graph.notes, note))
-
-
-def _moved(value: Value, moved: Mapping[Link, Value]) -> Value:
-    return moved.get(value, value) if isinstance(value, Link) else value
 
 
 def _bypassed(workflow: JsonObject | None, node: Node) -> JsonObject | None:
@@ -96,13 +85,9 @@ def _upscaler(graph: Graph, node: Node) -> str:
     link = node.inputs.get("upscale_model")
     loader = graph.nodes.get(link.node) if isinstance(link, Link) else None
     name = loader.inputs.get("model_name") if loader is not None else None
-    if not isinstance(name, str):
+    if not isinstance(name, str) or folders.here("upscale_models", name) is not None:
         return ""
-    try:
-        folders.find("upscale_models", name)
-    except UserError:
-        return shown(name)
-    return ""
+    return shown(name)
 
 
 def _without_network(node: Node, spec: NodeSpec) -> Preprocessor | None:
@@ -124,10 +109,10 @@ def _with_another_hint(
 ) -> Graph:
     """`graph` with a hint by another preprocessor, or the picture itself, in the hint's place."""
     used = {
-        value.slot
+        link.slot
         for one in graph.nodes.values()
-        for value in one.inputs.values()
-        if isinstance(value, Link) and value.node == node.id
+        for link in one.links.values()
+        if link.node == node.id
     }
     other = PREPROCESSORS.get(STANDING.get(entry.shows, ""))
     why = "its network is not here"
@@ -231,15 +216,8 @@ def _changed(graph: Graph, note: str, *nodes: Node) -> Graph:
 
 def _without_idle(graph: Graph, before: Graph, registry: Registry) -> Graph:
     """`graph` without the nodes that were needed `before` and that nothing takes any more."""
-    idle = _taken(before) - _taken(graph)
+    idle, specs = before.taken() - graph.taken(), registry.specs(graph)
     kept = {
-        key: node
-        for key, node in graph.nodes.items()
-        if key not in idle or ((spec := registry.get(node.type)) is not None and spec.is_output)
+        key: node for key, node in graph.nodes.items() if key not in idle or is_output(node, specs)
     }
     return replace(graph, nodes=kept)
-
-
-def _taken(graph: Graph) -> set[str]:
-    values = (value for node in graph.nodes.values() for value in node.inputs.values())
-    return {value.node for value in values if isinstance(value, Link)}

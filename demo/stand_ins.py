@@ -83,4 +83,4 @@ def _hints_of(graph: Graph, loader: Node) -> Iterator[Node]:
 
 
 def _takes(node: Node, origin: str) -> bool:
-    return any(isinstance(value, Link) and value.node == origin for value in node.inputs.values())
+    return any(link.node == origin for link in node.links.values())

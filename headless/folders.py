@@ -141,6 +141,17 @@ def there(kind: str, name: str) -> Path | None:
     return None
 
 
+def here(kind: str, name: str) -> Path | None:
+    """As `there`, for what need not be a kind or a name at all: None also for a kind that is not
+    among KINDS, and for a name that leaves its folder or that no folder can hold."""
+    if kind not in KINDS:
+        return None
+    try:
+        return there(kind, name)
+    except UserError:
+        return None
+
+
 def input_names() -> list[str]:
     """The pictures directly inside the input folders."""
     return _pictures_in(current().input)

@@ -101,6 +101,13 @@ def load(entry: Preprocessor, model: str, keeper: Keeper, download: bool = False
     return KeptModel().ready(entry, model, download, keeper)
 
 
+def fetch(entry: Preprocessor, model: str, keeper: Keeper, download: bool = False) -> None:
+    """See that `load` will find weights, and `download` what is missing where it may; no network is
+    loaded. Raises UserError for weights that are missing or are surely none.
+    """
+    _choice(entry, model, download, keeper).check()
+
+
 def hint_maker(entry: Preprocessor, keeper: Keeper, download: bool = False) -> HintMaker:
     """`entry` with the first of its models that `keeper` has. Raises UserError as `load` does."""
     choice = _choice(entry, "", download, keeper)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..ground.errors import UserError
 from ..headless import folders
+from ..headless.graph.call import change_mark
 from ..headless.graph.model import Json, Link, Node
 from ..headless.graph.registry import InputSpec, NodeSpec
 from ..headless.graph.values import convert
@@ -44,7 +45,8 @@ class Digests:
         files: dict[str, Json] = {
             name: state for name in _texts(node) if (state := self._state(name)) is not None
         }
-        parts: list[Json] = [node.id, node.type, inputs, _mark(spec, node), files]
+        mark = change_mark(spec, node.inputs) or None
+        parts: list[Json] = [node.id, node.type, inputs, mark, files]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()[:SIZE]
 
     def _state(self, name: str) -> Json:
@@ -52,8 +54,8 @@ class Digests:
         if len(name) > _LONGEST or "\n" in name:  # a prompt
             return None
         if name not in self._states:
-            found = [path for kind in folders.KINDS if (path := _there(kind, name)) is not None]
-            self._states[name] = [_of_file(path) for path in found] or None
+            found = (folders.here(kind, name) for kind in folders.KINDS)
+            self._states[name] = [_of_file(path) for path in found if path is not None] or None
         return self._states[name]
 
 
@@ -65,19 +67,6 @@ def _converted(declared: InputSpec, value: Json) -> Json:
         return value
 
 
-def _mark(spec: NodeSpec, node: Node) -> Json:
-    """What IS_CHANGED says; a node that is to run always is known by its values."""
-    function = getattr(spec.cls, "IS_CHANGED", None)
-    if function is None:
-        return None
-    known = {n: None if isinstance(v, Link) else v for n, v in node.inputs.items()}
-    try:
-        answer = function(**known)
-    except Exception:  # the node itself will say what is wrong when it runs
-        return None
-    return None if answer != answer else repr(answer)
-
-
 def _texts(node: Node) -> list[str]:
     """What in a node may name a model's file."""
     values = node.inputs.values()
@@ -85,13 +74,6 @@ def _texts(node: Node) -> list[str]:
         *(value for value in values if isinstance(value, str)),
         *(file for value in values for file in files_of(value)),
     ]
-
-
-def _there(kind: str, name: str) -> Path | None:
-    try:
-        return folders.there(kind, name)
-    except UserError:
-        return None
 
 
 def _of_file(path: Path) -> Json:

@@ -16,12 +16,12 @@ from ..headless.graph.model import Graph
 from ..headless.graph.needed import needed_nodes, origins
 from ..headless.graph.override import with_input
 from ..headless.graph.presets import with_preset
-from ..headless.graph.registry import NodeSpec, Registry
+from ..headless.graph.registry import SEED_INPUTS, NodeSpec, Registry
 from ..headless.graph.validate import require_known
 from ..model_patch.preset import read_file, written
 from .address import SIZE, Digests
 from .description import PRESET, Cell, Values
-from .values import SEED_INPUTS, Assignment, assigned
+from .values import Assignment, assigned
 
 MANY = 10_000
 """Rows above which a sweep has to be meant (`require_meant`)."""
@@ -346,7 +346,7 @@ def _base(
     if isinstance(preset, str):
         file = Path(preset)
         whole = with_preset(graph, registry, written(read_file(file)), file.name)
-    specs = {node.type: registry.spec(node.type) for node in whole.nodes.values()}
+    specs = registry.specs(whole)
     seen, sets = whole, []
     for name, values in zip(columns, cells, strict=True):
         # A choice may bring inputs: what comes later is looked up beside its first value.

@@ -15,11 +15,10 @@ from ..ground.structured import Json
 from ..ground.wording import listing
 from ..headless import folders
 from ..headless.graph.model import Graph
-from ..headless.graph.override import Target, targets
+from ..headless.graph.override import Target, seeds_of, targets
 from ..headless.graph.registry import InputSpec, Registry
 from .description import PRESET, SEED, Cell, Column, Description, Group, Values, same_length
 
-SEED_INPUTS = ("seed", "noise_seed")
 FILE_MARK = "@"
 """What a text begins with that names a file of prompts, a line each."""
 
@@ -89,13 +88,7 @@ def _text(cell: Cell) -> str:
 def _targets(name: str, graph: Graph, registry: Registry) -> list[Target]:
     if name != SEED:
         return targets(graph, registry, name)
-    found = [
-        one
-        for node in graph.nodes.values()
-        for seed in SEED_INPUTS
-        if seed in node.inputs
-        for one in targets(graph, registry, f"{node.id}.{seed}")
-    ]
+    found = [one for seed in seeds_of(graph) for one in targets(graph, registry, seed)]
     if not found:
         raise UserError("nothing in this workflow has a seed; leave it out")
     return found

@@ -14,7 +14,7 @@ from ..ground.memory import available
 from ..ground.threads import one_thread
 from ..headless import computing, folders, host
 from ..headless.graph.execute import Event, Executor, NodeError, Results
-from ..headless.graph.model import Graph, Link, Node
+from ..headless.graph.model import Graph, Node
 from ..headless.graph.registry import NodeSpec, default_registry
 from ..headless.graph.validate import validate
 from .fidelity import Judge, as_json
@@ -60,8 +60,7 @@ class Worker:
         self._computing = computing.chosen(job.device, job.dtype)
         self._registry = default_registry()
         with host.use(self._places):
-            types = {node.type for graph in job.graphs for node in graph.nodes.values()}
-            self._specs = {one: self._registry.spec(one) for one in types}
+            self._specs = self._registry.specs(*job.graphs)
         self._executor = Executor(self._registry)
         self._accepted: dict[int, dict[str, Node]] = {}
         self._judge = Judge(self._registry)
@@ -164,7 +163,7 @@ def _sampled(graph: Graph, specs: Mapping[str, NodeSpec]) -> set[str]:
         found = found | {
             node.id
             for node in graph.nodes.values()
-            if any(isinstance(v, Link) and v.node in before for v in node.inputs.values())
+            if any(link.node in before for link in node.links.values())
         }
     return found
 

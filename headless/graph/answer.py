@@ -10,7 +10,7 @@ from ...ground.errors import UserError
 from ...ground.not_found import NotFound
 from ...ground.wording import listing, shown
 from .model import Graph, Node, plain
-from .packs import CORE, known_pack, packs_in
+from .packs import CORE, OURS, pack_of, packs_in
 from .problems import Problem, ids_in_words
 from .registry import Registry
 from .without import way_without
@@ -34,18 +34,18 @@ class Lacking:
 _PACKS = {
     "": "of packs that the file does not name",
     CORE: "ComfyUI's own",
-    "controlstack": "of a newer ControlStack",
+    OURS: "of a newer ControlStack",
 }
 
 
-def lacking(graph: Graph, nodes: Iterable[Node]) -> list[Lacking]:
-    """`nodes`, whose types are not known here, by the packs that they come from: those that the
-    file names, then well-known ones, then the rest.
+def lacking(graph: Graph, registry: Registry, nodes: Iterable[Node]) -> list[Lacking]:
+    """`nodes`, whose types are not known here, by the packs that they come from (`pack_of`); those
+    whose pack nothing tells come last.
     """
     told = packs_in(graph.workflow)
     found: dict[str, dict[str, list[str]]] = {}
     for node in nodes:
-        pack = told.get(node.type) or known_pack(node.type)
+        pack = pack_of(node.type, registry, told)
         found.setdefault(pack, {}).setdefault(node.type, []).append(node.id)
     return [Lacking(pack, found[pack]) for pack in sorted(found, key=lambda one: one == "")]
 
@@ -77,7 +77,7 @@ def _of_types(
 ) -> Iterator[str]:
     """A heading, a line for each pack, and what it would take; nothing would make it run here where
     its models run `elsewhere` alone."""
-    groups = lacking(graph, nodes)
+    groups = lacking(graph, registry, nodes)
     kinds = [kind for group in groups for kind in group.nodes]
     count = "a node type" if len(kinds) == 1 else f"{len(kinds)} node types"
     yield f"this host does not have {count} of the workflow:"
@@ -87,7 +87,7 @@ def _of_types(
         yield f"there is {ours}"
     if any(kind.startswith(("workflow>", "workflow/")) for kind in kinds):
         yield "group nodes (workflow>...) run once ComfyUI has converted them to subgraphs"
-    packs = [group.pack for group in groups if group.pack not in ("", CORE, "controlstack")]
+    packs = [group.pack for group in groups if group.pack not in ("", CORE, OURS)]
     which = f" with {listing(packs)}" if packs else ""
     if any(group.pack == "" for group in groups):
         which += " and those that have the others" if packs else " with the packs that have them"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ground.errors import UserError
+from .model import Link, Value
 from .registry import NodeSpec
 
 
@@ -33,6 +34,21 @@ def call_node(node: Any, spec: NodeSpec, arguments: Mapping[str, list[Any]]) -> 
         answers = [function(**values) for values in _slices(arguments)]
     results = [_result(answer, spec) for answer in answers]
     return Outcome(_merge(results, spec), _merge_ui(answers))
+
+
+def change_mark(spec: NodeSpec, values: Mapping[str, Value]) -> str | None:
+    """What IS_CHANGED answers to a node's values, "" where it has none; None where the node is to
+    run always: like the core, for a NaN or an error there."""
+    function = getattr(spec.cls, "IS_CHANGED", None)
+    if function is None:
+        return ""
+    # As in the core, an input that a link feeds is not known yet: None.
+    known = {name: None if isinstance(value, Link) else value for name, value in values.items()}
+    try:
+        answer = function(**known)
+    except Exception:  # the node itself will say what is wrong when it runs
+        return None
+    return None if answer != answer else repr(answer)
 
 
 def asked_for(node: Any, spec: NodeSpec, arguments: Mapping[str, list[Any]]) -> set[str]:

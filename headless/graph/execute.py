@@ -21,7 +21,7 @@ from ...ground.log import saying_once
 from ...ground.memory import is_out_of_memory, out_of_memory
 from ...ground.wording import one_line
 from .. import folders
-from .call import Outcome, asked_for, call_node
+from .call import Outcome, asked_for, call_node, change_mark
 from .lazy import in_turn
 from .model import Graph, Json, Link, Node
 from .needed import needed_nodes, origins
@@ -117,7 +117,7 @@ class Executor:
         name the node. KeyboardInterrupt passes through.
         """
         self._forget_other_folders()
-        specs = {node.type: self._registry.spec(node.type) for node in graph.nodes.values()}
+        specs = self._registry.specs(graph)
         edges = {
             key: origins(graph.nodes[key], specs) for key in needed_nodes(graph, specs, outputs)
         }
@@ -289,24 +289,11 @@ def _signatures(
             for name, value in values[node.id].items()
         }
         own_id = node.id if "UNIQUE_ID" in spec.hidden.values() else None
-        parts = [node.type, inputs, own_id, _change_mark(spec, values[node.id])]
+        mark = change_mark(spec, values[node.id])
+        parts = [node.type, inputs, own_id, uuid.uuid4().hex if mark is None else mark]
         text = json.dumps(parts, sort_keys=True)
         keys[node.id] = hashlib.sha256(text.encode()).hexdigest()
     return keys
-
-
-def _change_mark(spec: NodeSpec, values: Mapping[str, Json | Link]) -> str:
-    """What IS_CHANGED answers; like the core, a NaN or an error there means "always run"."""
-    function = getattr(spec.cls, "IS_CHANGED", None)
-    if function is None:
-        return ""
-    # As in the core, an input that a link feeds is not known yet: None.
-    known = {name: None if isinstance(value, Link) else value for name, value in values.items()}
-    try:
-        answer = function(**known)
-    except Exception:  # the node itself will say what is wrong when it runs
-        return uuid.uuid4().hex
-    return uuid.uuid4().hex if answer != answer else repr(answer)
 
 
 @contextmanager

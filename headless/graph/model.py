@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ...ground.structured import Json, JsonObject
@@ -38,6 +38,21 @@ class Node:
         title = f" {shown(self.title)}" if self.title and self.title != self.type else ""
         return f"node {plain(self.id)}{title} ({plain(self.type)})"
 
+    @property
+    def links(self) -> dict[str, Link]:
+        """The inputs that other nodes feed."""
+        return {name: value for name, value in self.inputs.items() if isinstance(value, Link)}
+
+    def without(self, gone: Container[str]) -> Node:
+        """The node without its links to the nodes `gone`."""
+        cut = {name for name, link in self.links.items() if link.node in gone}
+        return replace(self, inputs={n: v for n, v in self.inputs.items() if n not in cut})
+
+    def rewired(self, moved: Mapping[Link, Value]) -> Node:
+        """The node with what `moved` has in the place of a link."""
+        fed = {name: moved[link] for name, link in self.links.items() if link in moved}
+        return replace(self, inputs={**self.inputs, **fed})
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -51,6 +66,10 @@ class Graph:
     workflow: JsonObject | None = None
     notes: tuple[str, ...] = ()
     asleep: tuple[Node, ...] = ()
+
+    def taken(self) -> set[str]:
+        """The ids of the nodes of which others take something."""
+        return {link.node for node in self.nodes.values() for link in node.links.values()}
 
     def prompt(self) -> JsonObject:
         """The API form of this graph, as ComfyUI writes it into its PNGs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from .model import Graph, Link, Node
+from .model import Graph, Node
 from .registry import NodeSpec
 
 
@@ -18,11 +18,7 @@ def needed_nodes(
     that they need, in the graph's own order. Types without a spec are no outputs, and need all that
     they are given.
     """
-    ends = [
-        node.id
-        for node in graph.nodes.values()
-        if (spec := specs.get(node.type)) is not None and spec.is_output
-    ]
+    ends = [node.id for node in graph.nodes.values() if is_output(node, specs)]
     waiting = [*(end for end in ends if outputs is None or end in outputs), *further]
     found = set(waiting)
     while waiting:
@@ -37,15 +33,16 @@ def origins(node: Node, specs: Mapping[str, NodeSpec]) -> list[str]:
     """The ids of the nodes that feed the inputs `node` declares; of a type without a spec, all."""
     spec = specs.get(node.type)
     declared = node.inputs if spec is None else spec.live(node.inputs).inputs
-    return [
-        value.node
-        for name, value in node.inputs.items()
-        if name in declared and isinstance(value, Link)
-    ]
+    return [link.node for name, link in node.links.items() if name in declared]
+
+
+def is_output(node: Node, specs: Mapping[str, NodeSpec | None]) -> bool:
+    """Whether a node is an output; one of a type without a spec is none."""
+    spec = specs.get(node.type)
+    return spec is not None and spec.is_output
 
 
 def ends_of(graph: Graph, nodes: Iterable[Node]) -> list[str]:
     """The ids of those of `nodes` whose outputs nothing takes."""
-    links = (value for node in graph.nodes.values() for value in node.inputs.values())
-    taken = {value.node for value in links if isinstance(value, Link)}
+    taken = graph.taken()
     return [node.id for node in nodes if node.id not in taken]

@@ -9,7 +9,7 @@ from ...ground.wording import listing, near, shown
 from .canvas import with_value
 from .model import Graph, Json, Node
 from .own_check import own_check
-from .registry import InputSpec, NodeSpec, Registry
+from .registry import SEED_INPUTS, InputSpec, NodeSpec, Registry
 from .values import check_choice, check_range, convert
 
 
@@ -54,6 +54,16 @@ def targets(graph: Graph, registry: Registry, target: str) -> list[Target]:
     # 3.preprocessor.low_threshold: inputs that a choice brings have dots, and so may titles.
     name, input_name = next((one for one in splits if nodes_of(graph, one[0])), splits[0])
     return [_target(node, registry, input_name) for node in nodes_of(graph, name, required=True)]
+
+
+def seeds_of(graph: Graph) -> list[str]:
+    """Every seed of the graph, as a target ("3.seed")."""
+    return [
+        f"{node.id}.{name}"
+        for node in graph.nodes.values()
+        for name in SEED_INPUTS
+        if name in node.inputs
+    ]
 
 
 def with_input(graph: Graph, spec: NodeSpec, node_id: str, name: str, value: Json) -> Graph:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from ...ground.structured import JsonObject, object_at, text_at
 from .downloads import drawn_nodes
-from .model import JsonObject
+from .registry import NodeClass, Registry
 
-CORE = "comfy-core"
-"""What ComfyUI's front end writes at nodes of its own."""
+CORE, OURS = "comfy-core", "controlstack"
+"""What ComfyUI's front end writes at nodes of its own, and at ours."""
 
 KNOWN: Mapping[str, tuple[str, ...]] = {
     CORE: (
@@ -64,13 +65,32 @@ def packs_in(workflow: JsonObject | None) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for node in drawn_nodes(workflow or {}):
-        kind, properties = node.get("type"), node.get("properties")
-        if isinstance(kind, str) and isinstance(properties, dict):
-            told = [properties.get(key) for key in ("cnr_id", "aux_id")]
-            pack = next((one for one in told if isinstance(one, str) and _is_id(one)), None)
-            if pack is not None:
-                found.setdefault(kind, pack)
+        properties = object_at(node, "properties")
+        told = [text_at(properties, key) for key in ("cnr_id", "aux_id")]
+        pack = next(filter(_is_id, told), None)
+        if pack is not None:
+            found.setdefault(text_at(node, "type"), pack)
     return found
+
+
+def pack_of(node_type: str, registry: Registry, told: Mapping[str, str]) -> str:
+    """The pack that a node type comes from, by its id in ComfyUI's registry: by its class, where it
+    runs here; else as the file has `told` it (`packs_in`), or by a well-known name. "" for none.
+    """
+    cls = registry.class_of(node_type)
+    if cls is None:
+        ours = OURS if node_type.startswith("ControlStack") else ""
+        return told.get(node_type) or ours or known_pack(node_type)
+    pack = declared_pack(node_type, cls)
+    return next((known for known in KNOWN if known.casefold() == pack.casefold()), pack)
+
+
+def declared_pack(node_type: str, cls: NodeClass) -> str:
+    """The pack that a class of this host says it is of, as its folder is called: OURS, CORE, or
+    another's (PACK)."""
+    from ...nodes import EVERY_NODE
+
+    return OURS if node_type in EVERY_NODE else getattr(cls, "PACK", CORE)
 
 
 def known_pack(node_type: str) -> str:

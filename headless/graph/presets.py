@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 
 from ...ground.errors import UserError
-from .model import Graph, Link, Node
+from .model import Graph, Link, Node, Value
 from .registry import Registry
 
 STACK, PRESET, ROWS = "CONTROL_STACK", "ControlStackPreset", "ControlStackRows"
@@ -48,7 +48,7 @@ out of there (here they are the first ones), and what else that node is told."""
 
 def _with_apply(graph: Graph, ids: Iterator[str]) -> dict[str, Node]:
     """The nodes with each ControlNet Stack as one that gives a stack, and an Apply behind it."""
-    nodes, moved = dict(graph.nodes), dict[Link, Link]()
+    nodes, moved = dict(graph.nodes), dict[Link, Value]()
     for node in graph.nodes.values():
         for kind, (through, told) in _APPLIES.items() if node.type == ROWS else ():
             given = {name: node.inputs[name] for name in through if name in node.inputs}
@@ -62,16 +62,7 @@ def _with_apply(graph: Graph, ids: Iterator[str]) -> dict[str, Node]:
             }
             left = {n: v for n, v in nodes[node.id].inputs.items() if n not in through}
             nodes[node.id] = replace(node, inputs=left)
-    return {
-        key: replace(
-            node,
-            inputs={
-                name: moved.get(value, value) if isinstance(value, Link) else value
-                for name, value in node.inputs.items()
-            },
-        )
-        for key, node in nodes.items()
-    }
+    return {key: node.rewired(moved) for key, node in nodes.items()}
 
 
 def _ends(node: Node, registry: Registry) -> Iterator[tuple[str, Link]]:

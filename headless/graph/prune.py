@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ...ground.errors import UserError
 from ...ground.wording import listing
-from .model import Graph, Link, Node
+from .model import Graph, Node
+from .needed import is_output
 from .registry import NodeSpec
 
 Specs = Mapping[str, "NodeSpec | None"]
@@ -21,7 +22,7 @@ def prune(graph: Graph, starved: Mapping[str, str], specs: Specs) -> Graph:
     """
     reason = _with_dependents(graph, starved, specs)
     nodes = graph.nodes.values()
-    outputs = [node for node in nodes if _is_output(node, specs)]
+    outputs = [node for node in nodes if is_output(node, specs)]
     if outputs and all(node.id in reason for node in outputs):
         raise UserError(
             f"nothing is left to run: {listing(node.label for node in outputs)} cannot do without "
@@ -32,7 +33,7 @@ def prune(graph: Graph, starved: Mapping[str, str], specs: Specs) -> Graph:
         for node in nodes
         if node.id in reason
     )
-    kept = {node.id: _without(node, reason) for node in nodes if node.id not in reason}
+    kept = {node.id: node.without(reason) for node in nodes if node.id not in reason}
     return replace(graph, nodes=kept, notes=graph.notes + notes)
 
 
@@ -53,22 +54,5 @@ def _with_dependents(graph: Graph, starved: Mapping[str, str], specs: Specs) -> 
 
 
 def _required_origins(node: Node, spec: NodeSpec | None) -> set[str]:
-    return {
-        value.node
-        for name, value in node.inputs.items()
-        if isinstance(value, Link) and (spec is None or spec.requires(name))
-    }
-
-
-def _without(node: Node, gone: Mapping[str, str]) -> Node:
-    inputs = {
-        name: value
-        for name, value in node.inputs.items()
-        if not (isinstance(value, Link) and value.node in gone)
-    }
-    return Node(node.id, node.type, inputs, node.title)
-
-
-def _is_output(node: Node, specs: Specs) -> bool:
-    spec = specs[node.type]
-    return spec is not None and spec.is_output
+    required = (link for name, link in node.links.items() if spec is None or spec.requires(name))
+    return {link.node for link in required}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
-from .model import Json
+from .model import Graph, Json
 
 NodeClass: TypeAlias = type[Any]
 
@@ -16,6 +16,10 @@ DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 
 # Input types that ComfyUI's canvas draws as a field to type into.
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO})
+
+
+SEED_INPUTS = ("seed", "noise_seed")
+"""What inputs are called that are the seed of a node."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class InputSpec:
     @property
     def has_seed_control(self) -> bool:
         """Whether the canvas puts a "control after generate" field behind it."""
-        is_seed = self.type == "INT" and self.name in ("seed", "noise_seed")
+        is_seed = self.type == "INT" and self.name in SEED_INPUTS
         return bool(self.options.get("control_after_generate", is_seed))
 
 
@@ -160,6 +164,12 @@ class Registry:
         """The spec of `node_type`, or None for a type this host does not know."""
         cls = self._classes.get(node_type)
         return None if cls is None else read_spec(node_type, cls)
+
+    def specs(self, *graphs: Graph) -> dict[str, NodeSpec]:
+        """By type, the specs of the graphs' nodes; types that this host does not know are not in
+        it."""
+        types = {node.type for graph in graphs for node in graph.nodes.values()}
+        return {one: self.spec(one) for one in types if one in self}
 
     def spec(self, node_type: str) -> NodeSpec:
         """The spec of `node_type`; KeyError for a type this host does not know."""

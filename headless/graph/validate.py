@@ -35,8 +35,8 @@ def validate(graph: Graph, registry: Registry, accepted: dict[str, Node] | None 
     if found := problems_of(graph, registry, accepted or {}):
         raise answer(found, graph, registry)
     if accepted is not None:
-        specs = {kind: registry.spec(kind) for kind in _types(graph)}
-        accepted.update((key, graph.nodes[key]) for key in needed_nodes(graph, specs))
+        needed = needed_nodes(graph, registry.specs(graph))
+        accepted.update((key, graph.nodes[key]) for key in needed)
 
 
 def problems_of(
@@ -48,7 +48,7 @@ def problems_of(
     A node of such a type hands on what it is given, and an end of the graph that is one counts as
     an output: so the rest is judged as if its pack were there.
     """
-    known = {kind: spec for kind in _types(graph) if (spec := registry.get(kind)) is not None}
+    known = registry.specs(graph)
     found = unknown_in(graph, registry)
     strange = [one.node for one in found if one.node is not None]
     if not found and not any(known[node.type].is_output for node in graph.nodes.values()):
@@ -107,10 +107,6 @@ def _how(graph: Graph, node: Node) -> str:
     drawn = drawn_nodes(graph.workflow or {})
     off = any((str(one.get("id")), one.get("type"), one.get("mode")) == own for one in drawn)
     return "bypassed" if off else "muted"
-
-
-def _types(graph: Graph) -> set[str]:
-    return {node.type for node in graph.nodes.values()}
 
 
 def _circle(graph: Graph, needed: Iterable[str], specs: Mapping[str, NodeSpec]) -> list[Problem]:

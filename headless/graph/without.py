@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from .model import Graph, Link, Node
-from .needed import ends_of, needed_nodes
+from .needed import ends_of, is_output, needed_nodes
 from .problems import ids_in_words
 from .registry import NodeSpec, Registry, types_fit
 
@@ -30,7 +30,7 @@ def without_onlookers(graph: Graph, registry: Registry) -> Graph:
     lookers = _onlookers(graph, known, idle, needed)
     if not lookers:
         return graph
-    kept = {key: _cut(node, lookers) for key, node in graph.nodes.items() if key not in lookers}
+    kept = {key: node.without(lookers) for key, node in graph.nodes.items() if key not in lookers}
     notes = (
         f"{graph.nodes[key].label} is left out: its type is not known here, and no picture needs it"
         for key in graph.nodes
@@ -68,7 +68,7 @@ def way_without(graph: Graph, registry: Registry) -> Way | None:
     where no more outputs are lost by it.
     """
     known, strange = _known(graph, registry)
-    outputs = [node.id for node in graph.nodes.values() if _is_output(node, known)]
+    outputs = [node.id for node in graph.nodes.values() if is_output(node, known)]
     ways = []
     for bypass in (False, True):
         left, through = _left(graph, known, outputs, bypass)
@@ -81,8 +81,7 @@ def way_without(graph: Graph, registry: Registry) -> Way | None:
 
 
 def _known(graph: Graph, registry: Registry) -> tuple[dict[str, NodeSpec], list[Node]]:
-    types = {node.type for node in graph.nodes.values()}
-    known = {kind: spec for kind in types if (spec := registry.get(kind)) is not None}
+    known = registry.specs(graph)
     return known, [node for node in graph.nodes.values() if node.type not in known]
 
 
@@ -101,20 +100,6 @@ def _onlookers(
         if any("LATENT" in known[graph.nodes[key].type].outputs for key in own):
             wanting |= above
     return {node.id for node in idle if node.id not in wanting}
-
-
-def _cut(node: Node, gone: Collection[str]) -> Node:
-    inputs = {
-        name: value
-        for name, value in node.inputs.items()
-        if not (isinstance(value, Link) and value.node in gone)
-    }
-    return replace(node, inputs=inputs)
-
-
-def _is_output(node: Node, known: Specs) -> bool:
-    spec = known.get(node.type)
-    return spec is not None and spec.is_output
 
 
 def _left(
@@ -177,11 +162,7 @@ def _led(
         if not bypass or origin.id in led or wanted == "*":
             return None, set()
         led.add(origin.id)
-        behind = [
-            value
-            for value in origin.inputs.values()
-            if isinstance(value, Link) and _gives(graph, known, value, wanted, led)
-        ]
+        behind = [one for one in origin.links.values() if _gives(graph, known, one, wanted, led)]
         if not behind:
             return None, set()
         link = behind[0]
@@ -198,7 +179,7 @@ def _gives(graph: Graph, known: Specs, link: Link, wanted: str, seen: Collection
             continue
         if origin.type not in known:
             looked.add(origin.id)
-            waiting += [value for value in origin.inputs.values() if isinstance(value, Link)]
+            waiting += origin.links.values()
             continue
         outputs = known[origin.type].outputs
         if 0 <= link.slot < len(outputs) and wanted in outputs[link.slot].split(","):

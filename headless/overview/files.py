@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...ground.errors import UserError
 from .. import folders
 from ..graph.downloads import address_of, downloads, drawn_nodes, is_model_file
 from ..graph.model import Graph
@@ -65,7 +64,7 @@ def model_files(graph: Graph, registry: Registry) -> list[ModelFile]:
             name=name,
             folder=folder,
             nodes=tuple(nodes),
-            here=_is_here(folder, name),
+            here=folders.here(folder, name) is not None,
             url=address_of(name, urls),
         )
         for (folder, name), nodes in sorted(found.items())
@@ -110,10 +109,3 @@ def _texts(value: object) -> Iterator[str]:
 def _folder(words: str) -> str:
     lower = words.lower()
     return next((folder for word, folder in _WORDS if re.search(word, lower)), "")
-
-
-def _is_here(folder: str, name: str) -> bool:
-    try:
-        return folder in folders.KINDS and folders.find(folder, name) is not None
-    except UserError:
-        return False

@@ -10,12 +10,11 @@ from typing import Any, Literal, TypeAlias
 from ...ground.errors import UserError
 from ...preprocessors.weights import HINT_NETWORK
 from .. import folders
-from ..core_nodes import CORE_NODES
 from ..graph.answer import Lacking, answer, lacking
 from ..graph.model import Graph, Link, Node
-from ..graph.packs import CORE, known_pack, packs_in
+from ..graph.packs import pack_of, packs_in
 from ..graph.problems import Problem
-from ..graph.registry import Registry
+from ..graph.registry import SEED_INPUTS, Registry
 from ..graph.validate import problems_of
 from ..graph.without import without_onlookers
 from ..graph.workflow import Document
@@ -28,8 +27,6 @@ Status: TypeAlias = Literal["runs", "files", "wrong", "family", "nodes", "nothin
 """Whether it runs here: at once; with files that are not there; not, as values or links are wrong;
 not, as its family has no models here; not, as node types are not known; not, as nothing of it can
 run; and what is no workflow."""
-
-OURS = "controlstack"
 
 
 @dataclass(frozen=True)
@@ -108,13 +105,13 @@ def overview_of(document: Document, registry: Registry) -> Overview:
         files=files,
         pictures=tuple(dict.fromkeys(f.name for _, f in lost if f.what == folders.PICTURE)),
         networks=tuple(one.sentence for one, f in lost if f.what == HINT_NETWORK),
-        nodes=_by_pack(graph),
+        nodes=_by_pack(graph, registry),
         asleep=len(graph.asleep),
         sizes=tuple(_sizes(graph)),
         samplers=_samplers(graph, plan),
         plan=plan,
         problems=tuple(problems),
-        lacking=tuple(lacking(judged, strange)),
+        lacking=tuple(lacking(judged, registry, strange)),
         notes=tuple(dict.fromkeys((*judged.notes, *unplanned, *(plan.notes if plan else ())))),
     )
 
@@ -152,18 +149,13 @@ def _why(problems: list[Problem], graph: Graph, registry: Registry) -> tuple[str
     return (error.sentence, *(f"  {line}" for line in error.details))
 
 
-def _by_pack(graph: Graph) -> dict[str, dict[str, int]]:
+def _by_pack(graph: Graph, registry: Registry) -> dict[str, dict[str, int]]:
     told = packs_in(graph.workflow)
     counts = Counter(node.type for node in graph.nodes.values())
     found: dict[str, dict[str, int]] = {}
     for kind, count in sorted(counts.items()):
-        pack = told.get(kind) or (CORE if kind in CORE_NODES else _pack(kind))
-        found.setdefault(pack, {})[kind] = count
+        found.setdefault(pack_of(kind, registry, told), {})[kind] = count
     return dict(sorted(found.items(), key=lambda one: (one[0] == "", one[0])))
-
-
-def _pack(kind: str) -> str:
-    return OURS if kind.startswith("ControlStack") else known_pack(kind)
 
 
 def _sizes(graph: Graph) -> list[str]:
@@ -191,8 +183,8 @@ def _samplers(graph: Graph, plan: WorkflowPlan | None) -> dict[str, str]:
 
 def _settings(node: Node) -> str:
     """ "euler, cfg 8, seed 7"."""
-    values = {name: value for name, value in node.inputs.items() if not isinstance(value, Link)}
+    values = {name: value for name, value in node.inputs.items() if name not in node.links}
     said = [str(values["sampler_name"])] if "sampler_name" in values else []
     said += [f"cfg {values['cfg']}"] if "cfg" in values else []
-    seed = values.get("seed", values.get("noise_seed"))
-    return ", ".join([*said, f"seed {seed}"] if seed is not None else said)
+    said += [f"seed {values[name]}" for name in SEED_INPUTS if values.get(name) is not None][:1]
+    return ", ".join(said)

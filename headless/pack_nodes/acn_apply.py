@@ -25,8 +25,8 @@ from ..core_nodes.controlnet import CONTROLLED, PROMPTS, apply_advanced
 from ..core_nodes.declare import Input
 from ..sampling.conditioning import Conditioning
 from .acn_factors import WhileHeld, frame_strengths
-from .acn_keyframes import Keyframe, Keyframes, LatentKeyframes
-from .acn_weights import Weights, acn_node
+from .acn_keyframes import Keyframe, Keyframes, LatentKeyframes, acn_node
+from .acn_weights import Weights
 
 MENU = "Adv-ControlNet 🛂🅐🅒🅝"
 

@@ -19,8 +19,7 @@ from ..core_nodes.controlnet import set_union_type
 from ..core_nodes.declare import Declared, integer, model_file
 from ..pictures import read_image
 from .acn_apply import MENU, KeyframedNet
-from .acn_keyframes import MOST, Keyframes
-from .acn_weights import acn_node
+from .acn_keyframes import MOST, Keyframes, acn_node
 from .core import core, require_core
 from .stacks import loaded, require
 

@@ -12,11 +12,7 @@ from typing import Any
 from ...model_patch.factors import Factor, Sides
 from ..core_nodes.declare import Declared, number
 from .acn_factors import BlockWeights, ScaledSoft
-from .acn_keyframes import Keyframe, Keyframes
-from .declare import nodes_of
-
-PACK = "ComfyUI-Advanced-ControlNet"
-acn_node = nodes_of(PACK)
+from .acn_keyframes import Keyframe, Keyframes, acn_node
 
 SOFT = tuple(0.825 ** (12 - i) for i in range(13))
 """sd-webui's soft injection: the twelve skips of SD 1.5, and the middle."""

@@ -66,7 +66,7 @@ def told_by_header(model: Model) -> str:
 
 def cost_of(net: Net, model: ModelFacts) -> Cost:
     """A net's run beside a model's: by their files where both are there."""
-    path = _control_path(net.file)
+    path = _path("controlnet", net.file) or _path("model_patches", net.file)
     if path is None or path.is_dir() or not model.weights:
         return by_family(model.family)
     try:
@@ -78,20 +78,8 @@ def cost_of(net: Net, model: ModelFacts) -> Cost:
     return by_weights(_count(shapes), model.weights, once=kind_of(shapes) == T2I_ADAPTER)
 
 
-def _control_path(name: str) -> Path | None:
-    try:
-        return folders.find_control(name) if name else None
-    except UserError:
-        return None
-
-
 def _path(kind: str, name: str) -> Path | None:
-    if not name or kind not in folders.KINDS:
-        return None
-    try:
-        return folders.find(kind, name)
-    except UserError:
-        return None
+    return folders.here(kind, name) if name else None
 
 
 def _of_folder(path: Path, model: Model) -> ModelFacts:

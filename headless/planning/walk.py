@@ -100,7 +100,7 @@ class Walk:
         left out, with a note."""
         self._graph = graph
         self._glance = glance
-        self._specs = {node.type: registry.get(node.type) for node in graph.nodes.values()}
+        self._specs = registry.specs(graph)
         self._files = {kind: registry.model_files(kind) for kind in self._specs}
         self._outputs: dict[str, Sequence[Any]] = {}
         # Of nodes that are not known: what they could pass on, by type.
@@ -116,7 +116,7 @@ class Walk:
         """
         wanted = [node for node in self._graph.nodes.values() if self._samples(node)]
         for node in self._graph.nodes.values():
-            unknown = self._specs[node.type] is None
+            unknown = self._specs.get(node.type) is None
             if unknown and node not in wanted and self._may_sample(node):
                 self._note(f"{node.label} is not known here; if it samples, it has no plan")
         edges: dict[str, list[str]] = {}
@@ -151,19 +151,18 @@ class Walk:
         return self._may_sample(node) and {"steps", "scheduler"} <= node.inputs.keys()
 
     def _may_sample(self, node: Node) -> bool:
-        linked = {name for name, value in node.inputs.items() if isinstance(value, Link)}
-        return self._is_foreign(node) and {"model", "positive"} <= linked
+        return self._is_foreign(node) and {"model", "positive"} <= node.links.keys()
 
     def _is_foreign(self, node: Node) -> bool:
         """Whether it is another pack's, so that only its inputs tell what it does."""
-        return self._specs[node.type] is None or node.type in PACKS
+        return self._specs.get(node.type) is None or node.type in PACKS
 
     def _origins(self, node: Node) -> list[str]:
-        links = [value for value in node.inputs.values() if isinstance(value, Link)]
-        return list(dict.fromkeys(one.node for one in links if one.node in self._graph.nodes))
+        origins = (link.node for link in node.links.values())
+        return list(dict.fromkeys(one for one in origins if one in self._graph.nodes))
 
     def _make(self, node: Node) -> None:
-        spec = self._specs[node.type]
+        spec = self._specs.get(node.type)
         if self._is_foreign(node):
             self._make_foreign(node, spec)
             return
@@ -180,7 +179,7 @@ class Walk:
     def _make_foreign(self, node: Node, spec: NodeSpec | None) -> None:
         """A node of another pack: one like the core's is taken for it, others pass on; of those
         that run here what they load is known."""
-        links = {name: value for name, value in node.inputs.items() if isinstance(value, Link)}
+        links = node.links
         plain = {name: value for name, value in node.inputs.items() if name not in links}
         if spec is None:
             named = {n: self._pick(links[n], kind) for n, kind in _NAMED.items() if n in links}
@@ -233,7 +232,7 @@ class Walk:
 
     def _fits(self, link: Link, wanted: str) -> bool:
         """Whether the output that a link comes from is declared as one that may go there."""
-        spec = self._specs[self._graph.nodes[link.node].type]
+        spec = self._specs.get(self._graph.nodes[link.node].type)
         return (
             spec is None
             or link.slot >= len(spec.outputs)
@@ -267,7 +266,7 @@ class Walk:
         foreign = link.node in self._passed or self._is_foreign(self._graph.nodes[link.node])
         if foreign and counted and node.type not in ON_LEVELS:
             origin = self._graph.nodes[link.node]
-            what = "is not known here" if self._specs[origin.type] is None else "no plan runs"
+            what = "is not known here" if self._specs.get(origin.type) is None else "no plan runs"
             self._note(
                 f"{node.label}: its {name} comes from {origin.label}, which {what}, and is left "
                 "out of this plan"

@@ -69,7 +69,7 @@ def check(
 
 
 def _judged(graph: Graph, targets: Collection[str] | None, house: House) -> Verdict:
-    specs = {node.type: house.registry.spec(node.type) for node in graph.nodes.values()}
+    specs = house.registry.specs(graph)
     outputs = [
         node.id
         for node in graph.nodes.values()

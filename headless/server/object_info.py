@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...ground.log import log
-from ...nodes import EVERY_NODE, NODE_DISPLAY_NAME_MAPPINGS
+from ...nodes import NODE_DISPLAY_NAME_MAPPINGS
+from ..graph.packs import CORE, declared_pack
 from ..graph.registry import NodeClass, Registry
 from .answers import Route, aside, json_of
-from .house import PACK_NAME, House
+from .house import House
 
 CORE_MODULE, PACK_MODULES = "nodes", "custom_nodes."
 """Where a node comes from, as the front end reads it: others than ComfyUI's own have the badge of
@@ -59,7 +60,7 @@ def node_info(name: str, cls: NodeClass) -> Info:
     """One node, V1: what its class declares (ComfyUI's `server.py`, `node_info`)."""
     inputs: Mapping[str, Mapping[str, Any]] = cls.INPUT_TYPES()
     outputs = tuple(cls.RETURN_TYPES)
-    pack = PACK_NAME if name in EVERY_NODE else getattr(cls, "PACK", None)
+    pack = declared_pack(name, cls)
     info: Info = {
         "input": inputs,
         "input_order": {section: list(fields) for section, fields in inputs.items()},
@@ -70,7 +71,7 @@ def node_info(name: str, cls: NodeClass) -> Info:
         "name": name,
         "display_name": NODE_DISPLAY_NAME_MAPPINGS.get(name, name),
         "description": getattr(cls, "DESCRIPTION", ""),
-        "python_module": PACK_MODULES + pack if pack else CORE_MODULE,
+        "python_module": CORE_MODULE if pack == CORE else PACK_MODULES + pack,
         "category": getattr(cls, "CATEGORY", "sd"),
         "output_node": getattr(cls, "OUTPUT_NODE", False) is True,
         "has_intermediate_output": getattr(cls, "HAS_INTERMEDIATE_OUTPUT", False) is True,

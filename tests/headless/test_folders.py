@@ -121,6 +121,15 @@ def test_names_that_leave_their_folder(place: Folders, tmp_path: Path, name: str
         assert "round.safetensors" not in folders.names("checkpoints")
 
 
+@pytest.mark.parametrize("name", ["../../secret.safetensors", "gone.pt", "", "\0", "a" * 5000])
+def test_what_is_no_name_is_not_here(place: Folders, tmp_path: Path, name: str) -> None:
+    found = tmp_path / "models" / "checkpoints" / "a.safetensors"
+    with folders.use(place):
+        assert folders.here("checkpoints", name) is None
+        assert folders.here("no kind", "a.safetensors") is None
+        assert folders.here("checkpoints", "a.safetensors") == found
+
+
 def test_links_are_followed_in_folders_of_models_only(place: Folders, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -10,8 +10,8 @@ import pytest
 from controlstack.ground.errors import UserError
 from controlstack.headless.graph.answer import lacking
 from controlstack.headless.graph.downloads import address_of, downloads
-from controlstack.headless.graph.packs import CORE, known_pack
-from controlstack.headless.graph.registry import Registry
+from controlstack.headless.graph.packs import CORE, KNOWN, OURS, known_pack, pack_of
+from controlstack.headless.graph.registry import Registry, default_registry
 from controlstack.headless.graph.validate import problems_of, validate
 from controlstack.headless.graph.without import way_without, without_onlookers
 from controlstack.headless.graph.workflow import read_workflow
@@ -41,6 +41,33 @@ def test_well_known_packs(kind: str, pack: str) -> None:
     assert known_pack(kind) == pack
 
 
+@pytest.mark.parametrize(
+    ("kind", "pack"),
+    [
+        ("KSampler", CORE),
+        ("ControlStackAdd", OURS),
+        ("ControlStackOfTomorrow", OURS),
+        ("TimestepKeyframe", "comfyui-advanced-controlnet"),
+        ("HEDPreprocessor", "comfyui_controlnet_aux"),
+        ("easy controlnetStack", "comfyui-easy-use"),
+        ("CR Apply ControlNet", "ComfyUI_Comfyroll_CustomNodes"),
+        ("Apply ControlNet Stack", "efficiency-nodes-comfyui"),
+        ("Any Switch (rgthree)", "rgthree-comfy"),
+        ("ImageResize+", "told"),
+        ("FluxGuidance", CORE),
+        ("Nothing that is known", ""),
+    ],
+)
+def test_the_pack_of_a_node_that_runs_here_is_its_class_s(kind: str, pack: str) -> None:
+    told = {"ImageResize+": "told", "KSampler": "a fork"}
+    assert pack_of(kind, default_registry(), told) == pack
+
+
+def test_every_pack_whose_nodes_run_here_is_a_well_known_one() -> None:
+    registry = default_registry()
+    assert {pack_of(kind, registry, {}) for kind in registry} - {OURS} <= set(KNOWN)
+
+
 def test_what_the_file_says_of_a_pack_wins(registry: Registry, make_node: Any) -> None:
     told = [{"cnr_id": "mine"}, {"aux_id": "Me/ComfyUI-Mine"}, {"cnr_id": 3, "aux_id": "a b\x1b"}]
     kinds = ["ImageResize+", "Other", "Third"]
@@ -50,7 +77,7 @@ def test_what_the_file_says_of_a_pack_wins(registry: Registry, make_node: Any) -
     for one, properties in zip(nodes, told, strict=True):
         one["properties"] = properties
     graph = read_workflow({"nodes": nodes, "links": links}, registry, "wf.json")
-    found = {one.pack: one.nodes for one in lacking(graph, graph.nodes.values())}
+    found = {one.pack: one.nodes for one in lacking(graph, registry, graph.nodes.values())}
     assert found == {
         "mine": {"ImageResize+": ["0"]},
         "Me/ComfyUI-Mine": {"Other": ["1"]},
