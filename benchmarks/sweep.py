@@ -174,8 +174,8 @@ def plan() -> None:
 
     def work(plan: Any, job: Any) -> None:
         count = sum(1 for _ in plan.rows())
-        found = plan.executions()
-        print(f"plan: {count} rows, {found.once} of {found.each} executions of nodes are left")
+        left, all_of_them = plan.runs().total(), plan.alone()
+        print(f"plan: {count} rows, {left} of {all_of_them} executions of nodes are left")
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with spending() as spent:

@@ -4,7 +4,6 @@ from -> the figures of its kind.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -22,6 +21,7 @@ from .people import pose_agreement
 from .pictures import Picture, as_bytes, colour_intersection, rmse, ssim
 from .points import point_agreement
 from .segmentation import labels_of, mean_iou, overlap, pixel_accuracy
+from .spread import spread
 
 Condition: TypeAlias = Hint | Pose
 """What is compared: a hint (h, w, 3), bytes or floats in 0..1, or the people in it."""
@@ -109,10 +109,8 @@ def means(rows: Sequence[Sequence[Figure]]) -> tuple[Mean, ...]:
 
 
 def _mean(name: str, values: Sequence[float], higher_is_better: bool) -> Mean:
-    known = [value for value in values if not math.isnan(value)]
-    value = float(np.mean(known)) if known else math.nan
-    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
-    return Mean(name, value, deviation, len(known), higher_is_better)
+    found = spread(values)
+    return Mean(name, found.mean, found.deviation, found.count, higher_is_better)
 
 
 def _values(hint: Hint) -> Picture:

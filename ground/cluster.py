@@ -65,7 +65,11 @@ class Result:
 
 
 class Serving:
-    """A process of Ray's: it makes a `kind` of `arguments`, and calls its `run` with each item."""
+    """A process of Ray's: it makes a `kind` of `arguments`, and calls its `run` with each item.
+
+    It is made with the first item: what it refuses then (a device that is not there) is told as it
+    is, where Ray would take it for a process that died, and start it again.
+    """
 
     def __init__(self, kind: type[Any], arguments: tuple[Any, ...], cores: int, home: str) -> None:
         """`home` is the driver's working folder: paths mean here what they mean there."""
@@ -74,10 +78,13 @@ class Serving:
         with suppress(OSError):  # another machine may lack it, and then what lies in it, too
             os.chdir(home)
         torch.set_num_threads(cores)
-        self._worker = kind(*arguments)
+        self._kind, self._arguments = kind, arguments
+        self._worker: Any = None
 
     def run(self, number: int, item: Any) -> tuple[int, Any]:
         """The item's number and what came of it."""
+        if self._worker is None:
+            self._worker = self._kind(*self._arguments)
         return number, self._worker.run(item)
 
 

@@ -11,6 +11,8 @@ from .page import FAINT, INK, PAPER, font, wrapped
 
 CELL = 256
 """Pixels of a cell's width: a 128 px picture twice as large."""
+SMALLEST, WIDEST = 64, 2400
+"""Pixels of a cell's width at least, and of a row's pictures beside each other at most."""
 GAP, MARGIN, LINE = 14, 48, 22
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 44, 20, 16
 MOST_LINES = 3
@@ -31,6 +33,11 @@ class Row:
 
     cells: tuple[Cell, ...]
     caption: str
+
+
+def fitting_cell(columns: int) -> int:
+    """A cell's width in pixels on a sheet of so many columns: CELL, or less where they are many."""
+    return max(SMALLEST, min(CELL, WIDEST // columns))
 
 
 def draw_sheet(

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..ground.contact_sheet import CELL, Cell, Row, draw_sheet
+from ..ground.contact_sheet import Cell, Row, draw_sheet, fitting_cell
 from ..ground.errors import UserError, named
 from ..ground.ranges import numbers_of
 from .images import hints_of, of_picture
@@ -25,9 +25,6 @@ GRID = "CONTROL_GRID"
 """A wire with what was swept: two `Axis`."""
 MOST = 400
 """Pictures of one sweep in a graph: all of them are in memory at once."""
-_WIDTH = 2400
-"""Pixels that a sheet's pictures take beside each other, at most."""
-_LEAST = 64
 _EACH = "0.4,0.7,1.0 or 1..4 or 0.3..1.0:5"
 
 
@@ -213,7 +210,7 @@ class ControlStackSweepSheet:
             for row, value in enumerate(down.values or (0.0,))
         ]
         columns = [f"{value:g}" for value in across.values]
-        cell = max(_LEAST, min(CELL, _WIDTH // len(columns)))
+        cell = fitting_cell(len(columns))
         sheet = draw_sheet(title[0], f"across: {across.name}", columns, rows, cell)
         lower = lower_is_better if isinstance(lower_is_better, bool) else lower_is_better[0]
         return of_picture(sheet), _best(across, down, known, lower)

@@ -26,7 +26,8 @@ class Estimate:
 
     Args:
         rows, missing: how many there are, and how many of them are not known yet.
-        pictures: how many pictures all rows give; 0 where the workflow does not say.
+        pictures: how many pictures all rows give, one where the workflow does not say; 0 where no
+            row has a plan.
         net_runs: steps in which a ControlNet runs, of the missing rows; `exact` where each row was
             planned.
         executions: of nodes, of the missing rows.
@@ -50,9 +51,9 @@ def estimate(plan: SweepPlan, job: Job, known: Mapping[str, Record]) -> Estimate
     Each node's seconds of that row are counted as often as the node has another result; what a
     setting costs more or less than that row's is not seen. To be called inside of the host.
     """
-    missing = frozenset(known)
-    runs = plan.runs(missing)
-    pictures, net_runs, exact, notes = _planned(plan, missing)
+    done = frozenset(known)
+    runs = plan.runs(done)
+    pictures, net_runs, exact, notes = _planned(plan, done)
     nodes = Counter[str]()
     per_row = 0.0
     if runs:
@@ -63,12 +64,11 @@ def estimate(plan: SweepPlan, job: Job, known: Mapping[str, Record]) -> Estimate
         else:
             nodes.update(record.nodes)
             per_row = max(0.0, record.seconds - sum(record.nodes.values()))
-    count = len(plan) - len(missing)
+    missing = len(plan) - len(done)
     # A node that the measured row did not run costs what is not known: nothing.
-    seconds = sum(times * nodes[node] for node, times in runs.items()) + per_row * count
-    return Estimate(
-        len(plan), count, pictures, net_runs, exact, plan.executions(missing), seconds, notes
-    )
+    seconds = sum(times * nodes[node] for node, times in runs.items()) + per_row * missing
+    executions = Executions(plan.alone(done), runs.total())
+    return Estimate(len(plan), missing, pictures, net_runs, exact, executions, seconds, notes)
 
 
 def _measured(plan: SweepPlan, job: Job, known: Mapping[str, Record]) -> tuple[Record | None, str]:
@@ -85,26 +85,24 @@ def _measured(plan: SweepPlan, job: Job, known: Mapping[str, Record]) -> tuple[R
     return (None, record.error) if record.error else (record, "")
 
 
-def _planned(plan: SweepPlan, without: frozenset[str]) -> tuple[int, int, bool, tuple[str, ...]]:
-    """Pictures of all rows, runs of nets of those that are missing, and whether these are exact."""
-    rows = list(plan.rows(without)) or list(plan.rows())[:1]
-    step = max(1.0, len(rows) / MOST_PLANS)
-    chosen = [rows[int(number * step)] for number in range(min(len(rows), MOST_PLANS))]
+def _planned(plan: SweepPlan, done: frozenset[str]) -> tuple[int, int, bool, tuple[str, ...]]:
+    """Pictures of all rows, runs of nets of those that are missing, and whether these are exact:
+    rows without a plan are taken for ones like the others.
+    """
+    missing = len(plan) - len(done)
+    graphs = plan.graphs(done, MOST_PLANS) if missing else plan.graphs(most=1)
     registry = planning_registry()
-    nets, pictures = 0, 0
+    nets, pictures, told = 0, 0, 0
     notes: tuple[str, ...] = ()
-    for row in chosen:
+    for graph in graphs:
         try:
-            found = plan_of(plan.graph(row), registry)
+            found = plan_of(graph, registry)
         except UserError as error:
             notes = (f"a row has no plan: {error.sentence}",)
             continue
         nets += sum(line.runs for _, timeline in found.timelines for line in timeline.lines)
         pictures += found.pictures or 1
-    count = len(plan) - len(without)
-    return (
-        round(pictures / len(chosen) * len(plan)),
-        round(nets / len(chosen) * count),
-        len(chosen) == len(rows),
-        notes,
-    )
+        told += 1
+    share = 1 / max(told, 1)
+    exact = told == max(missing, 1)
+    return round(pictures * share * len(plan)), round(nets * share * missing), exact, notes

@@ -169,11 +169,7 @@ class SweepPlan:
 
     def rows(self, without: frozenset[str] = frozenset()) -> Iterator[Row]:
         """The rows to run, those at the addresses `without` left out."""
-        todo = {
-            address: choice
-            for address, choice in self._rows.items()
-            if address.hex() not in without
-        }
+        todo = self._todo(without)
         uses = _Uses(self.bases, self._base, todo.values())
         for number, (address, choice) in enumerate(todo.items()):
             at = self._base(choice)
@@ -186,16 +182,26 @@ class SweepPlan:
                 uses.done(choice),
             )
 
-    def executions(self, without: frozenset[str] = frozenset()) -> Executions:
-        """Of the rows that are to run."""
-        todo = [c for address, c in self._rows.items() if address.hex() not in without]
-        each = sum(len(self.bases[self._base(choice)].columns) for choice in todo)
-        return Executions(each, sum(self.runs(without).values()))
+    def graphs(self, without: frozenset[str] = frozenset(), most: int = MANY) -> Iterator[Graph]:
+        """What the rows to run run; of more than `most` so many, evenly spread."""
+        choices = list(self._todo(without).values())
+        count = min(most, len(choices))
+        for choice in (choices[number * len(choices) // count] for number in range(count)):
+            base = self.bases[self._base(choice)]
+            yield changed(base.graph, base.specs, tuple(self._assignments(base, choice)))
+
+    def alone(self, without: frozenset[str] = frozenset()) -> int:
+        """How often nodes run where every row to run runs all of its nodes."""
+        todo = self._todo(without).values()
+        return sum(len(self.bases[self._base(choice)].columns) for choice in todo)
 
     def runs(self, without: frozenset[str] = frozenset()) -> Counter[str]:
         """How often each node runs, by its id, where what rows share is run once."""
-        todo = [c for address, c in self._rows.items() if address.hex() not in without]
-        return _Uses(self.bases, self._base, todo).distinct()
+        return _Uses(self.bases, self._base, self._todo(without).values()).distinct()
+
+    def _todo(self, without: frozenset[str]) -> dict[bytes, Choice]:
+        left_out = {bytes.fromhex(address) for address in without}
+        return {one: choice for one, choice in self._rows.items() if one not in left_out}
 
     def _settings(self, choice: Choice) -> dict[str, Json]:
         cells = [cells[at] for cells, at in zip(self._cells, choice, strict=True)]

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation.spread import spread
 from ..ground.ours import SOFTWARE
 from ..ground.structured import Json
 from .record import Record
-from .summary import measures, spread
+from .summary import measures
 
 LINE, DOT = "#1d4ed8", "#8a8f98"
 MOST_VALUES = 60

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..evaluation.html import number
-from ..ground.contact_sheet import Cell, Row, draw_sheet
+from ..ground.contact_sheet import Cell, Row, draw_sheet, fitting_cell
 from ..ground.page import PAPER
 from ..ground.structured import Json
 from .record import Record
@@ -19,9 +19,6 @@ from .summary import measures
 MOST_SHEETS = 24
 MOST_SIDE = 16
 """Rows, and columns, of one sheet; more are left out, which is said."""
-_WIDTH = 2400
-"""Pixels that a sheet's pictures take beside each other, at most."""
-_CELL = 256
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def draw_sheets(
     found = measures(records)
     across = _shown(values, sheets.across)
     down = _shown(values, sheets.down)
-    cell = max(64, min(_CELL, _WIDTH // len(across)))
+    cell = fitting_cell(len(across))
     for page in sheets.pages:
         rows = []
         for below in down:

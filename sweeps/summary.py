@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evaluation.html import number
+from ..evaluation.spread import Spread, spread
 from ..ground.structured import Json
 from .fidelity import LOWER, WHY, figures_in
 from .record import Record
@@ -31,21 +31,6 @@ class Measure:
         """A row's value; NaN where it has none."""
         value = record.fidelity.get(self.control, {}).get(self.figure)
         return math.nan if value is None else float(value)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Values of a figure: their mean, sample standard deviation (NaN for one), and how many."""
-
-    mean: float
-    deviation: float
-    count: int
-
-    @property
-    def words(self) -> str:
-        """For a person: "0.61 ± 0.05"."""
-        spread = "" if math.isnan(self.deviation) else f" ± {number(self.deviation)}"
-        return f"{number(self.mean)}{spread}"
 
 
 @dataclass(frozen=True)
@@ -85,14 +70,6 @@ def unmeasured(records: Iterable[Record]) -> dict[str, str]:
         for control, values in record.fidelity.items()
         if control not in have and WHY in values
     }
-
-
-def spread(values: Iterable[float]) -> Spread:
-    """Of the values that are numbers."""
-    known = [value for value in values if not math.isnan(value)]
-    mean = float(np.mean(known)) if known else math.nan
-    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
-    return Spread(mean, deviation, len(known))
 
 
 def settings_of(records: Sequence[Record], names: Sequence[str]) -> list[Setting]:

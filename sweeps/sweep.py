@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeAlias
 
 from ..ground.errors import UserError
@@ -87,11 +86,7 @@ def sweep(
 
 def in_this_process(rows: Iterable[Row], job: Job, store: Store) -> Generator[Record, None, None]:
     """Run rows here."""
-
-    def keep(address: str, number: int, path: Path) -> str:
-        return store.keep(address, number, path)
-
-    worker = Worker(job, store.scratch, keep)
+    worker = Worker(job, store.scratch, store.keep)
     for row in rows:
         yield worker.run(row)
 

@@ -83,7 +83,7 @@ def samples_of_rows(rows: Sequence[Row], report: Report, maker: HintMaker | None
     """`rows` as samples with their captions: the middle of each picture, not mirrored. Raises
     UserError, naming the row, for one that cannot be read.
     """
-    return [_sample_of_row(row, row.caption, report, maker) for row in rows]
+    return [_sample_of_row(row, report, maker) for row in rows]
 
 
 def prompted(
@@ -114,11 +114,11 @@ def samples_of_files(settings: ValidationSettings, notes: list[str] | None = Non
     return prompted([Sample(_hint_in_file(file), "") for file in files], settings, notes)
 
 
-def _sample_of_row(row: Row, prompt: str, report: Report, maker: HintMaker | None) -> Sample:
+def _sample_of_row(row: Row, report: Report, maker: HintMaker | None) -> Sample:
     settings = replace(report.settings, flip=0.0, crop="center")
     picture, hint = seen_of(row, settings, report.condition, 0, maker)
     assert hint is not None  # there is a maker where one is needed
-    return Sample(_tensor(hint), prompt, picture.astype(np.uint8, copy=False))
+    return Sample(_tensor(hint), row.caption, picture.astype(np.uint8, copy=False))
 
 
 def _hint_in_file(file: Path) -> Tensor:

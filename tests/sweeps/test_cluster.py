@@ -156,6 +156,22 @@ def test_rows_come_once_each_and_deaths_stay_theirs(tmp_path: Path) -> None:
     assert kept == {row.address for row in rows} - {rows[700].address}
 
 
+class Refusing:
+    """What cannot be made, such as a worker for a device that is not there."""
+
+    def __init__(self, why: str) -> None:
+        raise UserError(why)
+
+
+def test_what_cannot_be_made_says_why() -> None:
+    """Once and at once: it is no process that died."""
+    with (
+        joined(Cluster(LOCAL, actors=2)) as pool,
+        pytest.raises(UserError, match="there is no device cuda:7"),
+    ):
+        list(pool.run(Refusing, ("there is no device cuda:7",), range(20)))
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nobody", "ray://127.0.0.1:1", "auto"])
 def test_nobody_answers(address: str) -> None:
     with pytest.raises(UserError, match=f"no Ray answers at {address} "), joined(Cluster(address)):

@@ -117,8 +117,12 @@ def test_later_rows_say_what_they_use_again(graph: Graph, registry: Registry) ->
     assert runs["1"] == runs["4"] == runs["7"] == 1
     assert runs["10"] == runs["12"] == 2
     assert runs["15"] == runs["17"] == 6
-    assert plan.executions().each == 6 * len(base.columns)
-    assert plan.executions().once == sum(runs.values())
+    assert plan.alone() == 6 * len(base.columns)
+    some = frozenset(plan.addresses[:2])
+    assert plan.alone(some) == 4 * len(base.columns)
+    assert list(plan.graphs(some)) == [plan.graph(row) for row in plan.rows(some)]
+    first, fourth = (list(plan.graphs())[at] for at in (0, 3))
+    assert list(plan.graphs(most=2)) == [first, fourth]
 
 
 @pytest.mark.usefixtures("places")

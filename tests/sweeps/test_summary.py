@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from controlstack.evaluation.spread import spread
 from controlstack.sweeps.record import Record
 from controlstack.sweeps.sheets import laid_out
-from controlstack.sweeps.summary import best_in_words, measures, settings_of, spread, unmeasured
+from controlstack.sweeps.summary import best_in_words, measures, settings_of, unmeasured
 
 
 def row(strength: float, seed: int, value: float | None, **more: Any) -> Record:
