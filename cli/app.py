@@ -12,6 +12,7 @@ import typer
 
 from .cluster import LaterRayCommand, RayCommand
 from .convert import convert_command
+from .dataset import dataset_app
 from .demo import demo_command
 from .demo_model import model_app
 from .evaluate import evaluate_command
@@ -50,6 +51,7 @@ app.command("evaluate", cls=LaterRayCommand)(evaluate_command)
 app.command("nodes")(nodes_command)
 app.add_typer(hint_app, name="hint")
 app.add_typer(study_app, name="study")
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="demo-model")
 
 
