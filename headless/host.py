@@ -123,11 +123,13 @@ class EmbeddedHost:
         return replace(base, unet=widened(deepcopy(base.unet)))
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
+        from ..training.sdxl import with_y
         from . import computing
         from .models.control_net import ControlNet as EmbeddedControlNet
 
         chosen = computing.current()
-        net = deepcopy(network).eval().requires_grad_(False).to(chosen.device, chosen.dtype)
+        net = with_y(deepcopy(network)).eval().requires_grad_(False)
+        net = net.to(chosen.device, chosen.dtype)
         return EmbeddedControlNet(net, name)
 
     def training(self) -> AbstractContextManager[None]:
