@@ -124,6 +124,7 @@ class EmbeddedHost:
 
     def control_net_of(self, network: Any, name: str) -> ControlNet:
         from ..training.ldm_layout import CONTROL_LORA, CONTROL_LORA_CLASS, ldm_weights
+        from ..training.sdxl import with_y
         from . import computing
         from .models.control_lora import ControlLora
         from .models.control_net import ControlNet as EmbeddedControlNet
@@ -132,7 +133,8 @@ class EmbeddedHost:
             named = ldm_weights(network).items()
             return ControlLora({n: one.clone() for n, one in named if n != CONTROL_LORA}, name)
         chosen = computing.current()
-        net = deepcopy(network).eval().requires_grad_(False).to(chosen.device, chosen.dtype)
+        net = with_y(deepcopy(network)).eval().requires_grad_(False)
+        net = net.to(chosen.device, chosen.dtype)
         return EmbeddedControlNet(net, name)
 
     def training(self) -> AbstractContextManager[None]:

@@ -16,21 +16,22 @@ from ..model_files.folders import CONFIG
 from ..model_files.kinds import CHECKPOINT, kind_of
 from ..training.base import Base, Encoders
 from ..training.base_fit import per_level
+from ..training.sdxl import as_diffusers, pooled_width
 from .models import inspect, loading
 from .models.clip import Clip
 from .models.encoders import ModelEncoders
 from .models.inspect import PIPELINE
-from .models.parts import checkpoint_kinds
+from .models.parts import SECOND, checkpoint_kinds
 from .models.vae import Vae
 from .sampling.model import Model
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Where the three models lie: files or folders; None is not there."""
+    """Where the models lie: files or folders; `texts` are one, or SDXL's two; None is not there."""
 
     unet: Path
-    text_encoder: Path | None = None
+    texts: tuple[Path, ...] = ()
     vae: Path | None = None
 
 
@@ -44,7 +45,9 @@ def load_base(
 
     `path`: a diffusers pipeline folder, its `unet` folder, a checkpoint as a single file, or a
     U-Net's file. `text_encoder` and `vae` (folders or files) take the place of those that lie in
-    or beside it. The noise schedule is that of the `scheduler` folder, SD 1.x's for files.
+    or beside it; SDXL's second text encoder lies in the same file, or beside the first one's
+    folder, as diffusers has it. The noise schedule is that of the `scheduler` folder, SD 1.x's for
+    files.
 
     Raises UserError, before anything is loaded, where one of the three is missing, damaged, another
     kind of file, or of a family that does not run here.
@@ -52,20 +55,20 @@ def load_base(
     parts = _parts(path)
     if text_encoder is not None:
         inspect.check(text_encoder, "text_encoders")
-        parts = replace(parts, text_encoder=text_encoder)
+        parts = replace(parts, texts=_texts(text_encoder))
     if vae is not None:
         inspect.check(vae, "vae")
         parts = replace(parts, vae=vae)
-    if parts.text_encoder is None or parts.vae is None:
-        missing = "VAE" if parts.text_encoder else "text encoder"
-        missing = missing if parts.text_encoder or parts.vae else "text encoder and no VAE"
+    if not parts.texts or parts.vae is None:
+        missing = "VAE" if parts.texts else "text encoder"
+        missing = missing if parts.texts or parts.vae else "text encoder and no VAE"
         raise UserError(
             f"{path} has no {missing}: name the files or folders to train with, or a whole model."
         )
-    model, clip = loading.load_unet(parts.unet), loading.load_clip(parts.text_encoder)
+    model, clip = loading.load_unet(parts.unet), loading.load_clip(*parts.texts)
     autoencoder = loading.load_vae(parts.vae)
-    encoders = (encoder.network for encoder in clip.encoders)
-    for network in (model.model.diffusion_model, *encoders, autoencoder.autoencoder):
+    texts = (one.network for one in clip.encoders)
+    for network in (model.model.diffusion_model, *texts, autoencoder.autoencoder):
         network.to(device)
     return base_of(model, clip, autoencoder, path.name)
 
@@ -77,7 +80,7 @@ def check_unet(path: Path) -> None:
 
 def load_unet(path: Path) -> Any:
     """The U-Net alone of what `load_base` takes, on the CPU in float32; raises as it does."""
-    return loading.load_unet(_parts(path).unet).model.diffusion_model
+    return as_diffusers(loading.load_unet(_parts(path).unet).model.diffusion_model)
 
 
 def base_of(model: Model, clip: Clip | None, vae: Vae | None, name: str) -> Base:
@@ -86,7 +89,7 @@ def base_of(model: Model, clip: Clip | None, vae: Vae | None, name: str) -> Base
     Raises UserError for a MODEL that cannot be trained on, and where only one of CLIP and VAE is
     given or they belong to another model.
     """
-    unet = model.model.diffusion_model
+    unet = as_diffusers(model.model.diffusion_model)
     require_base(unet, name)
     require_bare(model, name)
     sampling = model.model.model_sampling
@@ -102,11 +105,18 @@ def _encoders(model: Model, clip: Clip | None, vae: Vae | None, name: str) -> En
         missing = "CLIP" if clip is None else "VAE"
         raise UserError(f"{name} came without its {missing}: wire one, training needs both.")
     config = model.model.unet_config
+    encoders = ModelEncoders(clip, vae, model.model.latent_scale)
+    pooled, wanted = encoders.pooled_width, pooled_width(as_diffusers(model.model.diffusion_model))
     reads = sorted(set(per_level(config, "cross_attention_dim")))
     if reads != [clip.width]:
         raise UserError(
             f"The text encoder gives texts {clip.width} wide and {name} reads {listing(reads)}: "
             "give the text encoder that belongs to the model."
+        )
+    if pooled != wanted:
+        raise UserError(
+            f"The text encoder pools texts {pooled} wide and {name} reads {wanted} (0 is none): "
+            "give the text encoders that belong to the model; SDXL has two."
         )
     takes, makes = config["in_channels"], vae.autoencoder.config.latent_channels
     if makes != takes:
@@ -114,14 +124,14 @@ def _encoders(model: Model, clip: Clip | None, vae: Vae | None, name: str) -> En
             f"The VAE gives latents of {makes} channels and {name} takes {takes}: give the VAE "
             "that belongs to the model."
         )
-    return ModelEncoders(clip, vae, model.model.latent_scale)
+    return encoders
 
 
 def _parts(path: Path) -> _Parts:
     """The models in or beside `path`, checked; UserError where there is no U-Net that runs."""
     if (path / PIPELINE).is_file():
         inspect.check(path, "checkpoints")
-        return _Parts(path / "unet", path / "text_encoder", path / "vae")
+        return _Parts(path / "unet", _texts(path / "text_encoder"), path / "vae")
     if path.is_dir():
         if not (path / CONFIG).is_file():
             raise UserError(
@@ -129,10 +139,17 @@ def _parts(path: Path) -> _Parts:
                 f"nor {CONFIG}, as its unet folder has."
             )
         inspect.check(path, "diffusion_models")
-        beside = (path.parent / "text_encoder", path.parent / "vae")
-        return _Parts(path, *(folder if folder.is_dir() else None for folder in beside))
+        text, vae = path.parent / "text_encoder", path.parent / "vae"
+        return _Parts(path, _texts(text) if text.is_dir() else (), vae if vae.is_dir() else None)
     if path.is_file() and kind_of(shapes := read_contents(path).shapes) == CHECKPOINT:
         inspect.check(path, "checkpoints")
-        return _Parts(path, path, path if "vae" in checkpoint_kinds(shapes) else None)
+        return _Parts(path, (path,), path if "vae" in checkpoint_kinds(shapes) else None)
     inspect.check(path, "diffusion_models")
     return _Parts(path)
+
+
+def _texts(first: Path) -> tuple[Path, ...]:
+    """A text encoder, and SDXL's second one where it lies beside its folder."""
+    second = first.parent / SECOND
+    is_one_of_two = first.is_dir() and first.name == "text_encoder" and second.is_dir()
+    return (first, second) if is_one_of_two else (first,)

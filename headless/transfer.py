@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..training.checkpoint import NETWORK
+from ..training.sdxl import as_diffusers
 from ..training.transfer import transferred
 from .models import inspect, loading
 from .training_base import load_unet
@@ -13,11 +14,11 @@ from .training_base import load_unet
 
 def load_existing(path: Path) -> Any:
     """The ControlNet in `path`, a diffusers folder, a run's checkpoint or a file in any layout, on
-    the CPU.
+    the CPU, in diffusers' own form.
 
     Raises UserError for anything else, T2I adapters, union nets and Control-LoRAs among them.
     """
-    return loading.load_control_network(checked_existing(path))
+    return as_diffusers(loading.load_control_network(checked_existing(path)))
 
 
 def checked_existing(path: Path) -> Path:

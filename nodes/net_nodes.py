@@ -45,7 +45,10 @@ class ControlStackControlNetFromModel:
         words = "Decides the weights that do not come from the model."
         return {
             "required": {
-                "model": ("MODEL", {"tooltip": "The model to control, of the SD 1.5 family."}),
+                "model": (
+                    "MODEL",
+                    {"tooltip": "The model to control, of the SD 1.5, 2.x or SDXL family."},
+                ),
                 **fields,
                 "net_seed": ("INT", {**seed, "tooltip": words}),
             },

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from controlstack.training.base import Texts
+
 
 def picture(seed: int, width: int = 48, height: int = 48) -> NDArray[np.uint8]:
     """Coloured noise in blocks of 8, which survives resizing."""
@@ -42,12 +44,15 @@ class FormulaEncoders:
     """Latents are means of 8 x 8 pixels and their grey, words are letters' numbers; counts what it
     encodes."""
 
-    def __init__(self, fingerprint: str = "formula", deviation: float = 0.25) -> None:
+    def __init__(
+        self, fingerprint: str = "formula", deviation: float = 0.25, pooled: int = 0
+    ) -> None:
         self.fingerprint = fingerprint
         self.deviation = deviation
         self.pictures_seen = 0
         self.prompts_seen: list[str] = []
         self.sizes = (4, 77, 2)
+        self.pooled_width = pooled
 
     def tokens(self, prompts: Sequence[str]) -> list[int]:
         return [len(prompt.split()) for prompt in prompts]
@@ -63,6 +68,10 @@ class FormulaEncoders:
     def words(self, prompts: Sequence[str]) -> Tensor:
         self.prompts_seen += prompts
         return torch.stack([embedding(prompt) for prompt in prompts])
+
+    def texts(self, prompts: Sequence[str]) -> Texts:
+        words = self.words(prompts)
+        return Texts(words, words.sum(1)[:, : self.pooled_width] if self.pooled_width else None)
 
     def pictures(self, latents: Tensor) -> Tensor:
         raise AssertionError("no picture is decoded where data is read")

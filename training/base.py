@@ -10,8 +10,16 @@ import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Texts:
+    """Prompts as a U-Net reads them: `words` (n, tokens, width), and SDXL's `pooled` (n, P)."""
+
+    words: Tensor
+    pooled: Tensor | None = None
+
+
 class Encoders(Protocol):
-    """The locked model's text encoder and VAE, wherever they come from."""
+    """The locked model's text encoders and VAE, wherever they come from."""
 
     @property
     def fingerprint(self) -> str:
@@ -21,6 +29,11 @@ class Encoders(Protocol):
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Channels of a latent, tokens of a prompt with the marks at its ends, and their width."""
+        ...
+
+    @property
+    def pooled_width(self) -> int:
+        """The width of the pooled texts that the U-Net is told beside the words; 0 for none."""
         ...
 
     def tokens(self, prompts: Sequence[str]) -> list[int]:
@@ -37,6 +50,10 @@ class Encoders(Protocol):
 
     def words(self, prompts: Sequence[str]) -> Tensor:
         """Prompts -> embeddings (n, tokens, width), all of one length, as the U-Net reads them."""
+        ...
+
+    def texts(self, prompts: Sequence[str]) -> Texts:
+        """Prompts -> their `words`, and with them what SDXL pools of them."""
         ...
 
     def pictures(self, latents: Tensor) -> Tensor:

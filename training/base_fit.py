@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ground.errors import UserError
+from .sdxl import TEXT_TIME, pooled_width
 
 NETWORKS = ("ControlNetModel", "LiteControlNet", "ControlLoraModel")
 """The classes of the networks that are trained here."""
 
+_FAMILIES = "Stable Diffusion 1.x, 2.x or SDXL"
 _BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D", "UNetMidBlock2DCrossAttn")
 _PLAIN = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
-_SDXL = ("text_time", "projection")
-"""Of diffusers' SDXL, and of the embedded host's (`headless/models/components.py`)."""
+_REFINER = 1280
+"""The width of the text that the SDXL refiner reads: OpenCLIP bigG's alone."""
 
 _SHARED = (
     "in_channels",
@@ -31,6 +33,9 @@ _SHARED = (
     "downsample_padding",
     "flip_sin_to_cos",
     "freq_shift",
+    "addition_embed_type",
+    "addition_time_embed_dim",
+    "projection_class_embeddings_input_dim",
 )
 """What a ControlNet has in common with its U-Net, by the names of diffusers' configurations: all
 that decides what its weights mean. `upcast_attention` is left out: it is a matter of precision."""
@@ -45,7 +50,7 @@ _PER_LEVEL = (
 
 def check_base(unet: Any) -> None:
     """UserError unless `unet` is one that a ControlNet can be trained on here: a U-Net of the SD
-    1.x or 2.x kind which takes a latent and nothing beside it.
+    1.x, 2.x or SDXL kind which takes a latent and no picture beside it.
     """
     _check_unet(unet, "the base")
     config: Any = unet.config
@@ -88,21 +93,25 @@ def _check_unet(unet: Any, words: str) -> None:
     if not isinstance(unet, UNet2DConditionModel):
         raise UserError(
             f"{begins} is not a U-Net but a {type(unet).__name__}: ControlNets are made here for "
-            "the U-Net of a Stable Diffusion 1.x or 2.x model."
+            f"the U-Net of a {_FAMILIES} model."
         )
     config: Any = unet.config
+    if pooled_width(unet) and config.cross_attention_dim == _REFINER:
+        raise UserError(
+            f"{begins} is the SDXL refiner, which is not trained on here: train on SDXL's base "
+            "model."
+        )
     for key in _PLAIN:
-        if config.get(key) is not None:
-            family = "the SDXL family" if config[key] in _SDXL else "another family"
+        if config.get(key) not in (None, TEXT_TIME):
             raise UserError(
-                f"{begins} is of {family} ({key}: {config[key]!r}): ControlNets are made here for "
-                "Stable Diffusion 1.x and 2.x."
+                f"{begins} is of another family ({key}: {config[key]!r}): ControlNets are made "
+                f"here for {_FAMILIES}."
             )
     for kind in (*config.down_block_types, config.mid_block_type):
         if kind not in _BLOCKS:
             raise UserError(
-                f"{begins} has a {kind} in its encoder: ControlNets are made here for Stable "
-                f"Diffusion 1.x and 2.x, of {', '.join(_BLOCKS)} alone."
+                f"{begins} has a {kind} in its encoder: ControlNets are made here for "
+                f"{_FAMILIES}, of {', '.join(_BLOCKS)} alone."
             )
 
 

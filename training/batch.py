@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from .sdxl import Added
+
 
 @dataclass(frozen=True)
 class Pick:
@@ -26,12 +28,14 @@ class Pick:
 @dataclass(frozen=True)
 class Batch:
     """`latents` (n, c, h, w) in the U-Net's scale, `words` (n, tokens, width) embedded prompts,
-    `hints` (n, 3, H, W) RGB in 0..1; all on the CPU or on the device that trains.
+    `hints` (n, 3, H, W) RGB in 0..1; all on the CPU or on the device that trains. `added` is what
+    SDXL is told beside it, None for other bases.
     """
 
     latents: Tensor
     words: Tensor
     hints: Tensor
+    added: Added | None = None
 
 
 class Batches(Protocol):

@@ -32,6 +32,7 @@ from .processes import accelerator_for
 from .resume import go_on, in_force, write_settings
 from .row_order import RowOrder, Shares
 from .run_folder import beginning
+from .sdxl import on
 from .settings import TrainingSettings
 from .trainable import copied_weights, new_weights
 
@@ -191,7 +192,8 @@ def _loss(
             for given in (batch.latents, batch.words, batch.hints)
         )
         seen = objective.noised(latents, step, part)
-        predicted = predict(unet, network, seen.noisy, seen.timesteps, words, hints)
+        added = on(batch.added, device)
+        predicted = predict(unet, network, seen.noisy, seen.timesteps, words, hints, added)
         return weighted_loss(predicted, seen.wanted, seen.weights)
 
     return loss_of

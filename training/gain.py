@@ -20,6 +20,7 @@ from .data.cache_filling import encode
 from .events import GAIN
 from .objective import add_noise, target
 from .samples import Pixels, Sample
+from .sdxl import as_sampled, given
 from .trainable import controlled
 
 OWN_WINS = "own hint wins"
@@ -108,8 +109,13 @@ class GainMeasure:
         device, dtype = base.device, unet.dtype
         alphas = base.alphas.to(device, torch.float32)
         clean = self._encoded()[part.start : part.stop].to(device)
-        words = base.encoders.words([""]).to(device, dtype).expand(len(part), -1, -1)
+        empty = base.encoders.texts([""])
+        words = empty.words.to(device, dtype).expand(len(part), -1, -1)
         seen = hints[part.start : part.stop].to(device, dtype)
+        pooled = empty.pooled
+        if pooled is not None:
+            pooled = pooled.to(device, dtype).expand(len(part), -1)
+        added = as_sampled(pooled, *seen.shape[-2:])
         losses = []
         for level in LEVELS:
             noise = torch.stack([self._noise(row, level, clean.shape[1:]) for row in part])
@@ -117,9 +123,9 @@ class GainMeasure:
             times = torch.full((len(part),), int(level * len(alphas)), device=device)
             noisy = add_noise(clean, noise, alphas, times).to(dtype)
             if network is None:
-                predicted = unet(noisy, times, words, return_dict=False)[0]
+                predicted = unet(noisy, times, words, return_dict=False, **given(added))[0]
             else:
-                predicted = controlled(unet, network, noisy, times, words, seen)
+                predicted = controlled(unet, network, noisy, times, words, seen, added)
             wanted = target(base.prediction, clean, noise, alphas, times)
             losses.append(((predicted.float() - wanted) ** 2).mean(dim=(1, 2, 3)))
         return torch.stack(losses).double().cpu()

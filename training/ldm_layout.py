@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .base_fit import per_level
+from .sdxl import pooled_width
 
 _RESNET = {
     "norm1": "in_layers.0",
@@ -29,6 +30,8 @@ _STEMS = {
     "controlnet_cond_embedding.conv_in": "input_hint_block.0",
     "class_embedding.linear_1": "label_emb.0.0",
     "class_embedding.linear_2": "label_emb.0.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
 }
 HINT_PLACES = (0, 4, 8, 12)
 """Of input_hint_block: the convolutions that change the channels."""
@@ -53,7 +56,8 @@ UNTOLD = ("attention_head_dim", "norm_num_groups")
 _ASSUMED = {"controlnet_conditioning_channel_order": "rgb", "global_pool_conditions": False}
 _COMFYUI_HINT = (16, 32, 96, 256)
 _COMFYUI_CHANNELS = 320
-_SD1, _SD2 = 768, 1024  # the widths of their texts
+_SD1, _SD2, _SDXL = 768, 1024, 2048  # the widths of their texts
+_POOLED = 1280  # and of the text that SDXL pools
 
 
 def refusal(network: Any) -> str | None:
@@ -75,10 +79,10 @@ def refusal(network: Any) -> str | None:
 
 def unread_by_comfyui(network: Any) -> str | None:
     """Why ComfyUI's own loader cannot read the ldm file of `network`, as a sentence; None where it
-    can. It knows no configuration and goes by the shapes of Stable Diffusion 1.x and 2.x; a
+    can. It knows no configuration and goes by the shapes of Stable Diffusion 1.x, 2.x and SDXL; a
     Control-LoRA is built as the U-Net is that it runs with.
 
-    Source: comfy/cldm/cldm.py (hint encoder) and comfy/supported_models.py (SD15, SD20) of
+    Source: comfy/cldm/cldm.py (hint encoder) and comfy/supported_models.py (SD15, SD20, SDXL) of
     github.com/comfyanonymous/ComfyUI.
     """
     if type(network).__name__ == CONTROL_LORA_CLASS:
@@ -88,10 +92,16 @@ def unread_by_comfyui(network: Any) -> str | None:
     text = set(per_level(config, "cross_attention_dim"))
     heads = per_level(config, "attention_head_dim")
     widths = tuple(config.block_out_channels)
-    linear, wanted = (True, tuple(w // 64 for w in widths)) if text == {_SD2} else (False, (8,))
+    linear = text in ({_SD2}, {_SDXL})
+    wanted = tuple(w // 64 for w in widths) if linear else (8,)
+    pooled, asked = pooled_width(network), _POOLED if text == {_SDXL} else 0
     fits = (
         (hint == _COMFYUI_HINT, f"a hint encoder of {hint} channels, not {_COMFYUI_HINT}"),
-        (text in ({_SD1}, {_SD2}), f"texts {max(text)} wide, not {_SD1} or {_SD2}"),
+        (
+            text in ({_SD1}, {_SD2}, {_SDXL}),
+            f"texts {max(text)} wide, not {_SD1}, {_SD2} or {_SDXL}",
+        ),
+        (pooled == asked, f"pooled texts {pooled} wide, not {asked}"),
         (widths[0] == _COMFYUI_CHANNELS, f"{widths[0]} channels at first, not {_COMFYUI_CHANNELS}"),
         (set(heads) == set(wanted), f"{heads} attention heads, not {wanted}"),
         (config.use_linear_projection == linear, "other projections beside its attention"),

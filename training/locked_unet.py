@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .sdxl import Added, given
 from .trainable import lend
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -98,25 +99,27 @@ def predict(
     timesteps: Tensor,
     words: Tensor,
     hints: Tensor,
+    added: Added | None = None,
 ) -> Tensor:
     """The U-Net's prediction (n, c, h, w) with the network's residuals.
 
     `noisy` (n, c, h, w), `timesteps` (n,), `words` (n, tokens, width), `hints` (n, 3, 8h, 8w) RGB
-    in 0..1.
+    in 0..1; `added` is what SDXL is told beside them.
     The network computes as autocast says; so does an unlocked U-Net. A locked one computes in the
     numbers of its weights, which takes less memory than autocast's mixture.
     """
     lend(unet, network)
-    down, middle = network(noisy, timesteps, words, hints, return_dict=False)
+    also = given(added)
+    down, middle = network(noisy, timesteps, words, hints, return_dict=False, **also)
     autocast: Any = nullcontext()
     if not unet.conv_out.weight.requires_grad:
         autocast = torch.autocast(noisy.device.type, enabled=False)
         dtype = unet.conv_out.weight.dtype  # diffusers' unet.dtype looks at all modules each time
-        noisy, words, middle = (given.to(dtype) for given in (noisy, words, middle))
+        noisy, words, middle = (one.to(dtype) for one in (noisy, words, middle))
         down = [x.to(dtype) for x in down]
     with autocast:
         result: Tensor = unet(
-            noisy, timesteps, words, return_dict=False,
+            noisy, timesteps, words, return_dict=False, **also,
             down_block_additional_residuals=down, mid_block_additional_residual=middle,
         )[0]  # fmt: skip
     return result

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..ground.latents import LATENT_PIXELS
 from .base import Base
+from .sdxl import as_sampled, given
 from .trainable import controlled
 
 
@@ -23,13 +24,15 @@ def sample(
     seeds: Sequence[int],
     steps: int,
     guidance: float,
+    pooled: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Latents (n, c, H/8, W/8) drawn by `base`, steered by `network` unless it is None.
 
     `hints` (n, 3, H, W) RGB in 0..1; `words` (n, tokens, width) and `empty` (1, tokens, width) as
-    the U-Net reads them. DDIM (J. Song et al., arXiv 2010.02502) with trailing timesteps (S. Lin
-    et al., arXiv 2305.08891: training's last noise level is where sampling begins) and
-    classifier-free guidance, 1 for none. A picture depends on its own seed alone.
+    the U-Net reads them; `pooled` (n, P) and (1, P) are the same prompts for SDXL. DDIM (J. Song et
+    al., arXiv 2010.02502) with trailing timesteps (S. Lin et al., arXiv 2305.08891: the last noise
+    level of training is where sampling begins) and classifier-free guidance, 1 for none. A picture
+    depends on its own seed alone.
     """
     device, dtype = base.device, base.unet.dtype
     scheduler = _ddim(base)
@@ -39,20 +42,24 @@ def sample(
     latents = torch.cat([_noise(seed, channels, size) for seed in seeds]).to(device)
     hints, words = hints.to(device, dtype), words.to(device, dtype)
     guided = guidance != 1
+    told = None if pooled is None else pooled[0].to(device, dtype)
     if guided:
         hints = torch.cat([hints, hints])
         words = torch.cat([empty.to(device, dtype).expand(count, -1, -1), words])
+        if pooled is not None and told is not None:
+            told = torch.cat([pooled[1].to(device, dtype).expand(count, -1), told])
+    added = as_sampled(told, hints.shape[-2], hints.shape[-1])
     for timestep in scheduler.timesteps:
         noisy = (torch.cat([latents, latents]) if guided else latents).to(dtype)
         times = timestep.to(device).expand(len(noisy))
         if network is None:
-            predicted = base.unet(noisy, times, words, return_dict=False)[0]
+            predicted = base.unet(noisy, times, words, return_dict=False, **given(added))[0]
         else:
-            predicted = controlled(base.unet, network, noisy, times, words, hints)
+            predicted = controlled(base.unet, network, noisy, times, words, hints, added)
         predicted = predicted.float()
         if guided:
-            without, given = predicted.chunk(2)
-            predicted = without + guidance * (given - without)
+            without, prompted = predicted.chunk(2)
+            predicted = without + guidance * (prompted - without)
         latents = scheduler.step(predicted, timestep, latents).prev_sample
     return latents
 

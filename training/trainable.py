@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from ..ground.errors import UserError
 from .base_fit import check_base, check_fits
 from .checkpoint_state import is_finite
+from .sdxl import Added, given, pooled_width
 from .settings import NetSettings
 
-_COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
+_COPIED = ("conv_in", "time_embedding", "add_embedding", "down_blocks", "mid_block")
 """The parts that a copy shares with its U-Net, under the same names."""
 
 _HINT_LAYERS = 4
@@ -33,12 +34,18 @@ def control_net_from(unet: Any, net: NetSettings, seed: int = 0) -> Any:
     same with ordinary convolutions in place of the zero ones; "lite" copies nothing and adds
     nothing at first; "control_lora" is "controlnet" on `unet`'s own weights, changed by factors of
     low rank. What is new is drawn from `seed` alone, the same on every machine. Raises
-    UserError for a base that is no U-Net of the SD 1.x or 2.x kind and for wrong hint channels.
+    UserError for a base that is no U-Net of the SD 1.x, 2.x or SDXL kind, for a lite network on
+    SDXL, and for wrong hint channels.
     """
     check_base(unet)
     channels = hint_channels(net.hint_channels)
     with _seeded(seed):
         if net.kind == "lite":
+            if pooled_width(unet):
+                raise UserError(
+                    "The base is of the SDXL family, and a lite network is made for Stable "
+                    "Diffusion 1.x and 2.x, as the paper's was: set kind to controlnet."
+                )
             from .lite import LiteControlNet
 
             network: Any = LiteControlNet.for_unet(unet, channels)
@@ -89,17 +96,24 @@ def hint_channels(text: str) -> tuple[int, ...]:
 
 
 def controlled(
-    unet: Any, network: Any, noisy: Tensor, timesteps: Tensor, words: Tensor, hints: Tensor
+    unet: Any,
+    network: Any,
+    noisy: Tensor,
+    timesteps: Tensor,
+    words: Tensor,
+    hints: Tensor,
+    added: Added | None = None,
 ) -> Tensor:
     """The locked U-Net's prediction (n, c, h, w) with the network's residuals added.
 
     `noisy` (n, c, h, w), `timesteps` (n,), `words` (n, tokens, width), `hints` (n, 3, 8h, 8w) RGB
-    in 0..1.
+    in 0..1; `added` is what SDXL is told beside them.
     """
     lend(unet, network)
-    down, middle = network(noisy, timesteps, words, hints, return_dict=False)
+    also = given(added)
+    down, middle = network(noisy, timesteps, words, hints, return_dict=False, **also)
     result: Tensor = unet(
-        noisy, timesteps, words, return_dict=False,
+        noisy, timesteps, words, return_dict=False, **also,
         down_block_additional_residuals=down, mid_block_additional_residual=middle,
     )[0]  # fmt: skip
     return result

@@ -111,15 +111,21 @@ class Validator:
 
     def _drawn(self, part: list[int], network: Any | None) -> list[Pixels]:
         samples = [self._samples[index] for index in part]
+        prompts = self._encoders.texts([one.prompt for one in samples])
+        empty = self._encoders.texts([""])
+        pooled = None
+        if prompts.pooled is not None and empty.pooled is not None:
+            pooled = prompts.pooled, empty.pooled
         latents = sample(
             self._base,
             network,
             torch.stack([one.hint for one in samples]),
-            self._encoders.words([one.prompt for one in samples]),
-            self._encoders.words([""]),
+            prompts.words,
+            empty.words,
             [self._settings.seed + index for index in part],
             self._settings.steps,
             self._settings.guidance,
+            pooled,
         )
         with torch.no_grad():
             pictures = self._encoders.pictures(latents).float().clamp(0, 1)

@@ -39,6 +39,12 @@ class Clip:
         return sum(encoder.width for encoder in self.encoders)
 
     @property
+    def pooled_width(self) -> int:
+        """The width of the pooled text."""
+        last = self.encoders[-1]
+        return last.width if last.projection is None else last.projection.shape[0]
+
+    @property
     def text_encoder(self) -> Any:
         """The first encoder's network."""
         return self.encoders[0].network
@@ -81,6 +87,7 @@ class Clip:
         return [[hidden, {"pooled_output": both[-1][1]}]]
 
     @torch.no_grad()
-    def words(self, prompts: Sequence[str]) -> Tensor:
-        """See `TextEncoder.words`; (n, 77, `width`)."""
-        return torch.cat([each.words(prompts, self.layer) for each in self.encoders], dim=-1)
+    def texts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """See `TextEncoder.texts`; (n, 77, `width`), and the last encoder's pooled texts."""
+        both = [each.texts(prompts, self.layer) for each in self.encoders]
+        return torch.cat([words for words, _ in both], dim=-1), both[-1][1]

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from ...training.base import Texts
 from ...training.trainable import weights_hash
 from .clip import Clip
 from .tokenizers import count_tokens
@@ -28,11 +29,15 @@ class ModelEncoders:
     def fingerprint(self) -> str:
         """SHA-256 of both encoders' weights and of what else decides their outputs."""
         digest = hashlib.sha256()
-        texts = (encoder.network for encoder in self._clip.encoders)
-        for network in (*texts, self._vae.autoencoder):
+        texts = self._clip.encoders
+        for network in (*(one.network for one in texts), self._vae.autoencoder):
             digest.update(weights_hash(network).encode())
-        vocabulary = sorted(self._clip.tokenizer.get_vocab().items())
-        settings = [vocabulary, self._clip.layer, self._vae.factor * self._scale]
+        vocabularies = [sorted(one.tokenizer.get_vocab().items()) for one in texts]
+        settings = [*vocabularies, self._clip.layer, self._vae.factor * self._scale]
+        if self.pooled_width:
+            through = texts[-1].projection
+            assert through is not None  # no SDXL is loaded without
+            digest.update(through.detach().cpu().float().contiguous().numpy().tobytes())
         digest.update(json.dumps(settings).encode())
         return digest.hexdigest()
 
@@ -40,8 +45,12 @@ class ModelEncoders:
     def sizes(self) -> tuple[int, int, int]:
         """See `Encoders.sizes`."""
         channels = self._vae.autoencoder.config.latent_channels
-        tokens = self._clip.text_encoder.config.max_position_embeddings
-        return channels, tokens, self._clip.width
+        return channels, self._clip.encoders[0].length, self._clip.width
+
+    @property
+    def pooled_width(self) -> int:
+        """See `Encoders.pooled_width`: SDXL's two text encoders have one."""
+        return self._clip.pooled_width if len(self._clip.encoders) > 1 else 0
 
     def tokens(self, prompts: Sequence[str]) -> list[int]:
         """See `Encoders.tokens`."""
@@ -54,7 +63,12 @@ class ModelEncoders:
 
     def words(self, prompts: Sequence[str]) -> Tensor:
         """See `Encoders.words`: plain prompts, cut at 77 tokens; CLIP's layer is respected."""
-        return self._clip.words(prompts)
+        return self.texts(prompts).words
+
+    def texts(self, prompts: Sequence[str]) -> Texts:
+        """See `Encoders.texts`."""
+        words, pooled = self._clip.texts(prompts)
+        return Texts(words, pooled if self.pooled_width else None)
 
     def pictures(self, latents: Tensor) -> Tensor:
         """See `Encoders.pictures`."""

@@ -104,14 +104,15 @@ class TextEncoder:
             hidden = _move_from(hidden[-1:], hidden[:-1], weights[..., None].to(hidden))
         return hidden.flatten(0, 1)[None].cpu(), pooled[:1].cpu()
 
-    def words(self, prompts: Sequence[str], layer: int | None = None) -> Tensor:
-        """Plain prompts to (n, 77, C) on the encoder's device, each as its conditioning would be.
+    def texts(self, prompts: Sequence[str], layer: int | None = None) -> tuple[Tensor, Tensor]:
+        """Plain prompts to (n, 77, C) and pooled texts (n, P) on the encoder's device, each as its
+        conditioning would be.
 
         Parentheses are text, and what goes beyond one row of 77 tokens is cut off.
         """
         vocabulary = self._vocabulary()
         rows = [chunks([(prompt, 1.0)], vocabulary, self.length)[0] for prompt in prompts]
-        return self.states(_placed(rows)[0], layer)[0]
+        return self.states(_placed(rows)[0], layer)
 
     @property
     def length(self) -> int:

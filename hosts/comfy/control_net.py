@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...model_patch.protocols import ControlNet
 from ...training.ldm_layout import ldm_weights, refusal, unread_by_comfyui
+from ...training.sdxl import with_y
 
 
 class CalledByComfy(nn.Module):
@@ -19,7 +20,7 @@ class CalledByComfy(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network: nn.Module = with_y(network)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -27,10 +28,20 @@ class CalledByComfy(nn.Module):
         return next(self.network.parameters()).dtype
 
     def forward(
-        self, x: Tensor, hint: Tensor, timesteps: Tensor, context: Tensor, **_: Any
+        self,
+        x: Tensor,
+        hint: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        y: Tensor | None = None,
+        **_: Any,
     ) -> dict[str, list[Tensor]]:
-        """Residuals at strength 1 for latents (n, c, h, w) and hints (n, 3, 8h, 8w) in 0..1."""
-        down, middle = self.network(x, timesteps, context, hint, return_dict=False)
+        """Residuals at strength 1 for latents (n, c, h, w) and hints (n, 3, 8h, 8w) in 0..1; `y` is
+        SDXL's vector.
+        """
+        config: Any = self.network.config
+        also = {} if config.get("class_embed_type") is None else {"class_labels": y}
+        down, middle = self.network(x, timesteps, context, hint, return_dict=False, **also)
         return {"middle": [middle], "output": list(down)}
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from ...ground.errors import UserError
+from ...training.base import Texts
+from ...training.sdxl import SINUSOIDS, SIZES
 
 _PROBE = ("", "a photograph of two people in front of a red house")
 _EDGE = 64
@@ -31,6 +33,8 @@ class ComfyEncoders:
         config = base.model_config.unet_config
         self._width: int = config["context_dim"]
         self._channels: int = config["in_channels"]
+        self.pooled_width = max(base.adm_channels - SIZES * SINUSOIDS, 0)
+        """See `Encoders.pooled_width`."""
         self._name = name
 
     @cached_property
@@ -42,14 +46,16 @@ class ComfyEncoders:
         return hashlib.sha256(b"".join(a.numpy().tobytes() for a in self._answers)).hexdigest()
 
     @cached_property
-    def _answers(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _answers(self) -> tuple[Tensor, ...]:
         picture = torch.rand(1, 3, _EDGE, _EDGE, generator=torch.Generator().manual_seed(0))
-        return (self.words(_PROBE), *self.moments(picture * 2 - 1))
+        texts = self.texts(_PROBE)
+        pooled = () if texts.pooled is None else (texts.pooled,)
+        return (texts.words, *self.moments(picture * 2 - 1), *pooled)
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """See `Encoders.sizes`."""
-        words, mean, _ = self._answers
+        words, mean = self._answers[:2]
         return mean.shape[1], words.shape[1], words.shape[2]
 
     def tokens(self, prompts: Sequence[str]) -> list[int]:
@@ -63,17 +69,35 @@ class ComfyEncoders:
 
     def words(self, prompts: Sequence[str]) -> Tensor:
         """See `Encoders.words`: plain prompts, cut at 77 tokens; CLIP's layer is respected."""
+        return self.texts(prompts).words
+
+    def texts(self, prompts: Sequence[str]) -> Texts:
+        """See `Encoders.texts`. ComfyUI pools a batch's first row alone: one prompt at a time."""
+        if not self.pooled_width:
+            return Texts(self._encoded(prompts)[0])
+        each = [self._encoded([prompt]) for prompt in prompts]
+        return Texts(torch.cat([words for words, _ in each]), torch.cat([one for _, one in each]))
+
+    def _encoded(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Words (n, tokens, width), and the first prompt's pooled text (1, P), P 0 for none."""
         tokens = [self._clip.tokenize(prompt, disable_weights=True) for prompt in prompts]
         # ComfyUI encodes the rows of a long prompt as one batch: here, a row for each prompt.
         rows = {part: [token[part][0] for token in tokens] for token in tokens for part in token}
         with torch.inference_mode():
-            encoded = self._clip.encode_from_tokens(rows)
+            encoded, pooled = self._clip.encode_from_tokens(rows, return_pooled=True)
         if encoded.shape[-1] != self._width:
             raise UserError(
                 f"The CLIP gives texts {encoded.shape[-1]} wide and {self._name} reads "
                 f"{self._width}: wire the CLIP that belongs to the model."
             )
-        return _plain(encoded).view(len(prompts), -1, self._width)
+        if pooled is None or not self.pooled_width:
+            pooled = torch.empty(1, 0)
+        if pooled.shape[-1] != self.pooled_width:
+            raise UserError(
+                f"The CLIP pools texts {pooled.shape[-1]} wide and {self._name} reads "
+                f"{self.pooled_width}: wire the CLIP that belongs to the model."
+            )
+        return _plain(encoded).view(len(prompts), -1, self._width), _plain(pooled)
 
     def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See `Encoders.moments`. Where ComfyUI had to encode in tiles, the deviation is 0."""

@@ -75,14 +75,16 @@ def _require_packages() -> None:
 def _require_unet(model: Any, name: str) -> None:
     """UserError unless the MODEL is a U-Net of the kind that ControlNets are trained for here."""
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+    from comfy.model_base import SDXL
 
     base = model.model
-    if isinstance(base.diffusion_model, UNetModel) and not base.adm_channels:
+    known = isinstance(base, SDXL) or not base.adm_channels
+    if isinstance(base.diffusion_model, UNetModel) and known:
         return
     family = type(base.model_config).__name__
     raise UserError(
         f"{name} is of the family {family} to ComfyUI: ControlNets are trained here for Stable "
-        "Diffusion 1.x and 2.x, so wire a MODEL of one of these."
+        "Diffusion 1.x, 2.x and SDXL, so wire a MODEL of one of these."
     )
 
 
@@ -122,7 +124,7 @@ def _unet(model: Any, name: str) -> Any:
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{name} is no whole U-Net of the Stable Diffusion 1.x or 2.x kind: {reason}"
+            f"{name} is no whole U-Net of the Stable Diffusion 1.x, 2.x or SDXL kind: {reason}"
         ) from error
     require_base(unet, name)
     return unet.eval().requires_grad_(False)

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from controlstack.training.export import save_single_file
 from controlstack.training.ldm_layout import ldm_weights, unread_by_comfyui
+from controlstack.training.sdxl import as_sampled
 from controlstack.training.settings import NetSettings
 from controlstack.training.trainable import control_net_from
+from tests.comfyui import small
 
 # What tells Stable Diffusion's families apart in ComfyUI is kept: 320 channels and the texts'
 # widths. Levels, layers and what they attend to are fewer.
@@ -24,6 +26,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "attention_head_dim": (5, 10),
         "use_linear_projection": True,
     },
+    "sdxl": {
+        "cross_attention_dim": 2048,
+        "attention_head_dim": (5, 10),
+        "use_linear_projection": True,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2),
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
 }
 
 
@@ -32,13 +45,14 @@ def trained(family: str, hint_channels: str = "16,32,96,256") -> Any:
     from diffusers import UNet2DConditionModel
 
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        block_out_channels=(320, 640),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    shape = {
+        "block_out_channels": (320, 640),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
         **FAMILIES[family],
-    )
+    }
+    unet = UNet2DConditionModel(**shape)
     network = control_net_from(unet, NetSettings(hint_channels=hint_channels), seed=1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -47,18 +61,28 @@ def trained(family: str, hint_channels: str = "16,32,96,256") -> Any:
 
 
 @torch.no_grad()
-def residuals(network: Any, *given: Tensor) -> list[Tensor]:
+def residuals(network: Any, *given: Tensor, **also: Any) -> list[Tensor]:
     """Diffusers' residuals, the middle one last."""
-    down, middle = network(*given, return_dict=False)
+    down, middle = network(*given, return_dict=False, **also)
     return [*down, middle]
 
 
 @torch.no_grad()
-def core_residuals(net: Any, *given: Tensor) -> list[Tensor]:
+def core_residuals(net: Any, *given: Tensor, **also: Any) -> list[Tensor]:
     """The core network's, in the same order."""
     noisy, times, words, hints = given
-    found = net.control_model(x=noisy, hint=hints, timesteps=times, context=words)
+    found = net.control_model(x=noisy, hint=hints, timesteps=times, context=words, **also)
     return [*found["output"], *found["middle"]]
+
+
+def told(family: str, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What SDXL is told of pictures of 96 x 64 pixels: by the core's own model, and by us."""
+    if family != "sdxl":
+        return {}, {}
+    pooled = torch.randn(2, 1280, generator=generator)
+    core = small.base(small.SDXL).model
+    y = core.encode_adm(pooled_output=pooled, width=96, height=64, device="cpu")
+    return {"y": y}, {"added_cond_kwargs": as_sampled(pooled, 64, 96)}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -84,7 +108,9 @@ def test_the_core_gives_diffusers_residuals(
         torch.randn(2, 5, FAMILIES[family]["cross_attention_dim"], generator=generator),
         torch.rand(2, 3, 64, 96, generator=generator),
     )
-    found, wanted = core_residuals(net, *given), residuals(network, *given)
+    theirs_too, ours_too = told(family, generator)
+    found = core_residuals(net, *given, **theirs_too)
+    wanted = residuals(network, *given, **ours_too)
     assert len(found) == len(wanted) == 5
     for theirs, ours in zip(found, wanted, strict=True):
         assert ours.std() > 0.01

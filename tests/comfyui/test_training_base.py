@@ -14,6 +14,7 @@ from controlstack.ground.errors import UserError
 from controlstack.hosts import host
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
+from controlstack.training.sdxl import as_sampled
 from controlstack.training.settings import NetSettings
 from controlstack.training.trainable import control_net_from, controlled
 from tests.comfyui import small
@@ -37,7 +38,7 @@ def texts(count: int, width: int) -> Tensor:
     return torch.randn(count, 77, width, generator=torch.Generator().manual_seed(5))
 
 
-def denoised(model: Any, x: Tensor, steps: Tensor, words: Tensor) -> Tensor:
+def denoised(model: Any, x: Tensor, steps: Tensor, words: Tensor, **more: Tensor) -> Tensor:
     """ComfyUI's own answer: latents x0 from x = x0 + sigma * noise at these timesteps."""
     import comfy.model_management
 
@@ -47,17 +48,17 @@ def denoised(model: Any, x: Tensor, steps: Tensor, words: Tensor) -> Tensor:
     original = model.model.model_sampling
     model.model.model_sampling = sampling  # as ComfyUI does with object patches while it samples
     try:
-        return model.model.apply_model(x, sigmas, c_crossattn=words, transformer_options={})
+        return model.model.apply_model(x, sigmas, c_crossattn=words, transformer_options={}, **more)
     finally:
         model.model.model_sampling = original
 
 
-def ours(base: Any, x: Tensor, steps: Tensor, words: Tensor) -> Tensor:
+def ours(base: Any, x: Tensor, steps: Tensor, words: Tensor, **more: Any) -> Tensor:
     """The same from `Base`, by the formulas of DDPM (Ho 2020) and v (Salimans & Ho 2022)."""
     alpha = base.alphas[steps].view(-1, 1, 1, 1).double()
     given = x * alpha.sqrt()  # x0 + sigma noise, scaled to variance 1
     with torch.no_grad():
-        predicted = base.unet(given.float(), steps, words, return_dict=False)[0].double()
+        predicted = base.unet(given.float(), steps, words, return_dict=False, **more)[0].double()
     if base.prediction == "v_prediction":
         return alpha.sqrt() * given - (1 - alpha).sqrt() * predicted
     return (given - (1 - alpha).sqrt() * predicted) / alpha.sqrt()
@@ -238,8 +239,51 @@ def said(model: Any, **encoders: Any) -> str:
     return words
 
 
-def test_sdxl_is_refused_by_name(comfy: ModuleType) -> None:
-    assert "SDXL" in said(small.base(small.SDXL))
+def sizes(model: Any, count: int) -> tuple[Tensor, dict[str, Any]]:
+    """What SDXL is told of pictures of 64 x 64 pixels: by ComfyUI's own model, and by us."""
+    pooled = torch.randn(count, 1280, generator=torch.Generator().manual_seed(6))
+    y = model.model.encode_adm(pooled_output=pooled, width=64, height=64, device="cpu")
+    return y, {"added_cond_kwargs": as_sampled(pooled, 64, 64)}
+
+
+def test_sdxl_s_unet_predicts_what_comfyui_s_own_does(comfy: ModuleType) -> None:
+    model = small.base(small.SDXL)
+    base = base_of(model)
+    assert base.unet.config.addition_embed_type == "text_time"
+    y, added = sizes(model, 3)
+    steps = torch.tensor([1, 480, 990])
+    sigmas = model.get_model_object("model_sampling").sigmas[steps].view(-1, 1, 1, 1)
+    x, words = noisy() * (1 + sigmas**2).sqrt(), texts(3, 2048)
+    theirs = denoised(model, x, steps, words, y=y)
+    mine = ours(base, x, steps, words, **added)
+    torch.testing.assert_close(mine.float(), theirs.float(), rtol=1e-4, atol=2e-4)
+    other = denoised(model, x, steps, words, y=y.roll(1, 0))
+    assert not torch.allclose(other, theirs, rtol=1e-4, atol=2e-4)
+
+
+def test_a_network_for_sdxl_is_given_comfyui_s_vector(comfy: ModuleType) -> None:
+    model = small.base(small.SDXL)
+    network = filled(control_net_from(base_of(model).unet, SMALL_HINTS)).eval()
+    net: Any = host.current().control_net_of(network, "ours")
+    y, added = sizes(model, 2)
+    x, words, hints, steps = (
+        noisy(2),
+        texts(2, 2048),
+        torch.rand(2, 3, 64, 64),
+        torch.tensor([3, 9]),
+    )
+    with torch.no_grad():
+        down, middle = network(x, steps, words, hints, return_dict=False, **added)
+        control = net.control_model(x=x, hint=hints, timesteps=steps, context=words, y=y)
+    found, wanted = [*control["output"], *control["middle"]], [*down, middle]
+    for theirs, mine in zip(found, wanted, strict=True):
+        torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-4)
+
+
+def test_another_family_is_refused_by_name(comfy: ModuleType) -> None:
+    model = small.base()
+    model.model.adm_channels = 2560  # as the SDXL refiner's
+    assert "of the family" in said(model)
 
 
 def test_an_inpainting_model_is_refused(comfy: ModuleType) -> None:

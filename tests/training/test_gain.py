@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from controlstack.training.base import Base
+from controlstack.training.base import Base, Texts
 from controlstack.training.batch import Batch, Pick
 from controlstack.training.control_net import train_control_net
 from controlstack.training.events import GAIN
@@ -45,6 +45,9 @@ class Encoders:
 
     def words(self, prompts: Sequence[str]) -> Tensor:
         return torch.zeros(len(prompts), 5, 8)
+
+    def texts(self, prompts: Sequence[str]) -> Texts:
+        return Texts(self.words(prompts))
 
     def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         made = torch.stack([latent_of((one + 1) / 2) for one in pictures])

@@ -23,6 +23,8 @@ from controlstack.benchmarks.recipe_cost import (
     numbers,
     work_of,
 )
+from controlstack.training.config import read_config, run_settings
+from controlstack.training.data.view import picture_size
 from controlstack.training.settings import NetSettings, TrainingSettings
 
 SMALL = Family(
@@ -121,3 +123,11 @@ def test_a_recipe_is_read(
     words = capsys.readouterr().out
     assert f"{recipe} (sdxl): 64 x 64, 30 steps of 8 pictures" in words
     assert "pictures encoded before" in words
+
+
+def test_the_recipe_of_sdxl_is_one_that_a_training_takes() -> None:
+    recipe = Path(__file__).parents[2] / "docs" / "recipes" / "sdxl-canny.toml"
+    settings = run_settings(read_config(recipe))
+    assert "xl" in settings.base.path
+    assert picture_size(settings.data) == (1024, 1024)
+    assert settings.data.crop == "center"  # a cache holds no random ones

@@ -176,14 +176,13 @@ def test_bases_that_cannot_be_trained_on_are_refused() -> None:
         control_net_from(UNet2DModel(block_out_channels=(32, 32, 32, 32)), NET)
     with pytest.raises(UserError, match=r"takes 9 channels and gives 4: .* inpainting"):
         control_net_from(tiny_unet(in_channels=9), NET)
-    sdxl = UNet2DConditionModel(
+    classes = UNet2DConditionModel(
         block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1, cross_attention_dim=8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), attention_head_dim=2,
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), addition_embed_type="text_time",
-        addition_time_embed_dim=8, projection_class_embeddings_input_dim=56,
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), class_embed_type="timestep",
     )  # fmt: skip
-    with pytest.raises(UserError, match="of the SDXL family"):
-        control_net_from(sdxl, NET)
+    with pytest.raises(UserError, match=r"of another family .class_embed_type: 'timestep'"):
+        control_net_from(classes, NET)
 
 
 @pytest.mark.parametrize("text", ["", "16,32,96", "16,32,96,0", "16;32;96;256", "16,32,96,-1"])

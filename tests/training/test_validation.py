@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from controlstack.ground.errors import UserError
-from controlstack.training.base import Base
+from controlstack.training.base import Base, Texts
 from controlstack.training.samples import Pixels, Sample
 from controlstack.training.settings import ValidationSettings
 from controlstack.training.validation import Validator
@@ -39,6 +39,9 @@ class Encoders:
             for prompt in prompts
         ]
         return torch.stack(rows)
+
+    def texts(self, prompts: Sequence[str]) -> Texts:
+        return Texts(self.words(prompts))
 
     def pictures(self, latents: Tensor) -> Tensor:
         self.decoded += len(latents)

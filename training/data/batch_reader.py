@@ -11,6 +11,7 @@ from torch import Tensor
 from ...ground.errors import UserError
 from ...ground.log import log
 from ...preprocessors.spec import Hint
+from ..base import Texts
 from ..batch import Pick
 from ..settings import DataSettings
 from .cache import digest, moments_of
@@ -24,14 +25,17 @@ from .view import is_mirrored, view_of
 
 @dataclass(frozen=True)
 class Part:
-    """What was read for one pick; what is None still has to be computed."""
+    """What was read for one pick; what is None still has to be computed. `sizes` are what SDXL is
+    told of the view, empty for other bases.
+    """
 
     pick: Pick
     prompt: str
     picture: Picture | None = None
     hint: Hint | None = None
     moments: tuple[Tensor, Tensor] | None = None
-    words: Tensor | None = None
+    texts: Texts | None = None
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Reader:
     """A map from picks to what they need, as torch's DataLoader asks for it.
 
     `groups` are the numbers of the rows' buckets, whose rows can share a batch; empty where all
-    can. `named` are the rows whose skipping this process has told: each comes again and again.
+    can. `sizes`: whether the base is told them, as SDXL is. `named` are the rows whose skipping
+    this process has told: each comes again and again.
     """
 
     rows: tuple[Row, ...]
@@ -47,6 +52,7 @@ class Reader:
     condition: Condition
     kept: Kept | None
     groups: tuple[int, ...] = ()
+    sizes: bool = False
     named: set[int] = field(default_factory=set, compare=False)
 
     def __len__(self) -> int:
@@ -83,7 +89,14 @@ class Reader:
         prompt = "" if pick.drop else drawn(row.captions, pick.seed)
         if self.kept is not None:
             return self._kept_part(self.kept, number, row, pick, prompt)
-        return Part(pick, prompt, *seen_of(row, self.settings, self.condition, pick.seed))
+        seen = seen_of(row, self.settings, self.condition, pick.seed)
+        return Part(pick, prompt, *seen, sizes=self._sizes(row, pick))
+
+    def _sizes(self, row: Row, pick: Pick) -> tuple[int, ...]:
+        if not self.sizes:
+            return ()
+        size = size_of(row.picture)
+        return view_of(size, self.settings, pick.seed).told(size)
 
     def _kept_part(self, kept: Kept, number: int, row: Row, pick: Pick, prompt: str) -> Part:
         key = kept.key(number, is_mirrored(self.settings, pick.seed))
@@ -94,8 +107,10 @@ class Reader:
             view = view_of(size, self.settings, pick.seed)
             picture = read_picture(row) if self.condition.needs_picture else size
             hint = hint_in(view, read_hint(row, picture, self.condition), size, self.condition)
-        words = kept.words.read(digest(prompt))["words"]
-        return Part(pick, prompt, None, hint, moments_of(kept.pictures_of(number).read(key)), words)
+        found = kept.texts.read(digest(prompt))
+        moments = moments_of(kept.pictures_of(number).read(key))
+        texts = Texts(found["words"], found.get("pooled"))
+        return Part(pick, prompt, None, hint, moments, texts, self._sizes(row, pick))
 
 
 def begin_worker(number: int) -> None:

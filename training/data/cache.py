@@ -74,11 +74,14 @@ class Shelf(ABC):
     def _check_header(self, path: Path) -> None:
         """Raise an error unless the file says that it holds what it should."""
 
-    def _check_shape(self, name: str, shape: Shape, numbers: bool) -> None:
-        if shape != self.shape or not numbers:
+    def _check_shape(
+        self, name: str, shape: Shape, numbers: bool, wanted: Shape | None = None
+    ) -> None:
+        wanted = self.shape if wanted is None else wanted
+        if shape != wanted or not numbers:
             raise ValueError(
                 f"{name} is {_shape(shape)}{'' if numbers else ' of no usual numbers'} instead of "
-                f"{_shape(self.shape)}"
+                f"{_shape(wanted)}"
             )
 
     def _write(self, key: str, data: bytes) -> None:
@@ -106,11 +109,14 @@ class Shelf(ABC):
 
 @dataclass(frozen=True)
 class Tensors(Shelf):
-    """Files of tensors in floats: `names`, of which the first is in all of them."""
+    """Files of tensors in floats: `names`, of which the first is in all of them, as are `others`,
+    which have shapes of their own.
+    """
 
     ENDING: ClassVar[str] = ".safetensors"
 
     names: tuple[str, ...] = ()
+    others: Mapping[str, Shape] = field(default_factory=dict)
 
     def write(self, key: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep tensors. Raises UserError where the disk refuses, when nothing half written stays,
@@ -150,10 +156,11 @@ class Tensors(Shelf):
             )
 
     def _check(self, found: Mapping[str, tuple[Shape, bool]]) -> None:
-        if self.names[0] not in found or not set(found) <= set(self.names):
+        needed = {self.names[0], *self.others}
+        if not needed <= set(found) <= {*self.names, *self.others}:
             raise ValueError(f"it holds {', '.join(found) or 'nothing'}")
         for name, (shape, is_float) in found.items():
-            self._check_shape(name, shape, is_float)
+            self._check_shape(name, shape, is_float, self.others.get(name))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Kept:
     """
 
     pictures: Mapping[Size, Tensors]
-    words: Tensors
+    texts: Tensors
     hints: Mapping[Size, Hints] | None
     names: tuple[str, ...]
     sizes: tuple[Size, ...]
@@ -142,8 +142,9 @@ def _shelves(
         )
         for width, height in dict.fromkeys(sizes)
     }
-    words = Tensors(folder / f"words-{model}", (tokens, wide), names=("words",))
-    return Kept(pictures, words, hints, names, sizes)
+    pooled = {"pooled": (encoders.pooled_width,)} if encoders.pooled_width else {}
+    texts = Tensors(folder / f"words-{model}", (tokens, wide), names=("words",), others=pooled)
+    return Kept(pictures, texts, hints, names, sizes)
 
 
 def _laid(row: Row) -> tuple[str, ...]:
@@ -155,7 +156,7 @@ def _laid(row: Row) -> tuple[str, ...]:
 
 
 def _tell_of_damage(kept: Kept) -> None:
-    shelves = (*kept.pictures.values(), kept.words, *(kept.hints or {}).values())
+    shelves = (*kept.pictures.values(), kept.texts, *(kept.hints or {}).values())
     damaged = {path: why for shelf in shelves for path, why in shelf.damaged.items()}
     if damaged:
         path, why = next(iter(damaged.items()))
@@ -202,14 +203,18 @@ def encode(
 def _keep_words(
     captions: Iterable[str], kept: Kept, encoders: Encoders, progress: Progress
 ) -> None:
-    prompts = [p for p in dict.fromkeys(("", *captions)) if not kept.words.has(digest(p))]
+    prompts = [p for p in dict.fromkeys(("", *captions)) if not kept.texts.has(digest(p))]
     with progress(len(prompts), "encoding the prompts") as bar:
         for batch in _batches(_from_own_share(prompts), PROMPTS):
-            asked = [prompt for prompt in batch if not kept.words.has(digest(prompt))]
-            with torch.no_grad():
-                found = encoders.words(asked) if asked else ()
-            for prompt, words in zip(asked, found, strict=True):
-                kept.words.write(digest(prompt), {"words": words})
+            asked = [prompt for prompt in batch if not kept.texts.has(digest(prompt))]
+            if asked:
+                with torch.no_grad():
+                    found = encoders.texts(asked)
+                for number, prompt in enumerate(asked):
+                    one = {"words": found.words[number]}
+                    if found.pooled is not None:
+                        one["pooled"] = found.pooled[number]
+                    kept.texts.write(digest(prompt), one)
             for _ in batch:
                 bar.advance()
 

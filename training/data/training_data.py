@@ -15,8 +15,9 @@ from ...ground.progress import Progress, unseen
 from ...preprocessors.ready import HintMaker
 from ...preprocessors.sizing import Size
 from ...preprocessors.spec import Hint
-from ..base import Encoders
+from ..base import Encoders, Texts
 from ..batch import Batch, Pick
+from ..sdxl import Added
 from ..settings import DataSettings
 from .batch_reader import Part, Reader, begin_worker
 from .cache import digest
@@ -57,16 +58,17 @@ def training_data(
         )
     room = Room(encoders.sizes[1] - MARKS, encoders.tokens)
     notes = long_captions([row.captions for row in rows], room)
+    told = bool(encoders.pooled_width)
     if not settings.cache:
         groups = _groups([size_seen(row, settings) for row in rows]) if settings.buckets else ()
-        reader = Reader(rows, settings, condition, None, groups)
+        reader = Reader(rows, settings, condition, None, groups, told)
         return TrainingData(reader, encoders, make_hint, notes)
     kept, rows, broken = fill(rows, settings, condition, encoders, make_hint, progress)
     if broken:
         found = Rows(report.rows.layout, report.rows.place, rows, broken)
         rows = usable(Report(settings, condition, found, {}))
     groups = _groups(kept.sizes) if settings.buckets else ()
-    return TrainingData(Reader(rows, settings, condition, kept, groups), None, None, notes)
+    return TrainingData(Reader(rows, settings, condition, kept, groups, told), None, None, notes)
 
 
 def _groups(sizes: Sequence[Size]) -> tuple[int, ...]:
@@ -92,7 +94,7 @@ class TrainingData:
         self._reader = reader
         self._encoders = encoders
         self._make_hint = make_hint
-        self._empty: Tensor | None = None
+        self._empty: Texts | None = None
 
     def __len__(self) -> int:
         return len(self._reader)
@@ -156,7 +158,9 @@ class TrainingData:
         mean, deviation = self._moments(parts)
         noise = torch.stack([_noise(part.pick, mean.shape[1:]) for part in parts])
         latents = mean + deviation * noise.to(mean)
-        return Batch(latents, self._words(parts), _hints([self._hint(part) for part in parts]))
+        texts = self._texts(parts)
+        hints = _hints([self._hint(part) for part in parts])
+        return Batch(latents, texts.words, hints, _added(texts.pooled, parts))
 
     def _moments(self, parts: Sequence[Part]) -> tuple[Tensor, Tensor]:
         kept = [part.moments for part in parts if part.moments is not None]
@@ -166,19 +170,21 @@ class TrainingData:
         pictures = [part.picture for part in parts if part.picture is not None]
         return encode(self._encoders, np.stack(pictures))
 
-    def _words(self, parts: Sequence[Part]) -> Tensor:
-        kept = [part.words for part in parts if part.words is not None]
+    def _texts(self, parts: Sequence[Part]) -> Texts:
+        kept = [part.texts for part in parts if part.texts is not None]
         if kept:
-            return torch.stack(kept)
+            return _stacked(kept)
         assert self._encoders is not None
         prompts = list(dict.fromkeys(part.prompt for part in parts if part.prompt))
         with torch.no_grad():
             if self._empty is None:
-                self._empty = self._encoders.words([""])
-            every = torch.cat((self._empty, self._encoders.words(prompts))) if prompts else None
+                self._empty = self._encoders.texts([""])
+            every = [self._empty, *([self._encoders.texts(prompts)] if prompts else [])]
         places = {prompt: number for number, prompt in enumerate(("", *prompts))}
-        table = self._empty if every is None else every
-        return table[[places[part.prompt] for part in parts]]
+        rows = [places[part.prompt] for part in parts]
+        words = torch.cat([one.words for one in every])[rows]
+        pooled = [one.pooled for one in every if one.pooled is not None]
+        return Texts(words, torch.cat(pooled)[rows] if pooled else None)
 
     def _hint(self, part: Part) -> Hint:
         if part.hint is not None:
@@ -189,6 +195,19 @@ class TrainingData:
 
 def _as_it_is(parts: Any) -> Any:
     return parts
+
+
+def _stacked(texts: Sequence[Texts]) -> Texts:
+    pooled = [one.pooled for one in texts if one.pooled is not None]
+    words = torch.stack([one.words for one in texts])
+    return Texts(words, torch.stack(pooled) if pooled else None)
+
+
+def _added(pooled: Tensor | None, parts: Sequence[Part]) -> Added | None:
+    if pooled is None:
+        return None
+    sizes = torch.tensor([part.sizes for part in parts], dtype=torch.float32)
+    return {"text_embeds": pooled, "time_ids": sizes}
 
 
 def _noise(pick: Pick, shape: Sequence[int]) -> Tensor:

@@ -31,6 +31,18 @@ class View:
         part = cut(picture, self.placement, drawn)
         return np.ascontiguousarray(part[:, ::-1]) if self.flip else part
 
+    def told(self, picture: Size) -> tuple[int, ...]:
+        """What SDXL is told of a view of a picture of the size `picture` (see `training.sdxl`).
+
+        A mirrored view is one of the mirrored picture: what is cut off at the right is at its left.
+        """
+        left, top, right, bottom = self.placement.crop
+        width, height = self.placement.size
+        cut_off = picture[0] - right if self.flip else left
+        above = round(top * height / (bottom - top))
+        beside = round(cut_off * width / (right - left))
+        return picture[1], picture[0], above, beside, height, width
+
     def of_pose(self, pose: Pose, picture: Size) -> Pose:
         """What is seen of the people in a picture of the size `picture`, in the view's pixels."""
         seen = placed(pose, picture, self.placement)

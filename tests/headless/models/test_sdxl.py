@@ -345,8 +345,18 @@ def test_a_vaes_scaling_is_the_models_alone() -> None:
     assert Vae(tiny_taesd(), SDXL_SCALE).factor == pytest.approx(1 / SDXL_SCALE)
 
 
-def test_sdxl_is_not_trained_on(single: Path) -> None:
+def test_it_is_trained_on(single: Path) -> None:
+    """From a single file as from a folder (`tests/training/test_sdxl.py`)."""
     from controlstack.headless.training_base import load_base
 
-    with pytest.raises(UserError, match=r"base\.safetensors.*of the SDXL family"):
-        load_base(single)
+    base = load_base(single)
+    theirs = UNET.state_dict()
+    assert base.unet.state_dict().keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in base.unet.state_dict().items())
+    assert base.unet.config.addition_embed_type == "text_time"
+    assert base.encoders is not None
+    texts = base.encoders.texts(["a cat"])
+    words, pooled = straight("a cat")
+    assert texts.pooled is not None
+    torch.testing.assert_close(texts.words, words)
+    torch.testing.assert_close(texts.pooled, pooled)
