@@ -197,6 +197,19 @@ CASES: dict[str, Callable[[Run], list[dict[str, Any]]]] = {
             )
         }
     ],
+    "ranges and keyframes beyond the run": lambda run: [
+        {
+            "start_percent": -0.3,
+            "end_percent": 1.4,
+            "timestep_kf": keyframes(
+                run,
+                {"start_percent": -0.1, "strength": 0.2},
+                {"start_percent": 0.4, "strength": 0.6},
+                {"start_percent": 1.3, "strength": 2.0},
+            ),
+        },
+        {"start_percent": 0.1, "end_percent": 1.2, "mask_optional": mask()},
+    ],
     "a mask of a keyframe": lambda run: [
         {
             "mask_optional": mask(),
