@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from ..ground.errors import UserError
 from ..ground.parameters import Value
 from ..ground.wording import listing
+from .aside import Lend, aside
 from .attention import few_keys_plain
 from .base import Base
 from .batch import Batch, Batches
@@ -24,7 +26,16 @@ from .checkpoint_state import load_weights
 from .curve import Curve
 from .events import Event, Note, Validation
 from .export import CONFIG, WEIGHTS, save_folder
-from .locked_unet import checkpointing, decoder, lent_decoder, locked, moved, predict, unlocked
+from .locked_unet import (
+    checkpointing,
+    computes_in,
+    decoder,
+    lent_decoder,
+    locked,
+    moved,
+    predict,
+    unlocked,
+)
 from .loop import Loop, Records, Task
 from .manifest import read_object
 from .objective import Objective, weighted_loss
@@ -39,6 +50,10 @@ from .trainable import copied_weights, new_weights
 UNLOCKED = (
     "The base's decoder is trained, too: a small or uneven data set makes the base worse, and the "
     "ControlNet works with its own base alone. A low rate, such as 2e-6, is safer"
+)
+IN_MEMORY = (
+    "the base's own weights stay in memory beside the smaller copy that trains, since they cannot "
+    "be laid into a file of the run's folder meanwhile"
 )
 DECODER = "unlocked-decoder.safetensors"
 """The part of a checkpoint that is what was trained of the base."""
@@ -98,12 +113,21 @@ def train_control_net(
     notes = [UNLOCKED] if settings.unlock_decoder else []
     notes += beginning(checkpoints, resume) if checkpoints else []
     accelerator.wait_for_everyone()  # so that all have seen the same checkpoints
-    unet = unlocked(base.unet) if settings.unlock_decoder else locked(base.unet, settings.precision)
     network.to(device).requires_grad_(True)
     with ExitStack() as stack:
-        if not settings.unlock_decoder and unet is not base.unet:
-            # Its half-size copy trains in its place: a GPU need not hold both.
-            stack.enter_context(moved(base.unet, "cpu"))
+        lend: Lend = partial(moved, base.unet)
+        if settings.unlock_decoder:
+            unet = unlocked(base.unet)
+        else:
+            if computes_in(settings.precision) != base.unet.dtype:
+                # Its half-size copy trains in its place: it is needed for validations alone.
+                try:
+                    lend = stack.enter_context(aside(base.unet, folder))
+                except OSError as error:
+                    notes.append(f"{IN_MEMORY}: {error.strerror or error}")
+                    stack.enter_context(moved(base.unet, "cpu"))
+            with lend(base.device):  # where its weights lie now
+                unet = locked(base.unet, settings.precision).to(device)
         stack.callback(network.zero_grad)
         stack.enter_context(checkpointing([network, unet], settings.gradient_checkpointing))
         halves_on_cpu = device.type == "cpu" and settings.precision == "bf16"
@@ -119,7 +143,7 @@ def train_control_net(
 
         def tried(step: int) -> Validation | None:
             lent = lent_decoder(base.unet, unet) if settings.unlock_decoder else nullcontext()
-            with moved(base.unet, device), lent:
+            with lend(device), lent:
                 return validate(step, network) if validate else None
 
         task = Task(

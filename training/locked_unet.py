@@ -17,10 +17,15 @@ HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """A precision's type of numbers, where it is not fp32."""
 
 
+def computes_in(precision: str) -> torch.dtype:
+    """The numbers in which a locked U-Net computes: fp32, or those of half the size."""
+    return HALVES.get(precision, torch.float32)
+
+
 def locked(unet: Any, precision: str) -> Any:
     """`unet` in the numbers it computes in: itself, or a copy of half the size."""
     unet.requires_grad_(False)
-    wanted = HALVES.get(precision, torch.float32)
+    wanted = computes_in(precision)
     return unet if unet.dtype == wanted else _copied(unet, wanted)
 
 
