@@ -127,7 +127,7 @@ def test_the_trained_network_goes_straight_into_a_stack(
     assert (done.curve.name, done.sheet.shape[0], done.sheet.shape[-1]) == ("run", 1, 3)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "lite"])
+@pytest.mark.parametrize("kind", ["gaussian", "lite", "control_lora"])
 def test_the_other_kinds_train(parts: Parts, place: Path, kind: str) -> None:
     net = net_of(parts[0], kind=kind)
     control_net, result, _, _ = trained(parts, net, data_of(place / "data"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,9 +86,9 @@ def based() -> Base:
     return Base(small_unet(), scaled_linear_alphas(), encoders=encoders)
 
 
-def trained(shuffled: bool) -> dict[str, float]:
+def trained(shuffled: bool, net: NetSettings = NET) -> dict[str, float]:
     base = based()
-    network = control_net_from(base.unet, NET, 3)
+    network = control_net_from(base.unet, net, 3)
     settings = TrainingSettings(
         steps=400, batch=8, rate=3e-3, new_rate=1e-2, warmup=5, log_every=1000, save_every=1000
     )
@@ -102,6 +103,12 @@ def test_hints_that_are_learnt_beat_anothers_and_shuffled_ones_are_chance() -> N
     # Of 48 pictures chance is a half, give or take 0.07; the network may gain without hints.
     assert 0.25 < chance[OWN_WINS] < 0.75
     assert learnt[GAIN] > chance[GAIN] > 0
+
+
+def test_a_control_lora_learns_its_hints() -> None:
+    learnt = trained(False, replace(NET, kind="control_lora", rank=2))
+    assert learnt[OWN_WINS] > 0.95
+    assert learnt[GAIN] > 0
 
 
 def test_an_untrained_network_gains_nothing_and_the_figure_is_the_same_each_time() -> None:
