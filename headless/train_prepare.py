@@ -27,8 +27,8 @@ from ..training.run_folder import require_free
 from ..training.samples import samples_of_files
 from ..training.settings import BaseSettings, NetworkSettings, RunSettings
 from ..training.step_memory import require_room
-from ..training.trainable import control_net_from, started_from
-from ..training.transfer import transferred
+from ..training.trainable import control_net_from
+from ..training.transfer import begun_from
 from .training_base import check_unet, load_base, load_unet
 from .transfer import checked_existing, load_existing
 
@@ -113,19 +113,11 @@ def _network(settings: NetworkSettings, base: Base, seed: int, bases: Mapping[st
     """The network to train: a new one, one to go on with, or one moved from another base."""
     if not settings.start_from:
         return control_net_from(base.unet, settings, seed)
-    from ..training.lite import LiteControlNet
-
     network = load_existing(typed(settings.start_from, "start_from"))
-    if isinstance(network, LiteControlNet) != (settings.kind == "lite"):
-        found = "a lite network" if settings.kind != "lite" else "no lite network"
-        raise UserError(
-            f"{settings.start_from}, which start_from names, is {found}, and the network's kind is "
-            f"{settings.kind}; give both alike."
-        )
+    old = None
     if settings.transfer_from:
         old = load_unet(typed(settings.transfer_from, "transfer_from", bases))
-        network = transferred(network, old, base.unet)
-    return started_from(network, base.unet)
+    return begun_from(network, settings.kind, settings.start_from, base.unet, old)
 
 
 def maker_of(

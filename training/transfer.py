@@ -9,7 +9,25 @@ import torch
 
 from ..ground.errors import UserError
 from .base_fit import check_fits
-from .trainable import is_copied
+from .trainable import is_copied, started_from
+
+
+def begun_from(network: Any, kind: str, name: str, unet: Any, old_unet: Any | None = None) -> Any:
+    """A copy of an existing `network`, called `name`, to be trained on `unet`; in fp32.
+
+    Where it was trained on another base, `old_unet`, it is moved from that first. `kind` is what
+    the settings say it is (`NetSettings`). Raises UserError for another kind, and as `transferred`
+    and `started_from` do.
+    """
+    if (type(network).__name__ == "LiteControlNet") != (kind == "lite"):
+        found = "a lite network" if kind != "lite" else "no lite network"
+        raise UserError(
+            f"{name}, which start_from names, is {found}, and the network's kind is {kind}; give "
+            "both alike."
+        )
+    if old_unet is not None:
+        network = transferred(network, old_unet, unet)
+    return started_from(network, unet)
 
 
 @torch.no_grad()
