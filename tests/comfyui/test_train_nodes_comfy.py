@@ -201,14 +201,6 @@ def test_what_a_cancelled_run_has_is_taken_and_goes_into_a_picture(
     loaded = server.run(graph({"11": long["11"]} | load | drawn("30")))
     assert np.array_equal(pixels(server, loaded, PICTURE), pixels(server, run, PICTURE))
 
-    # Trained further, there is another one to take.
-    long[TRAIN][1] |= {"take": "training", "resume": True}
-    long[TRAIN][1]["steps"] = int(saved.removeprefix("step-")) + 1
-    assert server.run(graph(long)).kinds[-2] == "execution_success"
-    long[TRAIN][1] |= {"take": "newest"}
-    again = server.run(graph(long | drawn(TRAIN)))
-    assert not np.array_equal(pixels(server, again, PICTURE), pixels(server, run, PICTURE))
-
 
 @pytest.mark.parametrize("loader", ["ControlNetLoader", "ControlStackLoader"])
 def test_training_starts_from_a_loaded_control_net(server: Server, data: Path, loader: str) -> None:
