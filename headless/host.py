@@ -18,6 +18,7 @@ from ..hosts import host
 from ..model_patch.patch_net import PatchNet
 from ..model_patch.protocols import ControlNet
 from ..training.base import Base
+from ..training.base_fit import not_to_start_from
 from . import folders
 
 if TYPE_CHECKING:
@@ -136,6 +137,17 @@ class EmbeddedHost:
         net = with_y(deepcopy(network)).eval().requires_grad_(False)
         net = net.to(chosen.device, chosen.dtype)
         return EmbeddedControlNet(net, name)
+
+    def network_of(self, control_net: Any, unet: Any, name: str) -> Any:
+        from ..training.sdxl import as_diffusers
+        from .models.control_net import ControlNet as EmbeddedControlNet
+        from .models.control_net import HintedNetwork
+        from .models.made_weights import widened
+
+        network = getattr(control_net, "network", None)
+        if type(control_net) is not EmbeddedControlNet or type(network) is not HintedNetwork:
+            raise not_to_start_from(control_net, name)
+        return as_diffusers(widened(deepcopy(network.whole))).float().cpu()
 
     def training(self) -> AbstractContextManager[None]:
         """There is nothing to free."""

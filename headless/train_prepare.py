@@ -20,7 +20,6 @@ from ..training.data.check import check, refuse_bad_rows
 from ..training.data.condition import Condition
 from ..training.data.file_names import typed
 from ..training.data.training_data import training_data
-from ..training.ldm_layout import CONTROL_LORA_CLASS
 from ..training.optimiser import require_possible
 from ..training.processes import accelerator_for
 from ..training.run import Run
@@ -28,8 +27,8 @@ from ..training.run_folder import require_free
 from ..training.samples import samples_of_files
 from ..training.settings import BaseSettings, NetworkSettings, RunSettings
 from ..training.step_memory import require_room
-from ..training.trainable import control_net_from, started_from
-from ..training.transfer import transferred
+from ..training.trainable import control_net_from
+from ..training.transfer import begun_from
 from .training_base import check_unet, load_base, load_unet
 from .transfer import checked_existing, load_existing
 
@@ -115,21 +114,10 @@ def _network(settings: NetworkSettings, base: Base, seed: int, bases: Mapping[st
     if not settings.start_from:
         return control_net_from(base.unet, settings, seed)
     network = load_existing(typed(settings.start_from, "start_from"))
-    found = _KINDS.get(type(network).__name__, _COPIES)
-    if settings.kind not in found:
-        raise UserError(
-            f"{settings.start_from}, which start_from names, is of the kind {found[0]}, and the "
-            f"network's kind is {settings.kind}; give both alike."
-        )
+    old = None
     if settings.transfer_from:
         old = load_unet(typed(settings.transfer_from, "transfer_from", bases))
-        network = transferred(network, old, base.unet)
-    return started_from(network, base.unet)
-
-
-_COPIES = ("controlnet", "gaussian")
-_KINDS = {"LiteControlNet": ("lite",), CONTROL_LORA_CLASS: ("control_lora",)}
-"""The kinds that a network to start from may be called, by its class."""
+    return begun_from(network, settings.kind, settings.start_from, base.unet, old)
 
 
 def maker_of(

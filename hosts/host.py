@@ -119,6 +119,14 @@ class Host(Protocol):
         `name`. It has the weights of this moment, on the CPU.
         """
 
+    def network_of(self, control_net: Any, unet: Any, name: str) -> Any:
+        """The network of a CONTROL_NET, to be trained on a locked `unet` or moved to it: of
+        diffusers' layout, a copy in fp32 on the CPU.
+
+        Raises UserError, which calls it `name`, for a T2I adapter, a union net, a Control-LoRA and
+        whatever else holds no copy of an encoder of this shape.
+        """
+
     def training(self) -> AbstractContextManager[None]:
         """Inside the block gradients are recorded, and the host has freed the device.
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ..ground.atomic import beside, take
+from ..ground.errors import UserError
 from ..ground.log import log
 from ..ground.names import require_bare_name, without_ending
 from ..ground.parameters import parameters, settings_of
 from ..ground.places import require_place
 from ..hosts import host
-from ..training.settings import NetSettings
+from ..training.settings import NetSettings, NetworkSettings
 from .train_values import CATEGORY, TRAINABLE, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
 from .widgets import answer, widgets
@@ -52,7 +54,23 @@ class ControlStackControlNetFromModel:
                 **fields,
                 "net_seed": ("INT", {**seed, "tooltip": words}),
             },
-            "optional": later,
+            "optional": {
+                **later,
+                "start_from": (
+                    "CONTROL_NET",
+                    {
+                        "tooltip": "A ControlNet to train further instead of a new one, from Load "
+                        "ControlNet. Nothing: a new one is made of the model."
+                    },
+                ),
+                "transfer_from": (
+                    "MODEL",
+                    {
+                        "tooltip": "The model that start_from was trained on, to move it to the "
+                        "new one: each weight becomes control + new model - old model."
+                    },
+                ),
+            },
             "hidden": HIDDEN,
         }
 
@@ -60,22 +78,41 @@ class ControlStackControlNetFromModel:
         self,
         model: Any,
         net_seed: int,
+        start_from: Any = None,
+        transfer_from: Any = None,
         prompt: Prompt | None = None,
         unique_id: str | None = None,
         **settings: Any,
     ) -> tuple[Trainable]:
-        """Copy the MODEL's encoder; see `training.trainable.control_net_from`."""
+        """Copy the MODEL's encoder (`training.trainable.control_net_from`), or take the ControlNet
+        to start from, moved to the MODEL where its own one is given (`training.transfer`)."""
         from ..training.trainable import control_net_from
+        from ..training.transfer import begun_from
 
         chosen = settings_of(NetSettings, settings, "ControlNet from Model")
         name = file_behind(prompt, unique_id, "model") or "the base model"
-        with host.current().training():
-            base = host.current().training_base(model, None, None, name)
-            network = control_net_from(base.unet, chosen, net_seed)
+        if start_from is None and transfer_from is not None:
+            raise UserError(
+                "transfer_from is the model of an existing ControlNet; wire that to start_from."
+            )
+        here = host.current()
         about = {"kind": chosen.kind, "base": name}
         if chosen.kind == "control_lora":
             about["rank"] = str(chosen.rank)
-        return (Trainable(network.cpu(), chosen, about),)
+        with here.training():
+            base = here.training_base(model, None, None, name)
+            if start_from is None:
+                network = control_net_from(base.unet, chosen, net_seed)
+                return (Trainable(network.cpu(), chosen, about),)
+            first = file_behind(prompt, unique_id, "start_from", "control_net") or "a ControlNet"
+            network = here.network_of(start_from, base.unet, first)
+            old_name, old = "", None
+            if transfer_from is not None:
+                old_name = file_behind(prompt, unique_id, "transfer_from", "model") or "a model"
+                old = here.training_base(transfer_from, None, None, old_name).unet.cpu()
+            network = begun_from(network, chosen.kind, first, base.unet, old).cpu()
+        begun = NetworkSettings(**asdict(chosen), start_from=first, transfer_from=old_name)
+        return (Trainable(network, begun, about | {"start_from": first}),)
 
 
 class ControlStackSaveControlNet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +22,9 @@ SIMPLE = {"path", "condition", "resolution", "flip", "steps", "batch", "rate", "
 """Settings that are always in sight; the front end folds the others away as advanced."""
 VALIDATION = "validation_"
 """What begins the names of a validation's settings among the training's own."""
+TAKE = "take"
+TAKEN = ("training", "newest", "best")
+"""Where the network that comes out is from: the training, or what an earlier one has left."""
 VALIDATE_EVERY = 500
 """Steps between two previews: a graph, other than a command, is watched."""
 
@@ -139,6 +143,11 @@ class ControlStackTrain:
         fields["validate_every"][1]["default"] = VALIDATE_EVERY
         name = "The run's folder in the output folder, under controlstack/training."
         resume = "Go on from the folder's newest checkpoint, with the same settings."
+        take = (
+            "What comes out. training: the network at the training's end. newest: no training, the "
+            "network of the folder's newest checkpoint, such as after Cancel. best: no training, "
+            "what save_best has kept."
+        )
         return {
             "required": {
                 "model": ("MODEL", {"tooltip": "The model to train on. It stays as it is."}),
@@ -149,7 +158,9 @@ class ControlStackTrain:
                 "name": ("STRING", {"default": "my_controlnet", "tooltip": name}),
                 "resume": ("BOOLEAN", {"default": False, "tooltip": resume}),
             },
-            "optional": fields | _validation_fields(),
+            "optional": fields
+            | _validation_fields()
+            | {TAKE: (list(TAKEN), {"default": TAKEN[0], "tooltip": take})},
             "hidden": HIDDEN,
         }
 
@@ -157,6 +168,21 @@ class ControlStackTrain:
     def VALIDATE_INPUTS(cls, name: str | None = None) -> bool | str:
         """Whether the name can be a folder's; None where it comes through a link."""
         return answer(check_name, name)
+
+    @classmethod
+    def IS_CHANGED(
+        cls, name: str | None = None, take: str | None = TAKEN[0], **_: Any
+    ) -> float | str:
+        """What changes with what there is to take; NaN, "look at it", where that comes through a
+        link.
+        """
+        from .train_run import state_of
+
+        if take == TAKEN[0]:
+            return ""
+        if name is None or take is None or answer(check_name, name) is not True:
+            return math.nan
+        return state_of(_run_folder(name), take)
 
     def train(
         self,
@@ -171,10 +197,12 @@ class ControlStackTrain:
         unique_id: str | None = None,
         **settings: Any,
     ) -> tuple[Any, Trainable, LossCurve, Tensor]:
-        """Train a copy of `net`; see `training.control_net.train_control_net`."""
-        from .train_run import TrainRequest, carry_out
+        """Train a copy of `net` (`training.control_net.train_control_net`), or `take` the network
+        that an earlier training has left."""
+        from .train_run import TrainRequest, carry_out, taken
 
         check_name(name)
+        take = settings.pop(TAKE, TAKEN[0])
         tried = {name: settings.pop(name) for name in [*settings] if name.startswith(VALIDATION)}
         chosen = settings_of(TrainingSettings, settings, "Train ControlNet")
         validation = settings_of(
@@ -183,10 +211,14 @@ class ControlStackTrain:
             "Train ControlNet's validation",
         )
         base_name = file_behind(prompt, unique_id, "model") or "the base model"
-        folder = host.current().output() / "controlstack" / "training" / name
+        folder = _run_folder(name)
         request = TrainRequest(net, data, chosen, validation, folder, name, base_name, resume)
-        done = carry_out(request, model, clip, vae)
+        done = carry_out(request, model, clip, vae) if take == TAKEN[0] else taken(request, take)
         return done.control_net, done.net, done.curve, images.of_picture(done.sheet)
+
+
+def _run_folder(name: str) -> Path:
+    return host.current().output() / "controlstack" / "training" / name
 
 
 class ControlStackLossPlot:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from ..ground.errors import UserError
@@ -18,15 +19,18 @@ from ..hosts import host
 from ..preprocessors.picture_files import first_frame
 from ..preprocessors.ready import HintMaker, hint_maker
 from ..training.assembly import run_of, split_of
+from ..training.checkpoint import CHECKPOINTS, NETWORK, Checkpoints
 from ..training.control_net import Trained
 from ..training.curve import CURVE, read_curve
 from ..training.data.check import Report
 from ..training.data.condition import Condition
 from ..training.data.training_data import training_data
 from ..training.events import Begun, Note, Point, Saved, Stepped, Validation
+from ..training.export import WEIGHTS, load_network
+from ..training.manifest import check_manifest
 from ..training.optimiser import require_possible
 from ..training.run import Finished, RunEvents
-from ..training.run_folder import require_free
+from ..training.run_folder import BEST, require_free
 from ..training.samples import samples_of_files
 from ..training.settings import (
     BaseSettings,
@@ -63,6 +67,48 @@ class Done:
     sheet: Image.Image
 
 
+def state_of(folder: Path, take: str) -> str:
+    """What changes when another network can be `taken` of the run in `folder`."""
+    place = _left(folder, take)
+    found = place / WEIGHTS if place is not None else None
+    return f"{found} {found.stat().st_mtime_ns}" if found and found.is_file() else ""
+
+
+def taken(request: TrainRequest, take: str) -> Done:
+    """The network of the newest checkpoint, or the best one, in the folder of the request, which a
+    training has left there; nothing is trained.
+
+    Raises UserError where there is none, or it is damaged.
+    """
+    place = _left(request.folder, take)
+    if place is None and take == BEST:
+        raise UserError(
+            f"{request.folder} has no best network: a training keeps one with save_best, at its "
+            "validations."
+        )
+    if place is None:
+        raise UserError(
+            f"{request.folder} has no checkpoint: train first, or give the name of a run that is "
+            "there."
+        )
+    if take != BEST:
+        check_manifest(place.parent)
+    with torch.inference_mode(False):  # or it could not be trained further
+        network = load_network(place)
+    steps = "best" if take == BEST else place.parent.name
+    about = {**request.net.about, "base": request.base_name, "steps": steps}
+    log.info("Train ControlNet: no training; the network of %s.", place)
+    return _done(request, network, about)
+
+
+def _left(folder: Path, take: str) -> Path | None:
+    """Where the network is that is to be taken of a run, as a diffusers folder."""
+    if take == BEST:
+        return folder / BEST if (folder / BEST / WEIGHTS).is_file() else None
+    newest = Checkpoints(folder / CHECKPOINTS, 1).newest()
+    return newest / NETWORK if newest else None
+
+
 def carry_out(request: TrainRequest, model: Any, clip: Any, vae: Any) -> Done:
     """Train a copy of the request's net on MODEL, CLIP and VAE.
 
@@ -79,6 +125,12 @@ def carry_out(request: TrainRequest, model: Any, clip: Any, vae: Any) -> Done:
         out=OutSettings(folder=str(request.folder), name=request.name, single_file=False),
     )
     require_possible(request.training)
+    newest = Checkpoints(request.folder / CHECKPOINTS, 1).newest()
+    if newest and not request.resume:
+        raise UserError(
+            f"{request.folder} holds the checkpoint {newest.name} of an earlier run: with resume "
+            "it goes on, take = newest gives its network as it is, another name begins anew."
+        )
     require_free(settings, request.resume)
     if request.training.validate_every and request.validation.hints:
         samples_of_files(request.validation)  # what is wrong with them is said before
@@ -94,8 +146,13 @@ def carry_out(request: TrainRequest, model: Any, clip: Any, vae: Any) -> Done:
         run = run_of(settings, base, network, data, split, maker)
         trained = _shown(stack.enter_context(closing(run.train(request.resume))), stack)
         about = {**request.net.about, "base": request.base_name, "steps": str(trained.step)}
-        result = Trainable(trained.network.cpu(), request.net.settings, about)
-        control_net = here.control_net_of(result.network, request.name)
+        return _done(request, trained.network.cpu(), about)
+
+
+def _done(request: TrainRequest, network: Any, about: dict[str, str]) -> Done:
+    """What the node gives of a network, and of the run's folder."""
+    result = Trainable(network, request.net.settings, about)
+    control_net = host.current().control_net_of(network, request.name)
     points, validations = read_curve(request.folder / CURVE)
     curve = LossCurve(request.name, points, validations)
     return Done(control_net, result, curve, _last_sheet(validations))

@@ -23,15 +23,17 @@ _FILES = {
 _FILES_OF = {"ModelPatchLoader": ("name",)}
 
 
-def file_behind(prompt: Prompt | None, node_id: str | None, wire: str) -> str:
+def file_behind(
+    prompt: Prompt | None, node_id: str | None, wire: str, kind: str | None = None
+) -> str:
     """The file that the input `wire` of a node comes from ("model", "control_net", or one of
-    several: "control_net_2"), or "".
+    several: "control_net_2"), or ""; `kind` is one of these two for a wire of another name.
 
     Walks up to the loader through nodes that have an input of the same name: LoRAs, patches.
     """
     seen: set[str] = set()
     node = (prompt or {}).get(str(node_id), {})
-    kind = wire.rstrip("_0123456789")
+    kind = kind or wire.rstrip("_0123456789")
     while True:
         link = node.get("inputs", {}).get(wire)
         if not isinstance(link, list) or not link or str(link[0]) in seen:

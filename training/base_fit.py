@@ -86,6 +86,15 @@ def check_fits(network: Any, unet: Any, network_words: str, unet_words: str) -> 
             )
 
 
+def not_to_start_from(control_net: Any, name: str) -> UserError:
+    """What is said of a CONTROL_NET, called `name`, that no network can be trained further from."""
+    return UserError(
+        f"{name} is a {type(control_net).__name__} without a ControlNet's copied encoder, as T2I "
+        "adapters, union nets and Control-LoRAs are: start_from takes a ControlNet for one kind of "
+        "hint."
+    )
+
+
 def _check_unet(unet: Any, words: str) -> None:
     from diffusers import UNet2DConditionModel
 

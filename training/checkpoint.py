@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from ..ground.errors import UserError
 from .manifest import write_manifest
 
+CHECKPOINTS = "checkpoints"
+"""The folder of a run that holds them."""
 NETWORK = "network"
 """The part of a checkpoint that is a diffusers folder of the network."""
 _NAME = re.compile(r"step-([0-9]{8,})")

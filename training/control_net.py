@@ -21,7 +21,7 @@ from .aside import Lend, aside
 from .attention import few_keys_plain
 from .base import Base
 from .batch import Batch, Batches
-from .checkpoint import NETWORK, Checkpoints
+from .checkpoint import CHECKPOINTS, NETWORK, Checkpoints
 from .checkpoint_state import load_weights
 from .curve import Curve
 from .events import Event, Note, Validation
@@ -109,7 +109,7 @@ def train_control_net(
         settings.batch, settings.accumulate, accelerator.num_processes, accelerator.process_index
     )
     names = in_force(settings, about or {}, shares)
-    checkpoints = Checkpoints(folder / "checkpoints", settings.keep) if folder else None
+    checkpoints = Checkpoints(folder / CHECKPOINTS, settings.keep) if folder else None
     notes = [UNLOCKED] if settings.unlock_decoder else []
     notes += beginning(checkpoints, resume) if checkpoints else []
     accelerator.wait_for_everyone()  # so that all have seen the same checkpoints

@@ -155,7 +155,9 @@ class Loop:
                 if self._is_ahead():
                     list(self._save())
                 raise
-            except Exception:  # such as data that is gone; only what made it fail is told
+            except KeyboardInterrupt:  # at once, after it was asked for an end
+                raise
+            except BaseException:  # data that is gone, or a host's Cancel while its encoder works
                 if self._is_ahead():
                     with suppress(Exception):
                         yield from self._save()

@@ -16,7 +16,7 @@ from ..ground.places import identity, require_place
 from ..ground.reading import read_bytes
 from ..ground.wording import listing, shown
 from ..model_files.files import read_contents
-from .checkpoint import NETWORK, Checkpoints
+from .checkpoint import CHECKPOINTS, NETWORK, Checkpoints
 from .config import read_config, run_settings
 from .curve import CURVE, read_lines
 from .events import GAIN
@@ -28,7 +28,7 @@ CONFIG, SHEETS, PLOT, BEST = "config.toml", "sheets", "curve.png", "best"
 """What a run's folder has beside what the loop writes there."""
 TRAINING = "training"
 """What a process does in the folder that it keeps to itself."""
-_FOLDERS = (SHEETS, BEST, f"{BEST}-unet", "checkpoints", "tensorboard")
+_FOLDERS = (SHEETS, BEST, f"{BEST}-unet", CHECKPOINTS, "tensorboard")
 _FILES = (CONFIG, CURVE, PLOT, LOCK)
 OWN = _FILES + _FOLDERS
 """Names in a run's folder that are the run's own, beside its results."""
@@ -112,7 +112,7 @@ def require_free(settings: RunSettings, resume: bool) -> None:
     """
     require_places(settings)
     folder = settings.out.place
-    checkpoints = Checkpoints(folder / "checkpoints", settings.training.keep)
+    checkpoints = Checkpoints(folder / CHECKPOINTS, settings.training.keep)
     beginning(checkpoints, resume)
     newest = checkpoints.newest()
     if newest is None:
@@ -171,8 +171,8 @@ def _strange(folder: Path, names: set[str]) -> list[str]:
     if CURVE not in names:
         return sorted(names)
     strange = names - set(OWN)
-    if _seen(folder / "checkpoints"):
-        strange.add("checkpoints")
+    if _seen(folder / CHECKPOINTS):
+        strange.add(CHECKPOINTS)
     former = _former(folder) if CONFIG in names else None
     if former is None:  # a run writes its curve first, then its settings, then all else
         strange |= names - {CURVE, "tensorboard"}

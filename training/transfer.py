@@ -9,7 +9,31 @@ import torch
 
 from ..ground.errors import UserError
 from .base_fit import check_fits
-from .trainable import is_copied
+from .ldm_layout import CONTROL_LORA_CLASS
+from .trainable import is_copied, started_from
+
+
+def begun_from(network: Any, kind: str, name: str, unet: Any, old_unet: Any | None = None) -> Any:
+    """A copy of an existing `network`, called `name`, to be trained on `unet`; in fp32.
+
+    Where it was trained on another base, `old_unet`, it is moved from that first. `kind` is what
+    the settings say it is (`NetSettings`). Raises UserError for another kind, and as `transferred`
+    and `started_from` do.
+    """
+    found = _KINDS.get(type(network).__name__, _COPIES)
+    if kind not in found:
+        raise UserError(
+            f"{name}, which start_from names, is of the kind {found[0]}, and the network's kind is "
+            f"{kind}; give both alike."
+        )
+    if old_unet is not None:
+        network = transferred(network, old_unet, unet)
+    return started_from(network, unet)
+
+
+_COPIES = ("controlnet", "gaussian")
+_KINDS = {"LiteControlNet": ("lite",), CONTROL_LORA_CLASS: ("control_lora",)}
+"""The kinds that a network to start from may be called, by its class."""
 
 
 @torch.no_grad()

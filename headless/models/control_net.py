@@ -30,6 +30,7 @@ class HintedNetwork(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         config: Any = network.config
+        self._whole = (network,)  # in a tuple, or its weights were counted twice
         # torch types a submodule as Tensor or Module; this one is a Module.
         self.hint_encoder: nn.Module = network.controlnet_cond_embedding  # type: ignore[assignment]
         self.flips_channels: bool = config.controlnet_conditioning_channel_order == "bgr"
@@ -44,6 +45,11 @@ class HintedNetwork(nn.Module):
             controlnet_conditioning_channel_order="rgb", global_pool_conditions=False
         )
         self.rest: nn.Module = rest
+
+    @property
+    def whole(self) -> nn.Module:
+        """The network that was given."""
+        return self._whole[0]
 
     @property
     def dtype(self) -> torch.dtype:

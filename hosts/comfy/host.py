@@ -173,6 +173,11 @@ class ComfyHost:
 
         return control_net_of(network)
 
+    def network_of(self, control_net: Any, unet: Any, name: str) -> Any:
+        from .control_net import network_of
+
+        return network_of(control_net, unet, name)
+
     def training(self) -> AbstractContextManager[None]:
         from . import training_base
 

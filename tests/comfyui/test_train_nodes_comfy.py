@@ -172,6 +172,56 @@ def test_cancel_saves_and_resume_goes_on(server: Server, data: Path) -> None:
     assert checkpoints(server, "cancelled") == [saved, f"step-{step + 2:08}"]
 
 
+def test_what_a_cancelled_run_has_is_taken_and_goes_into_a_picture(
+    server: Server, data: Path
+) -> None:
+    """The same graph again, with `take` alone changed: stack and file have the checkpoint's net."""
+    clicks = []
+
+    def cancel(kind: str, event: dict[str, Any]) -> None:
+        training = kind == "progress" and (event["node"], event["max"]) == (TRAIN, 500)
+        if training and event["value"] >= 2 and not clicks:
+            clicks.append(server.post("/interrupt", {}))
+
+    net = {"net": [TRAIN, 1], "name": "taken", "format": "single file", "precision": "fp32"}
+    rest = drawn(TRAIN) | {SAVE: ("ControlStackSaveControlNet", net)}
+    long = training(data, "taken", steps=500, validate_every=0)
+    assert server.run(graph(long | rest), cancel).of("execution_interrupted")
+    (saved,) = checkpoints(server, "taken")
+    (error,) = server.run(graph(long | rest)).of("execution_error")
+    assert "take = newest gives its network" in error["exception_message"]
+
+    long[TRAIN][1]["take"] = "newest"
+    run = server.run(graph(long | rest))
+    assert run.kinds[-2:] == ["execution_success", "executing"], run.of("execution_error")
+    assert not [event for event in run.of("progress") if event["node"] == TRAIN]
+    assert checkpoints(server, "taken") == [saved]
+    assert set(server.run(graph(long | rest)).of("execution_cached")[0]["nodes"]) == {*long, *rest}
+    load = {"30": ("ControlNetLoader", {"control_net_name": "taken.safetensors"})}
+    loaded = server.run(graph({"11": long["11"]} | load | drawn("30")))
+    assert np.array_equal(pixels(server, loaded, PICTURE), pixels(server, run, PICTURE))
+
+
+@pytest.mark.parametrize("loader", ["ControlNetLoader", "ControlStackLoader"])
+def test_training_starts_from_a_loaded_control_net(server: Server, data: Path, loader: str) -> None:
+    """A step of rate 0 changes nothing: its picture is the file's, to the bit; so is one moved
+    from the model itself."""
+    name = shipped.control_net_names()[0]
+    pictures = []
+    for run_name, more in (("begun", {}), ("moved", {"transfer_from": ["11", 0]})):
+        nodes = training(data, f"{run_name}-{loader}", steps=1, rate=0.0, validate_every=0)
+        nodes["10"] = (loader, {"control_net_name": name})
+        nodes["12"][1].update({"start_from": ["10", 0], **more})
+        run = server.run(graph(nodes | drawn(TRAIN)))
+        assert run.kinds[-2:] == ["execution_success", "executing"], run.of("execution_error")
+        pictures.append(pixels(server, run, PICTURE))
+    base = {"11": nodes["11"], "10": nodes["10"]}
+    loaded = pixels(server, server.run(graph(base | drawn("10"))), PICTURE)
+    assert all(np.array_equal(one, loaded) for one in pictures)
+    plain = pixels(server, server.run(graph({"11": nodes["11"]} | drawn(None))), PICTURE)
+    assert not np.array_equal(loaded, plain)
+
+
 @pytest.mark.parametrize(
     ("node", "inputs", "says"),
     [

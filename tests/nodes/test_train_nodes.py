@@ -25,11 +25,17 @@ from controlstack.headless import folders
 from controlstack.headless.host import EmbeddedHost
 from controlstack.headless.host import use as folders_of
 from controlstack.headless.models import loading
+from controlstack.headless.models.encoders import ModelEncoders
+from controlstack.headless.models.t2i_adapter import T2IAdapter
 from controlstack.headless.sampling.sample import ksample
 from controlstack.hosts import host
 from controlstack.nodes.net_nodes import ControlStackSaveControlNet
 from controlstack.nodes.stack import ControlStackAdd, ControlStackApply, ControlStackLoader
-from controlstack.nodes.train_nodes import ControlStackLossPlot, ControlStackTrainingData
+from controlstack.nodes.train_nodes import (
+    ControlStackLossPlot,
+    ControlStackTrain,
+    ControlStackTrainingData,
+)
 from controlstack.nodes.train_values import Trainable
 from controlstack.preprocessors.registry import PREPROCESSORS
 from controlstack.training import export
@@ -37,7 +43,7 @@ from controlstack.training.config import read_config
 from controlstack.training.events import GAIN
 from controlstack.training.gain import OWN_WINS
 from controlstack.training.settings import TrainingSettings
-from controlstack.training.trainable import weights_hash
+from controlstack.training.trainable import is_copied, weights_hash
 from tests.nodes.conftest import folders_in
 from tests.nodes.training_nodes import SIDE, data_of, net_of, same, trained, weights
 from tests.training_files import picture
@@ -181,6 +187,147 @@ class Cancelling(EmbeddedHost):
             raise CancelledError
 
 
+def with_other_weights(parts: Parts) -> Any:
+    """A MODEL of the demo's shape whose encoder is another."""
+    model = loading.load_checkpoint(BASE)[0]
+    for weight in model.model.diffusion_model.parameters():
+        weight.data += 0.01
+    return model
+
+
+@pytest.mark.parametrize("kind", ["controlnet", "lite"])
+def test_a_network_begins_as_the_one_on_the_wire(parts: Parts, place: Path, kind: str) -> None:
+    """What Train ControlNet gives as CONTROL_NET, to be trained further in another run."""
+    first = trained(parts, net_of(parts[0], kind=kind), data_of(place / "data"))
+    net = net_of(parts[0], kind=kind, start_from=first[0])
+    assert same(weights(net), weights(first[1]))
+    further = trained(parts, net, data_of(place / "data"), "further")[1]
+    assert not same(weights(further), weights(net))
+    assert same(weights(net_of(parts[0], kind=kind, start_from=first[0])), weights(first[1]))
+    config = read_config(run_folder(place, "further") / "config.toml")
+    assert config["network"]["start_from"] == "a ControlNet"
+    assert config["network"]["transfer_from"] == ""
+    assert further.about["start_from"] == "a ControlNet"
+
+
+def test_a_network_is_moved_from_the_model_it_was_trained_on(
+    parts: Parts, place: Path, done: Done
+) -> None:
+    begun, unmoved = weights(done.trained), {"start_from": done.control_net}
+    same_model = net_of(parts[0], **unmoved, transfer_from=parts[0])
+    assert same(weights(same_model), begun)
+    old = with_other_weights(parts)
+    moved = weights(net_of(parts[0], **unmoved, transfer_from=old))
+    bases = [model.model.diffusion_model.state_dict() for model in (parts[0], old)]
+    for name, value in begun.items():
+        if is_copied(name):
+            expected = value + (bases[0][name].float() - bases[1][name].float())
+            torch.testing.assert_close(moved[name], expected)
+            assert not torch.equal(moved[name], value)
+        else:
+            assert torch.equal(moved[name], value)
+
+
+def test_what_names_no_network_to_start_from_is_said(parts: Parts, place: Path, done: Done) -> None:
+    with pytest.raises(UserError, match="wire that to start_from"):
+        net_of(parts[0], transfer_from=parts[0])
+    with pytest.raises(
+        UserError, match="is of the kind controlnet, and the network.s kind is lite"
+    ):
+        net_of(parts[0], kind="lite", start_from=done.control_net)
+    with pytest.raises(
+        UserError, match="a ControlNet is a T2IAdapter without a ControlNet's copied"
+    ):
+        net_of(parts[0], start_from=T2IAdapter(torch.nn.Identity(), "x"))
+
+
+class InterruptedInsideError(BaseException):
+    """What newer ComfyUIs raise out of any layer of their own networks."""
+
+
+def test_a_cancel_inside_of_an_encoder_saves_as_well(
+    parts: Parts, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, data = net_of(parts[0]), data_of(place / "data")
+    encode, steps = ModelEncoders.moments, list[int]()
+
+    def interrupted(self: ModelEncoders, *given: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 3:
+            raise InterruptedInsideError
+        return encode(self, *given)
+
+    monkeypatch.setattr(ModelEncoders, "moments", interrupted)
+    with pytest.raises(InterruptedInsideError):
+        trained(parts, net, data, steps=9)
+    assert [one.name for one in (run_folder(place) / "checkpoints").iterdir()] == ["step-00000002"]
+    taken = trained(parts, net, data, steps=9, take="newest")[1]
+    assert not same(weights(taken), weights(net))
+
+
+def test_what_a_cancelled_run_has_is_taken_without_more_training(parts: Parts, place: Path) -> None:
+    net, data = net_of(parts[0]), data_of(place / "data", 12)
+    asked = {"steps": 4, "validate_every": 1, "validation_steps": 1, "validation_count": 1}
+    with host.use(Cancelling(after=2)), pytest.raises(CancelledError):
+        trained(parts, net, data, **asked)
+    with pytest.raises(UserError, match=r"step-00000002 .*: with resume it goes on, take = newest"):
+        trained(parts, net, data, **asked)
+    with host.use(Cancelling(after=0)) as watching:
+        control_net, taken, curve, sheet = trained(parts, net, data, **asked, take="newest")
+    assert watching.total == 0
+    folder = run_folder(place) / "checkpoints" / "step-00000002" / "network"
+    assert same(weights(taken), export.load_network(folder).state_dict())
+    assert not same(weights(taken), weights(net))
+    assert taken.about["steps"] == "step-00000002"
+    assert not torch.equal(sampled(parts, control_net), sampled(parts, None))
+    assert [one.step for one in curve.validations] == [0, 1]
+    assert sheet.any()
+    # It may be trained further, and a file of it is a ControlNet.
+    again = trained(parts, taken, data, "again")[1]
+    assert not same(weights(again), weights(taken))
+    with safe_open(
+        ControlStackSaveControlNet().save(taken, "cancelled", "diffusers", "fp32")["result"][0]
+        + f"/{export.WEIGHTS}",
+        "pt",
+    ) as file:
+        assert file.metadata()["steps"] == "step-00000002"
+
+
+def test_the_best_network_is_taken_where_one_was_kept(parts: Parts, place: Path) -> None:
+    net, data = net_of(parts[0]), data_of(place / "data", 12)
+    asked = {"validate_every": 1, "validation_steps": 1, "validation_count": 1, "save_best": True}
+    trained(parts, net, data, **asked)
+    best = trained(parts, net, data, take="best")[1]
+    assert same(weights(best), export.load_network(run_folder(place) / "best").state_dict())
+    trained(parts, net, data, "without")
+    with pytest.raises(UserError, match=r"without has no best network: .* save_best"):
+        trained(parts, net, data, "without", take="best")
+    with pytest.raises(UserError, match="nowhere has no checkpoint: train first"):
+        trained(parts, net, data, "nowhere", take="newest")
+    weights_file = (
+        run_folder(place, "without") / "checkpoints/step-00000002/network" / export.WEIGHTS
+    )
+    weights_file.write_bytes(b"cut off")
+    with pytest.raises(UserError, match="is damaged"):
+        trained(parts, net, data, "without", take="newest")
+
+
+def test_what_is_taken_counts_as_changed_when_it_is(parts: Parts, place: Path) -> None:
+    changed = ControlStackTrain.IS_CHANGED
+    assert changed(name="run") == changed(name="run", take="training") == ""
+    assert changed(name="run", take="newest") == ""
+    for name in (None, "../x"):
+        looked = changed(name=name, take="newest")
+        assert looked != looked
+    net, data = net_of(parts[0]), data_of(place / "data")
+    trained(parts, net, data)
+    first = changed(name="run", take="newest")
+    assert "step-00000002" in first
+    assert changed(name="run", take="best") == ""
+    trained(parts, net, data, resume=True, steps=3)
+    assert changed(name="run", take="newest") != first
+
+
 def test_a_cancelled_run_is_saved_and_goes_on_as_if_nothing_had_been(
     parts: Parts, place: Path
 ) -> None:
@@ -248,7 +395,7 @@ def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(parts: Parts, pla
     last = np.asarray(Image.open(files[-1]).convert("RGB"), np.float32) / 255
     assert np.array_equal(sheet[0].numpy(), last)
     assert [point.step for point in curve.points] == [1, 2]
-    assert [one.step for one in curve.validations] == [0, 1, 2]
+    assert [one.step for one in curve.validations] == [0, 1]
     first = curve.validations[0].figures
     assert "edge F1" in first
     assert (first[GAIN], first[OWN_WINS]) == (0.0, 0.5)  # nothing is learnt; two rows, one drawn
