@@ -1,4 +1,4 @@
-"""The recipes of `docs/recipes/`: settings that `controlstack train` reads, for data as they say."""
+"""The recipes of `docs/recipes/`: settings that `controlstack train` reads, for such data."""
 
 from __future__ import annotations
 
