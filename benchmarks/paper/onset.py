@@ -88,12 +88,7 @@ def plot(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
         low = min(gain for row in rows for _, gain in row["curve"])
         axes[0].set_ylim(bottom=max(low, -1) - 0.005)
         axes[1].axhline(0.5, color="grey", linewidth=0.8)
-        axes[0].legend(
-            title="net, rates of copied and new weights",
-            fontsize=8,
-            title_fontsize=8,
-            loc="upper right",
-        )
+        axes[0].legend(title="net, rates", fontsize=8, loc="upper right")
 
 
 if __name__ == "__main__":
