@@ -20,7 +20,7 @@ from controlstack.demo.score import Task
 
 from .measures import Values, difference, fidelity, figure, figures
 from .networks import NET, TRAINING, Found, Trial, scene_batches, trained
-from .plots import bars, contact_sheet, curves, legend
+from .plots import bars, contact_sheet, curves, legend, one_by_one
 from .plots import figure as page
 from .quality import Judge, judge
 from .results import arguments, write
@@ -31,6 +31,8 @@ from .world import World, held_out
 KINDS = ("controlnet", "gaussian", "lite")
 SHOWN = 4
 TRIED = 16
+RANKED = "perfect"
+"""The prompts of the pictures that are kept one by one in the work folder, for people to rank."""
 
 
 def main() -> None:
@@ -56,6 +58,8 @@ def main() -> None:
                 row.pop("colours")  # nobody said which
             rows.append({"network": kind, "prompt": setting, **row})
             shown[f"{kind}\n{setting} prompt"] = drawn[0][:SHOWN]
+            if setting == RANKED:
+                one_by_one(options.work / "study" / kind, drawn[0])
             print(rows[-1], flush=True)
     curve = {
         f"{kind}, seed {seed}": run.curve
@@ -74,6 +78,7 @@ def main() -> None:
             for kind, runs in nets.items()
         },
     )
+    one_by_one(options.work / "study" / "hints", hints)
     contact_sheet(options.out / "ablation.jpg", shown)
     plot(rows, curve, options.out)
 

@@ -82,3 +82,10 @@ def contact_sheet(path: Path, columns: Mapping[str, Pictures], scale: int = 1) -
             page.paste(cell, (left, head + y * (edge + gap)))
     path.parent.mkdir(parents=True, exist_ok=True)
     page.save(path, quality=85)
+
+
+def one_by_one(folder: Path, pictures: Pictures) -> None:
+    """Each picture as a PNG of its own, called by its place: 00.png, 01.png ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{place:02d}.png")

@@ -39,11 +39,15 @@ class Control:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are made: DDIM; `batch` of them at once."""
+    """How pictures are made: DDIM; `batch` of them at once; in fp32 if not in `halves`.
+    `scale` is what the base's latents are multiplied by, beside the demo's own.
+    """
 
     steps: int = 20
     guidance: float = 3.0
     batch: int = 16
+    halves: bool = True
+    scale: float = 1.0
 
 
 @torch.inference_mode()
@@ -65,12 +69,12 @@ def sample(
     for start in range(0, len(prompts), how.batch):
         these = slice(start, start + how.batch)
         words = world.words(prompts[these])
-        with torch.autocast("cpu", torch.bfloat16, enabled=world_module.HALVES):
+        with torch.autocast("cpu", torch.bfloat16, enabled=how.halves and world_module.HALVES):
             latents = draw(
                 base, network, hint_tensor(hints[these]), words, empty,
                 seeds[these], how.steps, how.guidance,
             )  # fmt: skip
-        decoded = world.vae.decode(latents / world.vae.config.scaling_factor).sample
+        decoded = world.vae.decode(latents / (how.scale * world.vae.config.scaling_factor)).sample
         parts.append(pixels_of(decoded))
     return np.concatenate(parts)
 

@@ -12,6 +12,11 @@ from typing import Any
 
 from .results import DOCS
 
+DIGITS = {
+    **{"distance": 3, "gain": 3, "highest gain": 3},
+    **{"step": 0, "CPU seconds": 0, "px": 1, "px by seed": 1},
+}
+"""Decimals of a column; 2 for the others."""
 FIDELITY = ("edge F1", "silhouette IoU", "joints")
 SEEN = "hint's things seen"
 ROWS: Mapping[str, tuple[str, ...]] = {
@@ -19,11 +24,20 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "prompts": ("hint", "prompt", *FIDELITY, "distance", SEEN, "prompt's things seen"),
     "data_size": ("prompt", "pictures", *FIDELITY, "distance", SEEN),
     "stacking": ("scenes", "stack", *FIDELITY, "colours", "solids IoU", "both kept"),
+    "meaning": ("net", "equal", "step", "CPU seconds", "gain", "own hint wins", "px", "px by seed"),
     "convergence": (
         "rates", "first", "highest", "25% at step", "50% at step", "75% at step", "steepest",
         "its share",
     ),
+    "onset": (
+        "net", "rates", "seed", "came at step", "highest gain", "own hint wins", "steps",
+    ),
     "transfer": ("net", *FIDELITY, "colours"),
+    "few_rows": (
+        "rows", "steps", "times each was seen", "gain, seen", "gain, unseen", "px, seen",
+        "px, unseen",
+    ),
+    "moved_base": ("base", "net", *FIDELITY, "weights moved", "features moved"),
 }  # fmt: skip
 """Script -> columns of its table of rows."""
 DIFFERENCES: Mapping[str, tuple[str, ...]] = {
@@ -31,6 +45,7 @@ DIFFERENCES: Mapping[str, tuple[str, ...]] = {
     "data_size": ("prompt", "of", "less", *FIDELITY),
     "stacking": ("scenes", "of", "less", *FIDELITY, "colours", "solids IoU"),
     "transfer": ("of", "less", *FIDELITY, "colours"),
+    "moved_base": ("base", "of", "less", *FIDELITY),
 }
 """Script -> columns of its table of paired differences."""
 
@@ -45,9 +60,7 @@ def tables(name: str, found: Mapping[str, Any]) -> list[str]:
 
 def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], sign: str) -> str:
     lines = [columns, ["---"] * len(columns)]
-    lines += [
-        [_cell(row.get(c, ""), sign, 3 if c == "distance" else 2) for c in columns] for row in rows
-    ]
+    lines += [[_cell(row.get(c, ""), sign, DIGITS.get(c, 2)) for c in columns] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -57,7 +70,7 @@ def _cell(value: Any, sign: str, digits: int) -> str:
         return "" if math.isnan(mean) else f"{mean:{sign}.{digits}f} ± {error:.{digits}f}"
     if isinstance(value, list):
         return ", ".join(_cell(one, "", digits) for one in value)
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:

@@ -51,13 +51,25 @@ def tuned_base(world: World, rows: int, steps: int) -> Any:
     folder: Path = world.work / f"turned-base-{rows}-{steps}"
     if not folder.exists():
         unfinished = folder.with_suffix(".tmp")
-        _tune(world, turned_latents(world, rows), steps).save_pretrained(unfinished)
+        made = tune(world, turned_latents(world, rows), world.embedded, steps)
+        made.save_pretrained(unfinished)
         unfinished.replace(folder)
     return unet_from(folder)
 
 
-def _tune(world: World, latents: Tensor, steps: int) -> Any:
-    """AdamW on all weights with a cosine schedule, one prompt in ten dropped, offset noise."""
+def tune(
+    world: World,
+    latents: Tensor,
+    embedded: Tensor,
+    steps: int,
+    batch: int | None = None,
+    rate: float = RATE,
+    halves: bool = True,
+) -> Any:
+    """The demo's U-Net tuned on `latents` (n, 4, 16, 16) with the embeddings (n, 77, 96) of their
+    prompts: AdamW on all weights with a cosine schedule, one prompt in ten dropped, offset noise;
+    in fp32 if not in `halves`.
+    """
     from diffusers import DDPMScheduler
     from diffusers.training_utils import EMAModel
 
@@ -65,19 +77,19 @@ def _tune(world: World, latents: Tensor, steps: int) -> Any:
     unet = unet_from(BASE / "unet").train().requires_grad_(True)
     schedule = DDPMScheduler.from_pretrained(BASE / "scheduler")
     average = EMAModel(unet.parameters(), decay=AVERAGED)
-    optimiser = torch.optim.AdamW(unet.parameters(), lr=RATE)
-    empty = world.words([""])
+    optimiser = torch.optim.AdamW(unet.parameters(), lr=rate)
+    empty, count = world.words([""]), batch or BATCH
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
-        picked = torch.randint(len(latents), (BATCH,), generator=generator)
-        dropped = torch.rand(BATCH, 1, 1, generator=generator) < 0.1
-        words = torch.where(dropped, empty, world.embedded[picked].float())
+            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        picked = torch.randint(len(latents), (count,), generator=generator)
+        dropped = torch.rand(count, 1, 1, generator=generator) < 0.1
+        words = torch.where(dropped, empty, embedded[picked].float())
         clean = latents[picked]
-        level = torch.randn(BATCH, 4, 1, 1, generator=generator)
+        level = torch.randn(count, 4, 1, 1, generator=generator)
         noise = torch.randn(clean.shape, generator=generator) + OFFSET * level
-        timesteps = torch.randint(1000, (BATCH,), generator=generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=world_module.HALVES):
+        timesteps = torch.randint(1000, (count,), generator=generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=halves and world_module.HALVES):
             noisy = schedule.add_noise(clean, noise, timesteps)
             predicted = unet(noisy, timesteps, words, return_dict=False)[0]
         loss = f.mse_loss(predicted.float(), noise)
