@@ -22,9 +22,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
-from controlstack.benchmarks.control import GUIDANCE, SEED, Given, drawn
+from controlstack.benchmarks.peers import GUIDANCE, SEED, WIDTH, Given, drawn
 from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.base_model import BaseModel
 from controlstack.headless.sampling.model import Model
@@ -39,29 +38,18 @@ WAYS: dict[str, dict[str, str] | None] = {
     "compile": {},
     "graphs": {"mode": "reduce-overhead"},
 }
+DRY_WIDTH = 32
+"""Channels at first, in the dry form."""
+
 CELLS = [(number, EXACT) for number in (0, 1, 2, 3, 5)]
 CELLS += [(2, speed) for speed in SPEEDS if speed != EXACT]
-
-
-def small() -> tuple[nn.Module, nn.Module]:
-    """Nets of the same topology and text with a tenth of the channels, for the dry form."""
-    from diffusers import ControlNetModel, UNet2DConditionModel
-
-    torch.manual_seed(SEED)
-    unet = UNet2DConditionModel(
-        cross_attention_dim=768, attention_head_dim=8, block_out_channels=(32, 64, 64, 64)
-    )
-    network = ControlNetModel.from_unet(unet)
-    for layer in (*network.controlnet_down_blocks, network.controlnet_mid_block):
-        nn.init.normal_(layer.weight, std=0.02)
-    return unet.eval().requires_grad_(False), network.eval().requires_grad_(False)
 
 
 class Bench:
     """One type of numbers, one size, one way of running."""
 
     def __init__(self, device: str, kind: str, edge: int, way: str) -> None:
-        unet, network = (drawn if device == "cuda" else small)()
+        unet, network = drawn(width=WIDTH if device == "cuda" else DRY_WIDTH)
         unet, network = (net.to(device, TYPES[kind]) for net in (unet, network))
         self.net = ControlNet(network, "net")
         settings = WAYS[way]

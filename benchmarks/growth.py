@@ -8,7 +8,12 @@ engine: all that is neither the model's nor the nets' own. Exponents are slopes 
 of each axis, on logarithms: 1 is in proportion. Bytes and multiply-adds are the same on every
 machine.
 
-Run: COMFYUI_PATH=... python -m benchmarks.growth [--axes controls ...] [--draw PICTURE.png]
+A size is in proportion to the model's work where the exponent is 1; of px, a picture's edge, it is
+2. `--most` ends axes earlier and `--edge` makes the pictures of the others smaller, for a run that
+has to fit a time.
+
+Run: COMFYUI_PATH=... python -m benchmarks.growth [--axes controls ...] [--most px=512 frames=32]
+     [--edge 128] [--draw PICTURE.png]
 """
 
 from __future__ import annotations
@@ -18,7 +23,6 @@ import math
 import os
 import sys
 import time
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,10 +33,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from benchmarks.control import counting
+from benchmarks.measured import Bytes, counting
 from controlstack.model_patch import run as engine
 from controlstack.model_patch.source import OfNet
 
@@ -40,41 +42,11 @@ STEPS, WINDOW = 2, 8
 AXES: dict[str, tuple[int, ...]] = {
     "controls": (1, 2, 4, 8),
     "batch": (1, 2, 4, 8),
-    "px": (256, 512, 1024),
+    "px": (128, 256, 512, 1024),
     "frames": (8, 16, 32, 64),
 }
-FIXED = {"controls": 2, "batch": 1, "px": 128, "frames": 0}
+FIXED = {"controls": 2, "batch": 1, "frames": 0}
 COLUMNS = ("GMAC", "MB", "CPU s")
-
-
-class Bytes(TorchDispatchMode):
-    """Counts the bytes of storages that operations made and that are held; `most` at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held = self.most = 0
-        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {
-            id(one.untyped_storage())
-            for one in tree_leaves((args, kwargs))
-            if isinstance(one, torch.Tensor)
-        }
-        made = func(*args, **(kwargs or {}))
-        for one in tree_leaves(made):
-            if isinstance(one, torch.Tensor):
-                storage = one.untyped_storage()  # the same object as long as it lives
-                if id(storage) not in given and storage not in self._known:
-                    self._known.add(storage)
-                    size = storage.nbytes()
-                    self.held += size
-                    self.most = max(self.most, self.held)
-                    weakref.finalize(storage, self._freed, size)
-        return made
-
-    def _freed(self, size: int) -> None:
-        self.held -= size
 
 
 @contextmanager
@@ -161,6 +133,15 @@ def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
     return math.log(values[-1] / values[middle]) / math.log(sizes[-1] / sizes[middle])
 
 
+def shortened(given: str) -> tuple[str, int]:
+    """The axis and the largest of its sizes, of "px=512"."""
+    axis, _, most = given.partition("=")
+    if axis not in AXES or not most.isdigit() or int(most) < AXES[axis][1]:
+        least = ", ".join(f"{name}={sizes[1]}" for name, sizes in AXES.items())
+        raise argparse.ArgumentTypeError(f"{given} is none of {least} or more")
+    return axis, int(most)
+
+
 def draw(axes: dict[str, list[tuple[Cost, Cost]]], path: Path) -> None:
     """A column an axis, a row a cost; the model alone and what control adds."""
     from matplotlib.figure import Figure
@@ -169,7 +150,7 @@ def draw(axes: dict[str, list[tuple[Cost, Cost]]], path: Path) -> None:
     panels = figure.subplots(len(COLUMNS), len(axes), squeeze=False, sharex="col")
     for column, (axis, costs) in enumerate(axes.items()):
         for row, name in enumerate(COLUMNS):
-            panel, sizes = panels[row][column], AXES[axis]
+            panel, sizes = panels[row][column], AXES[axis][: len(costs)]
             alone = [one.values[row] for one, _ in costs]
             whole = [one.values[row] for _, one in costs]
             if row < 2:
@@ -189,18 +170,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draw", type=Path, metavar="PICTURE")
     parser.add_argument("--axes", nargs="+", choices=list(AXES), default=list(AXES))
+    parser.add_argument("--most", nargs="+", type=shortened, default=[], metavar="AXIS=SIZE")
+    parser.add_argument("--edge", type=int, default=128, help="pixels, where the axis is not px")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    most, fixed = dict(options.most), {**FIXED, "px": options.edge}
     growing, axes = Growing(), dict[str, list[tuple[Cost, Cost]]]()
-    growing.cost(**FIXED)  # warms up
+    growing.cost(**fixed)  # warms up
     titles = ("axis", "size", "GMAC alone", "with", "MB alone", "with", "engine, CPU s")
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     exponents = []
-    for axis, sizes in AXES.items():
-        if axis not in options.axes:
-            continue
+    for axis in options.axes:
+        sizes = [size for size in AXES[axis] if size <= most.get(axis, size)]
         for size in sizes:
-            settings = {**FIXED, axis: size}
+            settings = {**fixed, axis: size}
             alone = growing.cost(**{**settings, "controls": 0})
             whole = growing.cost(**settings)
             axes.setdefault(axis, []).append((alone, whole))

@@ -9,15 +9,20 @@ tell the two apart. A control that came to no call of the model in a whole run i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .call import Call
 from .family import other_ways
 from .protocols import BaseModel, ControlDict
 from .residuals import GROUPS, NotAppliedError, Residuals, check_fit
+
+KEY = "controlstack"
+"""Under this key our wrappers and nets are registered with the host, and options hold the runs."""
 
 BLOCK_PATCH = "input_block_patch"
 """The host calls these patches with each feature map that becomes a skip."""
@@ -159,9 +164,24 @@ def _mark(place: str) -> Callable[..., Any]:
             if isinstance(options, dict) and WATCHED in options:
                 watched = options[WATCHED]
                 watched.passed[place] = any(one is watched for one in given)
+        if place == OUTSIDE:
+            args = tuple(_as_without_us(one, executor) for one in args)
+            kwargs = {name: _as_without_us(one, executor) for name, one in kwargs.items()}
         return executor(*args, **kwargs)
 
     return passing
+
+
+def _as_without_us(given: Any, executor: Any) -> Any:
+    """Options for a model that is compiled, with the same keys whether or not a stack is there:
+    ComfyUI's TorchCompileModel has torch not look at them again, and a key that was there in one
+    run is asked for in the next."""
+    if not isinstance(given, dict) or KEY not in given or WATCHED in given:
+        return given
+    base = getattr(executor, "class_obj", None)
+    if base is None or not is_compiled(base, given):
+        return given
+    return {key: value for key, value in given.items() if key != KEY}
 
 
 _MARKS = {place: [_mark(place)] for place in (OUTSIDE, FIRST, LAST)}
@@ -252,28 +272,34 @@ class Delivery:
         model: Callable[[ControlDict | None, Mapping[str, Any]], Any],
         controls: Sequence[str] = (),
         unreached: Callable[[], Sequence[str]] = tuple,
+        inside: bool = False,
     ) -> Any:
         """Call `model(control, options)` with what the `controls` of these names add.
 
         Args:
             given: None where no control is a net.
             unreached: those that act by patches in the call's options and were not come to yet.
+            inside: whether something of ours is put inside the model at this call. Of a compiled
+                model such a call is not compiled, nor is one that is watched: both would be traced
+                along, for calls in which they are not there.
 
         Raises:
             NotAppliedError: a residual does not fit, or the model never looked at it or a patch.
         """
         watched = Watched(Residuals()) if given is None else given
-        early = given is not None and is_compiled(self._base, call.options)
+        compiled = is_compiled(self._base, call.options)
+        early = given is not None and compiled
         kind = (*controls, call.x.shape)  # these decide the residuals' shapes
         self.tried |= dict.fromkeys(controls)
         resized = any(name.startswith(BLOCK_PATCH) for name in call.options.get("patches", ()))
-        if kind in self._seen and not resized:
-            return model(watched.residuals().as_dict() if early else given, call.options)
-        watched.keep = True
+        known = kind in self._seen and not resized
+        watched.keep = True if early else watched.keep or not known
         if early:
-            watched.make()
-        options = self._watching(call.options, watched)
-        result = model(given, options)
+            watched.make()  # outside of what is compiled
+        with uncompiled() if compiled and (inside or not known) else nullcontext():
+            if known:
+                return model(watched.residuals().as_dict() if early else given, call.options)
+            result = model(given, self._watching(call.options, watched))
         reached = watched.reached_the_model(_has_marks(call.options))
         if not reached and given is not None and not given.made:
             return result  # somebody else answered
@@ -324,6 +350,13 @@ def is_compiled(base: BaseModel, options: Mapping[str, Any]) -> bool:
         or type(network).__name__ == "OptimizedModule"
         or getattr(network, "_compiled_call_impl", None) is not None
     )
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Inside, torch runs what is compiled as it is written; before torch 2.6, which has no such
+    switch, nothing is different."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    return nullcontext() if stance is None else stance("force_eager")
 
 
 def _has_marks(options: Mapping[str, Any]) -> bool:

@@ -215,12 +215,13 @@ class StackedControl:
         given, _ = run.added(before, call)
         if given is None:
             return before
+        base = self._base()
+        if base is not None and is_compiled(base, transformer_options):
+            # What watches would be traced along, for calls in which it is not there.
+            return given.residuals().as_dict()
         self._note_read()
         self._given = given.asked  # not itself: it would keep the host's ids alive
         self._see_them_fit(given, call)
-        base = self._base()
-        if base is not None and is_compiled(base, transformer_options):
-            given.make()
         return given
 
     def cleanup(self) -> None:

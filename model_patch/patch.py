@@ -18,7 +18,7 @@ from uuid import uuid4
 from torch import Tensor
 
 from ..ground.errors import UserError
-from .applied import marked_call, marked_outside
+from .applied import KEY, marked_call, marked_outside
 from .control import ControlStack
 from .family import require_same_family
 from .patch_net import PatchNet
@@ -28,9 +28,6 @@ from .recorder import Recorder
 from .run import Session
 from .schedule import Window
 from .usable import require_usable
-
-KEY = "controlstack"
-"""Under this key our wrappers and nets are registered with the host."""
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 

@@ -253,7 +253,8 @@ class Session:
             return model(control if total is None else given, options)
 
         with named(" + ".join([*names, *patched]), NotAppliedError):
-            return delivery(total, laid, deliver, [*names, *patched], run.unreached)
+            inside = bool(patched) or self._recorder is not None
+            return delivery(total, laid, deliver, [*names, *patched], run.unreached, inside)
 
     def tell_missed(self, guider: Any, sigmas: Tensor) -> None:
         """Say in the log which controls came to no call of the model in a whole run.

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from controlstack.model_patch.applied import KEY
 from controlstack.model_patch.control import Control
-from controlstack.model_patch.patch import KEY, patch
+from controlstack.model_patch.patch import patch
 
 from .small import SIDE, Line, base, chained, control_lora, hint, net, sample, stack, words
 

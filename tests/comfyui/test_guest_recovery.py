@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
-from controlstack.model_patch.patch import KEY, patch
+from controlstack.model_patch.applied import KEY
+from controlstack.model_patch.patch import patch
 
 from .small import Line, base, control_lora, hint, net, sample, stack
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from controlstack.headless.models.control_net import ControlNet
 from controlstack.headless.sampling.model import Model
+from controlstack.model_patch.applied import KEY
 from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.factors import Span, StepSpan
-from controlstack.model_patch.patch import KEY, patch
+from controlstack.model_patch.patch import patch
 from controlstack.model_patch.plan import Plan
 from controlstack.model_patch.schedule import Schedule
 from tests.model_patch.stacks import (

@@ -9,8 +9,9 @@ import torch
 
 from controlstack.ground.errors import UserError
 from controlstack.headless.models.control_net import ControlNet
+from controlstack.model_patch.applied import KEY
 from controlstack.model_patch.control import Control
-from controlstack.model_patch.patch import KEY, patch
+from controlstack.model_patch.patch import patch
 from tests.model_patch.stacks import (
     UNET,
     control,

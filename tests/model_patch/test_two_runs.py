@@ -20,9 +20,10 @@ from torch import Tensor
 from controlstack.headless.models.loading import load_control_net
 from controlstack.headless.sampling.model import Model
 from controlstack.headless.sampling.sample import ksample
+from controlstack.model_patch.applied import KEY
 from controlstack.model_patch.control import Control, ControlStack
 from controlstack.model_patch.factors import StepSpan
-from controlstack.model_patch.patch import KEY, patch
+from controlstack.model_patch.patch import patch
 from tests.headless.models.t2i_files import adapter, save_adapter
 from tests.model_patch.stacks import NEGATIVE, POSITIVE, UNET, control, hint, net
 from tests.tiny import tiny_model
