@@ -232,7 +232,7 @@ def test_what_names_no_network_to_start_from_is_said(parts: Parts, place: Path, 
     with pytest.raises(UserError, match="wire that to start_from"):
         net_of(parts[0], transfer_from=parts[0])
     with pytest.raises(
-        UserError, match="is of the kind controlnet, and the network.s kind is lite"
+        UserError, match="is of the kind controlnet, and the network's kind is lite"
     ):
         net_of(parts[0], kind="lite", start_from=done.control_net)
     with pytest.raises(
