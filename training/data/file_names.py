@@ -65,13 +65,15 @@ class Inside:
 
 
 def typed(text: str, what: str, known: Mapping[str, Path] | None = None) -> Path:
-    """The path that a person typed, "~" followed; `known` are names that stand for a path where
-    there is no such file. Raises UserError, which calls it `what`, for one that no file can have.
+    """The path that a person typed, "~" followed; `known` are names that stand for a path, also
+    where a file is called so: "./NAME" means that. Raises UserError, which calls it `what`, for one
+    that no file can have.
     """
+    if known and text in known:
+        return known[text]
     try:
         path = Path(text).expanduser()
-        if not path.exists():
-            path = (known or {}).get(text, path)
+        path.exists()
     except (OSError, ValueError, RuntimeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise UserError(f"{what} {shown(text)} cannot be used: {reason}") from error

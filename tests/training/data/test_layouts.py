@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlstack.ground.errors import UserError
+from controlstack.training.data.file_names import typed
 from controlstack.training.data.row import Row
 from controlstack.training.data.rows import read_rows, told_layout
 from controlstack.training.settings import DataSettings
@@ -255,6 +256,16 @@ def test_a_mistyped_folder_is_not_looked_for_on_the_hub(
         with pytest.raises(UserError, match=f"{mistyped} is not there"):
             told_layout(DataSettings(path=mistyped))
     assert told_layout(DataSettings(path="photos/cats", layout="dataset")) == "dataset"
+
+
+def test_a_word_means_itself_where_a_folder_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert typed("demo", "the base", {"demo": Path("shipped")}) == Path("shipped")
+    assert typed("./demo", "the base", {"demo": Path("shipped")}) == Path("demo")
+    assert typed("demo", "the base") == Path("demo")
 
 
 def test_what_is_no_data(tmp_path: Path) -> None:
