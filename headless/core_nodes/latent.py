@@ -17,11 +17,20 @@ from .declare import core_node, integer, number
 FLIPS = ["x-axis: vertically", "y-axis: horizontally"]
 TURNS = ["none", "90 degrees", "180 degrees", "270 degrees"]
 FACTOR = 8  # pixels a latent pixel, each way
+_SD3_CHANNELS = 16
 
 
 def require_room(width: int, height: int, batch_size: int) -> None:
     """UserError where there is no memory for so many latents of pictures of this size."""
-    size = batch_size * LATENT_CHANNELS * (height // FACTOR) * (width // FACTOR)
+    _require(width, height, batch_size, LATENT_CHANNELS)
+
+
+def _require_sd3_room(width: int, height: int, batch_size: int) -> None:
+    _require(width, height, batch_size, _SD3_CHANNELS)
+
+
+def _require(width: int, height: int, batch_size: int, channels: int) -> None:
+    size = batch_size * channels * (height // FACTOR) * (width // FACTOR)
     require_memory(size * 4, f"{batch_size} latents for {width} x {height} pixels")
 
 
@@ -56,14 +65,14 @@ def empty(width: int, height: int, batch_size: int) -> Latent:
         "batch_size": integer(1, 1, 4096),
     },
     "LATENT",
-    check=require_room,
+    check=_require_sd3_room,
 )
 def empty_sd3(width: int, height: int, batch_size: int) -> Latent:
     """Latents to begin a picture from nothing: zeros (batch, 16, height / 8, width / 8). A sampler
     gives empty ones as many channels as its model has.
     """
-    require_room(width, height, batch_size * 4)
-    return {"samples": torch.zeros(batch_size, 16, height // FACTOR, width // FACTOR)}
+    _require_sd3_room(width, height, batch_size)
+    return {"samples": torch.zeros(batch_size, _SD3_CHANNELS, height // FACTOR, width // FACTOR)}
 
 
 @core_node(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from controlstack.ground import memory
 from controlstack.ground.errors import UserError
 from controlstack.headless.core_nodes import CORE_NODES
 from controlstack.headless.sampling.noise import starting_noise
@@ -151,3 +152,14 @@ def test_texts() -> None:
         run("RegexMatch", string="a", regex_pattern="(", **flags)
     with pytest.raises(UserError, match="replacement"):
         run("RegexReplace", string="a", regex_pattern="a", replace=r"\9")
+
+
+def test_empty_latents_are_counted_with_their_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 10 x 16 channels x 16 x 16 numbers of 4 bytes are 164 kB, of which 4 channels are a quarter.
+    monkeypatch.setattr(memory, "available", lambda: 100_000)
+    size = {"width": 128, "height": 128, "batch_size": 10}
+    wide = CORE_NODES["EmptySD3LatentImage"]
+    assert "10 latents for 128 x 128 pixels would take 0.2 MB" in str(wide.VALIDATE_INPUTS(**size))
+    with pytest.raises(UserError, match="10 latents for 128 x 128"):
+        run("EmptySD3LatentImage", **size)
+    assert CORE_NODES["EmptyLatentImage"].VALIDATE_INPUTS(**size) is True
