@@ -13,7 +13,7 @@ the hours are too few: cache what they give.
 
 Run: python -m benchmarks.recipe_cost [RECIPE.toml ...] [--family sdxl] [--resolution 1024]
      [--batch 1] [--accumulate 1] [--steps 10000] [--precision bf16] [--optimizer adamw]
-     [--gradient-checkpointing] [--ema] [--share 0.3]
+     [--gradient-checkpointing] [--ema] [--share 0.3] [--network control_lora --rank 64]
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from controlstack.training.config import read_config, run_settings
 from controlstack.training.data.view import picture_size
 from controlstack.training.locked_unet import HALVES, locked
 from controlstack.training.settings import NetSettings, RunSettings, TrainingSettings
-from controlstack.training.trainable import hint_channels
+from controlstack.training.trainable import hint_channels, lend
 
 CARDS = {"RTX 3090": 71, "RTX 4090": 165, "A100": 312, "H100 SXM": 989}
 """Peak of bf16 with sums in fp32, without sparsity, in TFLOP/s. Source: NVIDIA's white papers on
@@ -115,6 +115,11 @@ def nets_of(family: Family, net: NetSettings) -> Nets:
             from controlstack.training.lite import LiteControlNet
 
             control: Any = LiteControlNet.for_unet(unet, hint_channels(net.hint_channels))
+        elif net.kind == "control_lora":
+            from controlstack.training.control_lora import ControlLoraModel
+
+            channels = hint_channels(net.hint_channels)
+            control = ControlLoraModel.for_unet(unet, channels, net.rank)
         else:
             control = ControlNetModel.from_unet(
                 unet, conditioning_embedding_out_channels=hint_channels(net.hint_channels)
@@ -215,6 +220,7 @@ def kept_of(nets: Nets, family: Family, size: tuple[int, int], batch: int, preci
     with FakeTensorMode(), torch.device("cuda"), ExitStack() as stack:
         unet, control = (type(net).from_config(net.config) for net in (nets.unet, nets.control))
         unet = locked(unet, precision)
+        lend(unet, control)
         own = {p.untyped_storage()._cdata for net in (unet, control) for p in net.parameters()}
         kept = Kept(own)
         for net, asked in ((unet, nets.unet), (control, nets.control)):
@@ -412,6 +418,8 @@ def main(words: Sequence[str] | None = None) -> None:
         choices=FAMILIES,
         help="the base; without it SDXL where the recipe's base has xl in its name, else SD 1.5",
     )
+    parser.add_argument("--network", default=NetSettings.kind, help="its kind")
+    parser.add_argument("--rank", type=int, default=NetSettings.rank, help="of a control_lora")
     parser.add_argument("--resolution", default="512")
     for name in ("batch", "accumulate"):
         parser.add_argument(f"--{name}", type=int, default=1)
@@ -434,7 +442,11 @@ def _of_flags(flags: argparse.Namespace) -> RunSettings:
     training = {name: getattr(flags, name) for name in (*names, "ema")}
     cache = "cache" if flags.cache else ""
     return run_settings(
-        {"training": training, "data": {"resolution": flags.resolution, "cache": cache}}
+        {
+            "training": training,
+            "data": {"resolution": flags.resolution, "cache": cache},
+            "network": {"kind": flags.network, "rank": flags.rank},
+        }
     )
 
 

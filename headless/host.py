@@ -144,10 +144,10 @@ class EmbeddedHost:
         from .models.control_net import HintedNetwork
         from .models.made_weights import widened
 
-        network = getattr(control_net, "network", None)
-        if type(control_net) is not EmbeddedControlNet or type(network) is not HintedNetwork:
+        plain = type(control_net) is EmbeddedControlNet
+        if not plain or type(control_net.network) is not HintedNetwork:
             raise not_to_start_from(control_net, name)
-        return as_diffusers(widened(deepcopy(network.whole))).float().cpu()
+        return as_diffusers(widened(deepcopy(control_net.network.whole))).float().cpu()
 
     def training(self) -> AbstractContextManager[None]:
         """There is nothing to free."""

@@ -87,5 +87,6 @@ class ControlLoraModel(ControlNetModel):  # type: ignore[misc]  # diffusers has 
 
 def _begin(layer: Any, device: torch.device) -> None:
     """Give a layer without memory the weights that torch draws for its kind."""
-    layer.to_empty(device=device, recurse=False)
+    for name, weight in list(layer.named_parameters(recurse=False)):
+        setattr(layer, name, nn.Parameter(torch.empty_like(weight, device=device)))
     layer.reset_parameters()

@@ -21,8 +21,13 @@ from .checkpoint_state import is_finite
 from .sdxl import Added, given, pooled_width
 from .settings import NetSettings
 
-_COPIED = ("conv_in", "time_embedding", "add_embedding", "down_blocks", "mid_block")
-"""The parts that a copy shares with its U-Net, under the same names."""
+_COPIED = (
+    *("conv_in", "time_embedding", "add_embedding", "class_embedding"),
+    *("down_blocks", "mid_block"),
+)
+"""The parts that a copy shares with its U-Net, under the same names; of SDXL's two names for one
+(`sdxl.with_y`) it has one.
+"""
 
 _HINT_LAYERS = 4
 

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.hosts import host
+from controlstack.hosts.comfy.control_net import CalledByComfy
 from controlstack.model_patch.control import Control
 from controlstack.model_patch.patch import patch
 from controlstack.training.sdxl import as_sampled
 from controlstack.training.settings import NetSettings
 from controlstack.training.trainable import control_net_from, controlled
+from controlstack.training.transfer import begun_from
 from tests.comfyui import small
 from tests.weights import drawn
 
@@ -278,6 +280,37 @@ def test_a_network_for_sdxl_is_given_comfyui_s_vector(comfy: ModuleType) -> None
     found, wanted = [*control["output"], *control["middle"]], [*down, middle]
     for theirs, mine in zip(found, wanted, strict=True):
         torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ComfyUI's own", "ours"])
+def test_a_network_for_sdxl_on_a_wire_is_trained_further(comfy: ModuleType, kind: str) -> None:
+    """It comes back in the form that a training calls, with what it gave on the wire."""
+    model = small.base(small.SDXL)
+    unet = base_of(model).unet
+    wired: Any = small.net(5, small.SDXL)
+    if kind == "ours":
+        network = filled(control_net_from(unet, SMALL_HINTS))
+        with torch.inference_mode():
+            wired = host.current().control_net_of(network, "ours")
+        assert isinstance(wired.control_model, CalledByComfy)
+    with torch.inference_mode(), host.current().training():
+        found = begun_from(host.current().network_of(wired, unet, "x"), "controlnet", "x", unet)
+    assert found.config.addition_embed_type == "text_time"
+    assert all(weight.requires_grad for weight in found.parameters())
+    y, added = sizes(model, 2)
+    x, words, hints, steps = (
+        noisy(2),
+        texts(2, 2048),
+        torch.rand(2, 3, 64, 64),
+        torch.tensor([3, 9]),
+    )
+    with torch.no_grad():
+        down, middle = found.eval()(x, steps, words, hints, return_dict=False, **added)
+        control = wired.control_model(x=x, hint=hints, timesteps=steps, context=words, y=y)
+    given, wanted = [*down, middle], [*control["output"], *control["middle"]]
+    for mine, theirs in zip(given, wanted, strict=True):
+        assert theirs.std() > 1e-3
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_another_family_is_refused_by_name(comfy: ModuleType) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,3 +157,90 @@ def test_a_vae_of_another_family_is_refused(loaded: tuple[Any, Any, Any], shelf:
     assert encoders is not None
     with pytest.raises(UserError, match="of 16 channels and the base model takes 4"):
         encoders.moments(pictures())
+
+
+# SDXL: two encoders, whose second pools its text
+
+
+@pytest.fixture(scope="module")
+def sdxl_clip(comfy: ModuleType) -> Any:
+    """ComfyUI's CLIP of SDXL of three layers each, with random weights."""
+    import comfy.sdxl_clip
+
+    few = {"num_hidden_layers": 3}
+    options = {"clip_l_model_config": few, "clip_g_model_config": few, "dtype": torch.float32}
+    kinds = {"clip": comfy.sdxl_clip.SDXLClipModel, "tokenizer": comfy.sdxl_clip.SDXLTokenizer}
+    with torch.inference_mode():
+        clip = comfy.sd.CLIP(SimpleNamespace(params={}, **kinds), model_options=options)
+        small.fill(clip.cond_stage_model, 4)
+    return clip
+
+
+@pytest.fixture(scope="module")
+def sdxl_base(loaded: tuple[Any, Any, Any], sdxl_clip: Any) -> Base:
+    return taken((small.base(small.SDXL), sdxl_clip, loaded[2]))
+
+
+def told(clip: Any, text: str) -> tuple[Tensor, Tensor]:
+    """Words and pooled text as the node CLIPTextEncode has them."""
+    import nodes
+
+    with torch.inference_mode():
+        ((words, more),) = nodes.CLIPTextEncode().encode(clip, text)[0]
+    return words, more["pooled_output"]
+
+
+def test_sdxl_s_words_and_pooled_texts_are_those_of_the_node(
+    sdxl_clip: Any, sdxl_base: Base
+) -> None:
+    """Of a long prompt the first 77 tokens alone, whose pooled text is all that the node takes."""
+    assert sdxl_base.encoders is not None
+    assert sdxl_base.encoders.pooled_width == 1280
+    texts = ("", WITHOUT_PARENTHESES, PROMPTS[2])
+    found = sdxl_base.encoders.texts(texts)
+    assert found.words.shape == (3, 77, 2048)
+    assert found.pooled is not None
+    assert found.pooled.shape == (3, 1280)
+    assert not found.words.is_inference()
+    assert not found.pooled.is_inference()
+    for words, pooled, text in zip(found.words, found.pooled, texts, strict=True):
+        wanted, wanted_pooled = told(sdxl_clip, text)
+        assert wanted.shape[1] == (77 if text != PROMPTS[2] else 154)
+        assert relative(words, wanted[0, :77]) < 1e-5
+        assert relative(pooled, wanted_pooled[0]) < 1e-5
+    assert torch.equal(sdxl_base.encoders.words(texts), found.words)
+    assert relative(found.pooled[0], found.pooled[1]) > 0.1  # so that prompts are told apart
+    assert relative(found.words[0], found.words[1]) > 0.1
+    assert sdxl_base.encoders.tokens(texts)[::2] == [0, 120]
+    assert sdxl_base.encoders.sizes == (4, 77, 2048)
+
+
+def test_sdxl_s_layer_is_respected_and_its_fingerprint_knows_it(
+    loaded: tuple[Any, Any, Any], sdxl_clip: Any, sdxl_base: Base
+) -> None:
+    skipping = sdxl_clip.clone()
+    skipping.clip_layer(-1)
+    other = taken((small.base(small.SDXL), skipping, loaded[2]))
+    assert other.encoders is not None
+    assert sdxl_base.encoders is not None
+    found = other.encoders.texts([WITHOUT_PARENTHESES])
+    words, pooled = told(skipping, WITHOUT_PARENTHESES)
+    assert found.pooled is not None
+    assert relative(found.words, words) < 1e-5
+    assert relative(found.pooled, pooled) < 1e-5
+    assert relative(found.words, told(sdxl_clip, WITHOUT_PARENTHESES)[0]) > 0.1
+    assert other.encoders.fingerprint != sdxl_base.encoders.fingerprint
+
+
+def test_a_clip_that_belongs_to_no_sdxl_is_refused(
+    loaded: tuple[Any, Any, Any], sdxl_clip: Any
+) -> None:
+    _, clip, vae = loaded
+    encoders = taken((small.base(small.SDXL), clip, vae)).encoders
+    assert encoders is not None
+    with pytest.raises(UserError, match="768 wide and the base model reads 2048"):
+        encoders.texts([""])
+    encoders = taken((small.base(), sdxl_clip, vae)).encoders
+    assert encoders is not None
+    with pytest.raises(UserError, match="2048 wide and the base model reads 768"):
+        encoders.texts([""])

@@ -29,10 +29,11 @@ from controlstack.training.trainable import (
 )
 from controlstack.training.transfer import transferred
 from tests.tiny import CONTEXT, Y_WIDTH, tiny_model, tiny_sdxl_unet, tiny_unet
+from tests.training import control_loras
+from tests.training.control_loras import drawn, merged
 from tests.training.small_runs import quiet, same_weights, small_run, small_unet, stop_after
 from tests.training.unets import sd2_unet
 
-HINTS = (4, 4, 8, 8)
 NET = NetSettings("control_lora", "4,4,8,8", rank=2)
 
 
@@ -46,36 +47,9 @@ def inputs() -> tuple[Tensor, ...]:
     )
 
 
-def drawn(unet: Any, rank: int = 2) -> Any:
-    """A Control-LoRA whose every parameter is something else than at first."""
-    from controlstack.training.control_lora import ControlLoraModel
-
-    torch.manual_seed(4)
-    network = ControlLoraModel.for_unet(unet, HINTS, rank)
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight += torch.randn_like(weight) * 0.05
-    return network.eval()
-
-
-def merged(network: Any, unet: Any) -> Any:
-    """The ordinary ControlNet of the same weights: W + up @ down of each layer, made whole."""
-    from diffusers import ControlNetModel
-
-    whole = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=HINTS)
-    state = dict(whole.state_dict())
-    for path, layer in network.named_modules():
-        if isinstance(layer, LowRank):
-            state[f"{path}.weight"] = state[f"{path}.weight"] + layer.change()
-    own = {name: w for name, w in network.state_dict().items() if name in state}
-    whole.load_state_dict({**state, **own})
-    return whole.eval()
-
-
 def residuals(network: Any, *given: Tensor) -> list[Tensor]:
     labels = {"class_labels": torch.ones(2, Y_WIDTH)} if network.class_embedding else {}
-    down, middle = network(*given, return_dict=False, **labels)
-    return [*down, middle]
+    return control_loras.residuals(network, *given, **labels)
 
 
 @pytest.mark.parametrize("make", [tiny_unet, sd2_unet, tiny_sdxl_unet])

@@ -110,6 +110,24 @@ def test_memory_by_what_it_is() -> None:
     assert halves["base as fp32"] == 4 * numbers(nets.unet)
 
 
+def test_a_control_lora_s_own_weights_alone_are_trained() -> None:
+    whole, nets = (
+        nets_of(SMALL, NetSettings(kind, "4,4,8,8", rank=2))
+        for kind in ("controlnet", "control_lora")
+    )
+    for name, weight in nets.control.named_parameters():
+        assert weight.is_meta, name
+    settings = TrainingSettings(batch=2, precision="bf16")
+    step, _ = memory_of(nets, SMALL, SIZE, settings)
+    wanted, _ = memory_of(whole, SMALL, SIZE, settings)
+    assert step["gradients"] == 4 * numbers(nets.control) < wanted["gradients"] / 2
+    assert 0 < wanted["activations"] < step["activations"] < 2 * wanted["activations"]
+    # The base's weights are computed with and not trained: the way back has no gradient of theirs.
+    mine, theirs = work_of(nets, SMALL, SIZE), work_of(whole, SMALL, SIZE)
+    assert mine.control > theirs.control
+    assert mine.step < theirs.step
+
+
 def test_a_recipe_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +141,11 @@ def test_a_recipe_is_read(
     words = capsys.readouterr().out
     assert f"{recipe} (sdxl): 64 x 64, 30 steps of 8 pictures" in words
     assert "pictures encoded before" in words
+    recipe_cost.main(
+        ["--family", "sdxl", "--resolution", "64", "--network", "control_lora", "--rank", "2"]
+    )
+    count = numbers(nets_of(SMALL, NetSettings("control_lora", rank=2)).control)
+    assert f"ControlNet {count / 1e6:.0f} M" in capsys.readouterr().out
 
 
 def test_the_recipe_of_sdxl_is_one_that_a_training_takes() -> None:
