@@ -395,7 +395,7 @@ def test_sheets_are_shown_while_it_runs_and_the_curve_is_drawn(parts: Parts, pla
     last = np.asarray(Image.open(files[-1]).convert("RGB"), np.float32) / 255
     assert np.array_equal(sheet[0].numpy(), last)
     assert [point.step for point in curve.points] == [1, 2]
-    assert [one.step for one in curve.validations] == [0, 1]
+    assert [one.step for one in curve.validations] == [0, 1, 2]
     first = curve.validations[0].figures
     assert "edge F1" in first
     assert (first[GAIN], first[OWN_WINS]) == (0.0, 0.5)  # nothing is learnt; two rows, one drawn
