@@ -18,9 +18,10 @@ from ..hosts import host
 from ..training.settings import NetSettings, NetworkSettings
 from .train_values import CATEGORY, TRAINABLE, Trainable
 from .upstream import HIDDEN, Prompt, file_behind
-from .widgets import answer, widgets
+from .widgets import answer, filled, widgets
 
 
+@filled
 class ControlStackControlNetFromModel:
     """A MODEL -> a network to be trained on it."""
 
