@@ -22,8 +22,7 @@ class BaseSettings:
     path: str = setting(
         "",
         "The model to train on, which stays as it is: a diffusers folder, a single file of the "
-        "Stable Diffusion 1.x, 2.x or SDXL family, or demo for the small demo model (a folder of "
-        "that name is ./demo).",
+        "Stable Diffusion 1.x, 2.x or SDXL family, or demo for the small demo model.",
     )
     text_encoder: str = setting(
         "", "Text encoder for a base that has none: a folder or a file. Empty: the base's own."

@@ -11,6 +11,10 @@ from ...ground.errors import UserError
 from ...ground.names import inner_name
 from ...ground.reading import require_regular
 from ...ground.wording import shown
+from ...model_files.folders import CONFIG
+
+_OF_A_MODEL = (CONFIG, "model_index.json")
+"""Of which a folder of diffusers has one."""
 
 ALLOW = "outside = true (--outside) takes such names"
 
@@ -65,15 +69,15 @@ class Inside:
 
 
 def typed(text: str, what: str, known: Mapping[str, Path] | None = None) -> Path:
-    """The path that a person typed, "~" followed; `known` are names that stand for a path, also
-    where a file is called so: "./NAME" means that. Raises UserError, which calls it `what`, for one
-    that no file can have.
+    """The path that a person typed, "~" followed; `known` are names of models that stand for a path
+    where there is no such file, and no such folder that holds a model: a clone of this project has
+    a folder called as its demo model is. Raises UserError, which calls it `what`, for a text that
+    no file can have.
     """
-    if known and text in known:
-        return known[text]
     try:
         path = Path(text).expanduser()
-        path.exists()
+        if not (path.is_file() or any((path / name).exists() for name in _OF_A_MODEL)):
+            path = (known or {}).get(text, path)
     except (OSError, ValueError, RuntimeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise UserError(f"{what} {shown(text)} cannot be used: {reason}") from error

@@ -258,14 +258,17 @@ def test_a_mistyped_folder_is_not_looked_for_on_the_hub(
     assert told_layout(DataSettings(path="photos/cats", layout="dataset")) == "dataset"
 
 
-def test_a_word_means_itself_where_a_folder_is_called_so(
+def test_a_name_of_a_model_gives_way_to_a_file_or_to_a_folder_with_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "demo").mkdir()
-    assert typed("demo", "the base", {"demo": Path("shipped")}) == Path("shipped")
-    assert typed("./demo", "the base", {"demo": Path("shipped")}) == Path("demo")
-    assert typed("demo", "the base") == Path("demo")
+    known = {"demo": Path("shipped"), "other": Path("shipped")}
+    (tmp_path / "demo").mkdir()  # as a clone has one
+    assert typed("demo", "the base", known) == Path("shipped")
+    (tmp_path / "demo" / "config.json").touch()
+    (tmp_path / "other").touch()
+    for name in known:
+        assert typed(name, "the base", known) == Path(name)
 
 
 def test_what_is_no_data(tmp_path: Path) -> None:
