@@ -171,7 +171,7 @@ def work_of(nets: Nets, family: Family, size: tuple[int, int]) -> Work:
 
     def step() -> None:
         forth = predicted(nets.unet, nets.control, given, "fp32")
-        forth.sum().backward()  # type: ignore[no-untyped-call]
+        forth.sum().backward()
 
     with torch.no_grad():
         unet = counted(lambda: nets.unet(*plain, **also))

@@ -23,7 +23,7 @@ def test_an_address_is_taken(address: str) -> None:
         ("--set", "KSampler.steps=1..10:4"),
         ("-x:1",),
         ("C:\\work\\pose.json",),
-        ("C:/work/pose.json",),
+        ("C:/mine/pose.json",),
         ("photos",),
         ("KSampler.steps=1:4",),
         ("--",),

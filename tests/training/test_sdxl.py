@@ -283,7 +283,7 @@ def test_a_run_stopped_and_resumed_is_the_whole_run_bit_for_bit(
         network = control_net_from(base.unet, net, 1)
         events = run(base, rows, network, tmp_path / name, resume=resume, **more)
         hear = stop_after(stop)
-        with closing(events):  # type: ignore[type-var]
+        with closing(events):
             for event in events:
                 hear(event)
         assert isinstance(event, Trained)
