@@ -26,6 +26,12 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"clip|text.?encoder", "text_encoders"),
 )
 """Words of an input, or else of a node's type -> the folder of the files that it names."""
+_TOGETHER: tuple[tuple[str, str], ...] = (
+    (r"clip.?vision.* clip_name", "clip_vision"),
+    (r"preprocessor ckpt_name", ""),
+)
+"""The same for a type and an input together, where the input alone says another kind: an annotator
+of comfyui_controlnet_aux fetches a network of its own."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def _of_graph(graph: Graph, registry: Registry) -> Iterator[tuple[str, str, str]
         for name, value in node.inputs.items():
             for text in _texts(value) if name not in said else ():
                 if is_model_file(text):
-                    yield _folder(name) or _folder(node.type), text, node.id
+                    yield _folder_of(node.type, name), text, node.id
 
 
 def _of_canvas(graph: Graph, registry: Registry) -> Iterator[tuple[str, str, str]]:
@@ -104,6 +110,13 @@ def _texts(value: object) -> Iterator[str]:
             waiting += reversed(one)
         elif isinstance(one, dict) and one.get("on") is not False:
             waiting += reversed(list(one.values()))
+
+
+def _folder_of(kind: str, name: str) -> str:
+    for word, folder in _TOGETHER:
+        if re.search(word, f"{kind} {name}".lower()):
+            return folder
+    return _folder(name) or _folder(kind)
 
 
 def _folder(words: str) -> str:

@@ -160,6 +160,24 @@ def test_what_stands_in_fields_of_unknown_nodes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "field", "folder"),
+    [
+        ("CLIPVisionLoader", "clip_name", "clip_vision"),
+        ("DepthAnythingPreprocessor", "ckpt_name", ""),
+        ("SomeCLIPLoader", "clip_name", "text_encoders"),
+        ("SomeCheckpointLoader", "ckpt_name", "checkpoints"),
+    ],
+)
+def test_a_field_of_an_unknown_node_is_read_beside_the_node_s_type(
+    kind: str, field: str, folder: str
+) -> None:
+    node = {"class_type": kind, "inputs": {field: "some.safetensors"}}
+    with folders.use(folders.Folders((), (), Path("o"), Path("t"))):
+        (found,) = model_files(parse({"1": node}, "wf.json").graph(REGISTRY), REGISTRY)
+    assert found.folder == folder
+
+
+@pytest.mark.parametrize(
     ("folder", "name", "family"),
     [
         ("checkpoints", "v1-5-pruned-emaonly-fp16.safetensors", SD_1),
