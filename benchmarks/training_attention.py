@@ -26,8 +26,8 @@ from controlstack.training.trainable import control_net_from
 WIDTH, TOKENS = 768, 77
 
 
-def parts(share: int) -> tuple[Any, Any]:
-    """The locked U-Net in bf16 and a network of it."""
+def parts(share: int, precision: str) -> tuple[Any, Any]:
+    """The locked U-Net in the numbers of a precision, and a network of it."""
     from diffusers import UNet2DConditionModel
 
     torch.manual_seed(0)
@@ -39,7 +39,7 @@ def parts(share: int) -> tuple[Any, Any]:
         norm_num_groups=32 // share,
     )
     network = control_net_from(unet, NetSettings(), 0)
-    return locked(unet, "bf16"), network
+    return locked(unet, precision), network
 
 
 def step(unet: Any, network: Any, edge: int, batch: int) -> float:
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    unet, network = parts(options.share)
+    unet, network = parts(options.share, "bf16")
     print("| px | fused, s | few keys plain, s | ratio | least to most |\n|---|---|---|---|---|")
     for edge in options.edge:
         took: dict[bool, list[float]] = {False: [], True: []}

@@ -141,6 +141,7 @@ class ControlStackTrain:
         """The node's inputs and widgets."""
         fields = _fields(TrainingSettings)
         fields["validate_every"][1]["default"] = VALIDATE_EVERY
+        later = {"compile": fields.pop("compile")}  # workflows know the places of those before it
         name = "The run's folder in the output folder, under controlstack/training."
         resume = "Go on from the folder's newest checkpoint, with the same settings."
         take = (
@@ -160,7 +161,8 @@ class ControlStackTrain:
             },
             "optional": fields
             | _validation_fields()
-            | {TAKE: (list(TAKEN), {"default": TAKEN[0], "tooltip": take})},
+            | {TAKE: (list(TAKEN), {"default": TAKEN[0], "tooltip": take})}
+            | later,
             "hidden": HIDDEN,
         }
 

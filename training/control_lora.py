@@ -65,12 +65,11 @@ class ControlLoraModel(ControlNetModel):  # type: ignore[misc]  # diffusers has 
         made.attach(unet)
         return made
 
-    def attach(self, unet: nn.Module) -> None:
+    def attach(self, unet: Any) -> None:
         """Compute with the weights of `unet`'s encoder from now on, as long as that is there."""
-        layers = dict(unet.named_modules())
         for path, layer in self.named_modules():
             if isinstance(layer, LowRank):
-                layer.lent(layers[path])
+                layer.lent(unet.get_submodule(path))
 
     @property
     def told(self) -> str:

@@ -23,6 +23,7 @@ from .base import Base
 from .batch import Batch, Batches
 from .checkpoint import CHECKPOINTS, NETWORK, Checkpoints
 from .checkpoint_state import load_weights
+from .compiled import compiled
 from .curve import Curve
 from .events import Event, Note, Validation
 from .export import CONFIG, WEIGHTS, save_folder
@@ -146,10 +147,11 @@ def train_control_net(
             with lend(device), lent:
                 return validate(step, network) if validate else None
 
+        called = compiled(unet, network, settings.compile)
         task = Task(
             nn.ModuleList([network, decoder(unet)] if settings.unlock_decoder else [network]),
             _groups(network, unet, settings),
-            _loss(base, unet, network, load(), settings, shares, device),
+            _loss(base, *called, load(), settings, shares, device),
             tried,
         )
         loop = Loop(task, settings, accelerator)

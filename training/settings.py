@@ -268,6 +268,11 @@ class TrainingSettings:
     save_best: bool = setting(
         False, "Keep the network of the validation with the highest gain, as best."
     )
+    compile: bool = setting(
+        False,
+        "Have torch compile the networks of a step: minutes before the first one, for faster ones "
+        "after it. Needs a C++ compiler, on a GPU triton as well.",
+    )
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def main() -> None:
     options = arguments(
         __doc__ or "",
         train_steps=1500,
-        every=25,
+        every=150,
+        draw=500,
         smallest=ENDS[0],
         largest=ENDS[1],
         measured=24,
@@ -50,7 +51,7 @@ def main() -> None:
     )
     world = World(options.work, options.scenes)
     base = line_base(world)
-    plan = Plan(options.train_steps, options.every, 150, drawn=options.measured)
+    plan = Plan(options.train_steps, options.every, options.draw, drawn=options.measured)
     unseen = held_out_rows(world, options.measured)
     table, curve, found = [], {}, []
     for size in (size for size in SIZES if options.smallest <= size <= options.largest):

@@ -10,13 +10,16 @@ Run: python -m benchmarks.paper.onset
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from controlstack.training.base import Base
 from controlstack.training.gain import COME, OWN_WINS
 
-from .line_nets import CPU, Plan, Run, cpu_minutes, learn, line_base
+from .line_nets import CPU, Plan, Run, learn, line_base
 from .networks import Curve
 from .plots import COLOURS
 from .plots import figure as page
@@ -25,6 +28,9 @@ from .world import World
 
 RATES = {"1e-3, 3e-3": 1.0, "3e-4, 1e-3": 1 / 3}
 """The demo's rates of copied and new weights, and a third of them: what they are multiplied by."""
+SAID = ("net", "rates", "seed", "came at step", "highest gain", OWN_WINS, "steps")
+Asked: TypeAlias = tuple[str, str, int]
+"""A run's kind of net, its rates and its seed."""
 
 
 def main() -> None:
@@ -35,28 +41,48 @@ def main() -> None:
     world = World(options.work, options.scenes)
     base = line_base(world)
     plan = Plan(options.train_steps, options.every, options.train_steps // 2, drawn=options.drawn)
-    table, found = [], []
-    for kind, rates, seed in _asked(options.runs, options.others):
-        run = Run(kind, seed, options.rows, RATES[rates])
-        tries = learn(world, base, run, plan)
-        found.append(tries)
-        curve = [(one.step, round(one.gain, 4)) for one in tries]
-        wins = [(one.step, round(one.figures[OWN_WINS], 3)) for one in tries]
-        row = {
-            **{"net": kind, "rates": rates, "seed": seed, **came(curve)},
-            "highest gain": max(gain for _, gain in curve),
-            OWN_WINS: wins[-1][1],
-            "steps": tries[-1].step,
-            CPU: tries[-1].figures[CPU],
-        }
-        table.append({**row, "curve": curve, "wins": wins})
-        print(row, flush=True)
-        write(options.out / "onset.json", options, table, cpu_minutes=cpu_minutes(found))
+    file = options.out / "onset.json"
+    told = earlier(file, options.rows, options.train_steps)
+    table: list[dict[str, Any]] = []
+    for asked in _asked(options.runs, options.others):
+        table.append(told[asked] if asked in told else _trained(world, base, plan, *asked, options))
+        print({name: table[-1][name] for name in SAID}, flush=True)
+        minutes = round(sum(row[CPU] for row in table) / 60, 1)
+        write(file, options, table, cpu_minutes=minutes)
     plot(table, options.out)
 
 
-def _asked(runs: int, others: int) -> list[tuple[str, str, int]]:
-    """(kind, rates, seed): what `meaning.py` trains, with most seeds, and then the others."""
+def _trained(
+    world: World, base: Base, plan: Plan, kind: str, rates: str, seed: int, options: Namespace
+) -> dict[str, Any]:
+    """The row of one run."""
+    tries = learn(world, base, Run(kind, seed, options.rows, RATES[rates]), plan)
+    curve = [(one.step, round(one.gain, 4)) for one in tries]
+    wins = [(one.step, round(one.figures[OWN_WINS], 3)) for one in tries]
+    return {
+        **{"net": kind, "rates": rates, "seed": seed, **came(curve)},
+        "highest gain": max(gain for _, gain in curve),
+        OWN_WINS: wins[-1][1],
+        "steps": tries[-1].step,
+        **{CPU: tries[-1].figures[CPU], "curve": curve, "wins": wins},
+    }
+
+
+def earlier(file: Path, rows: int, steps: int) -> dict[Asked, dict[str, Any]]:
+    """The rows that `file` has of runs of so many `rows` and at least so many `steps`: they are
+    kept as they are, since a run takes minutes; another --out begins anew.
+    """
+    if not file.exists():
+        return {}
+    found = json.loads(file.read_text())
+    if found["options"]["rows"] != rows:
+        return {}
+    kept = (row for row in found["rows"] if row["steps"] >= steps)
+    return {(row["net"], row["rates"], row["seed"]): row for row in kept}
+
+
+def _asked(runs: int, others: int) -> list[Asked]:
+    """What `meaning.py` trains, with most seeds, and then the others."""
     full, third = RATES
     most = [(kind, full, seed) for kind in ("controlnet", "lite") for seed in range(1, runs + 1)]
     rest = (("gaussian", full), ("controlnet", third), ("gaussian", third))

@@ -29,7 +29,7 @@ from controlstack.benchmarks.paper.convergence import rise
 from controlstack.benchmarks.paper.lines import distances, ends, line
 from controlstack.benchmarks.paper.measures import difference, figure
 from controlstack.benchmarks.paper.moved_base import MOVES, weights_moved
-from controlstack.benchmarks.paper.onset import came
+from controlstack.benchmarks.paper.onset import came, earlier
 from controlstack.benchmarks.paper.quality import LABELS, kernel_distance, labels_of, things_of
 from controlstack.benchmarks.paper.results import DOCS
 from controlstack.benchmarks.paper.sampling import Control, Pictures, Sampling, sample
@@ -258,3 +258,13 @@ class _Silent:
     ) -> tuple[list[Tensor], Tensor]:
         zeros = [torch.zeros(len(noisy), c, side, side).bfloat16() for c, side in self.SHAPES]
         return zeros[:-1], zeros[-1]
+
+
+def test_an_onset_that_was_measured_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "onset.json"
+    assert earlier(file, 1000, 250) == {}
+    run = {"net": "lite", "rates": "1e-3, 3e-3", "seed": 2, "steps": 300}
+    short = {**run, "seed": 3, "steps": 200}
+    file.write_text(json.dumps({"options": {"rows": 1000}, "rows": [run, short]}))
+    assert earlier(file, 1000, 250) == {("lite", "1e-3, 3e-3", 2): run}
+    assert earlier(file, 500, 250) == {}
