@@ -30,7 +30,7 @@ def _check(unet_name: str) -> None:
 @gguf_node("UnetLoaderGGUF", MENU, {"unet_name": _UNET}, "MODEL", check=_check)
 def load_unet(unet_name: str) -> Any:
     """The diffusion model of a GGUF file. Its numbers are those that the blocks hold, as float32;
-    that pack rounds them to halves."""
+    that pack rounds them to halves, which ops.py and dequant.py of it do by default."""
     return loading.load_unet(folders.find(_KIND, unet_name, _ENDINGS))
 
 

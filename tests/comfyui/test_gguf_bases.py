@@ -1,4 +1,5 @@
-"""Base models as GGUF files, loaded by ComfyUI-GGUF: the stack gives what the core's chain gives.
+"""Base models as GGUF files, loaded by ComfyUI-GGUF: the stack gives what the core's chain gives,
+and the embedded host predicts what they do.
 
 `COMFYUI_GGUF_PATH` names the folder of that pack's source; without it these tests are skipped.
 """
@@ -9,12 +10,15 @@ import copy
 import sys
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from controlstack.headless.models.loading import load_unet
 from controlstack.nodes.speed_node import ControlStackSpeed
 from controlstack.nodes.stack import ControlStackApply
 from tests import gguf_files
@@ -26,12 +30,15 @@ from tests.comfyui.parity import (
     Parity,
     call,
     case_of,
+    noise,
     ours,
     picture,
     stack,
 )
+from tests.two_hosts import FAMILIES
 
 NAME = "comfyui_gguf"
+ARCHITECTURES = {"sd15": "sd1", "sdxl": "sdxl"}
 KINDS = ("BF16", "Q8_0", "Q5_1", "Q4_0", "Q4_K", "Q6_K")
 
 
@@ -52,16 +59,20 @@ def pack(comfy: ModuleType) -> ModuleType:
 
 def loaded(pack: ModuleType, shelf: Shelf, family: str, kind: str, **advanced: Any) -> Any:
     """A MODEL of that pack's loader: a family's U-Net, quantised as `kind`."""
+    path = shelf.folder / f"{family} {kind}.gguf"
+    if not path.exists():
+        drawn = weights(family, MODELS[family]())
+        gguf_files.write_unet(path, drawn, kind, ARCHITECTURES[family])
+    return by_loader(pack, path, **advanced)
+
+
+def by_loader(pack: ModuleType, path: Path, **advanced: Any) -> Any:
+    """A MODEL of that pack's loader."""
     import folder_paths
 
-    folder_paths.add_model_folder_path("diffusion_models", str(shelf.folder))
-    name = f"{family} {kind}.gguf"
-    if not (shelf.folder / name).exists():
-        drawn = weights(family, MODELS[family]())
-        gguf_files.write_unet(shelf.folder / name, drawn, kind, family[:4].replace("sd15", "sd1"))
-        folder_paths.filename_list_cache.clear()
+    folder_paths.add_model_folder_path("diffusion_models", str(path.parent))
     node = "UnetLoaderGGUFAdvanced" if advanced else "UnetLoaderGGUF"
-    return pack.NODE_CLASS_MAPPINGS[node]().load_unet(name, **advanced)[0]
+    return pack.NODE_CLASS_MAPPINGS[node]().load_unet(path.name, **advanced)[0]
 
 
 def packed(model: Any) -> dict[str, Any]:
@@ -147,3 +158,35 @@ def test_control_speed(pack: ModuleType, shelf: Shelf, speed: str) -> None:
     result = replace(one, model=model).result
     assert result.isfinite().all()
     assert torch.equal(result, exact) == (speed == "exact")
+
+
+HALF = 2**-11
+"""How much a half may be rounded by."""
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), [("sd15", "Q8_0"), ("sd15", "Q4_K"), ("sdxl", "Q4_0"), ("sdxl", "Q6_K")]
+)
+def test_the_embedded_host_predicts_the_same(
+    pack: ModuleType, tmp_path: Path, family: str, kind: str
+) -> None:
+    """Within what halves are rounded by: that pack unpacks to halves, its convolutions always. To
+    the rounding of sums where the same halves are given to ours, of kinds with one product a number
+    (others are rounded in between)."""
+    whole = load_file(FAMILIES[family].write_unet(tmp_path / "whole.safetensors"))
+    path = gguf_files.write_unet(tmp_path / "packed.gguf", whole, kind, ARCHITECTURES[family])
+    numbers = gguf_files.read_as_the_library_does(path)
+    save_file({n: one.half() for n, one in numbers.items()}, tmp_path / "halves.safetensors")
+    x, context = noise(1, 1, 4, 8, 8), noise(2, 1, 77, {"sd15": 768, "sdxl": 2048}[family])
+    y = noise(3, 1, 2816) if family == "sdxl" else None
+    time = torch.tensor([500.0])
+    with torch.no_grad():
+        theirs = by_loader(pack, path).model.diffusion_model(x, time, context, y=y)
+        mine, halves = (
+            load_unet(one).model.diffusion_model(x, time, context, class_labels=y)[0]
+            for one in (path, tmp_path / "halves.safetensors")
+        )
+    far, near = (float((one - theirs).abs().max() / theirs.abs().max()) for one in (mine, halves))
+    print(f"{family} {kind}: {far:.1e}, halves {near:.1e}")
+    assert HALF / 100 < far < 10 * HALF
+    assert kind.endswith("_K") or near < 1e-5
