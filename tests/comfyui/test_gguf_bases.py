@@ -174,7 +174,8 @@ def test_the_embedded_host_predicts_the_same(
     the rounding of sums where the same halves are given to ours, of kinds with one product a number
     (others are rounded in between)."""
     whole = load_file(FAMILIES[family].write_unet(tmp_path / "whole.safetensors"))
-    path = gguf_files.write_unet(tmp_path / "packed.gguf", whole, kind, ARCHITECTURES[family])
+    name = f"{tmp_path.name}.gguf"  # the host's folders are searched one after the other
+    path = gguf_files.write_unet(tmp_path / name, whole, kind, ARCHITECTURES[family])
     numbers = gguf_files.read_as_the_library_does(path)
     save_file({n: one.half() for n, one in numbers.items()}, tmp_path / "halves.safetensors")
     x, context = noise(1, 1, 4, 8, 8), noise(2, 1, 77, {"sd15": 768, "sdxl": 2048}[family])
