@@ -70,11 +70,8 @@ def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]
     """
     reader = _reader(path)
     shapes = {one.name: _shape(reader, one, path) for one in reader.tensors}
-    return shapes, {
-        name: str(field.contents())
-        for name, field in reader.fields.items()
-        if name.startswith(_TEXT) and [kind.name for kind in field.types] == ["STRING"]
-    }
+    said = {name: _said(field) for name, field in reader.fields.items() if name.startswith(_TEXT)}
+    return shapes, {name: text for name, text in said.items() if isinstance(text, str)}
 
 
 def read_packed(
@@ -153,7 +150,7 @@ def _shape(reader: Any, one: Any, path: Path) -> tuple[int, ...]:
     told = reader.get_field(f"{_SHAPE}{one.name}")
     if told is None:
         return stored
-    shape = told.contents()
+    shape = _said(told)
     sizes = shape if isinstance(shape, list) else []
     if not all(isinstance(size, int) and size > 0 for size in sizes) or (
         math.prod(sizes) != math.prod(stored)
@@ -163,6 +160,14 @@ def _shape(reader: Any, one: Any, path: Path) -> tuple[int, ...]:
             f"{shown(str(shape))}: the file is damaged; fetch it again."
         )
     return tuple(sizes)
+
+
+def _said(field: Any) -> Any:
+    """The value of an entry, None for a text that is none."""
+    try:
+        return field.contents()
+    except UnicodeDecodeError:
+        return None
 
 
 def _version() -> str:
