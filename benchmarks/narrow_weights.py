@@ -7,7 +7,10 @@ after another and need no more), measured as the highest resident memory, 3 GB i
 `--rounds`, processor's seconds of an evaluation of SD 1.5's U-Net on one thread, kept and whole, in
 turns; 6 GB.
 
-Run: python -m benchmarks.narrow_weights [--edge 512] [--rounds 3]
+With `--packed` instead: what the U-Nets of SD 1.5 and SDXL take packed as in GGUF files, and the
+processor's seconds to unpack them all once, from 1.6 million random numbers a kind.
+
+Run: python -m benchmarks.narrow_weights [--edge 512] [--rounds 3] [--packed]
 """
 
 from __future__ import annotations
@@ -171,6 +174,44 @@ def times(edge: int, rounds: int) -> None:
     )
 
 
+def unpacking() -> None:
+    """Print bytes and seconds of packed U-Nets."""
+    import gguf
+    import numpy as np
+    from diffusers import UNet2DConditionModel
+
+    from controlstack.model_files.gguf_files import Packed
+    from tests.gguf_files import KINDS, packed
+
+    with torch.device("meta"):
+        nets = (
+            UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8),
+            parts()["U-Net"](),
+        )
+    counts = [sum(p.numel() for p in net.parameters()) for net in nets]
+    wholes = " | ".join(f"{4 * count / GB:.2f} | 0" for count in counts)
+    print("| kind | bits a number | SD 1.5, GB | unpacked in, s | SDXL, GB | unpacked in, s |")
+    print("|---|---|---|---|---|---|")
+    print(f"| float32 | 32 | {wholes} |")
+    numbers = np.random.default_rng(0).standard_normal((1280, 1280), dtype=np.float32)
+    for kind in KINDS:
+        data, how = packed(numbers, kind)
+        if kind in ("F16", "BF16"):
+            continue
+        length, size = gguf.GGML_QUANT_SIZES[how]
+        blocks = Packed(torch.from_numpy(data), int(how), numbers.shape)
+        took = []
+        for _ in range(5):
+            began = time.process_time()
+            blocks.whole()
+            took.append((time.process_time() - began) / numbers.size)
+        cells = " | ".join(
+            f"{size / length * count / GB:.2f} | {statistics.median(took) * count:.0f}"
+            for count in counts
+        )
+        print(f"| {kind} | {8 * size / length:.2f} | {cells} |", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -178,8 +219,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=0, help="of the seconds; 0 leaves them out")
     parser.add_argument("--edge", type=int, default=512, help="pixels of the picture")
+    parser.add_argument("--packed", action="store_true", help="GGUF's kinds instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.packed:
+        unpacking()
+        return
     counted()
     activations(options.edge)
     if options.rounds:

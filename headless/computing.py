@@ -42,6 +42,17 @@ class Computing:
             return self.may_keep
         return size * _WIDENED > available() / 2
 
+    def packs(self, numbers: int) -> bool:
+        """Whether so many quantised weights stay packed until a layer computes.
+
+        The numbers are the same either way, and unpacking takes longer than the layer, so it is
+        done where they would take more than half of the memory that is left, and on a CPU alone:
+        elsewhere they are unpacked once.
+        """
+        if not self.may_keep or self.device.type != "cpu":
+            return False
+        return numbers * self.dtype.itemsize > available() / 2
+
     @property
     def of_pictures(self) -> torch.dtype:
         """The type that VAEs compute in."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -103,24 +103,27 @@ def bases(kind: str) -> list[Path]:
     return [root / sub for root in current().models for sub in KINDS[kind][1]]
 
 
-def names(kind: str) -> list[str]:
-    """Every model of `kind` by the name a workflow gives it: files, diffusers folders, aliases."""
+def names(kind: str, endings: Collection[str] = MODEL_SUFFIXES) -> list[str]:
+    """Every model of `kind` by the name a workflow gives it: files, diffusers folders, aliases; of
+    other `endings` only what ends so."""
     found = set(current().aliases.get(kind, {}))
     for base in bases(kind):
-        found.update(_models_in(base))
-    return sorted(found)
+        found.update(_models_in(base, endings))
+    every = endings == MODEL_SUFFIXES
+    return sorted(name for name in found if every or Path(name).suffix.lower() in endings)
 
 
-def find(kind: str, name: str) -> Path:
+def find(kind: str, name: str, endings: Collection[str] = MODEL_SUFFIXES) -> Path:
     """The file or diffusers folder of the model `name`.
 
     Raises UserError for a name that leaves its folder, and for one that is not there, with what
-    there is and where it looked.
+    there is of these `endings` and where it looked.
     """
     path = there(kind, name)
     if path is not None:
         return path
-    raise _not_found(KINDS[kind][0], name, names(kind), bases(kind), "put the file there")
+    there_is = names(kind, endings)
+    raise _not_found(KINDS[kind][0], name, there_is, bases(kind), "put the file there")
 
 
 def find_control(name: str) -> Path:
@@ -310,7 +313,7 @@ def _numbered(stem: Path, number: int) -> Path:
     return stem.with_name(f"{stem.name}_{number:05}_.png")
 
 
-def _models_in(base: Path) -> Iterator[str]:
+def _models_in(base: Path, endings: Collection[str]) -> Iterator[str]:
     """Links to folders are followed; a folder that was seen is not opened again, so that links in a
     circle end.
     """
@@ -318,7 +321,7 @@ def _models_in(base: Path) -> Iterator[str]:
     for folder, subfolders, files in os.walk(base, followlinks=True):
         here = Path(folder)
         models = [sub for sub in subfolders if _is_model_folder(here / sub)]
-        models += [name for name in files if _is_model_file(here / name)]
+        models += [name for name in files if _is_model_file(here / name, endings)]
         for name in models:
             yield (here / name).relative_to(base).as_posix()
         # What lies inside a diffusers folder is part of that model, not a model of its own.
@@ -330,8 +333,8 @@ def _models_in(base: Path) -> Iterator[str]:
                 subfolders.append(sub)
 
 
-def _is_model_file(path: Path) -> bool:
-    return path.suffix.lower() in MODEL_SUFFIXES and path.is_file()
+def _is_model_file(path: Path, endings: Collection[str]) -> bool:
+    return path.suffix.lower() in endings and path.is_file()
 
 
 def _is_model_folder(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """The one reader of files of weights: the names and shapes in one, and its tensors.
 
-No code in a file is ever run: safetensors hold none, and a pickle is read with `weights_only`.
+No code in a file is ever run: safetensors and GGUF hold none, and a pickle is read with
+`weights_only`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..ground.errors import UserError
 from ..ground.reading import require_regular
 from ..ground.wording import first_line
+from . import gguf_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +30,6 @@ _STRANGERS = {
     "fetch it again",
     b"<": "a web page, not a model: the download failed, so fetch it again",
     b"{": "JSON, not a model: name the .safetensors file beside it",
-    b"GGUF": "a GGUF file, which ControlStack does not read: use a .safetensors file",
     b"\x89PNG": "no file of weights, but a picture: fetch it again",
 }
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -46,11 +47,14 @@ class Contents:
 
 
 def read_contents(path: Path) -> Contents:
-    """Read the header of a safetensors file, or the skeleton of a pickle that torch calls safe.
+    """Read the header of a safetensors or GGUF file, or the skeleton of a pickle that torch calls
+    safe.
 
     Raises UserError where the file is missing, empty, cut off, something else, or a pickle that
     holds code; nothing in the file is run and no weight is loaded.
     """
+    if is_gguf(path):
+        return Contents(*gguf_files.read_header(path))
     if is_pickle(path):
         tensors = _load_pickle(path, "meta", ("state_dict",))
         return Contents({key: tuple(value.shape) for key, value in tensors.items()}, {})
@@ -68,8 +72,13 @@ def read_tensors(
 
     One after the other, so that none needs to stay. `wrappers` are names under which a pickle may
     hold its tensors; other dictionaries inside it (IP-Adapters, textual inversions) give dotted
-    names: `ip_adapter.x`. Raises UserError as `read_contents` does.
+    names: `ip_adapter.x`. What a GGUF file has packed is float32. Raises UserError as
+    `read_contents` does.
     """
+    if is_gguf(path):
+        for name, value in gguf_files.read_packed(path, keep):
+            yield name, value.whole() if isinstance(value, gguf_files.Packed) else value
+        return
     if is_pickle(path):
         tensors = _load_pickle(path, "cpu", wrappers)
         yield from ((name, value) for name, value in tensors.items() if keep(name))
@@ -78,11 +87,21 @@ def read_tensors(
     yield from ((name, opened.get_tensor(name)) for name in opened.keys() if keep(name))  # noqa: SIM118 - no mapping
 
 
+def is_gguf(path: Path) -> bool:
+    """Whether the content is GGUF. Raises UserError as `is_pickle` does."""
+    return _beginning(path).startswith(gguf_files.MAGIC)
+
+
 def is_pickle(path: Path) -> bool:
     """Whether the content is torch's zip of a pickle or a bare pickle, and no safetensors.
 
     Raises UserError for a file that cannot be read or is plainly something else.
     """
+    return _beginning(path).startswith(_PICKLES)
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file; none of a safetensors file, which begins with any."""
     require_regular(path, "the model")
     try:
         with path.open("rb") as file:
@@ -91,13 +110,14 @@ def is_pickle(path: Path) -> bool:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not start:
         raise UserError(f"{path} is empty (0 bytes); fetch it again.")
-    # A safetensors header begins after eight bytes of length, so a known beginning is another file.
-    if start[8:9] == b"{":
-        return False
+    # A safetensors header begins after eight bytes of length, so a known beginning is another file;
+    # that of GGUF would be a length of gigabytes.
+    if start[8:9] == b"{" and not start.startswith(gguf_files.MAGIC):
+        return b""
     for beginning, words in _STRANGERS.items():
         if start.startswith(beginning):
             raise UserError(f"{path} is {words}.")
-    return start.startswith(_PICKLES)
+    return start
 
 
 def _load_pickle(path: Path, device: str, wrappers: Sequence[str]) -> dict[str, Tensor]:

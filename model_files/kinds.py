@@ -136,6 +136,7 @@ _MARKS: tuple[tuple[str, Kind], ...] = (
     ("feature_embedder.mid_layer_norm.", USO_PROJECTOR),
     ("attention_pooler.query_tokens", DURATION_HEAD),
     ("SelfAttention.q.", replace(TEXT_ENCODER, words="a T5 text encoder")),
+    ("token_embd.", replace(_LANGUAGE_MODEL, words="a language model or a T5 text encoder")),
     ("vision_model.", _kind("a CLIP with its vision part", "clip_vision", "CLIPVisionLoader")),
     ("emb_params", _TEXTUAL_INVERSION),
     ("string_to_param", _TEXTUAL_INVERSION),

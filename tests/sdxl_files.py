@@ -57,6 +57,11 @@ def write_checkpoint(path: Path, seed: int = 0) -> Path:
     return _write(path, _unet_shapes() | texts | vae_shapes(), seed)
 
 
+def write_unet(path: Path, seed: int = 0) -> Path:
+    """The U-Net of that checkpoint alone."""
+    return _write(path, _unet_shapes(), seed)
+
+
 def write_control_net(path: Path, seed: int = 1) -> Path:
     """A ControlNet for that checkpoint in CompVis' layout."""
     from diffusers import ControlNetModel

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from safetensors.torch import load
+from safetensors import safe_open
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from controlstack.headless import folders, host
@@ -32,6 +33,7 @@ from tests.cells import Prompt
 if TYPE_CHECKING:
     from tests.comfyui.server import Server
 
+VAE = "vae.safetensors"
 BAR = 40.0
 """The PSNR in dB that pictures of the two hosts have to reach (the issue's figure)."""
 
@@ -74,6 +76,41 @@ def write_files(base: Path, family: str = "sd15") -> Path:
     files.write_lora(base / "models" / "loras" / cells.LORA)
     shutil.copytree(cells.INPUT, base / "input")
     return base
+
+
+PARTS = {
+    "sd15": {("text_encoders", "clip_l"): sd15_files.CLIP},
+    "sdxl": {
+        ("text_encoders", "clip_l"): sdxl_files.CLIP_L,
+        ("text_encoders", "clip_g"): sdxl_files.CLIP_G,
+    },
+}
+_ALWAYS = {("diffusion_models", "unet"): sd15_files.UNET, ("vae", "vae"): sd15_files.VAE}
+
+
+def take_apart(models: Path, family: str) -> None:
+    """The checkpoint's parts in files of their own, under the names that such files have."""
+    with safe_open(models / "checkpoints" / cells.CHECKPOINT, "pt") as file:
+        for (folder, name), prefix in {**_ALWAYS, **PARTS[family]}.items():
+            kept = {
+                key.removeprefix(prefix): file.get_tensor(key)
+                for key in file.keys()  # noqa: SIM118 - no mapping
+                if key.startswith(prefix)
+            }
+            (models / folder).mkdir(exist_ok=True)
+            save_file(kept, models / folder / f"{name}.safetensors")
+
+
+def from_parts(prompt: Prompt, unet: dict[str, Any], texts: dict[str, Any]) -> Prompt:
+    """`prompt`, its model and texts from these loaders, its VAE of `take_apart`."""
+    prompt |= {"unet": unet, "texts": texts, "vae": cells.node("VAELoader", vae_name=VAE)}
+    del prompt["checkpoint"]
+    parts = (["unet", 0], ["texts", 0], ["vae", 0])
+    for one in prompt.values():
+        for name, value in one["inputs"].items():
+            if isinstance(value, list) and value[0] == "checkpoint":
+                one["inputs"][name] = parts[value[1]]
+    return prompt
 
 
 def graph_of(prompt: Prompt) -> Graph:

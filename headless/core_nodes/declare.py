@@ -28,10 +28,11 @@ class ModelFile:
     kind: str
     none: tuple[str, ...]
     options: Mapping[str, Any]
+    endings: Collection[str] = folders.MODEL_SUFFIXES
 
     def __call__(self) -> Declared:
         """As INPUT_TYPES has it."""
-        choices = [*self.none, *folders.names(self.kind)]
+        choices = [*self.none, *folders.names(self.kind, self.endings)]
         return (choices, dict(self.options)) if self.options else (choices,)
 
 

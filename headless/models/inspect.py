@@ -9,7 +9,7 @@ from typing import Any
 from ...ground.errors import UserError
 from ...ground.reading import require_regular
 from ...ground.wording import listing, shown
-from ...model_files.files import read_contents
+from ...model_files.files import is_gguf, read_contents
 from ...model_files.folders import CONFIG, read_config, weight_files
 from ...model_files.kinds import (
     CHECKPOINT,
@@ -113,6 +113,12 @@ def _check_file(path: Path, kind: str, difference: bool) -> None:
     shapes = contents.shapes
     found = kind_of(shapes)
     wanted = KINDS[kind].words
+    if is_gguf(path) and kind != DIFFUSION_MODEL.folder:
+        what = found.words if found else "a model that is not known here"
+        raise UserError(
+            f"{path} is a GGUF file of {what}: of such files the embedded host reads diffusion "
+            f"models alone; get {wanted} as .safetensors."
+        )
     if found is None:
         first = next(iter(shapes), None)
         told = f"its first tensor is {shown(first)}" if first else "it has no tensors"

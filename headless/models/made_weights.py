@@ -1,4 +1,5 @@
-"""Layers whose weights are made when they compute: of narrow numbers, a scale, a low-rank change.
+"""Layers whose weights are made when they compute: of narrow numbers, of packed blocks, of a scale,
+of a low-rank change.
 
 What lies in memory is what the file holds; the whole weight exists for the time of one layer.
 """
@@ -6,11 +7,14 @@ What lies in memory is what the file holds; the whole weight exists for the time
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ...model_files.gguf_files import Packed
 
 LARGE = 2**16
 """Numbers in a weight that is worth keeping narrow; smaller ones are a thousandth of a network."""
@@ -20,13 +24,15 @@ class _Made(nn.Module):
     """What such layers have beside their weight; a layer becomes one, or plain again, in place."""
 
     weight: Tensor
+    packed: Packed | None
+    """What the weight is made of, if anything; `weight` then has its shape and no memory."""
     scale: Tensor | None
     up: Tensor | None
     down: Tensor | None
 
     def made(self, dtype: torch.dtype) -> Tensor:
         """The layer's whole weight, in a type it computes in."""
-        weight = self.weight.to(dtype)
+        weight = (self.weight if self.packed is None else self.packed.whole()).to(dtype)
         if self.scale is not None:
             weight = weight * self.scale.to(weight)
         if self.up is not None and self.down is not None:
@@ -50,23 +56,30 @@ _KINDS: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: _MadeLinear, nn.Con
 _PLAIN: dict[type[nn.Module], type[nn.Module]] = {made: plain for plain, made in _KINDS.items()}
 
 
-def settle(module: nn.Module, scales: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+def settle(
+    module: nn.Module,
+    scales: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    packed: Mapping[str, Packed] = MappingProxyType({}),
+) -> None:
     """Have a network that was filled from a file compute in `dtype`, in place.
 
-    Large weights of a narrower type stay as they are, and are made for each layer; the rest is
-    converted. The first layer is among that: its type is what a network is asked for its own.
-    `scales` has a factor for some weights, by their names.
+    Large weights of a narrower type, or `packed` ones, stay as they are, and are made for each
+    layer; the rest is converted. The first layer is among that: its type is what a network is asked
+    for its own. `scales` has a factor for some weights, by their names.
     """
     first = next((name for name, _ in module.named_parameters()), "")
     for path, layer in module.named_modules():
         for role, own in list(layer.named_parameters(recurse=False)):
             name = f"{path}.{role}" if path else role
-            scale = scales.get(name)
-            narrow = own.numel() >= LARGE and own.element_size() < dtype.itemsize
-            if narrow and role == "weight" and type(layer) in _KINDS and name != first:
-                _become(layer, scale)
-            elif own.dtype != dtype or scale is not None:
-                value = own.to(dtype) if scale is None else own.to(dtype) * scale.to(dtype)
+            scale, blocks = scales.get(name), packed.get(name)
+            narrow = blocks is not None or own.element_size() < dtype.itemsize
+            large = own.numel() >= LARGE and role == "weight" and type(layer) in _KINDS
+            if narrow and large and name != first:
+                _become(layer, scale, blocks)
+            elif own.dtype != dtype or scale is not None or blocks is not None:
+                value = (own if blocks is None else blocks.whole()).to(dtype)
+                value = value if scale is None else value * scale.to(dtype)
                 setattr(layer, role, nn.Parameter(value, requires_grad=False))
         for role, buffer in list(layer.named_buffers(recurse=False)):
             if buffer.is_floating_point():
@@ -75,13 +88,14 @@ def settle(module: nn.Module, scales: Mapping[str, Tensor], dtype: torch.dtype) 
 
 def low_rank(layer: nn.Module, base: nn.Module, up: Tensor, down: Tensor) -> None:
     """Have `layer`, whose weight is that of `base`, compute with up @ down added to it."""
-    _become(layer, base.scale if isinstance(base, _Made) else None, up, down)
+    scale, packed = (base.scale, base.packed) if isinstance(base, _Made) else (None, None)
+    _become(layer, scale, packed, up, down)
 
 
 def as_its_base(layer: nn.Module, base: nn.Module) -> None:
     """Have `layer`, whose weight is that of `base`, make it as `base` does."""
     if isinstance(base, _Made):
-        _become(layer, base.scale)
+        _become(layer, base.scale, base.packed)
 
 
 def set_whole(layer: Any, weight: Tensor) -> None:
@@ -109,7 +123,11 @@ def _is_made(layer: nn.Module) -> bool:
 
 
 def _become(
-    layer: Any, scale: Tensor | None, up: Tensor | None = None, down: Tensor | None = None
+    layer: Any,
+    scale: Tensor | None,
+    packed: Packed | None,
+    up: Tensor | None = None,
+    down: Tensor | None = None,
 ) -> None:
     layer.__class__ = _KINDS.get(type(layer), type(layer))
-    layer.scale, layer.up, layer.down = scale, up, down
+    layer.scale, layer.packed, layer.up, layer.down = scale, packed, up, down

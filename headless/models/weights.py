@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 
 from ...ground.building import of_real_size
 from ...ground.errors import UserError
-from ...model_files.files import read_tensors
+from ...model_files.files import is_gguf, read_contents, read_tensors
 from ...model_files.filling import fill
 from ...model_files.folders import weight_files
+from ...model_files.gguf_files import Packed, read_packed
 from .. import computing
 from .made_weights import settle
 
@@ -29,6 +31,7 @@ _MADE_ANEW = ("position_ids",)
 _SCALES = ("scale_weight", "weight_scale")
 _OF_FP8 = ("scaled_fp8", "scale_input", "input_scale", "comfy_quant")
 _SCALE = "controlstack_scale"
+_PACKED = "controlstack_packed"
 
 # The attention of a VAE had other names before diffusers 0.13.
 _OLD_NAMES = {
@@ -46,9 +49,12 @@ def read_weights(
     where what was chosen for the run keeps that and nobody asks for them `whole`.
 
     One tensor is converted at a time, so the peak is the result and one tensor. Weights of eight
-    bits are multiplied by their scales, or bear them (`scale_of`). Raises UserError where the file
-    is damaged.
+    bits are multiplied by their scales, or bear them (`scale_of`). What a GGUF file has packed is
+    made whole, or is borne by a tensor of its shape without memory (`packed_of`). Raises UserError
+    where the file is damaged.
     """
+    if is_gguf(path):
+        return _from_gguf(path, keep, whole)
     keeps = not whole and computing.current().keeps(path.stat().st_size)
     weights: Weights = {}
     scales: Weights = {}
@@ -70,6 +76,30 @@ def scale_of(tensor: Tensor) -> Tensor | None:
     """What the numbers of a weight of eight bits have to be multiplied by."""
     scale: Tensor | None = getattr(tensor, _SCALE, None)
     return scale
+
+
+def packed_of(tensor: Tensor) -> Packed | None:
+    """What a weight has to be made of."""
+    packed: Packed | None = getattr(tensor, _PACKED, None)
+    return packed
+
+
+def _from_gguf(path: Path, keep: Callable[[str], bool], whole: bool) -> Weights:
+    chosen = computing.current()
+    keeps = not whole and chosen.keeps(path.stat().st_size)
+    numbers = sum(map(math.prod, read_contents(path).shapes.values()))
+    packs = not whole and chosen.packs(numbers)
+    dtype = torch.float32 if whole or not chosen.may_keep else chosen.dtype
+    weights: Weights = {}
+    for name, value in read_packed(path, keep):
+        if not isinstance(value, Packed):
+            weights[name] = _converted(value, keeps)
+        elif packs:
+            weights[name] = torch.empty(value.shape, device="meta")
+            setattr(weights[name], _PACKED, value)
+        else:
+            weights[name] = value.whole().to(dtype)
+    return weights
 
 
 def read_folder(folder: Path) -> Weights:
@@ -128,8 +158,12 @@ def with_weights(
     scales = {
         name: scale for name, tensor in given.items() if (scale := scale_of(tensor)) is not None
     }
-    settle(filled, scales, dtype)
-    return filled.to(computing.current().device)
+    packed = {
+        name: blocks for name, tensor in given.items() if (blocks := packed_of(tensor)) is not None
+    }
+    settle(filled, scales, dtype, packed)
+    device = computing.current().device
+    return filled if device == computing.CPU else filled.to(device)  # packed weights cannot move
 
 
 def _make_buffers(module: nn.Module) -> None:

@@ -14,6 +14,7 @@ from . import (
     comfyroll,
     easy_use,
     efficiency,
+    gguf_loaders,
     rgthree,
 )
 from .declare import PACK_NODES
@@ -30,5 +31,6 @@ __all__ = [
     "comfyroll",
     "easy_use",
     "efficiency",
+    "gguf_loaders",
     "rgthree",
 ]

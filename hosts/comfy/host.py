@@ -19,7 +19,7 @@ import torch
 from ...ground.errors import UserError
 from ...ground.names import inner_name
 from ...ground.progress import Steps
-from ...model_files.files import SAFETENSORS_SUFFIXES, is_pickle, read_contents
+from ...model_files.files import SAFETENSORS_SUFFIXES, is_gguf, is_pickle, read_contents
 from ...model_files.kinds import CONTROLNET, MODEL_PATCHES, kind_of
 from ...model_patch.patch_net import PatchNet
 from ...model_patch.protocols import ControlNet
@@ -242,6 +242,10 @@ def _checked_control(name: str) -> _Control:
     from . import patch_files
 
     folder, path = _find(CONTROL_FOLDERS, name)
+    if is_gguf(path):
+        raise UserError(
+            f"{path} is a GGUF file, which ComfyUI's loaders do not read: use a .safetensors file."
+        )
     contents = read_contents(path)
     _check_ending(path)
     kind = kind_of(contents.shapes)

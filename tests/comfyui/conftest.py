@@ -31,6 +31,16 @@ def comfyui_path() -> Path | None:
     return Path(named).resolve() if named else None
 
 
+def gguf_pack() -> Path:
+    """The folder of ComfyUI-GGUF's source; a test that asks is skipped without it, or without the
+    library that the pack reads such files with."""
+    named = os.environ.get("COMFYUI_GGUF_PATH")
+    if not named:
+        pytest.skip("set COMFYUI_GGUF_PATH to a ComfyUI-GGUF")
+    pytest.importorskip("gguf")
+    return Path(named).resolve()
+
+
 def has_dynamic_combos() -> bool:
     """Whether this ComfyUI knows menus that bring inputs of their own, by its source."""
     schema = (comfyui_path() or HERE) / "comfy_api" / "latest" / "_io.py"

@@ -154,6 +154,11 @@ def test_the_core_takes_none_of_those(folder: Path, kind: str) -> None:
         ("a.safetensors", b"<!DOCTYPE html><html></html>", "is a web page, not a model"),
         ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
         ("a.pth", b"PK\x03\x04" + bytes(64), "does not load as plain weights"),
+        (
+            "a.safetensors",
+            b"GGUF\x03" + bytes(64),
+            "is a GGUF file, which ComfyUI's loaders do not",
+        ),
         ("a.safetensors", struct.pack("<Q", 10**6) + b"{" + bytes(50), "or cut off"),
     ],
 )

@@ -11,14 +11,12 @@ from types import ModuleType
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests import cells, cells_beside, net_files, two_hosts
 from tests.cells import Prompt, node
 from tests.comfyui.conftest import comfyui_path
 from tests.comfyui.server import serving
-from tests.sdxl_files import CLIP_G, CLIP_L
 from tests.two_hosts import BAR, Run, embedded, graph_of, latent_difference, psnr
 
 # Where ComfyUI is known to compute otherwise; docs/two-hosts.md says how.
@@ -67,30 +65,11 @@ def hosts(family: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hos
     vectors = {n: torch.randn(3, w, generator=generator) * 0.05 for n, w in VECTORS.items()}
     save_file(vectors, models / "embeddings" / "words.safetensors")
     if family == "sdxl":
-        _take_apart(models)
+        two_hosts.take_apart(models, family)
     path = comfyui_path()
     assert path is not None
     with serving(path, base) as server:
         yield Hosts(base, two_hosts.on_comfyui(server))
-
-
-def _take_apart(models: Path) -> None:
-    """The checkpoint's parts in files of their own, under the names that such files have."""
-    parts = {
-        ("text_encoders", "clip_l"): CLIP_L,
-        ("text_encoders", "clip_g"): CLIP_G,
-        ("diffusion_models", "unet"): "model.diffusion_model.",
-        ("vae", "vae"): "first_stage_model.",
-    }
-    with safe_open(models / "checkpoints" / cells.CHECKPOINT, "pt") as file:
-        for (folder, name), prefix in parts.items():
-            kept = {
-                key.removeprefix(prefix): file.get_tensor(key)
-                for key in file.keys()  # noqa: SIM118 - no mapping
-                if key.startswith(prefix)
-            }
-            (models / folder).mkdir(exist_ok=True)
-            save_file(kept, models / folder / f"{name}.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -134,17 +113,10 @@ def test_a_textual_inversion_for_both_text_encoders(hosts: Hosts) -> None:
 @pytest.mark.parametrize("family", ["sdxl"], indirect=True)
 @pytest.mark.parametrize("names", [("clip_l", "clip_g"), ("clip_g", "clip_l")])
 def test_separate_files(hosts: Hosts, names: tuple[str, str]) -> None:
-    prompt = cells.prompt(1)
     first, second = (f"{name}.safetensors" for name in names)
-    prompt["texts"] = node("DualCLIPLoader", clip_name1=first, clip_name2=second, type="sdxl")
-    prompt["unet"] = node("UNETLoader", unet_name="unet.safetensors", weight_dtype="default")
-    prompt["vae"] = node("VAELoader", vae_name="vae.safetensors")
-    for side in ("positive", "negative"):
-        prompt[side]["inputs"]["clip"] = ["texts", 0]
-    prompt["apply"]["inputs"]["model"] = ["unet", 0]
-    prompt["decode"]["inputs"]["vae"] = ["vae", 0]
-    del prompt["checkpoint"]
-    hosts.same(prompt)
+    texts = node("DualCLIPLoader", clip_name1=first, clip_name2=second, type="sdxl")
+    unet = node("UNETLoader", unet_name="unet.safetensors", weight_dtype="default")
+    hosts.same(two_hosts.from_parts(cells.prompt(1), unet, texts))
 
 
 def test_comfyui_tells_velocities_as_we_do(family: str, hosts: Hosts, comfy: ModuleType) -> None:

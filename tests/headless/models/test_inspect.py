@@ -56,7 +56,6 @@ def test_a_missing_file_lists_what_there_is(tmp_path: Path) -> None:
         (b"<!DOCTYPE html><html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "Git LFS pointer"),
         (b'{"_class_name": 1}' + b" " * 30, "is JSON"),
-        (b"GGUF\x03\x00\x00\x00" + b"\x00" * 64, "GGUF"),
         (b"\x89PNG\r\n\x1a\n" + b"\x00" * 64, "a picture"),
         (struct.pack("<Q", 2**63) + b"{" * 100, "announces a header of 9223372036854775808 bytes"),
         (struct.pack("<Q", 4) + b"nope", "header is damaged"),

@@ -139,7 +139,7 @@ def test_what_stands_in_fields_of_unknown_nodes() -> None:
     off = {"on": False, "lora": "c.safetensors"}
     power = {"id": 1, "type": "Power Lora Loader (rgthree)", "widgets_values": [{}, lora, off]}
     quiet = {"id": 2, "type": "CR Load LoRA", "mode": 2, "widgets_values": ["On", "d.safetensors"]}
-    unet = {"id": 3, "type": "UnetLoaderGGUF", "widgets_values": ["flux1-Q4.gguf", 3]}
+    unet = {"id": 3, "type": "UnetLoaderGGUFMultiGPU", "widgets_values": ["flux1-Q4.gguf", 3]}
     unet["properties"] = {"models": [{"name": "flux1-Q4.gguf", "url": "https://host/flux"}]}
     power["inputs"] = [{"name": "model", "type": "MODEL", "link": 1}]
     nodes = [{**slots, **one} for one in (power, quiet, unet)]
