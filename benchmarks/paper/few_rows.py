@@ -27,7 +27,7 @@ from .line_nets import (
 )
 from .lines import held_out_rows, plainly, training_rows
 from .measures import Values, figure
-from .plots import bars, curves
+from .plots import bars, contact_sheet, curves
 from .plots import figure as page
 from .results import arguments, write
 from .world import World
@@ -35,10 +35,12 @@ from .world import World
 SIZES = (50, 200, 1000, 10_000)
 ENDS = SIZES[0], SIZES[-1]
 PARTS = ("seen", "unseen")
+SHOWN = 6
+"""Held-out rows on the sheet."""
 
 
 def main() -> None:
-    """Train what is missing, measure, and write few_rows.json and few_rows.png after each net."""
+    """Train what is missing, measure, and write few_rows.json, .jpg (after each net) and .png."""
     options = arguments(
         __doc__ or "",
         train_steps=1500,
@@ -53,6 +55,7 @@ def main() -> None:
     base = line_base(world)
     plan = Plan(options.train_steps, options.every, options.draw, drawn=options.measured)
     unseen = held_out_rows(world, options.measured)
+    shown = {"line": unseen.hints[:SHOWN], "its scene": unseen.pictures()[:SHOWN]}
     table, curve, found = [], {}, []
     for size in (size for size in SIZES if options.smallest <= size <= options.largest):
         run = Run("controlnet", options.seed, size)
@@ -75,6 +78,8 @@ def main() -> None:
         table.append(row)
         curve[f"{size:,} rows"] = [(one.step, round(one.gain, 4)) for one in tries]
         print(row, flush=True)
+        shown[f"{size:,} rows"] = Try(world, base, unseen, 0, SHOWN).pictures(network)
+        contact_sheet(options.out / "few_rows.jpg", shown)
         minutes = cpu_minutes(found)
         write(options.out / "few_rows.json", options, table, curves=curve, cpu_minutes=minutes)
     plot(table, curve, options.out)

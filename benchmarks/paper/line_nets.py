@@ -35,7 +35,7 @@ from controlstack.training.trainable import control_net_from
 
 from .lines import Rows, distances, held_out_rows, training_rows
 from .networks import NET, TRAINING
-from .sampling import Control, Sampling, sample
+from .sampling import Control, Pictures, Sampling, sample
 from .world import World, hint_tensor, plain_attention
 
 BATCH = 8
@@ -94,11 +94,14 @@ class Try:
         return self._gain(network)
 
     def away(self, network: Any) -> NDArray[np.float64]:
-        """Pixels (drawn,) of each picture, drawn by the rows' captions under `network`."""
+        """Pixels (drawn,) of each of the `pictures`."""
+        return distances(self.pictures(network), self.rows.first(self.drawn).joints)
+
+    def pictures(self, network: Any) -> Pictures:
+        """What is drawn under `network` of the rows' lines and captions."""
         rows = self.rows.first(self.drawn)
         controls = [Control(network, rows.hints)]
-        pictures = sample(self.world, rows.captions, rows.seeds, controls, HOW, self.base.unet)
-        return distances(pictures, rows.joints)
+        return sample(self.world, rows.captions, rows.seeds, controls, HOW, self.base.unet)
 
     def figures(self, network: Any, draws: bool = True) -> dict[str, float]:
         """Gain, own hint wins, and the mean of `away` where it `draws`."""

@@ -11,8 +11,8 @@ Run: python -m benchmarks.paper.onset
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -36,27 +36,37 @@ Asked: TypeAlias = tuple[str, str, int]
 def main() -> None:
     """Train what is missing, and write onset.json and onset.png after each net."""
     options = arguments(
-        __doc__ or "", train_steps=300, every=25, rows=1000, drawn=24, runs=3, others=1
+        __doc__ or "",
+        train_steps=300,
+        every=25,
+        rows=1000,
+        drawn=24,
+        runs=3,
+        others=1,
+        others_steps=500,
     )
     world = World(options.work, options.scenes)
     base = line_base(world)
     plan = Plan(options.train_steps, options.every, options.train_steps // 2, drawn=options.drawn)
     file = options.out / "onset.json"
-    told = earlier(file, options.rows, options.train_steps)
+    told = earlier(file, options.rows)
     table: list[dict[str, Any]] = []
-    for asked in _asked(options.runs, options.others):
-        table.append(told[asked] if asked in told else _trained(world, base, plan, *asked, options))
+    for place, asked in enumerate(_asked(options.runs, options.others)):
+        steps = options.train_steps if place < 2 * options.runs else options.others_steps
+        row = told.get(asked)
+        if row is None or row["steps"] < steps:
+            row = _trained(world, base, replace(plan, steps=steps), asked, options.rows)
+        table.append(row)
         print({name: table[-1][name] for name in SAID}, flush=True)
         minutes = round(sum(row[CPU] for row in table) / 60, 1)
         write(file, options, table, cpu_minutes=minutes)
     plot(table, options.out)
 
 
-def _trained(
-    world: World, base: Base, plan: Plan, kind: str, rates: str, seed: int, options: Namespace
-) -> dict[str, Any]:
-    """The row of one run."""
-    tries = learn(world, base, Run(kind, seed, options.rows, RATES[rates]), plan)
+def _trained(world: World, base: Base, plan: Plan, asked: Asked, rows: int) -> dict[str, Any]:
+    """The row of one run on so many `rows` of data."""
+    kind, rates, seed = asked
+    tries = learn(world, base, Run(kind, seed, rows, RATES[rates]), plan)
     curve = [(one.step, round(one.gain, 4)) for one in tries]
     wins = [(one.step, round(one.figures[OWN_WINS], 3)) for one in tries]
     return {
@@ -68,17 +78,14 @@ def _trained(
     }
 
 
-def earlier(file: Path, rows: int, steps: int) -> dict[Asked, dict[str, Any]]:
-    """The rows that `file` has of runs of so many `rows` and at least so many `steps`: they are
-    kept as they are, since a run takes minutes; another --out begins anew.
+def earlier(file: Path, rows: int) -> dict[Asked, dict[str, Any]]:
+    """What `file` says of runs on so many `rows` of data. It is kept, since a run takes minutes;
+    another --out begins anew.
     """
-    if not file.exists():
+    found = json.loads(file.read_text()) if file.exists() else {"rows": []}
+    if found["rows"] and found["options"]["rows"] != rows:
         return {}
-    found = json.loads(file.read_text())
-    if found["options"]["rows"] != rows:
-        return {}
-    kept = (row for row in found["rows"] if row["steps"] >= steps)
-    return {(row["net"], row["rates"], row["seed"]): row for row in kept}
+    return {(row["net"], row["rates"], row["seed"]): row for row in found["rows"]}
 
 
 def _asked(runs: int, others: int) -> list[Asked]:
