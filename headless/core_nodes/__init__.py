@@ -2,6 +2,7 @@
 Knows the host's models and samplers; knows nothing of our own nodes or the command line."""
 
 from . import (
+    animations,
     arithmetic,
     batches,
     compositing,
@@ -10,6 +11,7 @@ from . import (
     custom_sampling,
     image,
     latent,
+    latent_files,
     loaders,
     masks,
     model_patches,
@@ -26,6 +28,7 @@ from .declare import CORE_NODES
 
 __all__ = [
     "CORE_NODES",
+    "animations",
     "arithmetic",
     "batches",
     "compositing",
@@ -34,6 +37,7 @@ __all__ = [
     "custom_sampling",
     "image",
     "latent",
+    "latent_files",
     "loaders",
     "masks",
     "model_patches",
