@@ -378,6 +378,12 @@ STRIPS = [
     *((False, 3, "black"), (False, 2, "white"), (False, 0, "green")),
 ]
 CASES |= {
+    # With an odd rest that the crop shares out, rounding of the proportion decides.
+    "ImageScale": [
+        {"image": picture(1, 1, h, w), "upscale_method": "nearest-exact", "crop": "center"}
+        | {"width": x, "height": y}
+        for w, h, x, y in ((721, 480, 768, 512), (50, 20, 33, 20), (31, 40, 8, 24), (9, 9, 8, 8))
+    ],
     "ResizeImageMaskNode": [
         {"input": i, "resize_type": rule, "scale_method": m}
         for i in (ALPHA, SMALL, picture(4, 1, 24, 24), mask(1, 2))

@@ -115,7 +115,10 @@ def test_latents(told: Mapping[str, Any], place: Path) -> None:
     declared = nodes.LoadLatent.INPUT_TYPES()["required"]["latent"]
     assert CORE_NODES["LoadLatent"].INPUT_TYPES()["required"]["latent"][0] == declared[0]
     for name in declared[0]:
-        theirs, ours = nodes.LoadLatent().load(name)[0], CORE_NODES["LoadLatent"]().run(name)[0]
+        theirs, ours = (
+            nodes.LoadLatent().load(name)[0],
+            CORE_NODES["LoadLatent"]().run(latent=name)[0],
+        )
         assert theirs.keys() == ours.keys()
         assert torch.equal(theirs["samples"], ours["samples"])
         assert ours["samples"].dtype == torch.float32
