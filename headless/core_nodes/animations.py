@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from ..pictures import encode_moving_png, encode_moving_webp
-from .declare import core_node, integer, number
+from .declare import Input, core_node, integer, number
 from .saving import PROMPT_AND_CANVAS, name_checked, texts_of, written
 
 METHODS = {"default": 4, "fastest": 0, "slowest": 6}
 """WEBP's effort by the names that the core has for it."""
 
-_NAMED = {"images": "IMAGE", "filename_prefix": ("STRING", {"default": "ComfyUI"})}
+_NAMED: Mapping[str, Input] = {
+    "images": "IMAGE",
+    "filename_prefix": ("STRING", {"default": "ComfyUI"}),
+}
 _FPS = number(6.0, 0.01, 1000.0, 0.01)
-_SAVES = {"hidden": PROMPT_AND_CANVAS, "OUTPUT_NODE": True, "RETURN_NAMES": ("images",)}
 
 
 @core_node(
@@ -29,8 +32,10 @@ _SAVES = {"hidden": PROMPT_AND_CANVAS, "OUTPUT_NODE": True, "RETURN_NAMES": ("im
         "method": list(METHODS),
     },
     "IMAGE",
+    hidden=PROMPT_AND_CANVAS,
     check=name_checked(".webp"),
-    **_SAVES,
+    OUTPUT_NODE=True,
+    RETURN_NAMES=("images",),
 )
 def save_webp(
     images: Tensor,
@@ -52,8 +57,10 @@ def save_webp(
     "image",
     {**_NAMED, "fps": _FPS, "compress_level": integer(4, 0, 9, advanced=True)},
     "IMAGE",
+    hidden=PROMPT_AND_CANVAS,
     check=name_checked(".png"),
-    **_SAVES,
+    OUTPUT_NODE=True,
+    RETURN_NAMES=("images",),
 )
 def save_png(
     images: Tensor, filename_prefix: str, fps: float, compress_level: int, **told: Any

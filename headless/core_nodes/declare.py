@@ -119,7 +119,7 @@ def growing(
 ) -> Declared:
     """A socket of type `kind` that comes again when it is wired: under these `names`, or `prefix`
     and a number from 0 on; `least` of them are required."""
-    field = {"required": {prefix or "value": (kind, {})}}
+    field: dict[str, dict[str, Declared]] = {"required": {prefix or "value": (kind, {})}}
     called = {"names": list(names)} if names else {"prefix": prefix, "max": most}
     return GROWING, {"template": {"input": field, "min": least, **called}}
 

@@ -77,12 +77,13 @@ def tone_map(multiplier: float) -> Operation:
     _check_multiplier(multiplier)
 
     def operation(latent: Tensor, **_: Any) -> Tensor:
-        length = (torch.linalg.vector_norm(latent, dim=1) + 1e-10)[:, None]
+        length: Tensor = (torch.linalg.vector_norm(latent, dim=1) + 1e-10)[:, None]
         axes = list(range(1, length.ndim))
         mean, spread = (f(length, dim=axes, keepdim=True) for f in (torch.mean, torch.std))
         top = (spread * 5 + mean) * multiplier
         inside = length * (1.0 / top)
-        return latent / length * (inside / (inside + 1.0) * top)
+        mapped: Tensor = latent / length * (inside / (inside + 1.0) * top)
+        return mapped
 
     return operation
 
@@ -102,7 +103,7 @@ def sharpen(sharpen_radius: int, sigma: float, alpha: float) -> Operation:
     """Directions over the channels sharpened as ImageSharpen does it; lengths stay."""
 
     def operation(latent: Tensor, **_: Any) -> Tensor:
-        length = (torch.linalg.vector_norm(latent, dim=1) + 1e-6)[:, None]
+        length: Tensor = (torch.linalg.vector_norm(latent, dim=1) + 1e-6)[:, None]
         kernel = sharpening(sharpen_radius, sigma, alpha)
         sharper = filtered((latent / length).movedim(1, -1), kernel).movedim(-1, 1)
         return length * sharper
