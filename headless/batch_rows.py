@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 
@@ -29,3 +30,10 @@ def spread(batch: Tensor, length: int) -> Tensor:
     else:
         places = [math.floor((row + 0.5) * (count / length)) for row in range(length)]
     return batch[[min(place, count - 1) for place in places]]
+
+
+def extended(batch: Tensor, length: int) -> Tensor:
+    """A batch (B, ...) with its last row again until it has `length` rows, B or more."""
+    lacking = length - len(batch)
+    last = batch[-1:].expand(lacking, *batch.shape[1:])
+    return torch.cat([batch, last]) if lacking else batch

@@ -1,4 +1,4 @@
-"""The `%...%` marks in the name of a saved picture, as ComfyUI fills them."""
+"""The `%...%` marks in the name of a saved file, as ComfyUI fills them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ _PLAIN = {"year": "yyyy", "month": "MM", "day": "dd", "hour": "hh", "minute": "m
 _UNSAFE = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 
 
-def expand(prefix: str, *, width: int, height: int, number: int, prompt: Mapping[str, Any]) -> str:
+def expand(
+    prefix: str, *, width: int, height: int, number: int | None, prompt: Mapping[str, Any]
+) -> str:
     """`prefix` with its marks filled: %width%, %height%, %batch_num%, %year% to %second%,
     %date:yyyy-MM-dd%, and %Node.input% for a value of the node with that title or type.
 
-    A mark that means nothing stays as it is, as in ComfyUI.
+    A mark that means nothing stays as it is, as in ComfyUI; %batch_num% where `number` is None, in
+    the name of one file for a whole batch.
     """
     now = time.localtime()
 
@@ -39,7 +42,8 @@ def expand(prefix: str, *, width: int, height: int, number: int, prompt: Mapping
         name = mark.group(1)
         sizes = {"width": width, "height": height, "batch_num": number}
         if name in sizes:
-            return str(sizes[name])
+            size = sizes[name]
+            return mark.group(0) if size is None else str(size)
         if name in _PLAIN:
             return _date(_PLAIN[name], now)
         if name.startswith("date:"):

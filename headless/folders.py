@@ -26,7 +26,7 @@ from ..ground.places import require_place
 from ..ground.wording import listing, one_line, shown
 
 Kind: TypeAlias = Literal["output", "temp"]
-"""Where a picture is saved: among the results, or among what was only shown."""
+"""Where a file is saved: among the results, or among what was only shown."""
 
 # A kind of model, its name in sentences, and the folders under the models folder that hold it,
 # ComfyUI's layout; `depth` and `controlstack` (the weights of hint networks) are ours.
@@ -155,37 +155,39 @@ def here(kind: str, name: str) -> Path | None:
         return None
 
 
-def input_names() -> list[str]:
-    """The pictures directly inside the input folders."""
-    return _pictures_in(current().input)
+def input_names(suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
+    """The pictures directly inside the input folders, or the files with other `suffixes`."""
+    return _files_in(current().input, suffixes)
 
 
 def output_names() -> list[str]:
     """The pictures directly inside the folder of results."""
-    return _pictures_in((current().output,))
+    return _files_in((current().output,), IMAGE_SUFFIXES)
 
 
-def _pictures_in(bases: Iterable[Path]) -> list[str]:
+def _files_in(bases: Iterable[Path], suffixes: Collection[str]) -> list[str]:
     found = {
         path.name
         for base in bases
         if base.is_dir()
         for path in base.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and _stays(base, path)
+        if path.suffix.lower() in suffixes and path.is_file() and _stays(base, path)
     }
     return sorted(found)
 
 
-def find_input(name: str) -> Path:
+def find_input(name: str, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Path:
     """The file an input names; see `find_file` for what may stand behind it.
 
-    Raises UserError for a name that leaves its folder or is not there.
+    Raises UserError for a name that leaves its folder or is not there, with the pictures that are,
+    or the files with other `suffixes`.
     """
     path = find_file(name)
     if path is not None:
         return path
     bare, kind = _unmarked(name, "input")
-    raise _not_found(PICTURE, bare, input_names(), places(kind), "put the picture there")
+    mend = f"put the {'picture' if suffixes is IMAGE_SUFFIXES else 'file'} there"
+    raise _not_found(PICTURE, bare, input_names(suffixes), places(kind), mend)
 
 
 def find_file(name: str, kind: str = "input", subfolder: str = "") -> Path | None:
@@ -258,30 +260,30 @@ def root(kind: Kind) -> Path:
     return current().output if kind == "output" else current().temp
 
 
-def save(kind: Kind, prefix: str, data: bytes) -> Path:
-    """Write a PNG's `data` as the next free `<prefix>_00001_.png` of a folder, and return its name.
+def save(kind: Kind, prefix: str, data: bytes, suffix: str = ".png") -> Path:
+    """Write `data` as the next free `<prefix>_00001_.png` of a folder, and return its name.
 
-    The number is one more than the highest that files of this prefix have, as the core counts, and
-    the first above it that no other process takes. `prefix` may name a folder (`a/b`), which is
-    made. Raises UserError where it leaves the folder or cannot be written.
+    The number is one more than the highest that files of this prefix have, whatever their `suffix`,
+    as the core counts, and the first above it that no other process takes. `prefix` may name a
+    folder (`a/b`), which is made. Raises UserError where it leaves the folder or cannot be written.
     """
-    stem = check_prefix(kind, prefix)
+    stem = check_prefix(kind, prefix, suffix)
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         taken = [_counter(entry.name, stem.name) for entry in stem.parent.iterdir()]
     except OSError as error:
         raise UserError(f"cannot write in {stem.parent}: {_reason(error)}") from error
     path = write_free(
-        (_numbered(stem, n) for n in itertools.count(max(taken, default=0) + 1)), data
+        (_numbered(stem, n, suffix) for n in itertools.count(max(taken, default=0) + 1)), data
     )
     if (saved := _SAVED.get()) is not None:
         saved[kind].append(path)
     return path
 
 
-def check_prefix(kind: Kind, prefix: str) -> Path:
-    """Where files of `prefix` go, without making anything; raises UserError where it leaves its
-    folder or cannot be written.
+def check_prefix(kind: Kind, prefix: str, suffix: str = ".png") -> Path:
+    """Where files of `prefix` and `suffix` go, without making anything; raises UserError where it
+    leaves its folder or cannot be written.
     """
     base = root(kind)
     if one_line(prefix) != prefix:
@@ -291,7 +293,7 @@ def check_prefix(kind: Kind, prefix: str) -> Path:
         )
     require_place(base, "the folder for pictures", folder=True)
     stem = inside(base, prefix, "the filename_prefix")
-    require_place(_numbered(stem, 1), "the file")
+    require_place(_numbered(stem, 1, suffix), "the file")
     return stem
 
 
@@ -300,7 +302,7 @@ _SAVED: ContextVar[dict[Kind, list[Path]] | None] = ContextVar("controlstack_sav
 
 @contextmanager
 def saving() -> Iterator[dict[Kind, list[Path]]]:
-    """The pictures saved inside the block, in order, also where it ends with an error."""
+    """The files saved inside the block, in order, also where it ends with an error."""
     saved: dict[Kind, list[Path]] = {"output": [], "temp": []}
     token = _SAVED.set(saved)
     try:
@@ -309,8 +311,8 @@ def saving() -> Iterator[dict[Kind, list[Path]]]:
         _SAVED.reset(token)
 
 
-def _numbered(stem: Path, number: int) -> Path:
-    return stem.with_name(f"{stem.name}_{number:05}_.png")
+def _numbered(stem: Path, number: int, suffix: str) -> Path:
+    return stem.with_name(f"{stem.name}_{number:05}_{suffix}")
 
 
 def _models_in(base: Path, endings: Collection[str]) -> Iterator[str]:

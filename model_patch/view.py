@@ -116,8 +116,10 @@ def middle(pictures: Tensor, aspect: float) -> Tensor:
     one row and one column.
     """
     height, width = pictures.shape[-2:]
-    off_x = round((width - height * aspect) / 2) if width / height > aspect else 0
-    off_y = round((height - width / aspect) / 2) if width / height < aspect else 0
+    # In this order as in ComfyUI: an odd rest is half a pixel each side, and rounding decides.
+    own = width / height
+    off_x = round((width - width * (aspect / own)) / 2) if own > aspect else 0
+    off_y = round((height - height * (own / aspect)) / 2) if own < aspect else 0
     off_y, off_x = min(off_y, (height - 1) // 2), min(off_x, (width - 1) // 2)
     return pictures[..., off_y : height - off_y, off_x : width - off_x]
 

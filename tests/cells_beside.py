@@ -104,6 +104,8 @@ def custom() -> dict[str, Prompt]:
             for name in ("euler_cfg_pp", "euler_ancestral_cfg_pp", "dpmpp_2m_cfg_pp")
         },
         "one conditioning": _custom("heunpp2", cfg=None),
+        **{f"two conditionings, {style}": _three_sides(style) for style in ("regular", "nested")},
+        "Perp-Neg": _three_sides(None),
         "one after the other": _custom("dpmpp_2s_ancestral", split=3),
         "kl_optimal": _custom("dpm_2_ancestral", "kl_optimal"),
         "linear_quadratic": _custom("uni_pc_bh2", "linear_quadratic"),
@@ -154,6 +156,25 @@ def _custom(
     }
     if not split:
         del graph["first"], graph["silence"]
+    return graph
+
+
+def _three_sides(style: str | None) -> Prompt:
+    """Under DualCFGGuider's `style`, or for None under PerpNegGuider."""
+    graph = _custom("euler")
+    graph["third"] = node("CLIPTextEncode", clip=["checkpoint", 1], text="a harbour")
+    given = {"model": graph["guider"]["inputs"]["model"], "negative": ["negative", 0]}
+    first, third = ["positive", 0], ["third", 0]
+    scales = {"cfg_conds": 5.0, "cfg_cond2_negative": 3.0}
+    graph["guider"] = (
+        node("DualCFGGuider", cond1=first, cond2=third, **scales, style=style, **given)
+        if style
+        else node(
+            *("PerpNegGuider",),
+            **{"positive": first, "empty_conditioning": third, "cfg": 5.0, "neg_scale": 0.7},
+            **given,
+        )
+    )
     return graph
 
 

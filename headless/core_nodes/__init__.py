@@ -2,14 +2,18 @@
 Knows the host's models and samplers; knows nothing of our own nodes or the command line."""
 
 from . import (
+    animations,
     arithmetic,
     batches,
     compositing,
     conditioning,
     controlnet,
     custom_sampling,
+    fitting,
     image,
     latent,
+    latent_files,
+    latent_operations,
     loaders,
     masks,
     model_patches,
@@ -26,14 +30,18 @@ from .declare import CORE_NODES
 
 __all__ = [
     "CORE_NODES",
+    "animations",
     "arithmetic",
     "batches",
     "compositing",
     "conditioning",
     "controlnet",
     "custom_sampling",
+    "fitting",
     "image",
     "latent",
+    "latent_files",
+    "latent_operations",
     "loaders",
     "masks",
     "model_patches",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,9 +15,14 @@ from ..batch_rows import of_length
 from ..resize import MAX_RESOLUTION, resize
 from ..sampling.sample import Latent
 from ..sampling.upscale import upscale
-from .declare import core_node, integer
+from .declare import core_node, growing, integer
+from .latent import FACTOR
 
 _INDEX = integer(0, -MAX_RESOLUTION, MAX_RESOLUTION)
+_BATCH = integer(1, 1, 4096)
+_ADVANCED = "model/latent/advanced"
+AXES = {"x": 1, "y": 2, "t": 3}
+"""Edges of a latent, counted from its last one."""
 
 
 @core_node(
@@ -26,13 +34,62 @@ _INDEX = integer(0, -MAX_RESOLUTION, MAX_RESOLUTION)
 )
 def join(image1: Tensor, image2: Tensor) -> Tensor:
     """The pictures of both; the second ones are cut and scaled to the size of the first."""
-    channels = max(image1.shape[-1], image2.shape[-1])
-    one, other = (F.pad(i, (0, channels - i.shape[-1]), value=1.0) for i in (image1, image2))
-    if one.shape[1:3] != other.shape[1:3]:
-        rows, columns = one.shape[1:3]
-        resized = resize(other.movedim(-1, 1), columns, rows, "bilinear", "center")
-        other = resized.movedim(1, -1)
-    return torch.cat([one, other])
+    return _joined([image1, image2])
+
+
+@core_node(
+    "BatchImagesNode",
+    "image/batch",
+    {"images": growing("IMAGE", prefix="image", most=50)},
+    "IMAGE",
+)
+def join_all(images: Mapping[str, Tensor]) -> Tensor:
+    """All pictures; later ones are cut and scaled to the size of the first."""
+    return _joined(list(images.values()))
+
+
+@core_node(
+    "BatchMasksNode", "image/mask", {"masks": growing("MASK", prefix="mask", most=50)}, "MASK"
+)
+def join_masks(masks: Mapping[str, Tensor]) -> Tensor:
+    """All masks; later ones are cut and scaled to the size of the first."""
+    return _joined([mask[..., None] for mask in masks.values()])[..., 0]
+
+
+def _joined(images: Sequence[Tensor]) -> Tensor:
+    channels = max(image.shape[-1] for image in images)
+    rows, columns = images[0].shape[1:3]
+    made = []
+    for image in images:
+        image = F.pad(image, (0, channels - image.shape[-1]), value=1.0)
+        if image.shape[1:3] != (rows, columns):
+            resized = resize(image.movedim(-1, 1), columns, rows, "bilinear", "center")
+            image = resized.movedim(1, -1)
+        made.append(image)
+    return torch.cat(made)
+
+
+@core_node(
+    "RebatchImages",
+    "image/batch",
+    {"images": "IMAGE", "batch_size": _BATCH},
+    "IMAGE",
+    INPUT_IS_LIST=True,
+    OUTPUT_IS_LIST=(True,),
+)
+def rebatch(images: list[Tensor], batch_size: list[int]) -> list[Tensor]:
+    """All pictures of a list of batches in batches of `batch_size`; UserError for unlike ones."""
+    alone = [image[None] for batch in images for image in batch]
+    if len(shapes := {image.shape[1:] for image in alone}) > 1:
+        height, width, _ = max(shapes)
+        raise UserError(
+            f"the list has pictures of {len(shapes)} sizes, {width} x {height} among them; scale "
+            "all to one"
+        )
+    return [
+        torch.cat(alone[start : start + batch_size[0]])
+        for start in range(0, len(alone), batch_size[0])
+    ]
 
 
 @core_node(
@@ -113,20 +170,169 @@ def join_latents(samples1: Latent, samples2: Latent) -> Latent:
 
     Raises UserError where their channels differ.
     """
-    one, other = samples1["samples"], samples2["samples"]
-    if one.shape[1] != other.shape[1]:
+    return _joined_latents([samples1, samples2])
+
+
+@core_node(
+    "BatchLatentsNode",
+    "model/latent/batch",
+    {"latents": growing("LATENT", prefix="latent", most=50)},
+    "LATENT",
+)
+def join_all_latents(latents: Mapping[str, Latent]) -> Latent:
+    """All latents; later ones are cut and scaled to the size of the first.
+
+    Raises UserError where their channels differ.
+    """
+    return _joined_latents(list(latents.values()))
+
+
+def _joined_latents(latents: Sequence[Latent]) -> Latent:
+    first: Tensor = latents[0]["samples"]
+    made, rows = [], []
+    for latent in latents:
+        inside: Tensor = latent["samples"]
+        if inside.shape[1] != first.shape[1]:
+            raise UserError(
+                f"the latents have {first.shape[1]} and {inside.shape[1]} channels; make both "
+                "with one VAE"
+            )
+        if inside.shape[2:] != first.shape[2:]:
+            inside = upscale(inside, first.shape[3], first.shape[2], "bilinear", "center")
+        made.append(inside)
+        # Each keeps its noise: without rows of their own, all begin with the first.
+        rows += latent.get("batch_index", range(len(inside)))
+    return {**latents[0], "samples": torch.cat(made), "batch_index": rows}
+
+
+@core_node(
+    "RebatchLatents",
+    "model/latent/batch",
+    {"latents": "LATENT", "batch_size": _BATCH},
+    "LATENT",
+    INPUT_IS_LIST=True,
+    OUTPUT_IS_LIST=(True,),
+)
+def rebatch_latents(latents: list[Latent], batch_size: list[int]) -> list[Latent]:
+    """All latents of a list in batches of `batch_size`, each with the noise of its place in the
+    list; where the size changes a batch begins.
+    """
+    made: list[Latent] = []
+    before = 0
+    for _, alike in groupby(latents, key=lambda latent: latent["samples"].shape[1:]):
+        run = list(alike)
+        samples = torch.cat([latent["samples"] for latent in run])
+        masks = torch.cat([_whole_mask(latent) for latent in run])
+        rows: list[int] = []
+        for latent in run:
+            count = len(latent["samples"])
+            rows += latent.get("batch_index", range(before, before + count))
+            before += count
+        for start in range(0, len(samples), batch_size[0]):
+            part = slice(start, start + batch_size[0])
+            piece = {"samples": samples[part], "batch_index": rows[part]}
+            free = bool(masks[part].mean() == 1.0)
+            made.append(piece if free else {**piece, "noise_mask": masks[part]})
+    return made
+
+
+def _whole_mask(latent: Latent) -> Tensor:
+    """A latent's mask in pixels, one for each row; ones where it has none."""
+    count, _, height, width = latent["samples"].shape
+    size = (height * FACTOR, width * FACTOR)
+    if "noise_mask" not in latent:
+        return torch.ones(count, 1, *size)
+    mask: Tensor = latent["noise_mask"].reshape(-1, 1, *latent["noise_mask"].shape[-2:])
+    if mask.shape[-2:] != size:
+        mask = F.interpolate(mask, size=size, mode="bilinear")
+    return of_length(mask, count) if len(mask) < count else mask
+
+
+@core_node(
+    "LatentBatchSeedBehavior",
+    _ADVANCED,
+    {"samples": "LATENT", "seed_behavior": (["random", "fixed"], {"default": "fixed"})},
+    "LATENT",
+)
+def choose_noise(samples: Latent, seed_behavior: str) -> Latent:
+    """A batch that begins with one noise for all ("fixed"), or with one for each ("random")."""
+    rows = samples.get("batch_index", [0])[:1] * len(samples["samples"])
+    others = {name: value for name, value in samples.items() if name != "batch_index"}
+    return {**others, "batch_index": rows} if seed_behavior == "fixed" else others
+
+
+@core_node(
+    "LatentConcat",
+    _ADVANCED,
+    {"samples1": "LATENT", "samples2": "LATENT", "dim": ["x", "-x", "y", "-y", "t", "-t"]},
+    "LATENT",
+)
+def concatenate(samples1: Latent, samples2: Latent, dim: str) -> Latent:
+    """Two latents side by side, one above the other, or as frames; with "-" the second one first.
+
+    Raises UserError where their other edges differ.
+    """
+    one: Tensor = samples1["samples"]
+    other = of_length(samples2["samples"], len(one))
+    axis = -AXES[dim[-1]]
+    if [n for i, n in enumerate(one.shape) if i != one.ndim + axis] != [
+        n for i, n in enumerate(other.shape) if i != other.ndim + axis
+    ]:
         raise UserError(
-            f"the latents have {one.shape[1]} and {other.shape[1]} channels; make both with one VAE"
+            f"latents of {tuple(one.shape)} and {tuple(other.shape)} do not fit along {dim[-1]}; "
+            "give both the same size but for it"
         )
-    if one.shape[2:] != other.shape[2:]:
-        other = upscale(other, one.shape[3], one.shape[2], "bilinear", "center")
-    # Each keeps its noise: without rows of their own, both begin with the first.
-    rows = [
-        row
-        for latent in (samples1, samples2)
-        for row in latent.get("batch_index", range(len(latent["samples"])))
-    ]
-    return {**samples1, "samples": torch.cat([one, other]), "batch_index": rows}
+    return {
+        **samples1,
+        "samples": torch.cat((other, one) if dim.startswith("-") else (one, other), dim=axis),
+    }
+
+
+@core_node(
+    "LatentCut",
+    _ADVANCED,
+    {
+        "samples": "LATENT",
+        "dim": list(AXES),
+        "index": integer(0, -MAX_RESOLUTION, MAX_RESOLUTION, 1),
+        "amount": integer(1, 1, MAX_RESOLUTION, 1),
+    },
+    "LATENT",
+)
+def cut(samples: Latent, dim: str, index: int, amount: int) -> Latent:
+    """The part of latents from `index` on, below 0 counted from the end, `amount` latent pixels (or
+    frames) long at most.
+    """
+    inside: Tensor = samples["samples"]
+    axis = inside.ndim - AXES[dim]
+    length = inside.shape[axis]
+    start = min(index, length - 1) if index >= 0 else max(0, length + index)
+    return {**samples, "samples": inside.narrow(axis, start, min(amount, length - start))}
+
+
+@core_node(
+    "LatentCutToBatch",
+    _ADVANCED,
+    {
+        "samples": "LATENT",
+        "dim": ["t", "x", "y"],
+        "slice_size": integer(1, 1, MAX_RESOLUTION, 1),
+    },
+    "LATENT",
+)
+def cut_to_batch(samples: Latent, dim: str, slice_size: int) -> Latent:
+    """Latents cut into pieces of `slice_size`, which become a batch; what is left over is dropped,
+    and latents without frames are not cut along "t".
+    """
+    inside: Tensor = samples["samples"]
+    axis = inside.ndim - AXES[dim]
+    if axis < 2:
+        return samples
+    first = inside.movedim(axis, 1)
+    size = min(slice_size, first.shape[1])
+    whole = first[:, : first.shape[1] // size * size]
+    pieces = whole.reshape(-1, size, *first.shape[2:]).movedim(1, axis)
+    return {**samples, "samples": pieces}
 
 
 def _rows(count: int, index: int, length: int) -> slice:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..sampling.conditioning import Conditioning
 from ..sampling.model import Model
-from ..sampling.sample import Guidance, Latent, NoiseSource, noised, sample
+from ..sampling.sample import Guidance, Latent, NoiseSource, guidance, noised, sample
 from ..sampling.samplers import SAMPLERS, Sampler
+from ..sampling.three_sides import DualGuider, PerpendicularGuider
 from .declare import Declared, core_node, integer, number
 from .sampling import CFG, SEED
 
@@ -36,7 +37,7 @@ def no_noise() -> NoiseSource:
 @core_node("BasicGuider", _GUIDERS, {"model": "MODEL", "conditioning": "CONDITIONING"}, "GUIDER")
 def basic_guider(model: Model, conditioning: Conditioning) -> Guidance:
     """One conditioning, without guidance."""
-    return Guidance(model, conditioning, None, 1.0)
+    return guidance(model, conditioning, None, 1.0)
 
 
 @core_node(
@@ -54,7 +55,64 @@ def cfg_guider(
     model: Model, positive: Conditioning, negative: Conditioning, cfg: float
 ) -> Guidance:
     """Guidance from the negative towards the positive, `cfg` times as far."""
-    return Guidance(model, positive, negative, cfg)
+    return guidance(model, positive, negative, cfg)
+
+
+@core_node(
+    "DualCFGGuider",
+    _GUIDERS,
+    {
+        "model": "MODEL",
+        "cond1": "CONDITIONING",
+        "cond2": "CONDITIONING",
+        "negative": "CONDITIONING",
+        "cfg_conds": number(8.0, **CFG),
+        "cfg_cond2_negative": number(8.0, **CFG),
+        "style": ["regular", "nested"],
+    },
+    "GUIDER",
+)
+def dual_guider(
+    model: Model,
+    cond1: Conditioning,
+    cond2: Conditioning,
+    negative: Conditioning,
+    cfg_conds: float,
+    cfg_cond2_negative: float,
+    style: str,
+) -> Guidance:
+    """Guidance from the negative towards a second conditioning, and from that towards the first."""
+    sides = {"positive": cond1, "middle": cond2, "negative": negative}
+    return partial(DualGuider, model, sides, cfg_conds, cfg_cond2_negative, style == "nested")
+
+
+@core_node(
+    "PerpNegGuider",
+    "experimental",
+    {
+        "model": "MODEL",
+        "positive": "CONDITIONING",
+        "negative": "CONDITIONING",
+        "empty_conditioning": "CONDITIONING",
+        "cfg": number(8.0, **CFG),
+        "neg_scale": number(1.0, 0.0, 100.0, 0.01, advanced=True),
+    },
+    "GUIDER",
+    EXPERIMENTAL=True,
+)
+def perpendicular_guider(
+    model: Model,
+    positive: Conditioning,
+    negative: Conditioning,
+    empty_conditioning: Conditioning,
+    cfg: float,
+    neg_scale: float,
+) -> Guidance:
+    """Guidance from an empty prompt towards the positive, less what of the negative is no part of
+    the positive.
+    """
+    sides = {"positive": positive, "empty": empty_conditioning, "negative": negative}
+    return partial(PerpendicularGuider, model, sides, cfg, neg_scale)
 
 
 @core_node("KSamplerSelect", _SAMPLERS, {"sampler_name": list(SAMPLERS)}, "SAMPLER")
@@ -148,9 +206,9 @@ def run(
     latent_image: Latent,
 ) -> tuple[Latent, Latent]:
     """A latent sampled along any levels, and what the last step took for the picture."""
-    guidance = Guidance(model, positive, negative, cfg)
+    guided = guidance(model, positive, negative, cfg)
     source = NoiseSource(noise_seed, silent=not add_noise)
-    return sample(guidance, source, sampler, sigmas, latent_image, _WORDS)
+    return sample(guided, source, sampler, sigmas, latent_image, _WORDS)
 
 
 @core_node(

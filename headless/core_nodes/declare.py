@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 
 from ...ground.errors import UserError
 from .. import folders
+from ..graph.registry import DYNAMIC_COMBO, GROWING
 
 CORE_NODES: dict[str, type[Any]] = {}
 """The core nodes that were declared, by id: V1 classes, as ComfyUI has them."""
@@ -53,16 +54,19 @@ def core_node(
 ) -> Callable[[Function], Function]:
     """Declare a function as ComfyUI's node `node_id`, which takes these inputs by their names.
 
-    The function gives the one value of `outputs`, or all as a V1 node gives them. `check` takes
-    some of the inputs before anything runs, those of its signature or else those `checked`, and
-    raises UserError for what it refuses. The class goes `among` the declared ones; its MODEL_FILES
-    are the inputs that name files of models, with their kinds. `attributes` are further ones of it,
-    by ComfyUI's names.
+    The function gives the one value of `outputs`, or all as a V1 node gives them. An input that
+    `growing` or `choices` declares is a dict of its inputs, as in ComfyUI's newer nodes. `check`
+    takes some of the inputs before anything runs, those of its signature or else those `checked`,
+    and raises UserError for what it refuses. The class goes `among` the declared ones; its
+    MODEL_FILES are the inputs that name files of models, with their kinds. `attributes` are further
+    ones of it, by ComfyUI's names.
     """
+
+    nesting = [name for name, one in inputs.items() if _type_of(one) in (GROWING, DYNAMIC_COMBO)]
 
     def declare(function: Function) -> Function:
         def run(self: object, **values: Any) -> Any:
-            result = function(**values)
+            result = function(**_nested(values, nesting))
             whole = isinstance(result, dict) and "result" in result
             return (result,) if len(outputs) == 1 and not whole else result
 
@@ -111,10 +115,45 @@ def number(default: float, least: float, most: float, step: float, **more: Any) 
     return "FLOAT", {"default": default, "min": least, "max": most, "step": step, **more}
 
 
+def growing(
+    kind: str, *, names: Sequence[str] = (), prefix: str = "", least: int = 1, most: int = 10
+) -> Declared:
+    """A socket of type `kind` that comes again when it is wired: under these `names`, or `prefix`
+    and a number from 0 on; `least` of them are required."""
+    field: dict[str, dict[str, Declared]] = {"required": {prefix or "value": (kind, {})}}
+    called = {"names": list(names)} if names else {"prefix": prefix, "max": most}
+    return GROWING, {"template": {"input": field, "min": least, **called}}
+
+
+def choices(fields: Mapping[str, Mapping[str, Declared]]) -> Declared:
+    """A menu whose choices have inputs of their own, by choice."""
+    options = [{"key": key, "inputs": {"required": dict(own)}} for key, own in fields.items()]
+    return DYNAMIC_COMBO, {"options": options}
+
+
 def model_file(kind: str, *none: str, **options: Any) -> ModelFile:
     """A choice among the model files of `kind` ("vae"), behind words for `none`; `options` as in
     `integer`."""
     return ModelFile(kind, none, options)
+
+
+def _type_of(field: Input) -> object:
+    return field[0] if isinstance(field, tuple) else None
+
+
+def _nested(values: Mapping[str, Any], nesting: Collection[str]) -> dict[str, Any]:
+    """`{"size": "by", "size.factor": 2}` as `{"size": {"size": "by", "factor": 2}}`, for names that
+    are `nesting`; with nothing inside where nothing is wired."""
+    found: dict[str, Any] = {name: {} for name in nesting}
+    for name, value in values.items():
+        outer, _, inner = name.partition(".")
+        if outer not in nesting:
+            found[name] = value
+        elif not inner and isinstance(value, dict):
+            found[outer] = value
+        else:
+            found[outer][inner or outer] = value
+    return found
 
 
 def _declared(field: Input) -> Declared:

@@ -13,12 +13,10 @@ from ...ground.memory import require_memory
 from ...ground.reading import read_bytes
 from ...preprocessors.picture_files import MAX_FILE
 from .. import folders
-from ..file_names import expand
 from ..pictures import check_image, encode_png, read_channel, read_image
 from ..resize import CROPS, IMAGE_METHODS, MAX_RESOLUTION, resize
 from .declare import core_node, integer, number
-
-PROMPT_AND_CANVAS = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+from .saving import PROMPT_AND_CANVAS, name_checked, texts_of, written
 
 CANNY_BYTES = 200
 """Bytes that edge detection takes for a pixel: about fifty maps of floats (measured)."""
@@ -79,12 +77,6 @@ def load_mask(image: str, channel: str) -> Tensor:
     return read_channel(folders.find_input(image), channel)
 
 
-def _check_name(filename_prefix: str, prompt: dict[str, Any] | None = None) -> None:
-    # The size of the pictures is not known yet; it has one digit or more.
-    name = expand(filename_prefix, width=1, height=1, number=0, prompt=prompt or {})
-    folders.check_prefix("output", name)
-
-
 @core_node(
     "SaveImage",
     "image",
@@ -101,7 +93,7 @@ def _check_name(filename_prefix: str, prompt: dict[str, Any] | None = None) -> N
     },
     "IMAGE",
     hidden=PROMPT_AND_CANVAS,
-    check=_check_name,
+    check=name_checked(".png"),
     OUTPUT_NODE=True,
     RETURN_NAMES=("images",),
     DESCRIPTION="Saves the input images to the output folder.",
@@ -231,18 +223,10 @@ def _save(
     extra_pnginfo: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a batch, list what was written as ComfyUI's canvas shows it, and give it on."""
-    texts = {**({} if prompt is None else {"prompt": prompt}), **(extra_pnginfo or {})}
-    written = []
-    for index, image in enumerate(images):
-        height, width = image.shape[:2]
-        name = expand(prefix, width=width, height=height, number=index, prompt=prompt or {})
-        path = folders.save(kind, name, encode_png(image, texts, level))
-        subfolder = path.parent.relative_to(folders.root(kind)).as_posix()
-        written.append(
-            {
-                "filename": path.name,
-                "subfolder": "" if subfolder == "." else subfolder,
-                "type": kind,
-            }
-        )
-    return {"ui": {"images": written}, "result": (images,)}
+    texts = texts_of(prompt, extra_pnginfo)
+    size = (images.shape[2], images.shape[1])
+    saved = [
+        written(encode_png(image, texts, level), prefix, ".png", kind, size, index, prompt)
+        for index, image in enumerate(images)
+    ]
+    return {"ui": {"images": saved}, "result": (images,)}

@@ -13,7 +13,8 @@ from ...ground.errors import UserError
 from ...ground.memory import require_memory
 from ..resize import MAX_RESOLUTION
 from .declare import core_node, integer, number
-from .image import PROMPT_AND_CANVAS, check_preview, preview_images
+from .image import check_preview, preview_images
+from .saving import PROMPT_AND_CANVAS
 
 CHANNELS = ["red", "green", "blue", "alpha"]
 _OFFSET = integer(0, 0, MAX_RESOLUTION, 1)

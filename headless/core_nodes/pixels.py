@@ -213,7 +213,7 @@ def pad_for_outpaint(
 )
 def blur(image: Tensor, blur_radius: int, sigma: float) -> Tensor:
     """Pictures under a Gaussian of `sigma` radii, cut off at `blur_radius` pixels."""
-    return _filtered(image, _gaussian(blur_radius, sigma))
+    return filtered(image, _gaussian(blur_radius, sigma))
 
 
 @core_node(
@@ -231,9 +231,14 @@ def sharpen(image: Tensor, sharpen_radius: int, sigma: float, alpha: float) -> T
     """Pictures less 10 `alpha` times what `blur` makes of them, and more by as much of themselves
     (unsharp masking); cut to 0..1.
     """
-    kernel = _gaussian(sharpen_radius, sigma) * -(alpha * 10)
-    kernel[sharpen_radius, sharpen_radius] += 1.0 - kernel.sum()
-    return _filtered(image, kernel).clamp(0, 1)
+    return filtered(image, sharpening(sharpen_radius, sigma, alpha)).clamp(0, 1)
+
+
+def sharpening(radius: int, sigma: float, alpha: float) -> Tensor:
+    """A square kernel that sums to 1 and takes ten times `alpha` of what `_gaussian` blurs."""
+    kernel = _gaussian(radius, sigma) * -(alpha * 10)
+    kernel[radius, radius] += 1.0 - kernel.sum()
+    return kernel
 
 
 def _gaussian(radius: int, sigma: float) -> Tensor:
@@ -244,7 +249,7 @@ def _gaussian(radius: int, sigma: float) -> Tensor:
     return kernel / kernel.sum()
 
 
-def _filtered(image: Tensor, kernel: Tensor) -> Tensor:
+def filtered(image: Tensor, kernel: Tensor) -> Tensor:
     """Pictures (B, H, W, C) under a square kernel, mirrored beyond their edges."""
     radius, channels = len(kernel) // 2, image.shape[-1]
     rows, columns = image.shape[1:3]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ...ground.errors import UserError
-from ...ground.wording import shown
-from .declare import core_node, integer
+from ...ground.wording import listing, one_line, shown
+from .declare import core_node, growing, integer
 
 _TEXT = ("STRING", {"multiline": True})
 _CASES = {
@@ -49,6 +52,47 @@ _FLAGS = {
 def concatenate(string_a: str, string_b: str, delimiter: str) -> str:
     """Both texts with `delimiter` between them."""
     return string_a + delimiter + string_b
+
+
+@core_node(
+    "StringFormat",
+    "text",
+    {
+        "values": growing("*", names=string.ascii_lowercase, least=0),
+        "f_string": ("STRING", {"default": "{a}", "multiline": True}),
+    },
+    "STRING",
+)
+def fill_in(values: Mapping[str, Any], f_string: str) -> str:
+    """A text with its {a}, {b:03} ... filled in as Python's `str.format` does it; UserError for a
+    mark that nothing is wired to, or that is wrong.
+    """
+    try:
+        return f_string.format(**values)
+    except KeyError as error:
+        there = listing(sorted(values)) if values else "nothing"
+        raise UserError(
+            f"nothing is wired to {error.args[0]} of {shown(f_string)}, and to values is {there}; "
+            f"wire it, or write {{{{ and }}}} for braces of the text"
+        ) from error
+    except (ValueError, IndexError, AttributeError, TypeError) as error:
+        raise UserError(f"{shown(f_string)} cannot be filled in: {one_line(str(error))}") from error
+
+
+@core_node(
+    "JsonExtractString",
+    "text",
+    {"json_string": _TEXT, "key": ("STRING", {"multiline": False})},
+    "STRING",
+)
+def take_from_json(json_string: str, key: str) -> str:
+    """The value of a key of a JSON object as text; nothing where there is none."""
+    try:
+        found = json.loads(json_string)
+    except (ValueError, RecursionError):
+        return ""
+    value = found.get(key) if isinstance(found, dict) else None
+    return "" if value is None else str(value)
 
 
 @core_node("StringSubstring", "text", {"string": _TEXT, "start": "INT", "end": "INT"}, "STRING")

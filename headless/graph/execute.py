@@ -69,12 +69,15 @@ class Results:
         return self.outputs[node_id][slot][0]
 
     def files(self, kind: Literal["output", "temp"] = "output") -> tuple[Path, ...]:
-        """The pictures that SaveImage ("output") or PreviewImage ("temp") wrote, in order."""
+        """The files that nodes such as SaveImage ("output") or PreviewImage ("temp") wrote, in
+        order.
+        """
         return tuple(
-            folders.root(kind) / image["subfolder"] / image["filename"]
+            folders.root(kind) / file["subfolder"] / file["filename"]
             for shown in self.ui.values()
-            for image in shown.get("images", ())
-            if image["type"] == kind
+            for name in ("images", "latents")
+            for file in shown.get(name, ())
+            if file["type"] == kind
         )
 
 

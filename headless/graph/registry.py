@@ -14,6 +14,10 @@ DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 """ComfyUI's type of a choice that brings inputs of its own: those of `preprocessor` are called
 `preprocessor.low_threshold`, as long as it stands at the choice that has them."""
 
+GROWING = "COMFY_AUTOGROW_V3"
+"""ComfyUI's type of a socket that comes again when it is wired: those of `images` are called
+`images.image0`, `images.image1` ..., as many as its template names."""
+
 # Input types that ComfyUI's canvas draws as a field to type into.
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO})
 
@@ -216,10 +220,27 @@ def default_registry() -> Registry:
 
 def _read_inputs(declared: Mapping[str, Any], before: str = "") -> tuple[InputSpec, ...]:
     return tuple(
-        _read_input(before + name, info, required=section == "required")
+        one
         for section in ("required", "optional")
         for name, info in declared.get(section, {}).items()
+        for one in (
+            _grown(before + name, info[1]["template"])
+            if info[0] == GROWING
+            else [_read_input(before + name, info, required=section == "required")]
+        )
     )
+
+
+def _grown(name: str, template: Mapping[str, Any]) -> Iterator[InputSpec]:
+    """All inputs that a growing one may become; the first ones are required."""
+    names = template.get("names") or [
+        f"{template['prefix']}{number}" for number in range(template["max"])
+    ]
+    ((section, fields),) = ((key, found) for key, found in template["input"].items() if found)
+    (info,) = fields.values()
+    for number, own in enumerate(names):
+        required = section == "required" and number < template["min"]
+        yield _read_input(f"{name}.{own}", info, required=required)
 
 
 def _read_input(name: str, info: tuple[Any, ...], *, required: bool) -> InputSpec:

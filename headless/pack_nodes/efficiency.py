@@ -13,8 +13,8 @@ from ...ground.errors import UserError
 from ...model_patch.conditioning import Conditioning
 from ..core_nodes.controlnet import CONTROLLED, PROMPTS
 from ..core_nodes.declare import CORE_NODES, Declared, integer, model_file, number
-from ..core_nodes.image import PROMPT_AND_CANVAS
 from ..core_nodes.sampling import SEED
+from ..core_nodes.saving import PROMPT_AND_CANVAS
 from ..resize import MAX_RESOLUTION
 from ..sampling.sample import Latent
 from ..sampling.samplers import SAMPLERS

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -39,16 +40,17 @@ def convert(conditioning: Conditioning) -> list[Cond]:
 
 def prepare(
     model: BaseModel,
-    positive: list[Cond],
-    negative: list[Cond],
+    sides: Sequence[list[Cond]],
     noise: Tensor,
     latent: Tensor,
     denoise_mask: Tensor | None,
-) -> tuple[list[Cond], list[Cond]]:
-    """Return both sides made ready for latents of `noise`'s shape (B, 4, h, w).
+) -> list[list[Cond]]:
+    """Return all sides, the positive one first, made ready for latents of `noise`'s shape
+    (B, 4, h, w).
 
     Areas and masks fit the latent, percentages are sigmas, every area of one side has a counterpart
-    on the other, and control that asks for it is on both sides. Nothing is written into the input.
+    on the others, and control of the positive side that asks for it is on all. Nothing is written
+    into the input.
     """
     size = (int(noise.shape[-2]), int(noise.shape[-1]))
     channels = extra_channels(model, latent, denoise_mask)
@@ -59,12 +61,14 @@ def prepare(
         given = channels if own is None else own
         return {**cond, "model_conds": _model_conds(model, cond, size, given)}
 
-    first = [ready(cond) for cond in positive]
-    second = [ready(cond) for cond in negative]
-    # One side after the other: what the first gains counts when the second is completed.
-    second = _with_counterparts(second, first)
-    first = _with_counterparts(first, second)
-    return first, _with_control(second, first)
+    made = [[ready(cond) for cond in side] for side in sides]
+    # One side after the other: what one gains counts when the next is completed.
+    for turn in range(len(made)):
+        made = [
+            side if other == turn else _with_counterparts(side, made[turn])
+            for other, side in enumerate(made)
+        ]
+    return [made[0], *(_with_control(side, made[0]) for side in made[1:])]
 
 
 def _told_channels(model: BaseModel, cond: Cond, noise: Tensor) -> Tensor | None:

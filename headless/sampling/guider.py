@@ -6,7 +6,7 @@ The object that "outer_sample" and "predict_noise" wrappers see as `executor.cla
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..batch_rows import of_length
 from . import wrappers
 from .base_model import BaseModel
 from .batching import calc_cond_batch
-from .conditioning import Conditioning, convert, prepare
+from .conditioning import Cond, Conditioning, convert, prepare
 from .exponential import STOCHASTIC
 from .model import Model
 from .samplers import Sampler
@@ -26,24 +26,24 @@ from .samplers import Sampler
 DENOISE_MASK = "denoise_mask_function"
 """ComfyUI's option of a MODEL that makes another mask of the latent's at each step."""
 GUIDANCE, AFTER_GUIDANCE = "sampler_cfg_function", "sampler_post_cfg_function"
+BEFORE_GUIDANCE = "sampler_pre_cfg_function"
 ALWAYS_BOTH = "disable_cfg1_optimization"
-"""ComfyUI's model options: a function in guidance's place, functions of what guidance gave, and
-whether a cfg of 1 has two sides."""
+"""ComfyUI's model options: a function in guidance's place, functions of what guidance gave and of
+what it is given, and whether a cfg of 1 has two sides."""
 
 Callback = Callable[[int, Tensor, Tensor, int], None]
 """(step, denoised, latent, number of steps), once a step."""
 
 
 class Guider:
-    """Samples with one MODEL, a positive and a negative CONDITIONING, and a guidance scale."""
+    """Samples with one MODEL, a guidance scale, and a CONDITIONING "positive" and "negative"; a
+    guider with further ones has them in the order in which ComfyUI's guider of that kind does."""
 
-    def __init__(
-        self, model: Model, positive: Conditioning, negative: Conditioning, cfg: float
-    ) -> None:
+    def __init__(self, model: Model, sides: Mapping[str, Conditioning], cfg: float) -> None:
         self.model_patcher = model
         self.inner_model: BaseModel = model.model
         self.cfg = cfg
-        self.conds = {"positive": convert(positive), "negative": convert(negative)}
+        self.conds = {name: convert(side) for name, side in sides.items()}
         options = wrappers.copy_options(model.model_options)
         inner = options.setdefault("transformer_options", {})
         inner["wrappers"] = wrappers.merged(inner.get("wrappers", {}), model.wrappers)
@@ -110,37 +110,97 @@ class Guider:
         result: Tensor = call(x, sigma, model_options, seed)
         return result
 
+    def asked(self, options: Mapping[str, Any]) -> list[list[Cond] | None]:
+        """The conditionings of one evaluation, in the order in which the model counts them; None
+        for one without weight: at a scale of 1 the positive side is alone.
+        """
+        alone = math.isclose(self.cfg, 1.0) and not options.get(ALWAYS_BOTH)
+        return [self.conds["positive"], None if alone else self.conds["negative"]]
+
+    @property
+    def count(self) -> int:
+        """How many conditionings the model evaluates for one step, at most."""
+        return sum(side is not None for side in self.asked(self.model_options))
+
     def predict_noise(
         self, x: Tensor, sigma: Tensor, model_options: dict[str, Any], seed: int | None = None
     ) -> Tensor:
-        """Guidance of Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598). A scale of 1 is the
-        positive side alone, and the negative one is not evaluated.
-        """
-        alone = math.isclose(self.cfg, 1.0) and not model_options.get(ALWAYS_BOTH)
-        sides = [self.conds["positive"], None if alone else self.conds["negative"]]
+        """Guidance of Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598)."""
+        sides = self.asked(model_options)
+        made = self.evaluated(sides, x, sigma, model_options)
+        made = self.before_guidance(made, sides, x, sigma, model_options)
+        return self.guided(made, sides, self.cfg, x, sigma, model_options)
+
+    def evaluated(
+        self,
+        sides: Sequence[list[Cond] | None],
+        x: Tensor,
+        sigma: Tensor,
+        model_options: dict[str, Any],
+    ) -> list[Tensor]:
+        """What the model takes for the picture, for each side; zeros for None."""
         call = self._wrapped(calc_cond_batch, None, wrappers.CALC_COND_BATCH)
-        positive, negative = call(self.inner_model, sides, x, sigma, model_options)
+        made: list[Tensor] = call(self.inner_model, sides, x, sigma, model_options)
+        return made
+
+    def before_guidance(
+        self,
+        made: list[Tensor],
+        sides: Sequence[list[Cond] | None],
+        x: Tensor,
+        sigma: Tensor,
+        model_options: dict[str, Any],
+    ) -> list[Tensor]:
+        """What `sides` gave, changed by the functions of the MODEL that come before guidance."""
+        for change in model_options.get(BEFORE_GUIDANCE, ()):
+            told = self.told(x, sigma, model_options)
+            made = change({**told, "conds": sides, "conds_out": made})
+        return made
+
+    def guided(
+        self,
+        made: Sequence[Tensor],
+        sides: Sequence[list[Cond] | None],
+        cfg: float,
+        x: Tensor,
+        sigma: Tensor,
+        model_options: dict[str, Any],
+    ) -> Tensor:
+        """Guidance `cfg` times as far from the second of `made` towards the first, with the
+        functions of the MODEL in its place and after it; `sides` are those that made the two.
+        """
+        positive, negative = made
         seen = {
-            **{"cond_denoised": positive, "uncond_denoised": negative, "cond_scale": self.cfg},
-            **{"model": self.inner_model, "input": x, "sigma": sigma, "timestep": sigma},
-            "model_options": model_options,
+            **self.told(x, sigma, model_options),
+            **{"cond_denoised": positive, "uncond_denoised": negative, "cond_scale": cfg},
         }
         if guide := model_options.get(GUIDANCE):
             result: Tensor = x - guide({**seen, "cond": x - positive, "uncond": x - negative})
         else:
-            result = positive if alone else negative + (positive - negative) * self.cfg
-        for after in model_options.get(AFTER_GUIDANCE, ()):
-            result = after({**seen, "denoised": result, "cond": sides[0], "uncond": sides[1]})
+            result = negative + (positive - negative) * cfg
+        return self.after_guidance(result, {**seen, "cond": sides[0], "uncond": sides[1]})
+
+    def after_guidance(self, result: Tensor, seen: Mapping[str, Any]) -> Tensor:
+        """What guidance gave, changed by the functions of the MODEL that come after it; they are
+        told what was `seen` under ComfyUI's names.
+        """
+        for after in seen["model_options"].get(AFTER_GUIDANCE, ()):
+            result = after({**seen, "denoised": result})
         return result
+
+    def told(self, x: Tensor, sigma: Tensor, model_options: dict[str, Any]) -> dict[str, Any]:
+        """What every function of the MODEL around guidance is told, under ComfyUI's names."""
+        return {
+            **{"model": self.inner_model, "input": x, "sigma": sigma, "timestep": sigma},
+            **{"cond_scale": self.cfg, "model_options": model_options},
+        }
 
     def _prepare_conds(
         self, noise: Tensor, latent: Tensor, mask: Tensor | None, cleanup: ExitStack
     ) -> None:
-        positive, negative = prepare(
-            self.inner_model, self.conds["positive"], self.conds["negative"], noise, latent, mask
-        )
-        self.conds = {"positive": positive, "negative": negative}
-        for control in _controls([*positive, *negative]):
+        ready = prepare(self.inner_model, list(self.conds.values()), noise, latent, mask)
+        self.conds = dict(zip(self.conds, ready, strict=True))
+        for control in _controls([cond for side in ready for cond in side]):
             cleanup.callback(control.cleanup)
             control.pre_run(self.inner_model, self.inner_model.model_sampling.percent_to_sigma)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from ...ground.errors import UserError
 from ...ground.memory import require_memory
 from ...ground.reporter import reporter
 from . import previews
+from .base_model import BaseModel
 from .conditioning import Conditioning
 from .guider import Guider, SamplerRun
 from .inpaint import LATENT_CHANNELS
@@ -64,20 +66,21 @@ def ksample(
     sigmas = windowed(sigmas, start_step, last_step, force_full_denoise)
     if len(sigmas) < 2:
         return dict(latent_image)
-    guidance = Guidance(model, positive, negative, cfg)
+    guided = guidance(model, positive, negative, cfg)
     source = NoiseSource(seed, silent=disable_noise)
     words = f"{sampler_name}, {scheduler}"
-    return sample(guidance, source, sampler, sigmas, latent_image, words)[0]
+    return sample(guided, source, sampler, sigmas, latent_image, words)[0]
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """What a guider node gives: a MODEL between two conditionings, or (None) with one alone."""
+Guidance: TypeAlias = Callable[[], Guider]
+"""What a guider node gives: the guider of one run."""
 
-    model: Model
-    positive: Conditioning
-    negative: Conditioning | None
-    cfg: float
+
+def guidance(
+    model: Model, positive: Conditioning, negative: Conditioning | None, cfg: float
+) -> Guidance:
+    """Guidance from the negative towards the positive side; without a negative one, none."""
+    return partial(Guider, model, {"positive": positive, "negative": negative or []}, cfg)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class NoiseSource:
 
 
 def sample(
-    guidance: Guidance,
+    guided: Guidance,
     source: NoiseSource,
     sampler: Sampler,
     sigmas: Tensor,
@@ -110,10 +113,10 @@ def sample(
     """
     if len(sigmas) == 0:
         return dict(latent_image), dict(latent_image)
-    model = guidance.model
     latent = {**latent_image, "samples": _checked(latent_image["samples"])}
-    _require_memory(model, latent["samples"], guidance.cfg)
-    guider = Guider(model, guidance.positive, guidance.negative or [], guidance.cfg)
+    guider = guided()
+    base = guider.inner_model
+    _require_memory(base, latent["samples"], guider.count)
     pictures: list[Tensor] = []
     with torch.inference_mode(), reporter().steps(len(sigmas) - 1, "sampling") as progress:
 
@@ -131,10 +134,10 @@ def sample(
             on_step,
             source.seed,
         )
-        seen = [model.model.process_latent_out(one.float()) for one in pictures]
+        seen = [base.process_latent_out(one.float()) for one in pictures]
     if not bool(result.isfinite().all()):
         raise UserError(
-            f"Sampling with {words} and cfg {guidance.cfg:g} gave values that are no numbers: use "
+            f"Sampling with {words} and cfg {guider.cfg:g} gave values that are no numbers: use "
             "a lower cfg, or get the model's file again, it may be damaged."
         )
     # Copies made outside of inference mode: later nodes may write into them or record gradients.
@@ -169,14 +172,12 @@ def _checked(samples: Tensor) -> Tensor:
     return samples
 
 
-def _require_memory(model: Model, samples: Tensor, cfg: float) -> None:
+def _require_memory(base: BaseModel, samples: Tensor, sides: int) -> None:
     """UserError where one call of the U-Net on a CPU would take more than there is."""
-    base = model.model
     if base.device.type != "cpu":
         return
     batch, _, height, width = samples.shape
-    both_sides = 1 if math.isclose(cfg, 1.0) else 2
-    pixels = batch * both_sides * height * width
+    pixels = batch * sides * height * width
     width_in_bytes = 4 * base.unet_config["block_out_channels"][0]
     words = f"sampling {batch} latents of {width} x {height}"
     require_memory(pixels * width_in_bytes * UNET_MAPS, words)

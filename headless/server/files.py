@@ -13,9 +13,13 @@ ACTIVE = ("html", "xml", "svg", "script", "css", "wasm", "xsl", "pdf")
 """Parts of media types whose files can hold scripts, or are such."""
 
 
+_LATER = {".webp": "image/webp"}
+"""What Python knows from 3.13 on, and before it only where the system has a table."""
+
+
 def kind_of(name: str) -> str:
     """The media type of a file by its name."""
-    return mimetypes.guess_type(name)[0] or OTHER
+    return mimetypes.guess_type(name)[0] or _LATER.get(Path(name).suffix.lower(), OTHER)
 
 
 def is_active(kind: str) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from controlstack.headless.core_nodes import CORE_NODES
-from controlstack.headless.graph.registry import read_spec
+from controlstack.headless.graph.registry import DYNAMIC_COMBO, GROWING, read_spec
 from controlstack.headless.models import upscaler
 from controlstack.headless.models.tiles import in_tiles
 from controlstack.headless.sampling.guider import DENOISE_MASK
@@ -44,16 +44,20 @@ FILES = [
     "controlnet",
     "canny",
     "clip_sdxl",
+    "perpneg",
+    "rebatch",
+    "number_convert",
+    "resolution",
 ]
 """Of `comfy_extras`; the rest are in `nodes`."""
 
-ANY = {"source", "on_false", "on_true"}
+ANY = {"source", "on_false", "on_true", "input"}
 """Fields of any type, which newer hosts have names for."""
 
 MENUS = {"sampler_name", "scheduler", "type", "weight_dtype", "sampling", "config_name"}
 """Fields whose menus are shorter here."""
 
-RECENT = 16
+RECENT = 28
 """Nodes that an older ComfyUI may lack, at most: those compared have to be many."""
 
 
@@ -132,7 +136,16 @@ def _fields(declared: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         for name, info in declared.get(section, {}).items():
             kind, options = info[0], info[1] if len(info) > 1 else {}
             menu = kind if isinstance(kind, list) else options.get("options")
-            if menu is not None:
+            if kind == DYNAMIC_COMBO:
+                kind = [
+                    (str(getattr(one["key"], "value", one["key"])), _fields(one["inputs"]))
+                    for one in menu
+                ]
+            elif kind == GROWING:
+                template = options["template"]
+                of = [(*field[1:2], *field[3:]) for field in _fields(template["input"])]
+                kind = (of, *(template.get(key) for key in ("min", "max", "names", "prefix")))
+            elif menu is not None:
                 kind = "COMBO" if name in MENUS or name.endswith(("_name", "image")) else list(menu)
             kind = "*" if name in ANY else kind
             kept = {
@@ -340,6 +353,129 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
 }
 
+LATENTS = [latent(1, 3), MASKED, latent(2, 2, 7, 6), latent(3, 2, 7, 6, batch_index=[7, 8])]
+CHANNELS = [picture(3, 1, 24, 18), torch.cat([IMAGE, IMAGE[..., :1]], dim=-1), SMALL]
+RULES: list[dict[str, Any]] = [
+    *(
+        {"resize_type": "scale dimensions", "width": w, "height": h, "crop": c}
+        for w, h in ((33, 20), (0, 25), (41, 0), (0, 0))
+        for c in ("disabled", "center")
+    ),
+    {"resize_type": "scale by multiplier", "multiplier": 1.37},
+    {"resize_type": "scale longer dimension", "longer_size": 33},
+    {"resize_type": "scale shorter dimension", "shorter_size": 21},
+    {"resize_type": "scale width", "width": 17},
+    {"resize_type": "scale height", "height": 45},
+    {"resize_type": "scale total pixels", "megapixels": 0.01},
+    *(
+        {"resize_type": "match size", "match": m, "crop": c}
+        for m, c in ((SMALL, "center"), (mask(3), "disabled"))
+    ),
+    *({"resize_type": "scale to multiple", "multiple": n} for n in (1, 7, 8, 64)),
+]
+STRIPS = [
+    *((True, 0, "white"), (True, 8, "red")),
+    *((False, 3, "black"), (False, 2, "white"), (False, 0, "green")),
+]
+CASES |= {
+    # With an odd rest that the crop shares out, rounding of the proportion decides.
+    "ImageScale": [
+        {"image": picture(1, 1, h, w), "upscale_method": "nearest-exact", "crop": "center"}
+        | {"width": x, "height": y}
+        for w, h, x, y in ((721, 480, 768, 512), (50, 20, 33, 20), (31, 40, 8, 24), (9, 9, 8, 8))
+    ],
+    "ResizeImageMaskNode": [
+        {"input": i, "resize_type": rule, "scale_method": m}
+        for i in (ALPHA, SMALL, picture(4, 1, 24, 24), mask(1, 2))
+        for rule in RULES
+        for m in ("area", "lanczos")
+    ],
+    "ResizeAndPadImage": [
+        {"image": i, "target_width": w, "target_height": h, "padding_color": c, "interpolation": m}
+        for i in (ALPHA, SMALL)
+        for w, h, c, m in (
+            (37, 64, "white", "area"),
+            (80, 21, "black", "bicubic"),
+            (33, 33, "white", "lanczos"),
+        )
+    ],
+    "ImageStitch": [
+        {"image1": i, "direction": d, "match_image_size": s, "spacing_width": n, **more}
+        | {"spacing_color": c}
+        for i, more in (
+            (IMAGE, {}),
+            (IMAGE, {"image2": SMALL}),
+            (SMALL, {"image2": ALPHA}),
+            (ALPHA, {"image2": picture(6, 3, 21, 33)}),
+        )
+        for d in ("right", "down", "left", "up")
+        for s, n, c in STRIPS
+    ],
+    "BatchImagesNode": [
+        {"images": {f"image{n}": one for n, one in enumerate(some)}}
+        for some in (CHANNELS, CHANNELS[::-1], CHANNELS[:1])
+    ],
+    "BatchMasksNode": [
+        {"masks": {"mask0": mask(1, 2), "mask1": mask(2, 1, 9, 30), "mask7": SPOTS}}
+    ],
+    "BatchLatentsNode": [
+        {"latents": {f"latent{n}": one for n, one in enumerate(some)}}
+        for some in (LATENTS, LATENTS[::-1], LATENTS[:1])
+    ],
+    "RebatchImages": [
+        {"images": [IMAGE, picture(8, 3, 40, 30), IMAGE], "batch_size": [n]} for n in (1, 3, 7, 9)
+    ],
+    "RebatchLatents": [
+        {"latents": some, "batch_size": [n]}
+        for some in (LATENTS[:1], LATENTS[2:], [*LATENTS[2:], LATENTS[0], LATENTS[2]])
+        for n in (1, 2, 3, 4)
+    ]
+    + [
+        {"latents": [latent(1, 3), latent(2, 2, noise_mask=mask(1, 1, 72, 96)[:, None])]}
+        | {"batch_size": [2]}
+    ],
+    "LatentBatchSeedBehavior": [
+        {"samples": s, "seed_behavior": b} for s in LATENTS for b in ("random", "fixed")
+    ],
+    "LatentConcat": [
+        {"samples1": latent(1, 2), "samples2": latent(2, n), "dim": d}
+        for n in (1, 2, 3)
+        for d in ("x", "-x", "y", "-y", "t", "-t")
+    ],
+    "LatentCut": [
+        {"samples": MASKED, "dim": d, "index": i, "amount": n}
+        for d in ("x", "y", "t")
+        for i, n in ((0, 1), (2, 3), (3, 99), (-2, 1), (-99, 5), (99, 2))
+    ],
+    "LatentCutToBatch": [
+        {"samples": s, "dim": d, "slice_size": n}
+        for s in (latent(1, 2), {"samples": noise(4, 2, 4, 5, 9, 12)})
+        for d in ("t", "x", "y")
+        for n in (1, 2, 5, 99)
+    ],
+    "StringFormat": [
+        {"values": {"a": 7, "c": "x", "d": 0.5}, "f_string": t}
+        for t in ("{a:03}-{c!r}{{}}{d:.2f}", "plain", "")
+    ]
+    + [{"values": {}, "f_string": "no marks"}],
+    "JsonExtractString": [
+        {"json_string": t, "key": k}
+        for t in ('{"a": 1.50, "b": null, "c": ["x"], "": true}', "[1]", "no", "", '"a"')
+        for k in ("a", "b", "c", "", "z")
+    ],
+    "ComfyNotNode": [{"value": v} for v in (0, 1, "", "a", None, [], 0.0, True)],
+    "ComfyAndNode": [{"values": {"value0": a, "value1": b}} for a in (0, "x") for b in ("", 2.0)],
+    "ComfyOrNode": [{"values": {"value0": a, "value1": b}} for a in (0, "x") for b in ("", 2.0)],
+    "ComfyNumberConvert": [
+        {"value": v} for v in (3, -2.7, True, False, " 12 ", "1e3", "-0.5", "9" * 20, 10**20)
+    ],
+    "ResolutionSelector": [
+        {"aspect_ratio": r, "megapixels": p, "multiple": n}
+        for r in ("1:1 (Square)", "2:3 (Portrait Photo)", "16:9 (Widescreen)", "21:9 (Ultrawide)")
+        for p, n in ((1.0, 8), (0.3, 64), (16.0, 12))
+    ],
+}
+
 SIGMAS = torch.tensor([14.6, 6.0, 2.5, 1.0, 0.3, 0.0])
 ENDS = {"sigma_max": 13.5, "sigma_min": 0.05}
 CASES |= {
@@ -383,6 +519,28 @@ def test_made_alike(node_id: str, theirs: Mapping[str, Any]) -> None:
         assert len(ours) == len(expected)
         for one, other in zip(ours, expected, strict=True):
             same(one, other, NEARLY.get(node_id, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("node_id", "settings", "tolerance"),
+    [
+        *(("LatentOperationTonemapReinhard", {"multiplier": m}, 0.0) for m in (0.3, 1.0, 20.0)),
+        *(
+            ("LatentOperationSharpen", {"sharpen_radius": r, "sigma": s, "alpha": a}, 1e-5)
+            for r, s, a in ((1, 1.0, 0.1), (4, 0.3, 1.0), (2, 10.0, 0.0))
+        ),
+    ],
+)
+def test_operations_alike(
+    node_id: str, settings: dict[str, Any], tolerance: float, theirs: Mapping[str, Any]
+) -> None:
+    operations = [made(nodes[node_id], settings)[0] for nodes in (CORE_NODES, theirs)]
+    samples = {"samples": noise(3, 2, 4, 9, 12)}
+    applied = [
+        made(nodes["LatentApplyOperation"], {"samples": samples, "operation": operation})[0]
+        for nodes, operation in zip((CORE_NODES, theirs), operations, strict=True)
+    ]
+    same(applied[0], applied[1], tolerance)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.4, 0.0])

@@ -103,17 +103,17 @@ def test_inpainting_is_told_to_models_made_for_it(vae: Vae) -> None:
     noise = torch.zeros(2, 4, 8, 8)
     size = noise.shape[-2:]
     old = torch.nn.functional.interpolate(torch.full((2, 4, 1, 1), 7.0), size)
-    ready, _ = prepare(model, convert(positive), convert(negative), noise, old, None)
+    ready, _ = prepare(model, [convert(positive), convert(negative)], noise, old, None)
     channels = ready[0]["model_conds"]["c_concat"]
     assert channels.shape == (2, 5, 8, 8)
     assert torch.equal(channels[:, 0, :, 5:], torch.ones(2, 8, 3))
     assert torch.equal(channels[:, 0, :, :3], torch.zeros(2, 8, 3))
     told = model.process_latent_in(positive[0][1]["concat_latent_image"])
     assert torch.allclose(channels[:1, 1:], told)
-    untold, _ = prepare(model, *map(convert, prompts.values()), noise, old, None)
+    untold, _ = prepare(model, [*map(convert, prompts.values())], noise, old, None)
     assert not torch.equal(untold[0]["model_conds"]["c_concat"], channels)
     four = tiny_model().model
-    ignored, _ = prepare(four, convert(positive), convert(negative), noise, old, None)
+    ignored, _ = prepare(four, [convert(positive), convert(negative)], noise, old, None)
     assert "c_concat" not in ignored[0]["model_conds"]
 
 
@@ -128,7 +128,7 @@ def test_an_inpainting_batch_of_any_size_gets_pictures_and_masks_spread_over_it(
         given = {"pixels": pixels[:pictures], "mask": masks[:masked], "vae": vae}
         told = run("InpaintModelConditioning", **sides, **given)[:2]
         noise = torch.zeros(rows, 4, 8, 8)
-        ready, _ = prepare(model, *map(convert, told), noise, noise, None)
+        ready, _ = prepare(model, [*map(convert, told)], noise, noise, None)
         found: Tensor = ready[0]["model_conds"]["c_concat"]
         return found
 

@@ -22,8 +22,9 @@ def entry(seed: int = 0, **settings: Any) -> list[Any]:
 def ready(
     positive: list[list[Any]], negative: list[list[Any]] | None = None
 ) -> tuple[list[Cond], list[Cond]]:
-    conds = (convert(positive), convert(negative or [entry(9)]))
-    return prepare(MODEL, *conds, NOISE, NOISE, None)
+    conds = [convert(positive), convert(negative or [entry(9)])]
+    first, second = prepare(MODEL, conds, NOISE, NOISE, None)
+    return first, second
 
 
 def test_percentages_become_pixels() -> None:
@@ -135,10 +136,10 @@ def test_inpainting_unets_get_mask_and_picture() -> None:
     latent = torch.randn(1, 4, 16, 24)
     mask = torch.full((1, 1, 16, 24), 0.7)
     conds = convert([entry()])
-    (masked,), _ = prepare(model, conds, conds, NOISE, latent, mask)
+    (masked,), _ = prepare(model, [conds, conds], NOISE, latent, mask)
     expected = torch.cat([torch.ones(1, 1, 16, 24), latent], dim=1)
     assert torch.equal(masked["model_conds"]["c_concat"], expected)
-    (plain,), _ = prepare(model, conds, conds, NOISE, latent, None)
+    (plain,), _ = prepare(model, [conds, conds], NOISE, latent, None)
     grey = plain["model_conds"]["c_concat"]
     assert grey.shape == (1, 5, 16, 24)
     assert bool((grey[:, 0] == 1).all())
@@ -147,4 +148,4 @@ def test_inpainting_unets_get_mask_and_picture() -> None:
 def test_other_input_channels_are_an_error() -> None:
     model = tiny_model(tiny_unet(in_channels=8)).model
     with pytest.raises(UserError, match="takes 8 channels"):
-        prepare(model, convert([entry()]), convert([entry()]), NOISE, NOISE, None)
+        prepare(model, [convert([entry()])] * 2, NOISE, NOISE, None)

@@ -117,7 +117,7 @@ def test_each_side_has_its_own_vector() -> None:
     sides = [_conditioning(seed) for seed in (1, 2)]
     base = tiny_model(tiny_sdxl_unet()).model
     noise = torch.randn(1, 4, *SIZE)
-    ready = prepare(base, *(convert(side) for side in sides), noise, noise, None)
+    ready = prepare(base, [convert(side) for side in sides], noise, noise, None)
     for (entry,), side in zip(ready, sides, strict=True):
         assert torch.equal(entry["model_conds"]["y"], y_of(Y_WIDTH, side[0][1], SIZE))
 
@@ -126,7 +126,7 @@ def test_a_plain_unet_is_given_none() -> None:
     base = Model(tiny_model().model).model
     noise = torch.randn(1, 4, *SIZE)
     side = convert(_conditioning(1))
-    assert "y" not in prepare(base, side, side, noise, noise, None)[0][0]["model_conds"]
+    assert "y" not in prepare(base, [side, side], noise, noise, None)[0][0]["model_conds"]
 
 
 def _conditioning(seed: int) -> list[list[object]]:

@@ -151,6 +151,25 @@ def test_a_part_of_a_prompt_runs_alone(own: OwnServer, graph: Graph) -> None:
     assert shipped.only(graph, "SaveImage") not in past["outputs"]
 
 
+def test_a_moving_picture_is_told_and_sent_as_such(own: OwnServer) -> None:
+    saved = {"images": ["1", 0], "filename_prefix": uuid.uuid4().hex, "fps": 8.0}
+    webp = {"lossless": True, "quality": 80, "method": "fastest"}
+    grey = {"width": 8, "height": 8, "batch_size": 2, "color": 0x808080}
+    prompt = {
+        "1": {"class_type": "EmptyImage", "inputs": grey},
+        "2": {"class_type": "SaveAnimatedWEBP", "inputs": {**saved, **webp}},
+    }
+
+    past = ended(own, own.post("/prompt", {"prompt": prompt}).json["prompt_id"])
+
+    shown = past["outputs"]["2"]
+    assert shown["animated"] == [True]
+    (file,) = shown["images"]
+    answer = own.get(f"/view?filename={file['filename']}&type=output")
+    assert answer.kind == "image/webp"
+    assert answer.body.startswith(b"RIFF")
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
