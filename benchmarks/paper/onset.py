@@ -29,6 +29,8 @@ from .world import World
 RATES = {"1e-3, 3e-3": 1.0, "3e-4, 1e-3": 1 / 3}
 """The demo's rates of copied and new weights, and a third of them: what they are multiplied by."""
 SAID = ("net", "rates", "seed", "came at step", "highest gain", OWN_WINS, "steps")
+LOWEST = -0.15
+"""Of the plot: without zero convolutions a net begins far below, where no other is."""
 Asked: TypeAlias = tuple[str, str, int]
 """A run's kind of net, its rates and its seed."""
 
@@ -119,9 +121,9 @@ def plot(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
             panel.set_ylabel(label)
             panel.grid(alpha=0.3)
         low = min(gain for row in rows for _, gain in row["curve"])
-        axes[0].set_ylim(bottom=max(low, -1) - 0.005)
+        axes[0].set_ylim(bottom=max(low, LOWEST) - 0.005)
         axes[1].axhline(0.5, color="grey", linewidth=0.8)
-        axes[0].legend(title="net, rates", fontsize=8, loc="upper right")
+        axes[0].legend(title="net, rates", fontsize=8, loc="upper left")
 
 
 if __name__ == "__main__":
