@@ -6,6 +6,7 @@ requirements; without it every test here is reported as skipped. No double of Co
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections import Counter
@@ -80,6 +81,8 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     import comfy.sd
     import comfy.utils
     import folder_paths
+
+    importlib.import_module("utils.extra_config")  # as main.py does, before comfy/utils.py hides it
 
     base = tmp_path_factory.mktemp("comfyui")
     for kind in ("input", "output", "temp"):
