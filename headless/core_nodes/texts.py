@@ -54,6 +54,18 @@ def concatenate(string_a: str, string_b: str, delimiter: str) -> str:
     return string_a + delimiter + string_b
 
 
+class _Marks(string.Formatter):
+    """`str.format`, without names that begin with "_": by those a shared graph could read what the
+    process knows, such as its environment.
+    """
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        """As the library has it."""
+        if any(part.startswith("_") for part in re.split(r"[.\[\]]", field_name)[1:]):
+            raise ValueError(f"{field_name} reads a name that begins with _")
+        return super().get_field(field_name, args, kwargs)
+
+
 @core_node(
     "StringFormat",
     "text",
@@ -65,17 +77,17 @@ def concatenate(string_a: str, string_b: str, delimiter: str) -> str:
 )
 def fill_in(values: Mapping[str, Any], f_string: str) -> str:
     """A text with its {a}, {b:03} ... filled in as Python's `str.format` does it; UserError for a
-    mark that nothing is wired to, or that is wrong.
+    mark that nothing is wired to, that is wrong, or that reads a name which begins with "_".
     """
     try:
-        return f_string.format(**values)
+        return _Marks().format(f_string, **values)
     except KeyError as error:
         there = listing(sorted(values)) if values else "nothing"
         raise UserError(
             f"nothing is wired to {error.args[0]} of {shown(f_string)}, and to values is {there}; "
             f"wire it, or write {{{{ and }}}} for braces of the text"
         ) from error
-    except (ValueError, IndexError, AttributeError, TypeError) as error:
+    except (ValueError, IndexError, AttributeError, TypeError, MemoryError) as error:
         raise UserError(f"{shown(f_string)} cannot be filled in: {one_line(str(error))}") from error
 
 

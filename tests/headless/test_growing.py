@@ -113,7 +113,13 @@ def test_lists_of_batches(tmp_path: Path) -> None:
         assert Executor(REGISTRY).run(graph).ui["9"]["text"] == ["2", "1"]
 
 
-@pytest.mark.parametrize("text", ["{a", "{a:q}", "{}", "{a.gone}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{a", "{a:q}", "{}", "{a.gone}", "{a.__class__}", "{a[_x]}", "{a:{a.__doc__}}"),
+        "{a:1000000000000000}",
+    ],
+)
 def test_a_wrong_mark(text: str) -> None:
     with pytest.raises(UserError, match="cannot be filled in"):
         CORE_NODES["StringFormat"]().run(values={"a": "x"}, f_string=text)
