@@ -21,8 +21,6 @@ from .without_effect import idle
 
 NO_MATTER = ("base.device", "data.cache", "data.outside")
 """Settings that change nothing about what is learnt, so that a resumed run may have others."""
-LATER = {"data.resize_hints": False, "data.buckets": False, "network.rank": 64}
-"""Settings that older checkpoints do not know, and what they then are."""
 
 
 def matters(settings: RunSettings) -> dict[str, Value]:
@@ -30,7 +28,7 @@ def matters(settings: RunSettings) -> dict[str, Value]:
     return {
         name: value
         for name, value in flat(settings, ("base", "data", "network")).items()
-        if name not in NO_MATTER and (name, value) not in LATER.items()
+        if name not in NO_MATTER
     }
 
 

@@ -29,8 +29,11 @@ _FREE = (
 )
 """What changes nothing about a step, so that a resumed run may change it."""
 
-_LATER = {"compile": False}
-"""Settings of a step that older checkpoints do not know, and what they then are."""
+_LATER: Mapping[str, Value] = {
+    **{"compile": False, "network.rank": 64},
+    **{"data.resize_hints": False, "data.buckets": False},
+}
+"""Settings that older checkpoints do not know, and what they then are."""
 
 _SHARES = ("batch", "accumulate")
 """Free as long as a step has as many pictures in all."""
@@ -61,7 +64,8 @@ def check_same(folder: Path, now: Mapping[str, Value]) -> None:
     Only those that change nothing about a step may differ. Raises DamagedError where the settings
     cannot be read.
     """
-    kept = {**_LATER, **read_object(folder / _FILE)}
+    later = {name: value for name, value in _LATER.items() if name in now}
+    kept = {**later, **read_object(folder / _FILE)}
     free = {*_FREE, *_SHARES, *(("steps",) if now["schedule"] in _CONSTANT else ())}
     differences = {
         name: f"{name}: {_said(kept, name)} -> {_said(now, name)}"
