@@ -52,6 +52,11 @@ def write_unet(
             numbers = numbers.reshape(-1, ROW)
         data, how = packed(numbers, kind)
         writer.add_tensor(bare, data, raw_dtype=how)
+    return finished(writer, path)
+
+
+def finished(writer: Any, path: Path) -> Path:
+    """Write what a `gguf.GGUFWriter` was given into its file at `path`."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

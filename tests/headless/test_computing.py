@@ -17,38 +17,24 @@ from controlstack.headless.computing import Computing, chosen
 from controlstack.headless.host import EmbeddedHost
 from controlstack.headless.models import loading
 from controlstack.headless.models.lora import apply_lora
-from controlstack.headless.models.made_weights import LARGE
 from controlstack.headless.models.weights import read_weights
+from tests.headless.large_layers import INPUTS, large_unet, lora_file, no_room
 from tests.headless.models.ldm import unet_names
-from tests.headless.models.tiny_files import seeded
 
 NARROW = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 SCALED = ("scale_weight", "weight_scale")
-INPUTS = (torch.randn(1, 4, 8, 8), torch.tensor([5.0]), torch.randn(1, 77, 64))
 
 
 @pytest.fixture(scope="module")
 def unet() -> Any:
     """A U-Net with layers that are large enough to be kept narrow."""
-    from diffusers import UNet2DConditionModel
-
-    levels = ("CrossAttnDownBlock2D",) * 2, ("CrossAttnUpBlock2D",) * 2
-    return seeded(
-        lambda: UNet2DConditionModel(
-            block_out_channels=(64, 128),
-            down_block_types=levels[0],
-            up_block_types=levels[1],
-            layers_per_block=1,
-            cross_attention_dim=64,
-        )
-    )
+    return large_unet()
 
 
 @pytest.fixture
 def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A run that keeps weights as narrow as their files have them."""
-    monkeypatch.setattr(computing, "available", lambda: 0)
-    with computing.use(chosen("cpu", "auto")):
+    with no_room(monkeypatch):
         yield
 
 
@@ -115,15 +101,7 @@ def test_room_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unet: Any
 
 def test_a_lora_on_narrow_weights(tmp_path: Path, unet: Any, short_of_memory: None) -> None:
     path = _unet_file(tmp_path / "unet.safetensors", unet, torch.float8_e4m3fn, "scale_weight")
-    named = {name for name, value in unet.state_dict().items() if value.numel() >= LARGE}
-    target = min(name for name in named if "attn1.to_out" in name or "ff.net" in name)
-    stem = f"lora_unet_{target.removesuffix('.weight').replace('.', '_')}"
-    outputs, inputs = unet.state_dict()[target].shape
-    lora = {
-        f"{stem}.lora_up.weight": torch.randn(outputs, 2),
-        f"{stem}.lora_down.weight": torch.randn(2, inputs),
-    }
-    file = _saved(tmp_path / "lora.safetensors", lora)
+    file = lora_file(tmp_path / "lora.safetensors", unet)
     nothing: Any = None
     kept = apply_lora(loading.load_unet(path), nothing, file, 0.5, 0.0)[0].model.diffusion_model
     with computing.use(Computing()):

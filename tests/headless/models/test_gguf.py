@@ -23,32 +23,21 @@ from controlstack.headless.host import EmbeddedHost
 from controlstack.headless.models import loading
 from controlstack.headless.models.inspect import check
 from controlstack.headless.models.lora import apply_lora
-from controlstack.headless.models.made_weights import LARGE
 from controlstack.headless.models.weights import read_weights
 from controlstack.model_files.files import is_gguf, is_pickle, read_contents, read_tensors
 from tests import gguf_files, net_files
+from tests.headless.large_layers import INPUTS, large_unet, lora_file, no_room
 from tests.headless.models.ldm import unet_names
 from tests.headless.models.tiny_files import seeded
 
 gguf = pytest.importorskip("gguf")
-INPUTS = (torch.randn(1, 4, 8, 8), torch.tensor([5.0]), torch.randn(1, 77, 64))
 PACKED = [kind for kind in gguf_files.KINDS if kind not in ("F16", "BF16")]
 
 
 @pytest.fixture(scope="module")
 def unet() -> Any:
     """A U-Net with layers that are large enough to stay packed."""
-    from diffusers import UNet2DConditionModel
-
-    return seeded(
-        lambda: UNet2DConditionModel(
-            block_out_channels=(64, 128),
-            down_block_types=("CrossAttnDownBlock2D",) * 2,
-            up_block_types=("CrossAttnUpBlock2D",) * 2,
-            layers_per_block=1,
-            cross_attention_dim=64,
-        )
-    )
+    return large_unet()
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +54,7 @@ def files(unet: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 @pytest.fixture
 def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A run that has no room to unpack weights before they are needed."""
-    monkeypatch.setattr(computing, "available", lambda: 0)
-    with computing.use(chosen("cpu", "auto")):
+    with no_room(monkeypatch):
         yield
 
 
@@ -143,20 +131,12 @@ def test_the_type_that_is_computed_in(files: dict[str, Path], name: str) -> None
 
 @pytest.mark.usefixtures("short_of_memory")
 def test_a_lora_on_packed_weights(files: dict[str, Path], unet: Any, tmp_path: Path) -> None:
-    named = {name for name, value in unet.state_dict().items() if value.numel() >= LARGE}
-    target = min(name for name in named if "attn1.to_out" in name or "ff.net" in name)
-    stem = f"lora_unet_{target.removesuffix('.weight').replace('.', '_')}"
-    outputs, inputs = unet.state_dict()[target].shape
-    lora = {
-        f"{stem}.lora_up.weight": torch.randn(outputs, 2),
-        f"{stem}.lora_down.weight": torch.randn(2, inputs),
-    }
-    save_file(lora, tmp_path / "lora.safetensors")
+    lora = lora_file(tmp_path / "lora.safetensors", unet)
 
     def changed() -> Tensor:
         nothing: Any = None
         model = loading.load_unet(files["Q4_K"])
-        with_lora = apply_lora(model, nothing, tmp_path / "lora.safetensors", 0.5, 0.0)[0]
+        with_lora = apply_lora(model, nothing, lora, 0.5, 0.0)[0]
         made: Tensor = with_lora.model.diffusion_model(*INPUTS)[0]
         plain = model.model.diffusion_model
         blocks = {name: one.packed for name, one in plain.named_modules() if hasattr(one, "packed")}
@@ -271,11 +251,7 @@ def written(path: Path, *tensors: tuple[str, Any, Any], told: Any = None) -> Pat
         writer.add_array(f"comfy.gguf.orig_shape.{tensors[0][0]}", told)
     for name, data, kind in tensors:
         writer.add_tensor(name, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return gguf_files.finished(writer, path)
 
 
 @pytest.mark.parametrize("told", [[3, 3], [-4, -1], [0], ["4"]])
