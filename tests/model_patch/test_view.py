@@ -11,7 +11,7 @@ from torch import Tensor
 
 from controlstack.ground.errors import UserError
 from controlstack.model_patch.call import Area, Call
-from controlstack.model_patch.view import FRAMES, Frames, View
+from controlstack.model_patch.view import FRAMES, Frames, View, middle
 
 LATENT = (4, 8)  # 32 x 64 picture pixels
 
@@ -129,3 +129,16 @@ def test_enough_hints_are_taken_in_order_and_one_serves_all(frames: Any) -> None
 def test_strict_says_which_picture_has_no_hint() -> None:
     with pytest.raises(UserError, match=r"picture 7 of this run .* there are 3"):
         View("strict")(call(2, [None], context_window=window(6, 7)), 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "columns"), [((721, 480), (768, 512), (1, 719)), ((10, 4), (2, 1), (1, 8))]
+)
+def test_the_middle_begins_where_comfyui_s_does(
+    size: tuple[int, int], wanted: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    """721 - 720 columns leave half a pixel a side: the core's order of operations makes it one."""
+    width, height = size
+    picture = torch.arange(float(width)).expand(1, 1, height, width)
+    cut = middle(picture, wanted[0] / wanted[1])
+    assert (cut[0, 0, 0, 0], cut[0, 0, 0, -1]) == columns
