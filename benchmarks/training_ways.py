@@ -16,7 +16,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.training_attention import TOKENS, WIDTH, parts
 from controlstack.training.attention import few_keys_plain
+from controlstack.training.compiled import compiled
 from controlstack.training.locked_unet import HALVES, predict
 
 WAYS = {
@@ -79,23 +80,21 @@ def measured(
     steps, first = {}, {}
     torch._dynamo.reset()
     halves = options.device == "cpu" and precision == "bf16"
-    for way in options.ways:
-        last, compiled = WAYS[way]
-        pair = [copy.deepcopy(one) for one in (unet, network)]
-        if last:
-            pair = [one.to(memory_format=torch.channels_last) for one in pair]
-        # What a run of training does there as well, for as long as this process lives.
-        few_keys_plain(pair, halves).__enter__()
-        if compiled:
-            pair = [torch.compile(one) for one in pair]
-        steps[way] = step_of(*pair, options, precision, edge)
-        first[way] = seconds(steps[way], options.device)
     took: dict[str, list[float]] = {way: [] for way in options.ways}
-    for turn in range(options.rounds + 1):
-        for way in options.ways[:: 1 if turn % 2 else -1]:
-            spent = seconds(steps[way], options.device)
-            if turn:  # the first round warms up
-                took[way].append(spent)
+    with ExitStack() as stack:
+        for way in options.ways:
+            last, wanted = WAYS[way]
+            pair = [copy.deepcopy(one) for one in (unet, network)]
+            if last:
+                pair = [one.to(memory_format=torch.channels_last) for one in pair]
+            stack.enter_context(few_keys_plain(pair, halves))  # as a run of training does
+            steps[way] = step_of(*compiled(*pair, wanted), options, precision, edge)
+            first[way] = seconds(steps[way], options.device)
+        for turn in range(options.rounds + 1):
+            for way in options.ways[:: 1 if turn % 2 else -1]:
+                spent = seconds(steps[way], options.device)
+                if turn:  # the first round warms up
+                    took[way].append(spent)
     return {way: (first[way], took[way]) for way in options.ways}
 
 

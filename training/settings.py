@@ -270,8 +270,8 @@ class TrainingSettings:
     )
     compile: bool = setting(
         False,
-        "Have torch compile the networks of a step: minutes before the first one, for faster ones "
-        "after it. Needs a C++ compiler, on a GPU triton as well.",
+        "Have torch compile the networks of a step: meant for GPUs, minutes before the first one. "
+        "On a CPU it gained nothing. Needs a C++ compiler, on a GPU triton as well.",
     )
 
 
