@@ -232,6 +232,15 @@ def pipeline(unet: nn.Module, network: nn.Module, given: Given) -> Run:
     return run
 
 
+def advanced_apply(path: str) -> Callable[..., Any]:
+    """What Apply Advanced ControlNet of the ComfyUI-Advanced-ControlNet at `path` does."""
+    sys.path.insert(0, path)
+    import_module("adv_control.dinklink").init_dinklink()  # as its `__init__.py` does
+    import_module("adv_control.sampling").prepare_dinklink_acn_wrapper()
+    node = import_module("adv_control.nodes_main").AdvancedControlNetApply
+    return lambda *given: node.execute(*given).args
+
+
 class Comfy:
     """The ComfyUI at `path` in this process, with the same weights in the same memory."""
 
@@ -280,12 +289,7 @@ class Comfy:
 
     def advanced(self, path: str) -> Run:
         """By Apply Advanced ControlNet of the ComfyUI-Advanced-ControlNet at `path`."""
-        sys.path.insert(0, path)
-        import_module("adv_control.dinklink").init_dinklink()  # as its `__init__.py` does
-        import_module("adv_control.sampling").prepare_dinklink_acn_wrapper()
-        node = import_module("adv_control.nodes_main").AdvancedControlNetApply
-
-        return self._chained(lambda *given: node.execute(*given).args)
+        return self._chained(advanced_apply(path))
 
     def ours(self, cached: bool = False) -> Run:
         """By a stack on the MODEL."""

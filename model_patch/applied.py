@@ -173,15 +173,20 @@ def _mark(place: str) -> Callable[..., Any]:
 
 
 def _as_without_us(given: Any, executor: Any) -> Any:
-    """Options for a model that is compiled, with the same keys whether or not a stack is there:
-    ComfyUI's TorchCompileModel has torch not look at them again, and a key that was there in one
-    run is asked for in the next."""
+    """Options for a model that is compiled, the same whether or not a stack is there. ComfyUI's
+    TorchCompileModel has torch either not look at them again, and a key that was there in one run
+    is asked for in the next, or (0.3) compile anew where they differ."""
     if not isinstance(given, dict) or KEY not in given or WATCHED in given:
         return given
     base = getattr(executor, "class_obj", None)
     if base is None or not is_compiled(base, given):
         return given
-    return {key: value for key, value in given.items() if key != KEY}
+    wrappers = {
+        kind: {name: one for name, one in named.items() if not name.startswith(KEY)}
+        for kind, named in given.get("wrappers", {}).items()
+    }
+    theirs = {key: value for key, value in given.items() if key != KEY}
+    return {**theirs, "wrappers": {kind: named for kind, named in wrappers.items() if named}}
 
 
 _MARKS = {place: [_mark(place)] for place in (OUTSIDE, FIRST, LAST)}

@@ -69,6 +69,8 @@ SD15 = Family("SD15", context=768, channels=32, depth=(1, 1, 1, 1, 1, 1, 0, 0))
 SDXL = Family("SDXL", context=2048, channels=64, depth=(0, 0, 1, 1, 1, 1), pooled=2816)
 SD2 = Family("SD20", context=1024, channels=64, depth=(1, 1, 1, 1, 1, 1, 0, 0))
 INPAINTING = replace(SD15, inputs=9)
+ONE_LEVEL = replace(SD15, depth=(1, 0))
+"""For torch to compile, which takes seconds, or minutes, where it optimises."""
 
 
 def fill(module: torch.nn.Module, seed: int, gain: float = GAIN) -> None:

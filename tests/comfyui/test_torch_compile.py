@@ -18,7 +18,7 @@ from torch import Tensor
 from controlstack.model_patch.conditioning import apply_to_conditioning
 from controlstack.model_patch.patch import patch
 from tests.comfyui.small import (
-    Family,
+    ONE_LEVEL,
     Line,
     base,
     chained,
@@ -28,9 +28,6 @@ from tests.comfyui.small import (
     stack,
     words,
 )
-
-SMALL = Family("SD15", context=768, channels=32, depth=(1, 0))
-"""One level: torch takes seconds to trace it."""
 
 STACKS = {"two": (0.5, 0.7), "weaker": (0.3, 0.9), "one": (0.5,), "none": (), "again": (0.5, 0.7)}
 TRACED = "controlstack_traced"
@@ -72,13 +69,13 @@ def on_prompts(model: Any, lines: list[Line]) -> Tensor:
 
 
 def prompts() -> tuple[list[Any], list[Any]]:
-    return words(11, SMALL), words(12, SMALL)
+    return words(11, ONE_LEVEL), words(12, ONE_LEVEL)
 
 
 def test_a_stack_compiles_no_more_than_the_cores_chain(graphs: list[None]) -> None:
     """Any stack on one compiled model, one run after the other: the picture of the same stack on a
     model that is not compiled, and the graphs that the core's chain needs, no further ones."""
-    model, nets = base(SMALL), [net(5, SMALL), net(6, SMALL)]
+    model, nets = base(ONE_LEVEL), [net(5, ONE_LEVEL), net(6, ONE_LEVEL)]
     made = {}
     for way in (core, before, after, on_prompts):
         torch._dynamo.reset()
