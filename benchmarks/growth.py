@@ -93,7 +93,8 @@ class Growing:
     def __init__(self) -> None:
         self.small = import_module("tests.comfyui.small")  # before ComfyUI's own "tests"
         sys.path.insert(0, os.environ["COMFYUI_PATH"])
-        import_module("comfy.cli_args").args.cpu = True
+        args = import_module("comfy.cli_args").args
+        args.cpu = args.use_pytorch_cross_attention = True  # as on a GPU: no matrix of all pairs
         self.windows = import_module("tests.comfyui.test_windows")
         self.model = self.small.base()
         self.nets = [self.small.net(5 + number) for number in range(max(AXES["controls"]))]

@@ -32,6 +32,11 @@ class Once(nn.Module):
         self._made: list[Any] = []
         self._calls = 0
 
+    @property
+    def made(self) -> list[Any]:
+        """What it would answer for the last hint."""
+        return self._made
+
     def begin(self, hint: Tensor) -> None:
         """The network is called with this hint."""
         if hint is not self._hint:
@@ -48,8 +53,8 @@ class Once(nn.Module):
         return self._made[self._calls - 1]
 
 
-def encode_once(net: Any) -> None:
-    """Have a copy of a CONTROL_NET, made for one run, encode its hint once.
+def encode_once(net: Any) -> list[Once]:
+    """Have a copy of a CONTROL_NET, made for one run, encode its hint once; returns what keeps it.
 
     The copy gets a network of its own that shares every layer with the host's and leaves that one
     as it is: nothing has to be given back, and what another run does with it stays its affair. Nets
@@ -60,15 +65,16 @@ def encode_once(net: Any) -> None:
     kind = type(network)
     places = getattr(kind, DECLARED, ENCODERS.get((kind.__module__, kind.__qualname__), ()))
     if not isinstance(network, nn.Module) or "forward" in vars(network):
-        return  # somebody has put another forward in its place
+        return []  # somebody has put another forward in its place
     encoders = {place: _layer(network, place) for place in places}
     kept = {place: Once(layer) for place, layer in encoders.items() if layer is not None}
     if not kept:
-        return
+        return []
     for place, once in kept.items():
         network = _with(network, place.split("."), once)
     vars(network)["forward"] = _noting(weakref.ref(network), list(kept.values()))
     net.control_model = network
+    return list(kept.values())
 
 
 def _noting(network: Callable[[], Any], encoders: list[Once]) -> Callable[..., Any]:

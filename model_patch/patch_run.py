@@ -21,8 +21,11 @@ from .factors import Factor, Weighs, weighing
 from .patch_net import PATCH, Function, Given, Patches, PatchNet
 from .protocols import BaseModel
 from .residuals import Place
-from .source import KEPT, explained
+from .source import explained
 from .view import Seen
+
+KEPT = 8
+"""Hints made ready for windows and areas; a further one takes the place of the newest."""
 
 LOOKS = "post_input"
 """The kind of patch that changes nothing: it gets its hint ready."""

@@ -24,13 +24,14 @@ class Numbers:
     """A CONTROL_NET: the residual of a row is the number that its hint is filled with.
 
     Residuals come as feature maps of two sizes or, with `tokens`, as a transformer's. `runs` counts
-    how often any copy was run, and with how many rows.
+    how often any copy was run, and with how many rows; `copies` are all that were made.
     """
 
     def __init__(self, runs: list[int] | None = None, tokens: int | None = None) -> None:
         self.strength = 1.0
         self.runs = [] if runs is None else runs
         self.tokens = tokens
+        self.copies: list[Numbers] = []
         self.concat_mask = False
         self.edge = SIZE
         self.hint = torch.zeros(1, 3, 1, 1)
@@ -41,6 +42,7 @@ class Numbers:
 
     def copy(self) -> Numbers:
         made = Numbers(self.runs, self.tokens)
+        self.copies.append(made)
         made.concat_mask, made.edge = self.concat_mask, self.edge
         made.__dict__.update({k: v for k, v in self.__dict__.items() if k == "control_model"})
         return made

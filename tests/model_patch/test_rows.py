@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from controlstack.ground.errors import UserError
+from controlstack.model_patch import source
 from controlstack.model_patch.control import Control
-from controlstack.model_patch.source import KEPT
 from tests.model_patch.recording import Numbers, added, numbered, numbers_of, running
 
 EIGHT = tuple(float(k) for k in range(8))
@@ -34,14 +34,26 @@ def test_in_a_window_frame_k_gets_hint_k_on_every_side(
     assert numbers_of(made) == [float(k) for k in indices] * len(sides)
 
 
-def test_windows_of_one_run_do_not_mix_their_hints() -> None:
-    """Nets keep the hints of windows from call to call: more windows than are kept, twice over."""
+PICTURE = 3 * 64 * 64 * 4
+"""Bytes of a frame's hint."""
+
+
+@pytest.mark.parametrize(("kept", "copies"), [(source.KEPT_BYTES, 16), (20 * PICTURE, 6), (0, 1)])
+def test_windows_of_one_run_do_not_mix_their_hints(
+    kept: int, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nets keep the hints of windows from call to call, as many as there is room for: sixteen
+    windows of three frames, twice over. Those that were ready stay so."""
     windows = [[(start + i * step) % 8 for i in range(3)] for step in (1, 2) for start in range(8)]
-    assert len(windows) > KEPT
-    with running((numbered(*EIGHT),)) as call:
+    monkeypatch.setattr(source, "KEPT_BYTES", kept)
+    net = Numbers()
+    with running((numbered(*EIGHT, net=net),)) as call:
         for frames in windows * 2:
             made = call(3, context_window=window(*frames), cond_or_uncond=[0])
             assert numbers_of(made) == [float(frame) for frame in frames]
+            assert sum(copy.ready for copy in net.copies) <= copies
+    stay = copies if copies == len(windows) else copies - 1
+    assert len(net.copies) == 2 * len(windows) - stay
 
 
 @pytest.mark.parametrize("hints_", [(0.0, 1.0, 2.0), (0.0, 1.0), EIGHT])
