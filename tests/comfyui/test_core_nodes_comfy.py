@@ -47,6 +47,7 @@ FILES = [
     "perpneg",
     "rebatch",
     "number_convert",
+    "math",
     "resolution",
 ]
 """Of `comfy_extras`; the rest are in `nodes`."""
@@ -57,7 +58,7 @@ ANY = {"source", "on_false", "on_true", "input"}
 MENUS = {"sampler_name", "scheduler", "type", "weight_dtype", "sampling", "config_name"}
 """Fields whose menus are shorter here."""
 
-RECENT = 16
+RECENT = 17
 """Nodes that an older ComfyUI may lack, at most: those compared have to be many."""
 
 CHANGED = {
@@ -475,6 +476,15 @@ CASES |= {
     "ComfyNotNode": [{"value": v} for v in (0, 1, "", "a", None, [], 0.0, True)],
     "ComfyAndNode": [{"values": {"value0": a, "value1": b}} for a in (0, "x") for b in ("", 2.0)],
     "ComfyOrNode": [{"values": {"value0": a, "value1": b}} for a in (0, "x") for b in ("", 2.0)],
+    "ComfyMathExpression": [
+        {"expression": e, "values": {"a": 7, "b": 2.5, "c": True}}
+        for e in (
+            *("a + b", "a // 2 * b ** 2", "-a % 4", "a if c else b", "a > b and not c", "7 / 2"),
+            *("sum(values)", "sum(a, b)", "max(values) - min(a, b)", "round(b)", "round(a / 3, 2)"),
+            *("ceil(b) + floor(b)", "sqrt(a) * log2(8) + log10(100) + log(a)", "pow(a, 3)"),
+            *("sin(a) + cos(b) - tan(1)", "int(b) + float(a) + abs(-3)", "0.0", "-2.7", "1e3"),
+        )
+    ],
     "ComfyNumberConvert": [
         {"value": v} for v in (3, -2.7, True, False, " 12 ", "1e3", "-0.5", "9" * 20, 10**20)
     ],

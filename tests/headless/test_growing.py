@@ -142,3 +142,43 @@ def test_what_leaves_no_picture() -> None:
     with pytest.raises(UserError, match="do not fit along y"):
         CORE_NODES["LatentConcat"]().run(samples1=latents[0], samples2=latents[1], dim="y")
     assert "multiplier is 0" in CORE_NODES["LatentOperationTonemapReinhard"].VALIDATE_INPUTS(0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "problem"),
+    [
+        ("", "the expression is empty"),
+        ("a +", "cannot be computed: .*wired are a, b"),
+        ("a + z", "cannot be computed: .*'z'"),
+        ("a / 0", "cannot be computed: .*zero"),
+        ("sqrt(-1)", "cannot be computed"),
+        ("pow(2, 4001)", "4001 is more than 4000"),
+        ("2 ** 9999999", "cannot be computed"),
+        ("values[9]", "cannot be computed"),
+        ("a.__class__", "cannot be computed"),
+        ("__import__('os')", "cannot be computed"),
+        ("'a' * 3", "comes to a str; it has to come to a number"),
+        ("(-8) ** 0.5", "comes to a complex"),
+        ("10 ** 400", "no finite number"),
+        ("1e308 * 10", "no finite number"),
+    ],
+)
+def test_a_wrong_formula(formula: str, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        CORE_NODES["ComfyMathExpression"]().run(expression=formula, values={"a": 1.0, "b": 2.0})
+
+
+def test_a_formula_in_a_graph(tmp_path: Path) -> None:
+    prompt = {
+        "1": node("PrimitiveInt", value=7),
+        "2": node("PrimitiveFloat", value=0.5),
+        "3": node(
+            *("ComfyMathExpression",),
+            expression="a * b",
+            **{"values.a": ["1", 0], "values.b": ["2", 0]},
+        ),
+        "9": node("PreviewAny", source=["3", 1]),
+    }
+    assert shown(prompt, tmp_path) == "3"
+    prompt["9"]["inputs"]["source"] = ["3", 0]
+    assert shown(prompt, tmp_path) == "3.5"
