@@ -10,6 +10,7 @@ from typing import Any
 
 from ...ground.errors import UserError
 from ...ground.wording import listing, one_line, shown
+from ..expressions import Expression
 from .declare import core_node, growing, integer
 
 _TEXT = ("STRING", {"multiline": True})
@@ -175,7 +176,7 @@ def compare(string_a: str, string_b: str, mode: str, case_sensitive: bool) -> bo
 )
 def matches(string: str, regex_pattern: str, **flags: bool) -> bool:
     """Whether a regular expression is found in a text; UserError for one that is wrong."""
-    return _pattern(regex_pattern, **flags).search(string) is not None
+    return _expression(regex_pattern, **flags).is_in(string)
 
 
 @core_node(
@@ -196,8 +197,8 @@ def extract(string: str, regex_pattern: str, mode: str, group_index: int, **flag
     "All Matches" of an expression with groups is the first group of each, as in the core.
     Raises UserError for an expression that is wrong.
     """
-    pattern = _pattern(regex_pattern, **flags)
-    found = list(pattern.finditer(string))
+    pattern = _expression(regex_pattern, **flags)
+    found = pattern.found_in(string)
     if mode in ("First Match", "First Group"):
         found = found[:1]
     if mode == "First Match":
@@ -231,10 +232,11 @@ def replace_pattern(
 
     Raises UserError for an expression or a replacement that is wrong.
     """
-    pattern = _pattern(regex_pattern, case_insensitive, multiline, dotall)
+    flags = {"case_insensitive": case_insensitive, "multiline": multiline, "dotall": dotall}
+    pattern = _expression(regex_pattern, **flags)
     try:
-        return pattern.sub(replace, string, count=count)
-    except (re.error, IndexError) as error:
+        return pattern.replaced_in(string, replace, count)
+    except ValueError as error:
         raise UserError(f"the replacement {shown(replace)} is wrong: {error}") from error
 
 
@@ -242,9 +244,8 @@ def _compared(one: str, other: str, case_sensitive: bool) -> tuple[str, str]:
     return (one, other) if case_sensitive else (one.lower(), other.lower())
 
 
-def _pattern(text: str, case_insensitive: bool, multiline: bool, dotall: bool) -> re.Pattern[str]:
-    flags = {re.IGNORECASE: case_insensitive, re.MULTILINE: multiline, re.DOTALL: dotall}
+def _expression(text: str, **flags: bool) -> Expression:
     try:
-        return re.compile(text, sum(flag for flag, chosen in flags.items() if chosen))
-    except re.error as error:
+        return Expression(text, **flags)
+    except ValueError as error:
         raise UserError(f"{shown(text)} is no regular expression: {error}") from error

@@ -9,11 +9,11 @@ fields of Seed Everywhere are no rules, which it takes them for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ...ground.structured import Json, JsonObject, object_at, objects_in, text_at
+from ..expressions import Expression
 from .canvas_nodes import EVERYWHERE
 from .model import plain
 from .ui_format import (
@@ -86,11 +86,11 @@ def connect(graph: UiGraph, *, is_root: bool) -> tuple[UiGraph, tuple[str, ...]]
 class _Pattern:
     """A regular expression that a text has to hold, or must not."""
 
-    expression: re.Pattern[str]
+    expression: Expression
     inverted: bool
 
     def allows(self, text: str) -> bool:
-        return (self.expression.search(text) is not None) != self.inverted
+        return self.expression.is_in(text) != self.inverted
 
 
 @dataclass(frozen=True)
@@ -232,12 +232,12 @@ def _pattern(rules: Mapping[str, Json], name: str) -> _Pattern | None:
     return _Pattern(expression, bool(rules.get(f"{name}_regex_invert")))
 
 
-def _compiled(text: str) -> re.Pattern[str] | None:
-    """An expression as JavaScript writes it: it names groups without the P. None where it is none,
-    counts too high or is nested too deep."""
+def _compiled(text: str) -> Expression | None:
+    """An expression as JavaScript writes it; None where it is none, counts too high or is nested
+    too deep."""
     try:
-        return re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", text))
-    except (re.error, OverflowError, RecursionError):
+        return Expression(text)
+    except ValueError:
         return None
 
 
@@ -249,7 +249,7 @@ def _same_name(rule: Json, sent: str) -> Callable[[UiNode, UiInput], bool]:
 
     def matches(slot: UiInput) -> bool:
         expression = _compiled(sent)
-        return expression is not None and expression.search(_called(slot)) is not None
+        return expression is not None and expression.is_in(_called(slot))
 
     # By the number that the pack keeps.
     rules: dict[Json, Callable[[UiNode, UiInput], bool]] = {

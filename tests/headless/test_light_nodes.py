@@ -13,6 +13,7 @@ from torch import Tensor
 
 from controlstack.ground import memory
 from controlstack.ground.errors import UserError
+from controlstack.headless import expressions
 from controlstack.headless.core_nodes import CORE_NODES
 from controlstack.headless.sampling.noise import starting_noise
 
@@ -152,6 +153,23 @@ def test_texts() -> None:
         run("RegexMatch", string="a", regex_pattern="(", **flags)
     with pytest.raises(UserError, match="replacement"):
         run("RegexReplace", string="a", regex_pattern="a", replace=r"\9")
+
+
+@pytest.mark.parametrize(
+    ("node", "more"),
+    [
+        ("RegexMatch", {}),
+        ("RegexExtract", {"mode": "All Matches", "group_index": 1}),
+        ("RegexReplace", {"replace": "", "count": 0}),
+    ],
+)
+def test_an_expression_that_never_ends(
+    node: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expressions, "SECONDS", 0.1)
+    flags = {"case_insensitive": True, "multiline": False, "dotall": False}
+    with pytest.raises(UserError, match="takes longer"):
+        run(node, string="a" * 40 + "b", regex_pattern="(a|a)+$", **more, **flags)
 
 
 def test_empty_latents_are_counted_with_their_channels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controlstack.ground.errors import UserError
+from controlstack.headless import expressions
 from controlstack.headless.graph.registry import Registry, default_registry
 from controlstack.headless.graph.workflow import Graph, Link, parse, read_workflow
 from tests.workflows.canvas.recorded import FOLDER
@@ -113,6 +114,19 @@ def test_an_expression_that_is_none_restricts_nothing(expression: str) -> None:
 
     plain, ruled = graph_of("everywhere", lambda _: None), graph_of("everywhere", rule)
     assert ruled.nodes == plain.nodes
+
+
+def test_an_expression_that_never_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expressions, "SECONDS", 0.1)
+
+    def rule(document: dict[str, Any]) -> None:
+        properties = named(document, "Anything Everywhere")[0].setdefault("properties", {})
+        properties["ue_properties"] = {"version": "7.0", "title_regex": "(a|a)+$"}
+        for node in document["nodes"]:
+            node["title"] = "a" * 40 + "b"
+
+    with pytest.raises(UserError, match=r"'\(a\|a\)\+\$' takes longer than 0.1 s"):
+        graph_of("everywhere", rule)
 
 
 @pytest.mark.parametrize("place", [[10**400, 0], {"0": 10**400}, "far", [None], {}])
