@@ -13,6 +13,9 @@ from .exit_codes import DebugOption, reported
 from .options import OverwriteOption, path
 from .say import note, say, tell
 
+HOW = {"core": "; of Add ControlNet nodes --to stack makes one"}
+"""What is said where there is nothing to convert into these."""
+
 
 class _To(str, Enum):
     stack = "stack"
@@ -66,7 +69,7 @@ def convert_command(
         converted = convert(document, to.value)
         if not converted.done:
             what = "ControlNet Stack" if to is not _To.stack else "chain of controls"
-            why = converted.left or [f"it holds no {what} that is known"]
+            why = converted.left or [f"it holds no {what} that is known{HOW.get(to.value, '')}"]
             raise UserError(f"nothing of {workflow} is converted", why)
         for said in converted.done:
             tell(said)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from .exit_codes import DebugOption, reported
@@ -30,10 +32,24 @@ def nodes_command(debug: DebugOption = False) -> None:
             for heading, style in (("Node", "bold"), ("Inputs", ""), ("Outputs", "")):
                 table.add_column(heading, style=style)
             for spec in map(registry.spec, node_types):
-                inputs = literal(*(_describe(entry) for entry in spec.inputs.values()))
+                inputs = literal(*_described(spec.inputs.values()))
                 outputs = literal(*(spec.output_names or ["a file"]))
                 table.add_row(literal(spec.type), inputs, outputs)
             show(table)
+
+
+def _described(inputs: Iterable[InputSpec]) -> Iterator[str]:
+    """A line each; one for all that a socket may become which comes again when it is wired."""
+    for (before, kind), found in groupby(inputs, lambda one: (_before_point(one.name), one.type)):
+        same = list(found)
+        if before and len(same) > 2 and not any(one.options for one in same):
+            yield f"{same[0].name} to {same[-1].name}: {kind}, as many as are wired"
+        else:
+            yield from map(_describe, same)
+
+
+def _before_point(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _describe(entry: InputSpec) -> str:

@@ -108,7 +108,7 @@ def _tell(plan: WorkflowPlan) -> None:
     for _, timeline in plan.timelines:
         tell(timeline.title)
         for line in timeline.lines:
-            runs = f"{line.runs} net run{'' if line.runs == 1 else 's'}"
+            runs = f"its net runs in {line.runs} step{'' if line.runs == 1 else 's'}"
             tell(
                 f"  {line.name}: {line.words}, {runs}, about {timeline.share(line):.0%} of the cost"
                 if line.active

@@ -21,7 +21,7 @@ from .say import note, say, tell
 
 if TYPE_CHECKING:
     from ..headless.folders import Folders
-    from ..headless.graph.execute import OnEvent
+    from ..headless.graph.execute import OnEvent, Results
     from ..headless.graph.model import Graph
     from ..headless.graph.problems import Problem
     from ..headless.graph.registry import Registry
@@ -95,7 +95,8 @@ def _run(options: RunOptions) -> None:
     document = read_document(options.workflow)  # before torch is imported
     places = options.places.folders(options.workflow, options.out)
     with reported(options.report) as hear, _named_on_stdout():
-        _execute(document, places, options, hear)
+        results = _execute(document, places, options, hear)
+        _say_texts(results)
     tell(f"{time.perf_counter() - began:.1f} s")
 
 
@@ -117,11 +118,20 @@ def _named_on_stdout() -> Iterator[None]:
                 say(file)
 
 
-def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> None:
+def _say_texts(results: Results) -> None:
+    """The texts that nodes such as PreviewAny show: on standard output where nothing was saved."""
+    words = say if not results.files("output") + results.files("temp") else tell
+    for shown in results.ui.values():
+        for text in shown.get("text", ()):
+            for line in str(text).splitlines():
+                words(line)
+
+
+def _execute(document: Document, places: Folders, options: RunOptions, hear: OnEvent) -> Results:
     with uncollected():
         from ..demo.suiting import sized, standing, suited
         from ..ground.threads import one_thread
-        from ..headless import computing, host
+        from ..headless import computing, folders, host
         from ..headless.graph.answer import answer
         from ..headless.graph.dynamic_prompts import Seeded
         from ..headless.graph.execute import Executor
@@ -150,12 +160,14 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
     with host.use(replace(places, aliases=stands.aliases)), computing.use(chosen):
         wrong = [*problems_of(graph, registry), *unset]
         if wrong:
+            if not demo and any(one.file and one.file.what != folders.PICTURE for one in wrong):
+                note("--models names another folder of models, --demo runs on small ones of ours")
             also = [] if demo else elsewhere(family_of(graph, model_files(graph, registry)))
             raise answer([*also, *wrong], graph, registry)
         for line in [*graph.notes, *stands.notes(factor)]:
             note(line)
         with shown_progress(), one_thread() if demo else nullcontext():
-            Executor(registry).run(graph, hear, once=True)
+            return Executor(registry).run(graph, hear, once=True)
 
 
 def changed(

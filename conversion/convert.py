@@ -114,6 +114,8 @@ class _Work:
         for chain in self._chains():
             if self._only is not None and self._only.id not in chain.nodes:
                 continue
+            if any(port.node in chain.nodes for port in chain.wires.values()):
+                chain.problems.append("their prompts come from one another, in a circle")
             if chain.problems:
                 why = listing(dict.fromkeys(chain.problems), 6)
                 self._left.append(f"{self._names(chain)} stay as they are: {why}")

@@ -242,9 +242,9 @@ def _say(page: _Page, timeline: Timeline, line: Line, left: float, top: float) -
         return
     steps, _, percents = line.words.partition(" (")
     blocks = [(_wrapped(steps, 38), 9.0, "bold"), (_wrapped(percents.rstrip(")"), 46), 8.0, "")]
-    runs = f"{line.runs} net run{'s' if line.runs != 1 else ''}"
+    runs = f"net runs in {line.runs} step{'' if line.runs == 1 else 's'}"
     if line.cost.once:
-        runs = "1 net run, held for all steps"
+        runs = "net runs once, held for all steps"
     if len(line.sides) == 1:
         runs += f", {line.sides[0]} only"
     if line.rows != 1.0:

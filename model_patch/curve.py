@@ -117,17 +117,22 @@ def pairs_in_words(pairs: Sequence[tuple[object, float]], most: int = 4) -> str:
     return text + (f" and {len(pairs) - most} more" if len(pairs) > most else "")
 
 
-def require_points(points: Sequence[tuple[float, float]], place_word: str) -> None:
-    """Raise UserError for no points, points out of order or no numbers, strengths out of range."""
+def require_points(
+    points: Sequence[tuple[float, float]], place_word: str, whole: str = "a curve"
+) -> None:
+    """Raise UserError for no points, points out of order or no numbers, strengths out of range.
+
+    `place_word` and `whole` are what errors call a point's place, and all of them.
+    """
     at = [place for place, _ in points]
     if not at or not all(math.isfinite(place) for place in at):
-        raise UserError(f"a curve needs points, and every {place_word} of one has to be a number.")
+        raise UserError(f"{whole} needs points, and every {place_word} of one has to be a number.")
     if any(later <= earlier for earlier, later in pairwise(at)):
         shown = ", ".join(f"{place:g}" for place in at)
-        raise UserError(f"the {place_word}s of a curve have to ascend, and are {shown}.")
+        raise UserError(f"the {place_word}s of {whole} have to ascend, and are {shown}.")
     for place, strength in points:
         if not 0.0 <= strength <= MAX_STRENGTH:  # also refuses NaN
             raise UserError(
-                f"a curve's strength at {place_word} {place:g} is {strength:g}; it must be between "
-                f"0 and {MAX_STRENGTH:g}."
+                f"the strength of {whole} at {place_word} {place:g} is {strength:g}; it must be "
+                f"between 0 and {MAX_STRENGTH:g}."
             )

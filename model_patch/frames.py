@@ -33,7 +33,7 @@ class FrameStrengths(Factor):
     listed: bool = False
 
     def __post_init__(self) -> None:
-        require_points(self.points, "picture")
+        require_points(self.points, "picture", "a list of keyframes")
 
     @property
     def silences(self) -> bool:

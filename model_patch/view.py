@@ -86,7 +86,9 @@ class View:
         first = rows[:size]
         alike = first * call.chunks == rows
         repeats = call.chunks if alike else 1
-        return Seen(tuple(first if alike else rows), repeats, call.latent, call.partial)
+        # Only "repeat" is left to the host, whose own rule it is.
+        told = call.partial or self.frames != "repeat"
+        return Seen(tuple(first if alike else rows), repeats, call.latent, told)
 
     def spread(self, pictures: Tensor, count: int) -> Tensor:
         """`count` pictures of those there are; a single one stands for all."""

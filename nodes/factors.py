@@ -15,7 +15,7 @@ from ..ground.wording import shown
 from ..model_patch.curve import BETWEEN, OVER, PRESETS, Between, Curve, Over
 from ..model_patch.factors import MAX_STRENGTH, Factor, Sides, StepSpan
 from .stack import FACTOR
-from .widgets import filled
+from .widgets import answer_of_menu, filled
 
 Factors = tuple[Factor, ...]
 POINTS = "points"
@@ -132,6 +132,11 @@ class ControlStackCurve(FactorNode):
             },
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, preset: str | None = None, points: str | None = None) -> bool | str:
+        """Before anything runs: True, or what is wrong with the points, where they count."""
+        return answer_of_menu("preset", preset, [*PRESETS, POINTS], POINTS, _written, points)
+
     def make(
         self,
         preset: str,
@@ -176,15 +181,19 @@ class ControlStackSides(FactorNode):
 def _curve(preset: str, points: str, between: Between, over: Over, drawn: Any) -> Curve:
     if drawn is not None:  # its own interpolation, in steps finer than any sampler's
         return Curve(tuple((i / 256, max(float(drawn.interp(i / 256)), 0.0)) for i in range(257)))
-    if preset != POINTS:
-        return Curve(PRESETS[preset], between)
+    return _written(points, between, over) if preset == POINTS else Curve(PRESETS[preset], between)
+
+
+def _written(points: str, between: Between = "linear", over: Over = "percent") -> Curve:
     written, listed = points_of(points)
     return Curve(written, "stepped", "steps", listed) if listed else Curve(written, between, over)
 
 
-def points_of(text: str) -> tuple[tuple[tuple[float, float], ...], bool]:
+def points_of(
+    text: str, place_word: str = "place", whole: str = "a curve"
+) -> tuple[tuple[tuple[float, float], ...], bool]:
     """Points (place, strength) as they are written, and whether they are strengths alone, one for
-    each place from 0.
+    each place from 0. `place_word` and `whole` are what errors call a place, and all points.
 
     Raises:
         UserError: what is neither.
@@ -197,8 +206,8 @@ def points_of(text: str) -> tuple[tuple[tuple[float, float], ...], bool]:
         return tuple((float(a), float(b)) for a, _, b in pairs), False
     except ValueError as error:
         raise UserError(
-            f"the points of a curve are {shown(text)}; write place:strength, with commas, such "
-            "as 0:1, 0.5:1, 1:0, or strengths alone."
+            f"the points of {whole} are {shown(text)}; write {place_word}:strength, with commas, "
+            "such as 0:1, 0.5:1, 1:0, or strengths alone."
         ) from error
 
 

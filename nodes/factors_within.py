@@ -22,6 +22,7 @@ from ..model_patch.factors import Factor, Span
 from ..model_patch.frames import FrameStrengths
 from ..model_patch.mask import MAX_EDGE, Mask, edged
 from .factors import BEFORE, FactorNode, Factors, points_of
+from .widgets import answer, answer_of_menu
 
 RULES: dict[str, Factor] = {
     "soft weights": SoftWeights(),
@@ -63,10 +64,14 @@ class ControlStackFrames(FactorNode):
             "optional": {"factor": BEFORE},
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, strengths: str | None = None) -> bool | str:
+        """Before anything runs: True, or what is wrong with the strengths."""
+        return answer(_frames, strengths)
+
     def make(self, strengths: str, between: Between, factor: Factors = ()) -> tuple[Factors]:
         """One more factor."""
-        points, listed = points_of(strengths)
-        return ((*factor, FrameStrengths(points, "stepped" if listed else between, listed)),)
+        return ((*factor, _frames(strengths, between)),)
 
 
 class ControlStackBlocks(FactorNode):
@@ -103,6 +108,11 @@ class ControlStackBlocks(FactorNode):
             },
             "optional": {"factor": BEFORE},
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, rule: str | None = None, weights: str | None = None) -> bool | str:
+        """Before anything runs: True, or what is wrong with the weights, where they count."""
+        return answer_of_menu("rule", rule, [*RULES, WEIGHTS], WEIGHTS, blocks_of, weights)
 
     def make(self, rule: str, weights: str, factor: Factors = ()) -> tuple[Factors]:
         """One more factor."""
@@ -193,6 +203,11 @@ class ControlStackMask(FactorNode):
             blocks=() if ALL in names else names,
         )
         return ((*factor, made),)
+
+
+def _frames(text: str, between: Between = "linear") -> FrameStrengths:
+    points, listed = points_of(text, "picture", "a list of keyframes")
+    return FrameStrengths(points, "stepped" if listed else between, listed)
 
 
 def blocks_of(text: str) -> Factor:

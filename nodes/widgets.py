@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..ground.errors import UserError
+from ..ground.wording import listing, shown
 
 if TYPE_CHECKING:
     from ..ground.parameters import Parameter
@@ -48,6 +49,21 @@ def answer(check: Callable[[str], object], text: str | None) -> bool | str:
     except UserError as error:
         return str(error)
     return True
+
+
+def answer_of_menu(
+    name: str,
+    chosen: str | None,
+    choices: Sequence[str],
+    own: str,
+    check: Callable[[str], object],
+    text: str | None,
+) -> bool | str:
+    """As `answer`, of a menu `name` whose choice `own` takes a text; `check` judges that. A text
+    that is left empty waits until the node runs: something else may be wired in its place."""
+    if chosen is not None and chosen not in choices:  # a host does not compare what is named here
+        return f"{name} is {shown(chosen)}; choose one of {listing(choices)}"
+    return answer(check, text if chosen == own and text and text.strip() else None)
 
 
 def widget(parameter: Parameter) -> Widget:

@@ -68,8 +68,11 @@ def _read(path: Path) -> Tensor:
         raise UserError(
             f"{path} holds no {_TENSOR}: it is no file of latents; give one that SaveLatent wrote"
         )
+    latents = found[_TENSOR]
+    if 0 in latents.shape:
+        raise UserError(f"{path} holds no latent: its numbers are {tuple(latents.shape)}")
     scale = 1.0 if _VERSION in found else 1.0 / OLD_SCALE
-    return found[_TENSOR].float() * scale
+    return latents.float() * scale
 
 
 @core_node(

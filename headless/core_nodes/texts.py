@@ -60,6 +60,15 @@ class _Marks(string.Formatter):
     process knows, such as its environment.
     """
 
+    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
+        """As the library has it; raises UserError for a name that nothing is wired to."""
+        if isinstance(key, str) and key not in kwargs:
+            raise UserError(
+                f"nothing is wired to {key}, and to values is {listing(sorted(kwargs))}; wire it, "
+                "or write {{ and }} for braces of the text"
+            )
+        return super().get_value(key, args, kwargs)
+
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
         """As the library has it."""
         if any(part.startswith("_") for part in re.split(r"[.\[\]]", field_name)[1:]):
@@ -82,14 +91,11 @@ def fill_in(values: Mapping[str, Any], f_string: str) -> str:
     """
     try:
         return _Marks().format(f_string, **values)
-    except KeyError as error:
-        there = listing(sorted(values)) if values else "nothing"
-        raise UserError(
-            f"nothing is wired to {error.args[0]} of {shown(f_string)}, and to values is {there}; "
-            f"wire it, or write {{{{ and }}}} for braces of the text"
-        ) from error
-    except (ValueError, IndexError, AttributeError, TypeError, MemoryError) as error:
-        raise UserError(f"{shown(f_string)} cannot be filled in: {one_line(str(error))}") from error
+    except UserError:
+        raise
+    except Exception as error:  # of anything that may be wired, and of what is read of it
+        reason = one_line(str(error)) or type(error).__name__
+        raise UserError(f"{shown(f_string)} cannot be filled in: {reason}") from error
 
 
 @core_node(

@@ -24,7 +24,7 @@ def test_a_picture_and_what_it_says(run: Run, folder: Path) -> None:
     assert (data["version"], sampler["node"], len(sampler["controls"])) == (1, "15", 2)
     assert (
         "  control 1 (control_v11p_sd15_openpose_fp16.safetensors): steps 0 to 20 of 20 (start "
-        "0.000, end 1.000), 20 net runs, about 21% of the cost"
+        "0.000, end 1.000), its net runs in 20 steps, about 21% of the cost"
     ) in result.stderr.splitlines()
     assert "v1-5-pruned-emaonly-fp16.safetensors' is not here; the noise schedule" in result.stderr
 

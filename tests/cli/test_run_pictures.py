@@ -184,3 +184,21 @@ def test_a_seed_without_effect_is_said(run: Run, folder: Path, text: str, told: 
     result = run("run", "w.json", "--seed", 3, "--input", WORKFLOWS / "input")
     assert result.exit_code == 0, result.output
     assert ("--seed has no effect" in result.stderr) == told
+
+
+def test_the_text_that_a_node_shows_is_said(run: Run, folder: Path) -> None:
+    prompt = {
+        "1": {"class_type": "PrimitiveString", "inputs": {"value": "one\ntwo"}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    result = run("run", str(_saved(prompt, folder)))
+    assert (result.exit_code, result.stdout) == (0, "one\ntwo\n"), result.stderr
+    prompt["3"] = {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0},
+    }
+    prompt["4"] = {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}}
+    result = run("run", str(_saved(prompt, folder)))
+    (picture,) = result.stdout.splitlines()
+    assert (folder / picture).is_file()
+    assert result.stderr.splitlines()[:2] == ["one", "two"]

@@ -452,3 +452,12 @@ def test_links_that_are_none_are_said() -> None:
     graph["links"].append([1, 2])
     with pytest.raises(UserError, match="a link that is none"):
         convert(graph)
+
+
+def test_nodes_that_feed_one_another_stay() -> None:
+    prompt = applied(2)
+    ids = [key for key, one in prompt.items() if one["class_type"] == "ControlNetApplyAdvanced"]
+    prompt[ids[0]]["inputs"]["positive"] = [ids[1], 0]
+    converted = convert(prompt)
+    assert not converted.done
+    assert "in a circle" in converted.left[0]

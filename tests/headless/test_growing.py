@@ -38,7 +38,7 @@ def test_a_text_filled_in(tmp_path: Path) -> None:
         "3": node("StringFormat", f_string="{a:03} {c}", **{"values.a": ["1", 0]}),
         "9": node("PreviewAny", source=["3", 0]),
     }
-    with pytest.raises(UserError, match=r"StringFormat.*nothing is wired to c of .* values is a"):
+    with pytest.raises(UserError, match=r"StringFormat.*nothing is wired to c, and to values is a"):
         shown(prompt, tmp_path)
     prompt["3"]["inputs"]["values.c"] = ["2", 0]
     assert shown(prompt, tmp_path) == "007 é"
@@ -118,11 +118,20 @@ def test_lists_of_batches(tmp_path: Path) -> None:
     [
         *("{a", "{a:q}", "{}", "{a.gone}", "{a.__class__}", "{a[_x]}", "{a:{a.__doc__}}"),
         "{a:1000000000000000}",
+        "{a:>999999999999999999}",
     ],
 )
 def test_a_wrong_mark(text: str) -> None:
     with pytest.raises(UserError, match="cannot be filled in"):
         CORE_NODES["StringFormat"]().run(values={"a": "x"}, f_string=text)
+
+
+def test_what_is_wired_but_lacks_what_is_read() -> None:
+    node = CORE_NODES["StringFormat"]()
+    with pytest.raises(UserError, match=r"'{a\[nope\]}' cannot be filled in: 'nope'"):
+        node.run(values={"a": {"samples": 1}}, f_string="{a[nope]}")
+    with pytest.raises(UserError, match="cannot be filled in"):
+        node.run(values={"a": torch.zeros(1, 2, 3)}, f_string="{a.imag}")
 
 
 def test_numbers() -> None:
@@ -152,7 +161,9 @@ def test_what_leaves_no_picture() -> None:
         ("a + z", "cannot be computed: .*'z'"),
         ("a / 0", "cannot be computed: .*zero"),
         ("sqrt(-1)", "cannot be computed"),
-        ("pow(2, 4001)", "4001 is more than 4000"),
+        ("pow(2, 4001)", "an exponent is larger than 4000"),
+        ("pow(pow(9, 4000), 4000)", "a power is too large"),
+        ("a @ b", "it has an operator that formulas lack"),
         ("2 ** 9999999", "cannot be computed"),
         ("values[9]", "cannot be computed"),
         ("a.__class__", "cannot be computed"),
@@ -166,6 +177,15 @@ def test_what_leaves_no_picture() -> None:
 def test_a_wrong_formula(formula: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         CORE_NODES["ComfyMathExpression"]().run(expression=formula, values={"a": 1.0, "b": 2.0})
+
+
+@pytest.mark.parametrize("formula", ["a\n+ 100", "a; b", "c = a"])
+def test_of_several_formulas_the_first_is_computed(
+    formula: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = CORE_NODES["ComfyMathExpression"]()
+    assert node.run(expression=formula, values={"a": 3, "b": 4}) == (3.0, 3, True)
+    assert "computes the first formula of" in caplog.text
 
 
 def test_a_formula_in_a_graph(tmp_path: Path) -> None:

@@ -102,6 +102,17 @@ def test_outside_of_windows_a_batch_repeats_as_in_the_core() -> None:
 
 
 @pytest.mark.parametrize(
+    ("frames", "expected"),
+    [("repeat", [1, 2, 3, 4]), ("hold", [1, 2] * 2), ("loop", [1, 2] * 2), ("strict", [1, 2] * 2)],
+)
+def test_twice_as_many_hints_as_pictures(frames: Any, expected: list[float]) -> None:
+    """By "repeat" the host lays them on all rows, as in the core, where the second prompt's rows
+    get the later hints. By every other rule further hints are not used."""
+    made = added((numbered(1.0, 2.0, 3.0, 4.0, frames=frames),), 4, cond_or_uncond=[1, 0])
+    assert numbers_of(made) == expected
+
+
+@pytest.mark.parametrize(
     ("sides", "expected"), [([1, 0], [0, 0, 1, 2]), ([0, 1], [1, 2, 0, 0]), ([2, 0], [0, 0, 1, 2])]
 )
 def test_one_sided_control_runs_the_net_for_that_side_alone(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,11 @@ from controlstack.nodes.factors import (
     ControlStackSides,
     ControlStackSteps,
 )
-from controlstack.nodes.factors_within import ControlStackBlocks, ControlStackMask
+from controlstack.nodes.factors_within import (
+    ControlStackBlocks,
+    ControlStackFrames,
+    ControlStackMask,
+)
 from controlstack.nodes.stack import ControlStackAdd
 
 
@@ -62,6 +67,42 @@ def test_a_drawn_curve_wins_over_all() -> None:
 def test_points_that_are_none_are_shown(points: str) -> None:
     with pytest.raises(UserError, match=r"points of a curve are .*place:strength"):
         curve(points)
+
+
+@pytest.mark.parametrize(
+    ("node", "fields", "problem"),
+    [
+        (ControlStackCurve, {"preset": "points", "points": "0:1, x"}, "points of a curve are"),
+        (ControlStackCurve, {"preset": "points", "points": "1:1, 0:1"}, "ascend"),
+        (ControlStackCurve, {"preset": "fade"}, "preset is 'fade'; choose one of fade in"),
+        (ControlStackBlocks, {"rule": "weights", "weights": "foo:1"}, "foo"),
+        (ControlStackBlocks, {"rule": "soft"}, "rule is 'soft'; choose one of soft weights"),
+        (
+            ControlStackFrames,
+            {"strengths": "a"},
+            "of a list of keyframes are 'a'; .*picture",
+        ),
+        (ControlStackFrames, {"strengths": "0:99"}, "of a list of keyframes at picture 0"),
+        (ControlStackFrames, {"strengths": ""}, "a list of keyframes needs points"),
+    ],
+)
+def test_texts_are_judged_before_anything_runs(node: Any, fields: Any, problem: str) -> None:
+    assert re.search(problem, node.VALIDATE_INPUTS(**fields))
+
+
+@pytest.mark.parametrize(
+    ("node", "fields"),
+    [
+        (ControlStackCurve, {"preset": "fade in", "points": "nonsense"}),
+        (ControlStackCurve, {"preset": "points", "points": " "}),  # a curve may be wired
+        (ControlStackCurve, {"preset": None, "points": "nonsense"}),  # comes through a link
+        (ControlStackBlocks, {"rule": "logspace", "weights": "nonsense"}),
+        (ControlStackFrames, {"strengths": None}),
+        (ControlStackFrames, {"strengths": "1, 0, 1"}),
+    ],
+)
+def test_texts_that_do_not_count_are_not_judged(node: Any, fields: Any) -> None:
+    assert node.VALIDATE_INPUTS(**fields) is True
 
 
 @pytest.mark.parametrize(
