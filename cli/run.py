@@ -131,7 +131,7 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
     with uncollected():
         from ..demo.suiting import sized, standing, suited
         from ..ground.threads import one_thread
-        from ..headless import computing, folders, host
+        from ..headless import computing, host
         from ..headless.graph.answer import answer
         from ..headless.graph.dynamic_prompts import Seeded
         from ..headless.graph.execute import Executor
@@ -160,8 +160,6 @@ def _execute(document: Document, places: Folders, options: RunOptions, hear: OnE
     with host.use(replace(places, aliases=stands.aliases)), computing.use(chosen):
         wrong = [*problems_of(graph, registry), *unset]
         if wrong:
-            if not demo and any(one.file and one.file.what != folders.PICTURE for one in wrong):
-                note("--models names another folder of models, --demo runs on small ones of ours")
             also = [] if demo else elsewhere(family_of(graph, model_files(graph, registry)))
             raise answer([*also, *wrong], graph, registry)
         for line in [*graph.notes, *stands.notes(factor)]:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from ..ground.errors import UserError
+from ..ground.log import log
 from .factors import MAX_STRENGTH, Factor
 from .schedule import Schedule
 
@@ -73,6 +74,13 @@ class Curve(Factor):
         if self.places == "sigma":
             return _Placed(self, lambda sigma: sigma)
         if self.places == "percent":
+            beyond = [place for place, _ in self.points if not 0.0 <= place <= 1.0]
+            if beyond:
+                log.warning(
+                    "a curve over percent has places beyond 0 to 1, where no run comes to: %s; "
+                    "the middle of a run is 0.5",
+                    ", ".join(f"{place:g}" for place in beyond[:4]),
+                )
             return _Placed(self, schedule.percent)
         if len(schedule.sigmas) < 2:
             raise UserError("a curve over steps needs the sampler's schedule; there is none.")

@@ -154,3 +154,13 @@ def test_a_list_has_one_strength_for_each_step(count: int) -> None:
     assert strengths(made, at(0.0, 0.2, 0.5, 0.9)) == [1.0, 1.0, 1.0, 0.5]
     ready = made.on(Schedule(SAMPLING, tuple(at(0.5, 0.9)), Window(2, 4)))
     assert [ready.at(sigma) for sigma in at(0.5, 0.9)[:2]] == [1.0, 0.5]
+
+
+def test_places_beyond_a_run_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred per cent are 1."""
+    Curve(((0.0, 1.0), (50.0, 0.0), (100.0, 0.0))).on(Schedule(SAMPLING))
+    assert "places beyond 0 to 1, where no run comes to: 50, 100" in caplog.text
+    caplog.clear()
+    for name in PRESETS:
+        Curve(PRESETS[name]).on(Schedule(SAMPLING))
+    assert not caplog.text
