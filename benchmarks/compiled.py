@@ -4,7 +4,7 @@ In the ComfyUI at COMFYUI_PATH, a small U-Net of one level and two nets of rando
 core's chain, by a stack and, with ADVANCED_CONTROLNET_PATH, by Advanced-ControlNet's nodes: how far
 the picture is from that of a model which is not compiled, the graphs compiled until it is there and
 by each stack that follows, and the processor's seconds of a run beside those without compiling, in
-turns. Compiling takes minutes the first time; torch keeps what it made for the next call of this.
+turns. What torch has compiled it keeps for the next call of this.
 
 Run: COMFYUI_PATH=... [ADVANCED_CONTROLNET_PATH=...] python -m benchmarks.compiled [--rounds 5]
      [--backend inductor]
@@ -47,24 +47,18 @@ def ways(small: Any, model: Any, nets: Sequence[Any]) -> dict[str, Callable[...,
             made: Tensor = small.sample(model, *given, steps=STEPS, side=SIDE)
         return made
 
-    def core(compiled: Callable[[Any], Any], strengths: Sequence[float]) -> Tensor:
-        return sampled(compiled(model), small.chained(*sides, *lines(strengths)))
+    def chain(apply: Callable[..., Any] | None) -> Callable[..., Tensor]:
+        def run(compiled: Callable[[Any], Any], strengths: Sequence[float]) -> Tensor:
+            return sampled(compiled(model), small.chained(*sides, *lines(strengths), apply=apply))
+
+        return run
 
     def ours(compiled: Callable[[Any], Any], strengths: Sequence[float]) -> Tensor:
         return sampled(compiled(patch(model, small.stack(*lines(strengths)))), sides)
 
-    found = {"ComfyUI's nodes": core, "ControlStack": ours}
+    found: dict[str, Callable[..., Tensor]] = {"ComfyUI's nodes": chain(None), "ControlStack": ours}
     if path := os.environ.get("ADVANCED_CONTROLNET_PATH"):
-        apply = advanced_apply(path)
-
-        def advanced(compiled: Callable[[Any], Any], strengths: Sequence[float]) -> Tensor:
-            given: Sequence[Any] = sides
-            for line in lines(strengths):
-                picture = line.hint.movedim(1, -1)
-                given = apply(*given, line.net, picture, line.strength, 0.0, 1.0)
-            return sampled(compiled(model), given)
-
-        found["Advanced-ControlNet"] = advanced
+        found["Advanced-ControlNet"] = chain(advanced_apply(path))
     return found
 
 

@@ -120,8 +120,7 @@ class OfNet:
         copy.encoders = encode_once(net)
 
     def _drop_newest(self) -> None:
-        if self._nets:
-            self._nets.popitem()[1].net.cleanup()
+        self._nets.popitem()[1].net.cleanup()
 
 
 @dataclass

@@ -176,11 +176,17 @@ def stack(*lines: Line) -> tuple[Control, ...]:
     )
 
 
-def chained(positive: list[Any], negative: list[Any], *lines: Line) -> tuple[list[Any], list[Any]]:
-    """`lines` as ComfyUI's own ControlNetApplyAdvanced chains them on the conditioning."""
+def chained(
+    positive: list[Any],
+    negative: list[Any],
+    *lines: Line,
+    apply: Callable[..., Any] | None = None,
+) -> tuple[list[Any], list[Any]]:
+    """`lines` as ComfyUI's own ControlNetApplyAdvanced, or another such node's `apply`, chains them
+    on the conditioning."""
     import nodes
 
-    apply = nodes.ControlNetApplyAdvanced().apply_controlnet
+    apply = apply or nodes.ControlNetApplyAdvanced().apply_controlnet
     for line in lines:
         picture = line.hint.movedim(1, -1)
         span = (line.start, line.end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from controlstack.model_patch.factors import Sides, Span, StepSpan
 from controlstack.model_patch.hint_once import encode_once
 from controlstack.model_patch.patch import patch
 from controlstack.model_patch.residuals import Residuals
+from controlstack.model_patch.source import _Copy
 from tests.model_patch.stacks import STEPS, UNET, by_core, control, sample
 from tests.model_patch.test_applied import ones
 from tests.model_patch.test_caches import cache
@@ -201,3 +202,17 @@ def test_networks_that_nobody_knows_and_runs_that_learn_are_left_alone() -> None
     for _ in range(2):
         learning.control_model(x=torch.zeros(1), hint=torch.rand(1, 3, 8, 8))
     assert rows == [1, 1]
+
+
+@torch.no_grad()
+def test_what_a_copy_holds_is_its_hint_and_what_was_made_of_it() -> None:
+    """The layers are the net's own, and so is a hint that all copies share."""
+    net, x, hint = Net(Hinted()), torch.zeros(1, 4, 8, 8), torch.rand(1, 3, 8, 8)
+    copy = _Copy(cast(Any, net), encode_once(net))
+    net.cond_hint = hint  # type: ignore[attr-defined]
+    assert copy.bytes_on(x.device, set()) == hint.nbytes
+    net.control_model(x=x, hint=hint)
+    encoded = 4 * 8 * 8 * 4  # channels, height, width, bytes
+    assert copy.bytes_on(x.device, set()) == hint.nbytes + encoded
+    assert copy.bytes_on(x.device, {id(hint)}) == encoded
+    assert copy.bytes_on(torch.device("meta"), set()) == 0
